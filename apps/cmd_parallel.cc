@@ -1,0 +1,251 @@
+// choir parallel: many sessions over one or several models at once, and the report.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "choir/catalog.h"
+#include "choir/machine.h"
+#include "choir/parallel_evaluation.h"
+#include "choir/text.h"
+#include "command.h"
+#include "exit_code.h"
+#include "input.h"
+#include "interrupt.h"
+#include "json.h"
+#include "live_sessions.h"
+
+namespace choir::app {
+namespace {
+
+struct Options {
+  std::vector<std::string> models;
+  std::vector<std::string> priorities;
+  std::vector<std::string> prompts;
+  std::string prompts_file;
+  ParallelConfig config;  // what the flags fill in directly
+  bool compare = false;
+  bool json = false;
+};
+
+Result<Priority> priority_named(const std::string& word) {
+  const auto at = std::ranges::find(kPriorityNames, word);
+  if (at != kPriorityNames.end()) return static_cast<Priority>(at - kPriorityNames.begin());
+  const std::vector<std::string> names(kPriorityNames.begin(), kPriorityNames.end());
+  const auto near = nearest(word, names);
+  return fail(Code::kInvalidArgument, "'" + word + "' is no priority" +
+                                          (near ? ", did you mean '" + *near + "'?" : "") +
+                                          " (critical, high, normal, low)");
+}
+
+struct ModelWord {
+  std::string model;
+  std::optional<Priority> priority;
+};
+
+// "NAME" or "NAME:priority"; a file with a colon in its name is a file.
+Result<ModelWord> split_priority(const std::string& word) {
+  const std::size_t colon = word.rfind(':');
+  if (colon == std::string::npos || word.find('/', colon) != std::string::npos)
+    return ModelWord{word, {}};
+  if (resolve_model(word)) return ModelWord{word, {}};
+  return ModelWord{word.substr(0, colon), CHOIR_TRY(priority_named(word.substr(colon + 1)))};
+}
+
+Result<std::vector<ModelWord>> model_words(const Options& options) {
+  if (options.priorities.size() > options.models.size())
+    return fail(Code::kInvalidArgument,
+                "there are " + std::to_string(options.priorities.size()) + " --priority for " +
+                    std::to_string(options.models.size()) + " --model; they go in the same order");
+  std::vector<ModelWord> words;
+  for (std::size_t i = 0; i < options.models.size(); ++i) {
+    words.push_back(CHOIR_TRY(split_priority(options.models[i])));
+    if (i >= options.priorities.size()) continue;
+    if (words[i].priority)
+      return fail(
+          Code::kInvalidArgument,
+          "'" + options.models[i] + "' has a priority of its own and a --priority; leave one out");
+    words[i].priority = CHOIR_TRY(priority_named(options.priorities[i]));
+  }
+  return words;
+}
+
+// Names to show; the same file twice becomes "a" and "a #2".
+std::string distinct_name(const std::string& path, const std::vector<ParallelModel>& before) {
+  const auto same = std::ranges::count(before, path, &ParallelModel::path);
+  const std::string stem = std::filesystem::path(path).stem().string();
+  return same == 0 ? stem : stem + " #" + std::to_string(same + 1);
+}
+
+Result<std::vector<ParallelModel>> resolved(const std::vector<ModelWord>& words) {
+  std::vector<ParallelModel> models;
+  for (const ModelWord& word : words) {
+    const std::string path = CHOIR_TRY(resolve_model(word.model));
+    ParallelModel model;
+    model.path = path;
+    model.name = distinct_name(path, models);
+    model.priority = word.priority.value_or(Priority::kNormal);
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+std::string header(const ParallelConfig& config) {
+  const std::size_t sessions = config.models.size() * static_cast<std::size_t>(config.sessions);
+  std::string models;
+  for (const ParallelModel& model : config.models) {
+    models += (models.empty() ? "" : ", ") + printable_line(model.name, 60);
+    if (model.priority != Priority::kNormal)
+      models += " (" + std::string(to_string(model.priority)) + ")";
+  }
+  return "🎯 Starting parallel LLM evaluation with " + std::to_string(sessions) + " session" +
+         (sessions == 1 ? "" : "s") + "\n" + "📋 Model" + (config.models.size() == 1 ? "" : "s") +
+         ": " + models + "\n🔥 Temperature: " + fixed(static_cast<double>(config.temperature), 1) +
+         "\n📝 Max tokens: " + std::to_string(config.max_tokens) + "\n\n";
+}
+
+Result<EvaluationReport> run_live(ParallelEvaluation& evaluation, ParallelEvaluation::Order order) {
+  LiveSessions live(evaluation.config(), [&] { evaluation.cancel(); });
+  return evaluation.run(order, [&](const SessionProgress& progress) { live.update(progress); });
+}
+
+struct Outcome {
+  EvaluationReport together;
+  std::optional<EvaluationReport> one_at_a_time;
+  // Of throughputs and not of times: the model may end its answers at other tokens.
+  double speedup() const {
+    return one_at_a_time && one_at_a_time->throughput > 0
+               ? together.throughput / one_at_a_time->throughput
+               : 0;
+  }
+};
+
+std::string comparison(const Outcome& outcome) {
+  const auto row = [](const std::string& name, const EvaluationReport& report) {
+    return std::vector<std::string>{"   " + name, fixed(report.throughput, 2) + " tokens/sec",
+                                    std::to_string(report.total_tokens) + " tokens",
+                                    fixed(report.total_seconds, 2) + "s"};
+  };
+  return "⚖️  The same work, together and one request at a time:\n" +
+         table({row("Together:", outcome.together), row("One at a time:", *outcome.one_at_a_time)},
+               "lrrr") +
+         "   Speedup: " + fixed(outcome.speedup(), 2) + "x\n";
+}
+
+void print_outcome_json(const ParallelConfig& config, const Outcome& outcome) {
+  Json models = Json::array();
+  for (const ParallelModel& model : config.models)
+    models.push_back(
+        {{"name", model.name}, {"path", model.path}, {"priority", to_string(model.priority)}});
+  Json out = {{"models", std::move(models)},
+              {"sessions_per_model", config.sessions},
+              {"max_tokens", config.max_tokens},
+              {"temperature",
+               std::round(static_cast<double>(config.temperature) * 1e6) / 1e6},  // not 0.699999988
+              {"cores", config.node.cores},
+              {"together", json_of(outcome.together)}};
+  if (outcome.one_at_a_time) {
+    out["one_at_a_time"] = json_of(*outcome.one_at_a_time);
+    out["speedup"] = outcome.speedup();
+  }
+  print_json(out);
+}
+
+int code_for(const Outcome& outcome) {
+  if (interrupted()) return kExitInterrupted;
+  const auto failed = [](const EvaluationReport& report) {
+    return std::ranges::any_of(report.results,
+                               [](const EvaluationResult& r) { return r.error.has_value(); });
+  };
+  return failed(outcome.together) || (outcome.one_at_a_time && failed(*outcome.one_at_a_time))
+             ? kExitFailed
+             : kExitOk;
+}
+
+Result<int> evaluate(const ParallelConfig& config, const Options& options) {
+  if (!options.json) print(header(config));
+  note("⏳ Loading " + std::to_string(config.models.size()) + " model" +
+       (config.models.size() == 1 ? "" : "s") + "...\n");
+  auto evaluation = CHOIR_TRY(ParallelEvaluation::create(config));
+  const Graceful until_reported;
+  Outcome outcome;
+  note("⚡ Running " +
+       std::to_string(config.models.size() * static_cast<std::size_t>(config.sessions)) +
+       " evaluation sessions concurrently...\n\n");
+  outcome.together = CHOIR_TRY(run_live(*evaluation, ParallelEvaluation::Order::kTogether));
+  note("\n");
+  if (!options.json) print(render(outcome.together, evaluation->config()));
+  if (options.compare && !interrupted()) {
+    note("\n🐢 The same work, one request at a time...\n\n");
+    outcome.one_at_a_time =
+        CHOIR_TRY(run_live(*evaluation, ParallelEvaluation::Order::kOneAtATime));
+    note("\n");
+    if (!options.json && !interrupted()) print(comparison(outcome));
+  }
+  if (options.json) print_outcome_json(evaluation->config(), outcome);
+  return code_for(outcome);
+}
+
+Result<int> parallel(const Options& options) {
+  const auto words = model_words(options);
+  if (!words) return usage_error(words.error().message);
+  if (!options.prompts_file.empty() && !options.prompts.empty())
+    return usage_error("--prompt and --prompts exclude each other; take one");
+  ParallelConfig config = options.config;
+  config.prompts = options.prompts;
+  if (!options.prompts_file.empty()) {
+    config.prompts = CHOIR_TRY(read_lines(options.prompts_file));
+    if (config.prompts.empty())
+      return usage_error("'" + options.prompts_file + "' has no prompt: all its lines are blank");
+  }
+  if (config.raw && !config.system.empty())
+    return usage_error("--system needs the chat template; leave out --raw");
+  ParallelConfig checked = config;  // the files are not looked at yet
+  for (const ModelWord& word : *words)
+    checked.models.push_back({.path = word.model, .name = word.model});
+  if (const Status valid = validate(checked); !valid) return usage_error(valid.error().message);
+  config.models = CHOIR_TRY(resolved(*words));
+  const int allowed = read_machine().cores;  // named in the report
+  config.node.cores = config.node.cores > 0 ? std::min(config.node.cores, allowed) : allowed;
+  return evaluate(config, options);
+}
+
+}  // namespace
+
+void add_parallel(CLI::App& root, Run& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = add_command(
+      root, "parallel", "Run many sessions over one or several models at once",
+      "  choir parallel --model smollm2-135m --sessions 4\n"
+      "  choir parallel --model smollm2-135m:high --model gemma3-270m:low --compare\n"
+      "  choir parallel --model a.gguf --prompts questions.txt --max-tokens 64\n"
+      "  choir parallel --model a.gguf --model b.gguf --priority high --priority low --json\n"
+      "Session i takes prompt i, beginning again after the last, and has a seed of its own.");
+  ParallelConfig& config = options->config;
+  add_list(*command, "--model,-m", options->models, "NAME",
+           "Name or GGUF file, once for each model; NAME:high sets its priority")
+      ->required();
+  add_list(*command, "--priority", options->priorities, "P",
+           "critical, high, normal or low, in the order of the models");
+  add_value(*command, "--sessions,-n", config.sessions, "N", "Sessions of each model at once");
+  add_list(*command, "--prompt,-p", options->prompts, "TEXT",
+           "A prompt; may be given several times");
+  add_value(*command, "--prompts", options->prompts_file, "FILE",
+            "Prompts, one on each line; - is standard input");
+  add_value(*command, "--system", config.system, "TEXT", "System message");
+  add_value(*command, "--max-tokens", config.max_tokens, "N", "Tokens of each session at most");
+  add_value(*command, "--temperature", config.temperature, "T",
+            "0 takes the likeliest token, more is freer");
+  command->add_flag("--raw", config.raw,
+                    "Prompts as they stand, without the model's chat template");
+  command->add_flag("--ignore-eos", config.ignore_eos, "Go on to --max-tokens, for measuring");
+  command->add_flag("--compare", options->compare,
+                    "Then the same work one request at a time, and the speedup");
+  add_cores(*command, config.node.cores);
+  add_json(*command, options->json);
+  command->callback([options, &chosen] { chosen = [options] { return parallel(*options); }; });
+}
+
+}  // namespace choir::app

@@ -1,0 +1,179 @@
+// choir run: one answer, streamed, or a chat.
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "chat.h"
+#include "command.h"
+#include "exit_code.h"
+#include "generation.h"
+#include "input.h"
+#include "json.h"
+#include "terminal.h"
+
+namespace choir::app {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string prompt;
+  bool has_prompt = false;
+  bool has_seed = false;
+  std::string system;
+  std::int32_t max_tokens = 512;
+  Sampling sampling;
+  std::vector<std::string> stop;
+  bool raw = false;
+  std::int32_t context_tokens = 0;
+  std::int32_t cores = 0;
+  double timeout_s = 0;
+  bool json = false;
+};
+
+constexpr double kTimeoutMax = 1e6;  // 11 days
+
+Request settings_of(const Options& options) {
+  Request request;
+  request.max_tokens = options.max_tokens;
+  request.sampling = options.sampling;
+  // Another answer each time, unless somebody wants the same again.
+  if (!options.has_seed) request.sampling.seed = std::random_device{}();
+  request.stop = options.stop;
+  request.deadline = std::chrono::milliseconds(std::llround(options.timeout_s * 1000));
+  return request;
+}
+
+Request with_prompt(Request request, const Options& options, const std::string& prompt) {
+  if (options.raw) {
+    request.text = prompt;
+    return request;
+  }
+  if (!options.system.empty()) request.messages.push_back({"system", options.system});
+  request.messages.push_back({"user", prompt});
+  return request;
+}
+
+// The exit code for how the generation ended.
+int code_for(const Completion& completion) {
+  switch (completion.finish) {
+    case Finish::kStop:
+    case Finish::kLength:
+      return kExitOk;
+    case Finish::kCancelled:
+      return output_error() != 0 ? kExitFailed : kExitInterrupted;
+    case Finish::kDeadline:
+    case Finish::kStalled:
+    case Finish::kFailed:
+      break;
+  }
+  complain(completion.error ? completion.error->message : "the generation failed");
+  return kExitFailed;
+}
+
+Result<int> answer_as_json(OpenModel& model, const Options& options, const Request& request) {
+  const Completion completion = CHOIR_TRY(generate(*model.node, request));
+  Json out = {{"model", options.model}, {"seed", request.sampling.seed}};
+  out.update(json_of(completion));
+  print_json(out);
+  return code_for(completion);
+}
+
+Result<int> answer(OpenModel& model, const Request& request) {
+  bool ends_line = false;
+  const Completion completion =
+      CHOIR_TRY(generate(*model.node, request, [&](const StreamEvent& event) {
+        if (event.text.empty()) return;
+        ends_line = event.text.back() == '\n';
+        print(for_reader(Stream::kOut, event.text));
+      }));
+  if (!ends_line) print("\n");
+  if (is_terminal(Stream::kOut) && is_terminal(Stream::kErr))
+    note(styled(Stream::kErr, Style::kDim, summary(completion)) + "\n");
+  return code_for(completion);
+}
+
+// What no later step would notice before the model is loaded; empty when all is well.
+std::string wrong_with(const Options& options, bool interactive) {
+  if (options.raw && !options.system.empty())
+    return "--system needs the chat template; leave out --raw";
+  if (options.json && interactive)
+    return "--json needs a prompt, as an argument or on standard input";
+  if (options.timeout_s < 0 || options.timeout_s > kTimeoutMax)
+    return "--timeout is " + fixed(options.timeout_s, 3) + ", it takes 0 to 1000000 seconds";
+  if (options.context_tokens < 0)
+    return "--context-tokens is " + std::to_string(options.context_tokens) + ", it takes 1 or more";
+  return "";
+}
+
+Result<int> run(const Options& options) {
+  const bool interactive = !options.has_prompt && stdin_is_terminal();
+  if (const std::string wrong = wrong_with(options, interactive); !wrong.empty())
+    return usage_error(wrong);
+  const Request settings = settings_of(options);
+  if (const Status valid = validate(settings.sampling); !valid)
+    return usage_error(valid.error().message);
+  const OpenOptions open = {.cores = options.cores, .context_tokens = options.context_tokens};
+  if (interactive) {
+    OpenModel model = CHOIR_TRY(open_model(options.model, open));
+    return chat(model, settings, options.system, options.raw);
+  }
+  const std::string prompt = options.has_prompt ? options.prompt : CHOIR_TRY(read_stdin());
+  if (prompt.empty()) return usage_error("the prompt is empty; write one");
+  const Request request = with_prompt(settings, options, prompt);
+  if (const Status valid = validate(request); !valid) return usage_error(valid.error().message);
+  OpenModel model = CHOIR_TRY(open_model(options.model, open));
+  return options.json ? answer_as_json(model, options, request) : answer(model, request);
+}
+
+void add_sampling(CLI::App& command, Sampling& sampling) {
+  add_value(command, "--temperature", sampling.temperature, "T",
+            "0 takes the likeliest token, more is freer");
+  add_value(command, "--top-k", sampling.top_k, "N", "Draw from the N likeliest, 0 for all");
+  add_value(command, "--top-p", sampling.top_p, "P",
+            "Draw from the likeliest that add up to P, 1 for all");
+  add_value(command, "--min-p", sampling.min_p, "P",
+            "Only what is P times as likely as the best, 0 for all");
+  add_value(command, "--repeat-penalty", sampling.repeat_penalty, "X", "Above 1 avoids repetition");
+}
+
+}  // namespace
+
+void add_run(CLI::App& root, Run& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      add_command(root, "run", "Let one model answer a prompt, or chat with it",
+                  "  choir run smollm2-135m \"Name three rivers\"\n"
+                  "  choir run smollm2-135m                        chat; /help lists its commands\n"
+                  "  choir run ./model.gguf --raw \"Once upon a\"    continue a text\n"
+                  "  choir run smollm2-135m < question.txt > answer.txt\n"
+                  "  choir run smollm2-135m --temperature 0 --json \"Hello\"");
+  add_value(*command, "MODEL", options->model, "", "Name or GGUF file")->required();
+  CLI::Option* prompt =
+      add_value(*command, "PROMPT", options->prompt, "",
+                "What to answer; without it, standard input, or a chat at a terminal");
+  add_value(*command, "--system", options->system, "TEXT", "System message");
+  add_value(*command, "--max-tokens", options->max_tokens, "N", "Stop after N tokens");
+  add_sampling(*command, options->sampling);
+  CLI::Option* seed =
+      add_value(*command, "--seed", options->sampling.seed, "N", "The same seed, the same answer");
+  seed->default_str("random");
+  add_list(*command, "--stop", options->stop, "TEXT",
+           "Stop before this text; may be given several times");
+  command->add_flag("--raw", options->raw,
+                    "The prompt as it stands, without the model's chat template");
+  add_value(*command, "--context-tokens", options->context_tokens, "N",
+            "Longest prompt and answer together, 0 for automatic");
+  add_value(*command, "--timeout", options->timeout_s, "SECONDS",
+            "Stop after this time, 0 for never");
+  add_cores(*command, options->cores);
+  add_json(*command, options->json);
+  command->callback([options, prompt, seed, &chosen] {
+    options->has_prompt = prompt->count() > 0;
+    options->has_seed = seed->count() > 0;
+    chosen = [options] { return run(*options); };
+  });
+}
+
+}  // namespace choir::app

@@ -1,0 +1,21 @@
+// The commands. Each function declares one with its options and, when the command line names it,
+// puts what it does into `chosen`.
+#pragma once
+
+#include "options.h"
+
+namespace choir::app {
+
+void add_run(CLI::App& root, Run& chosen);
+void add_parallel(CLI::App& root, Run& chosen);
+void add_models(CLI::App& root, Run& chosen);
+void add_pull(CLI::App& root, Run& chosen);
+void add_show(CLI::App& root, Run& chosen);
+void add_tokenize(CLI::App& root, Run& chosen);
+void add_bench(CLI::App& root, Run& chosen);
+void add_doctor(CLI::App& root, Run& chosen);
+void add_version(CLI::App& root, Run& chosen);
+
+std::string version_line();
+
+}  // namespace choir::app

@@ -1,0 +1,19 @@
+// What the program ends with; the only place that says so.
+#pragma once
+
+#include "choir/result.h"
+
+namespace choir::app {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;          // the command line is wrong; nothing was done
+inline constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as a shell reports it
+// A closed pipe ends the program by SIGPIPE, which a shell reports as 141 (see terminal.h).
+
+// Of a command that began its work. A wrong command line is kExitUsage and does not come here.
+constexpr int exit_code(Code code) {
+  return code == Code::kCancelled ? kExitInterrupted : kExitFailed;
+}
+
+}  // namespace choir::app

@@ -1,0 +1,61 @@
+#include "generation.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "choir/catalog.h"
+#include "interrupt.h"
+#include "terminal.h"
+
+namespace choir::app {
+namespace {
+
+constexpr std::int32_t kContextTokens = 4096;        // a long chat; 100 to 500 MB in small models
+constexpr std::chrono::milliseconds kLookEvery{50};  // Ctrl-C feels immediate
+constexpr std::chrono::hours kPagerPatience{24};  // `choir run … | less` may wait for its reader
+constexpr std::uint64_t kUnreadBytesMax = 64ULL << 20U;  // whole answers, whatever the reader does
+
+std::int32_t context_of(const OpenOptions& options, const ModelInfo& model) {
+  if (options.context_tokens > 0) return options.context_tokens;
+  return model.context_tokens_trained > 0 ? std::min(kContextTokens, model.context_tokens_trained)
+                                          : kContextTokens;
+}
+
+}  // namespace
+
+Result<OpenModel> open_model(const std::string& name, const OpenOptions& options) {
+  const std::string path = CHOIR_TRY(resolve_model(name));
+  OpenModel model;
+  model.info = CHOIR_TRY(inspect_model(path));
+  if (!model.info.generates)
+    return fail(Code::kInvalidArgument, "'" + name + "' is an encoder (" + model.info.architecture +
+                                            "): it embeds text and writes none");
+  NodeConfig node_config;
+  node_config.cores = options.cores;
+  node_config.stalled = kPagerPatience;
+  node_config.stream_bytes_max = kUnreadBytesMax;
+  model.node = CHOIR_TRY(Node::create(node_config));
+  ExecutorConfig executor;
+  executor.name = "model";  // the only one; a path may be longer than a name
+  executor.path = path;
+  executor.context_tokens = context_of(options, model.info);
+  executor.sequences_max = options.sequences_max;
+  CHOIR_CHECK_OK(model.node->add(executor));
+  model.context_tokens = executor.context_tokens;
+  return model;
+}
+
+Result<Completion> generate(Node& node, const Request& request, const OnEvent& on_event) {
+  const Graceful until_ended;
+  Submission submission = CHOIR_TRY(node.submit(request, {.on_event = on_event, .on_done = {}}));
+  bool cancelled = false;
+  while (submission.result.wait_for(kLookEvery) != std::future_status::ready) {
+    watch_output();
+    if (cancelled || (!interrupted() && output_error() == 0)) continue;
+    cancelled = true;
+    static_cast<void>(node.cancel(submission.id));  // not active any more: it has ended
+  }
+  return submission.result.get();
+}
+
+}  // namespace choir::app

@@ -1,0 +1,31 @@
+// One model in a node of its own, and one request at a time in the foreground.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "choir/node.h"
+
+namespace choir::app {
+
+struct OpenModel {
+  std::unique_ptr<Node> node;
+  ModelInfo info;
+  std::int32_t context_tokens = 0;  // of its executor
+};
+
+struct OpenOptions {
+  std::int32_t cores = 0;
+  std::int32_t context_tokens = 0;  // 0: 4096, or what the model was trained for if that is less
+  std::int32_t sequences_max = 1;
+};
+
+// Resolves the name, looks at the file, loads it. A model that only embeds is refused.
+Result<OpenModel> open_model(const std::string& name, const OpenOptions& options);
+
+// Submits and waits. Ctrl-C ends the request as kCancelled, with what there is of its text; so does
+// an output that cannot be written. Text goes to `on_event` as it comes, on another thread.
+Result<Completion> generate(Node& node, const Request& request, const OnEvent& on_event = {});
+
+}  // namespace choir::app

@@ -1,0 +1,71 @@
+// choir-probe: tries a model file so that the process that wants it does not have to die of it.
+//
+//   choir-probe FILE FILE_BYTES MEMORY_BYTES_MAX CONTEXT_TOKENS SEQUENCES BATCH_TOKENS
+//
+// Last line on stdout: `choir-probe: {"ok":true}` or `{"ok":false,"code":...,"message":...}`.
+// Anything else, a signal above all, means that the file is not to be opened. Started by the
+// library, not by people.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/trial.h"
+
+namespace {
+
+constexpr std::uint64_t kGiB = 1ULL << 30;
+// Some seconds for the vocabulary and templates, and a slow disk's time for the weights.
+constexpr std::uint64_t kSecondsBase = 30;
+constexpr std::uint64_t kBytesPerSecond = 20ULL << 20;
+
+void limit(decltype(RLIMIT_AS) what, std::uint64_t most) {
+  const rlimit value{most, most};
+  (void)setrlimit(what, &value);
+}
+
+void say(const nlohmann::json& answer) {
+  std::printf("\nchoir-probe: %s\n",
+              answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 7) {
+    std::fputs("choir-probe is started by the Choir library to try a model file\n", stderr);
+    return 2;
+  }
+  try {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    const std::uint64_t file_bytes = std::stoull(words[1]);
+    const std::uint64_t seconds = kSecondsBase + file_bytes / kBytesPerSecond;
+    limit(RLIMIT_CORE, 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these map terabytes
+    limit(RLIMIT_AS, 3 * file_bytes + 4 * kGiB);
+#endif
+    limit(RLIMIT_CPU, 4 * seconds);
+    alarm(static_cast<unsigned>(seconds));
+    const choir::EngineConfig config{.context_tokens = std::stoi(words[3]),
+                                     .sequences_max = std::stoi(words[4]),
+                                     .batch_tokens_max = std::stoi(words[5])};
+    const choir::Status tried = choir::try_file(words[0], config, std::stoull(words[2]));
+    if (tried) {
+      say({{"ok", true}});
+      _exit(0);
+    }
+    say({{"ok", false},
+         {"code", std::string(choir::to_string(tried.error().code))},
+         {"message", tried.error().message}});
+  } catch (const std::exception& error) {
+    say({{"ok", false}, {"code", "engine_failed"}, {"message", std::string("the engine threw: ") + error.what()}});
+  }
+  // Without destructors: a half-built model need not be taken apart.
+  _exit(1);
+}

@@ -1,0 +1,13 @@
+# What we take from the system; tools/deps installs it. docs/dependencies.md says why each.
+find_package(Threads REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(CURL REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+if(CHOIR_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,123 @@
+// A node: several models at once in this process, on one budget of cores.
+//
+//   auto node = choir::Node::create({}).value();
+//   node->add({.name = "a", .path = "a.gguf"}).value();
+//   auto answer = node->submit({.executor = "a", .text = "Once"}).value();
+//   std::cout << answer.result.get().text;
+//
+// Threads: every call from any thread. Callbacks run on the node's dispatchers, never on a compute
+// thread, one at a time per request; they may call submit() and cancel(), and a blocking call from
+// inside one is refused with kInvalidArgument.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "choir/config.h"
+#include "choir/export.h"
+#include "choir/ids.h"
+#include "choir/model_info.h"
+#include "choir/request.h"
+#include "choir/result.h"
+#include "choir/units.h"
+
+namespace choir {
+
+// Bytes as measured by the engine for what is loaded.
+struct MemoryUse {
+  std::uint64_t weights = 0;  // shared by all executors of the same file
+  std::uint64_t kv = 0;
+  std::uint64_t compute = 0;
+};
+
+// A look at one executor; the numbers are from slightly different instants.
+struct ExecutorInfo {
+  ExecutorConfig config;
+  ModelInfo model;
+  MemoryUse memory;
+  std::int32_t running = 0;            // sequences that hold cells
+  std::int32_t waiting = 0;            // accepted, not yet begun or parked
+  std::uint64_t steps = 0;
+  std::uint64_t prompt_tokens = 0;     // computed
+  std::uint64_t output_tokens = 0;     // sampled
+  std::uint64_t requests_done = 0;
+  std::uint64_t requests_failed = 0;   // of those: ended with an error
+  std::uint64_t preemptions = 0;       // sequences that lost their cells
+  double compute_seconds = 0;          // lane time x threads
+};
+
+struct NodeInfo {
+  std::int32_t cores = 0;
+  std::vector<std::int32_t> lanes;     // threads of each lane now
+  std::uint64_t lane_switches = 0;     // changes of that layout
+  std::uint64_t memory_bytes_max = 0;
+  std::uint64_t memory_bytes_promised = 0;
+  std::int32_t requests_active = 0;
+};
+
+// A submitted request. The future is ready after the last callback has returned.
+struct Submission {
+  RequestId id;
+  std::future<Completion> result;
+};
+
+using OnEvent = std::function<void(const StreamEvent&)>;
+using OnDone = std::function<void(const Completion&)>;
+
+struct Callbacks {
+  OnEvent on_event;  // text as it comes; may be empty
+  OnDone on_done;    // once, after the last event and before the future is ready; may be empty
+};
+
+class Runtime;  // the inside; src/runtime/runtime.h
+
+class CHOIR_API Node {
+ public:
+  // Starts the threads. Fails for a bad config or where threads cannot be had.
+  static Result<std::unique_ptr<Node>> create(const NodeConfig& config);
+  // Cancels what runs and joins all threads.
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Checks the file, admits by bytes, loads. Weights are resident when it returns. Blocks for the
+  // time of the load; other executors go on. kAlreadyExists, kNotFound, kOutOfMemory, kEngineFailed.
+  Status add(const ExecutorConfig& config);
+  // Ends its requests (finished or cancelled), frees its memory. Blocks.
+  Status remove(std::string_view executor, Drain drain);
+
+  // Refused at once: a bad request, a prompt longer than the context, a full queue, a node that is
+  // shutting down. Tokenizes on the calling thread; everything else happens on the node's threads.
+  Result<Submission> submit(Request request, Callbacks callbacks = {});
+  // submit() and wait.
+  Result<Completion> run(Request request);
+  // The request ends as kCancelled within one step, also in the middle of a long prompt.
+  // kNotFound when it is not active (any more).
+  Status cancel(RequestId id);
+  // Blocks until no request is active.
+  Status wait_idle();
+
+  Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
+  Result<std::string> detokenize(std::string_view executor, const std::vector<TokenId>& tokens) const;
+  // Pooled embedding through an encoder model. Blocks.
+  Result<std::vector<float>> embed(std::string_view executor, std::string_view text);
+
+  std::vector<ExecutorInfo> executors() const;
+  Result<ExecutorInfo> executor(std::string_view name) const;
+  NodeInfo info() const;
+
+  // No new requests; what runs is finished or cancelled. Waits, except inside a callback, where it
+  // only begins. May be called again.
+  void shutdown(Drain drain);
+
+ private:
+  explicit Node(std::shared_ptr<Runtime> runtime);
+  std::shared_ptr<Runtime> runtime_;
+};
+
+}  // namespace choir

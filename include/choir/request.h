@@ -1,0 +1,123 @@
+// What a caller submits, what streams back while it runs, and what it ends as.
+//
+// Plain values: copy, compare, keep. Checked by validate() before anything else sees them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "choir/export.h"
+#include "choir/ids.h"
+#include "choir/result.h"
+#include "choir/units.h"
+
+namespace choir {
+
+// What validate() allows. Generous: they keep a hostile request from filling the memory, and what a
+// model can take is checked later, by those who know it.
+inline constexpr std::size_t kPromptBytesMax = 64U << 20U;   // text, or all messages together
+inline constexpr std::size_t kPromptTokensMax = 16U << 20U;  // the longest context sold takes 10 M
+inline constexpr std::size_t kMessagesMax = 16384;
+inline constexpr std::size_t kStopStringsMax = 16;
+inline constexpr std::size_t kStopBytesMax = 256;
+inline constexpr std::size_t kLogitBiasMax = 1024;
+inline constexpr std::size_t kNameBytesMax = 256;  // of an executor or a tenant
+inline constexpr std::chrono::milliseconds kDeadlineMax = std::chrono::hours(24 * 30);
+
+struct LogitBias {
+  TokenId token = 0;
+  float bias = 0;  // added to the logit; finite, or -infinity, which bans the token
+  bool operator==(const LogitBias&) const = default;
+};
+
+// How the next token is drawn. Order: penalties, bias, temperature, top_k, top_p, min_p.
+// Same seed, same position, same logits: the same token, whatever ran beside it.
+struct Sampling {
+  float temperature = 0.8F;        // 0 .. 10; 0 is greedy
+  std::int32_t top_k = 40;         // 0 is off
+  float top_p = 0.95F;             // 0 < top_p <= 1; 1 is off
+  float min_p = 0.05F;             // 0 .. 1; 0 is off
+  float repeat_penalty = 1.0F;     // > 0, at most 10; 1 is off
+  float frequency_penalty = 0.0F;  // -2 .. 2
+  float presence_penalty = 0.0F;   // -2 .. 2
+  std::int32_t repeat_last_n = 64; // tokens that the penalties look back at; 0 is off, at most 4096
+  std::uint64_t seed = 0;
+  std::vector<LogitBias> bias;     // at most kLogitBiasMax
+  bool operator==(const Sampling&) const = default;
+};
+
+struct Message {
+  std::string role;     // "system", "user", "assistant"
+  std::string content;  // UTF-8
+  bool operator==(const Message&) const = default;
+};
+
+// Exactly one of messages, text and tokens is the prompt; it is not empty. All text is UTF-8.
+struct Request {
+  std::string executor;           // its name; may be empty where the node has exactly one
+  std::vector<Message> messages;  // goes through the model's chat template; raw text where it has none
+  std::string text;               // as it stands, without a template
+  std::vector<TokenId> tokens;    // as they are, nothing added
+
+  std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
+  Sampling sampling;
+  std::vector<std::string> stop;  // at most kStopStringsMax of 1 .. kStopBytesMax; not in the text
+  bool ignore_eos = false;        // go on to max_tokens; for benchmarks
+  std::optional<Priority> priority;        // unset: the executor's
+  std::chrono::milliseconds deadline{0};   // submit to last token; 0 is none, at most kDeadlineMax
+  std::string tenant;             // shares inside an executor go by tenant
+  bool operator==(const Request&) const = default;
+};
+
+enum class Finish : std::uint8_t {
+  kStop,      // the model ended its turn, or a stop string came
+  kLength,    // max_tokens, or the executor's context is full
+  kCancelled,
+  kDeadline,
+  kStalled,   // the reader stayed behind for longer than the node's stalled_ms
+  kFailed,    // see error
+};
+// "stop", "length", "cancelled", "deadline", "stalled", "failed".
+CHOIR_API std::string_view to_string(Finish finish);
+
+// Counts and seconds of one request. Seconds are the node's clock.
+struct Usage {
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;
+  std::int32_t recomputed_tokens = 0;  // computed again after the sequence had lost its cells
+  double queue_seconds = 0;            // submit to its first slice of a forward pass
+  double first_token_seconds = 0;      // submit to the first token; 0 when there was none
+  double total_seconds = 0;            // submit to the end
+  bool operator==(const Usage&) const = default;
+};
+
+// How a request ended; text and tokens are what was generated until then.
+struct Completion {
+  RequestId id;
+  std::string executor;
+  std::string text;  // whole UTF-8 characters only
+  std::vector<TokenId> tokens;
+  Finish finish = Finish::kFailed;
+  std::optional<Error> error;  // set for kFailed, kCancelled, kDeadline, kStalled
+  Usage usage;
+};
+
+// A piece of a running request, in order, on a dispatcher thread, one at a time per request.
+// Pieces are merged when the reader is slower than the model; text never splits a character.
+struct StreamEvent {
+  RequestId id;
+  std::string_view text;           // may be empty while a character or a stop string is undecided
+  std::int32_t output_tokens = 0;  // so far
+};
+
+// The first thing wrong, in words a user can act on: field, value, what is allowed, and the byte
+// offset of invalid UTF-8. Pure; knows no model.
+CHOIR_API Status validate(const Sampling& sampling);
+CHOIR_API Status validate(const Request& request);
+
+}  // namespace choir

@@ -1,0 +1,52 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+namespace choir {
+namespace {
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug: return spdlog::level::debug;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarn: return spdlog::level::warn;
+    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kOff: return spdlog::level::off;
+  }
+  return spdlog::level::warn;
+}
+
+const char* from_environment() { return std::getenv("CHOIR_LOG"); }
+
+// A logger of our own and not spdlog's default one: an application may use that for itself.
+spdlog::logger& logger() {
+  static const std::unique_ptr<spdlog::logger> instance = [] {
+    auto made = std::make_unique<spdlog::logger>(
+        "choir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_pattern("choir %L %v");
+    const char* wanted = from_environment();
+    made->set_level(wanted != nullptr ? spdlog::level::from_str(wanted) : spdlog::level::warn);
+    return made;
+  }();
+  return *instance;
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) {
+  if (from_environment() == nullptr) logger().set_level(to_spdlog(level));
+}
+
+bool log_enabled(LogLevel level) { return logger().should_log(to_spdlog(level)); }
+
+void log(LogLevel level, std::string_view line) {
+  while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+  logger().log(to_spdlog(level), "{}", line);
+}
+
+}  // namespace choir

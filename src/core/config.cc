@@ -1,0 +1,56 @@
+#include "choir/config.h"
+
+#include <cmath>
+
+#include "base/utf8.h"
+
+namespace choir {
+namespace {
+
+auto bad(const std::string& message) { return fail(Code::kInvalidArgument, message); }
+
+// "sequences_max is 300, allowed 1 .. 256"
+template <class T>
+Status within(const char* name, T value, T least, T most) {
+  if (value >= least && value <= most) return {};
+  return bad(std::string(name) + " is " + std::to_string(value) + ", allowed " + std::to_string(least) +
+             " .. " + std::to_string(most));
+}
+
+constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
+
+}  // namespace
+
+Status validate(const ExecutorConfig& c) {
+  if (c.name.empty()) return bad("name is empty: requests name the executor by it");
+  if (c.name.size() > 256) return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256");
+  if (first_invalid_utf8(c.name)) return bad("name is not valid UTF-8");
+  if (c.path.empty()) return bad("path is empty: it names a GGUF file");
+  CHOIR_CHECK_OK(within("sequences_max", c.sequences_max, 1, 256));  // the engine's own limit
+  CHOIR_CHECK_OK(within("context_tokens", c.context_tokens, 2, kTokensMax));
+  CHOIR_CHECK_OK(within("batch_tokens_max", c.batch_tokens_max, 1, 8192));
+  if (c.batch_tokens_max < c.sequences_max)
+    return bad("batch_tokens_max is " + std::to_string(c.batch_tokens_max) + ", needs one token for each of the " +
+               std::to_string(c.sequences_max) + " sequences");
+  if (c.context_tokens < 2 * c.sequences_max)
+    return bad("context_tokens is " + std::to_string(c.context_tokens) + ", needs two for each of the " +
+               std::to_string(c.sequences_max) + " sequences");
+  if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
+    return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
+  if (c.priority > Priority::kLow) return bad("priority is not one of critical, high, normal, low");
+  return {};
+}
+
+Status validate(const NodeConfig& c) {
+  using std::chrono::milliseconds;
+  CHOIR_CHECK_OK(within("cores", c.cores, 0, 4096));
+  CHOIR_CHECK_OK(within("queue_max", c.queue_max, 1, 1 << 20));
+  CHOIR_CHECK_OK(within("dispatchers", c.dispatchers, 1, 256));
+  CHOIR_CHECK_OK(within<long>("quantum (ms)", c.quantum.count(), 1, 10'000));
+  CHOIR_CHECK_OK(within<long>("age_step (ms)", c.age_step.count(), 1, 3'600'000));
+  CHOIR_CHECK_OK(within<long>("stalled (ms)", c.stalled.count(), 1, 86'400'000));
+  CHOIR_CHECK_OK(within<unsigned long>("stream_bytes_max", c.stream_bytes_max, 256, 1UL << 30));
+  return {};
+}
+
+}  // namespace choir

@@ -1,0 +1,165 @@
+#include "choir/request.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "base/utf8.h"
+
+namespace choir {
+namespace {
+
+// The shortest text that reads back as the same number; "nan" and "inf" as they are.
+template <class Number>
+std::string to_text(Number value) {
+  std::array<char, 32> text{};  // a float needs at most 15, a 64-bit integer 20
+  const auto end = std::to_chars(text.begin(), text.end(), value).ptr;
+  return {text.begin(), end};
+}
+
+tl::unexpected<Error> bad(std::string message) {
+  return fail(Code::kInvalidArgument, std::move(message));
+}
+
+// NaN is in no range.
+template <class Number>
+Status in_range(std::string_view field, Number value, std::type_identity_t<Number> least,
+                std::type_identity_t<Number> most) {
+  if (value >= least && value <= most) return {};
+  return bad(std::string(field) + " is " + to_text(value) + ", allowed " + to_text(least) + " .. " +
+             to_text(most));
+}
+
+Status above_zero(std::string_view field, float value, float most) {
+  if (value > 0 && value <= most) return {};
+  return bad(std::string(field) + " is " + to_text(value) + ", allowed above 0 and at most " +
+             to_text(most));
+}
+
+Status at_most(std::string_view field, std::size_t count, std::string_view noun, std::size_t most) {
+  if (count <= most) return {};
+  return bad(std::string(field) + " has " + to_text(count) + " " + std::string(noun) +
+             ", allowed at most " + to_text(most));
+}
+
+Status is_utf8(std::string_view field, std::string_view text) {
+  const auto at = first_invalid_utf8(text);
+  if (!at) return {};
+  return bad(std::string(field) + " is not UTF-8 at byte " + to_text(*at) + " of " +
+             to_text(text.size()));
+}
+
+std::string indexed(std::string_view field, std::size_t i) {
+  return std::string(field) + "[" + to_text(i) + "]";
+}
+
+Status check_name(std::string_view field, std::string_view name) {
+  CHOIR_CHECK_OK(at_most(field, name.size(), "bytes", kNameBytesMax));
+  return is_utf8(field, name);
+}
+
+Status check_bias(const std::vector<LogitBias>& bias) {
+  CHOIR_CHECK_OK(at_most("bias", bias.size(), "entries", kLogitBiasMax));
+  constexpr float kBan = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < bias.size(); ++i) {
+    const std::string where = indexed("bias", i);
+    CHOIR_CHECK_OK(in_range(where + ".token", bias[i].token, 0, INT32_MAX));
+    if (!std::isfinite(bias[i].bias) && bias[i].bias != kBan)
+      return bad(where + ".bias is " + to_text(bias[i].bias) +
+                 ", allowed a finite number or -infinity");
+  }
+  return {};
+}
+
+Status check_messages(const std::vector<Message>& messages) {
+  constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
+  CHOIR_CHECK_OK(at_most("messages", messages.size(), "entries", kMessagesMax));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const std::string where = indexed("messages", i);
+    // Checked first: the role is quoted in the message below.
+    CHOIR_CHECK_OK(check_name(where + ".role", messages[i].role));
+    if (std::ranges::find(kRoles, messages[i].role) == kRoles.end())
+      return bad(where + ".role is '" + messages[i].role + "', allowed system, user, assistant");
+    bytes += messages[i].content.size();
+    CHOIR_CHECK_OK(at_most("messages", bytes, "bytes", kPromptBytesMax));
+    CHOIR_CHECK_OK(is_utf8(where + ".content", messages[i].content));
+  }
+  if (bytes == 0) return bad("the prompt is empty: no message has content");
+  return {};
+}
+
+Status check_prompt(const Request& request) {
+  const int given = int{!request.messages.empty()} + int{!request.text.empty()} +
+                    int{!request.tokens.empty()};
+  if (given == 0) return bad("the prompt is empty: set one of messages, text, tokens");
+  if (given > 1)
+    return bad("the prompt is given " + to_text(given) +
+               " times: set only one of messages, text, tokens");
+  if (!request.messages.empty()) return check_messages(request.messages);
+  CHOIR_CHECK_OK(at_most("text", request.text.size(), "bytes", kPromptBytesMax));
+  CHOIR_CHECK_OK(is_utf8("text", request.text));
+  CHOIR_CHECK_OK(at_most("tokens", request.tokens.size(), "entries", kPromptTokensMax));
+  for (std::size_t i = 0; i < request.tokens.size(); ++i)
+    if (request.tokens[i] < 0)
+      return in_range(indexed("tokens", i), request.tokens[i], 0, INT32_MAX);
+  return {};
+}
+
+Status check_stop(const std::vector<std::string>& stop) {
+  CHOIR_CHECK_OK(at_most("stop", stop.size(), "entries", kStopStringsMax));
+  for (std::size_t i = 0; i < stop.size(); ++i) {
+    const std::string where = indexed("stop", i);
+    if (stop[i].empty())
+      return bad(where + " is empty, allowed 1 .. " + to_text(kStopBytesMax) + " bytes");
+    CHOIR_CHECK_OK(at_most(where, stop[i].size(), "bytes", kStopBytesMax));
+    CHOIR_CHECK_OK(is_utf8(where, stop[i]));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view to_string(Finish finish) {
+  switch (finish) {
+    case Finish::kStop: return "stop";
+    case Finish::kLength: return "length";
+    case Finish::kCancelled: return "cancelled";
+    case Finish::kDeadline: return "deadline";
+    case Finish::kStalled: return "stalled";
+    case Finish::kFailed: return "failed";
+  }
+  return "unknown";
+}
+
+Status validate(const Sampling& sampling) {
+  CHOIR_CHECK_OK(in_range("temperature", sampling.temperature, 0, 10));
+  CHOIR_CHECK_OK(in_range("top_k", sampling.top_k, 0, INT32_MAX));
+  CHOIR_CHECK_OK(above_zero("top_p", sampling.top_p, 1));
+  CHOIR_CHECK_OK(in_range("min_p", sampling.min_p, 0, 1));
+  CHOIR_CHECK_OK(above_zero("repeat_penalty", sampling.repeat_penalty, 10));
+  CHOIR_CHECK_OK(in_range("frequency_penalty", sampling.frequency_penalty, -2, 2));
+  CHOIR_CHECK_OK(in_range("presence_penalty", sampling.presence_penalty, -2, 2));
+  CHOIR_CHECK_OK(in_range("repeat_last_n", sampling.repeat_last_n, 0, 4096));
+  return check_bias(sampling.bias);
+}
+
+Status validate(const Request& request) {
+  CHOIR_CHECK_OK(check_name("executor", request.executor));
+  CHOIR_CHECK_OK(check_prompt(request));
+  CHOIR_CHECK_OK(in_range("max_tokens", request.max_tokens, 1, INT32_MAX));
+  if (Status status = validate(request.sampling); !status)
+    return tl::unexpected(std::move(status).error().in("sampling"));
+  CHOIR_CHECK_OK(check_stop(request.stop));
+  if (request.priority)
+    CHOIR_CHECK_OK(in_range("priority", static_cast<std::size_t>(*request.priority), 0,
+                            kPriorityNames.size() - 1));
+  CHOIR_CHECK_OK(in_range("deadline (ms)", request.deadline.count(), 0, kDeadlineMax.count()));
+  return check_name("tenant", request.tenant);
+}
+
+}  // namespace choir

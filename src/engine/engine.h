@@ -1,0 +1,152 @@
+// The Engine seam: all that Choir asks of whatever computes tokens. llama.cpp implements it in
+// engine/llama_*, the simulator in sim/fake_engine.h; nothing above knows which one it has.
+//
+//   Backend  makes the other three; one per node
+//   Model    weights and vocabulary of one file, shared by its executors; immutable, thread-safe
+//   Engine   KV cells and scratch of one executor; one thread at a time
+//   Pool     the compute threads of one lane; used by the lane's thread only
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "choir/ids.h"
+#include "choir/model_info.h"
+#include "choir/request.h"
+#include "choir/result.h"
+#include "core/step_plan.h"
+#include "policy/admit.h"
+
+namespace choir {
+
+// The compute threads of a lane. Created and destroyed on the lane's own thread, which is one of
+// them; outlives every engine that ran on it.
+class Pool {
+ public:
+  virtual ~Pool() = default;
+  virtual int threads() const = 0;
+  // Calls work(index, thread) for every index in [0, count), spread over the threads; returns when
+  // all are done. `work` must not throw.
+  virtual void for_each(int count, const std::function<void(int index, int thread)>& work) = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  // Identifies weights and vocabulary: equal for equal files, whatever their path. Hex.
+  virtual const std::string& fingerprint() const = 0;
+
+  // Tokens of `text`. `special`: markers such as <|im_start|> become their token, and the beginning
+  // mark of the vocabulary is put in front; without it they are plain text and nothing is added.
+  enum class Special : std::uint8_t { kParse, kPlain };
+  virtual Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const = 0;
+  // The bytes of one token; may be part of a UTF-8 character; empty for control tokens. Lives as
+  // long as the model.
+  virtual std::string_view piece(TokenId token) const = 0;
+  // Tokens with which the model ends its turn, ascending.
+  virtual std::span<const TokenId> end_tokens() const = 0;
+  // `messages` as the model's own chat template renders them, with the assistant's turn opened;
+  // without a template (info().chat_template empty) the contents, one after the other.
+  virtual Result<std::string> render(std::span<const Message> messages) const = 0;
+};
+
+struct EngineConfig {
+  std::int32_t context_tokens = 4096;  // KV cells, shared by all sequences
+  std::int32_t sequences_max = 8;      // at once; also the outputs of one pass
+  std::int32_t batch_tokens_max = 512; // tokens of one pass, which is one micro-batch
+  bool operator==(const EngineConfig&) const = default;
+};
+
+// Why a pass should stop before its end: raised by another thread, or the time is up. Owned by the
+// executor; the engine asks it between two operations, on any of its threads.
+class AbortSignal {
+ public:
+  explicit AbortSignal(const Clock& clock) : clock_(clock) {}
+  void raise() { raised_.store(true, std::memory_order_relaxed); }
+  // Before a pass, by the executor: lowered, and no deadline.
+  void reset() {
+    deadline_ = {};
+    raised_.store(false);
+  }
+  void set_deadline(Instant deadline) { deadline_ = deadline; }
+  bool stop() const {
+    return raised_.load(std::memory_order_relaxed) ||
+           (deadline_ != Instant{} && clock_.now() >= deadline_);
+  }
+
+ private:
+  const Clock& clock_;
+  Instant deadline_;
+  std::atomic<bool> raised_{false};
+};
+
+// What run() leaves behind.
+enum class RunOutcome : std::uint8_t {
+  kDone,     // every slice has its cells; logits are there
+  kNoCells,  // nothing was computed: the caller parks a victim and plans again
+  kAborted,  // nothing of this pass counts; ask computed() of every sequence in the plan
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // One forward pass. tokens[i] are the tokens of plan.slices[i]; a sequence's first slice gives
+  // it a slot. Stops soon after `abort` says so. An error leaves the sequences as kAborted
+  // does. Which Pool it computes on is fixed by attach().
+  virtual Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
+                                 const AbortSignal& abort) = 0;
+
+  // Logits of plan.slices[i] of the last run(), which must have said `sample`. [vocab_tokens],
+  // writable (the sampler works in place), gone at the next run().
+  virtual std::span<float> logits(std::size_t slice) = 0;
+
+  // Pooled embedding of `tokens`, [embedding_size], through the same pool; kInvalidArgument for a
+  // model that does not embed.
+  virtual Result<std::vector<float>> embed(std::span<const TokenId> tokens,
+                                           const AbortSignal& abort) = 0;
+
+  // Keeps the first `tokens` cells of `seq` and returns how many are kept: fewer (0) where a
+  // sliding window has a hole then. 0 frees the slot too. Unknown sequences hold nothing.
+  virtual std::int32_t truncate(SeqId seq, std::int32_t tokens) = 0;
+  // `to` gets the first `tokens` cells of `from` without computing; returns how many (see truncate).
+  virtual Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) = 0;
+  // The KV state of `seq` as bytes, for restore() on any engine of the same model.
+  virtual Result<std::string> save(SeqId seq) = 0;
+  // Gives `seq` the state in `blob`; it must hold nothing before. On error it holds nothing.
+  virtual Status restore(SeqId seq, std::string_view blob) = 0;
+  // Tokens with a cell.
+  virtual std::int32_t computed(SeqId seq) const = 0;
+
+  virtual ExecutorBytes sizes() const = 0;
+  virtual const EngineConfig& config() const = 0;
+
+  // Before a turn, and after it, on the lane's thread: an engine may change its pool only while
+  // the old one is idle (llama.cpp pauses it at the switch, and two lanes would hang).
+  virtual void attach(Pool& pool) = 0;
+  virtual void detach() = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Bytes that an executor of this file and configuration takes, without loading weights.
+  virtual Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) = 0;
+  // Opens the file; the same file that is still open elsewhere is shared.
+  virtual Result<std::shared_ptr<const Model>> load(const std::string& path) = 0;
+  virtual Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
+                                                        const EngineConfig& config) = 0;
+  // A pool of cpus.size() threads pinned to them; called on the lane's thread, which is the first.
+  virtual std::unique_ptr<Pool> create_pool(std::span<const int> cpus) = 0;
+};
+
+}  // namespace choir

@@ -1,0 +1,62 @@
+// Keeps files that would abort the process away from it.
+//
+// llama.cpp asserts on many things a file can say (some 670 asserts in loading alone), and an assert
+// ends the process. So a file not seen before is first opened, loaded and used for a few tokens in
+// a child process (the program choir-probe, beside the library) with limits on memory and time.
+// Verdicts are kept by content hash, so a file is tried once per engine version.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/guarded.h"
+#include "choir/config.h"
+#include "choir/result.h"
+#include "engine/engine.h"
+
+namespace choir {
+
+struct FileCheckOptions {
+  CheckFiles check = CheckFiles::kUnseen;
+  std::string cache_folder;  // verdicts live in <folder>/checked.json; empty: in memory only
+  std::string probe;         // the program; empty: found beside this library, or CHOIR_PROBE
+};
+
+// A file that may be opened here.
+struct CheckedFile {
+  std::string path;         // canonical
+  std::string identity;     // device, inode, size, mtime: equal means not changed since
+  std::string fingerprint;  // XXH3-128 of its bytes, hex
+};
+
+// Thread-safe; two threads that bring the same file may both try it.
+class FileCheck {
+ public:
+  explicit FileCheck(FileCheckOptions options);
+
+  // kNotFound, kEngineFailed with what is wrong with it, kOutOfMemory when the configuration needs
+  // more than `memory_bytes_max`, kUnavailable when the child cannot be started.
+  Result<CheckedFile> check(const std::string& path, const EngineConfig& config,
+                            std::uint64_t memory_bytes_max);
+
+ private:
+  struct Verdicts {
+    bool loaded = false;
+    std::map<std::string, std::string> hashes;    // identity -> fingerprint
+    std::map<std::string, std::string> verdicts;  // fingerprint -> what is wrong; "" is fine
+  };
+  void load(Verdicts& verdicts) const;
+  void keep(const Verdicts& verdicts) const;
+
+  FileCheckOptions options_;
+  Guarded<Verdicts> verdicts_;
+};
+
+// CHOIR_CACHE, else XDG_CACHE_HOME/choir, else ~/.cache/choir; empty when there is no home.
+std::string cache_folder();
+
+// The cheap checks that need no child: there, a file, big enough, begins like GGUF.
+Status look_at_file(const std::string& path);
+
+}  // namespace choir

@@ -1,0 +1,288 @@
+#include "engine/llama_engine.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/check.h"
+#include "engine/kv_blob.h"
+#include "engine/llama_pool.h"
+#include "engine/llama_runtime.h"
+#include "llama-context.h"  // the engine's own: its scheduler, to take a pool away from it
+#include "llama-ext.h"      // the engine's own: memory breakdown
+
+namespace choir {
+namespace {
+
+constexpr const char* kKvType = "f16";
+
+std::string reason() {
+  const std::string complaint = engine_complaint();
+  return complaint.empty() ? "no reason given" : complaint;
+}
+
+}  // namespace
+
+llama_context_params context_params(const EngineConfig& config, bool generates) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = static_cast<std::uint32_t>(config.context_tokens);
+  params.n_batch = static_cast<std::uint32_t>(std::min(config.batch_tokens_max, config.context_tokens));
+  params.n_ubatch = params.n_batch;
+  params.n_seq_max = static_cast<std::uint32_t>(config.sequences_max);
+  params.n_outputs_max = params.n_seq_max;
+  params.kv_unified = true;
+  params.swa_full = false;
+  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+  params.n_threads = 1;  // until a pool is attached
+  params.n_threads_batch = 1;
+  params.no_perf = true;
+  params.offload_kqv = false;
+  params.op_offload = false;
+  if (!generates) {
+    params.embeddings = true;
+    params.n_batch = params.n_ubatch = params.n_ctx;
+    params.n_outputs_max = 0;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+  }
+  return params;
+}
+
+ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
+                         std::int32_t vocab_tokens) {
+  ExecutorBytes bytes;
+  for (const auto& [type, part] : llama_get_memory_breakdown(&context)) {
+    bytes.weights += part.model;
+    bytes.kv += part.context;
+    bytes.compute += part.compute;
+  }
+  bytes.logits = static_cast<std::uint64_t>(config.sequences_max) *
+                 static_cast<std::uint64_t>(vocab_tokens) * sizeof(float);
+  return bytes;
+}
+
+LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHandle context,
+                         const EngineConfig& config)
+    : model_(std::move(model)),
+      context_(std::move(context)),
+      memory_(llama_get_memory(context_.get())),
+      config_(config),
+      sizes_(read_bytes(*context_, config, model_->info().vocab_tokens)),
+      batch_(static_cast<std::int32_t>(llama_n_batch(context_.get()))) {
+  config_.batch_tokens_max = static_cast<std::int32_t>(llama_n_batch(context_.get()));
+  for (llama_seq_id slot = config.sequences_max; --slot >= 0;) free_slots_.push_back(slot);
+  slots_.reserve(free_slots_.size());
+  output_rows_.reserve(free_slots_.size());
+  const auto stop = [](void* engine) {
+    const AbortSignal* abort = static_cast<LlamaEngine*>(engine)->abort_;
+    return abort != nullptr && abort->stop();
+  };
+  llama_set_abort_callback(context_.get(), stop, this);
+}
+
+LlamaEngine::~LlamaEngine() = default;
+
+Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(std::shared_ptr<const LlamaModel> model,
+                                                         const EngineConfig& config) {
+  clear_engine_complaint();
+  const std::string name = model->info().name;
+  try {
+    LlamaContextHandle context(llama_init_from_model(
+        model->handle(), context_params(config, model->info().generates)));
+    if (!context)
+      return fail(Code::kOutOfMemory, "no context of " + std::to_string(config.context_tokens) +
+                                          " tokens for '" + name + "': " + reason());
+    return std::unique_ptr<LlamaEngine>(
+        new LlamaEngine(std::move(model), std::move(context), config));
+  } catch (const std::exception& error) {
+    return fail(Code::kEngineFailed, "no context for '" + name + "': " + error.what());
+  }
+}
+
+Result<RunOutcome> LlamaEngine::run(const StepPlan& plan,
+                                    std::span<const std::span<const TokenId>> tokens,
+                                    const AbortSignal& abort) {
+  CHOIR_CHECK(tokens.size() == plan.slices.size(), "one span of tokens for each slice");
+  batch_.clear();
+  output_rows_.assign(plan.slices.size(), -1);
+  for (std::size_t i = 0; i < plan.slices.size(); ++i) {
+    const Slice& slice = plan.slices[i];
+    llama_seq_id slot = slot_of(slice.seq);
+    if (slot < 0) slot = take_slot(slice.seq);
+    CHOIR_CHECK(slot >= 0, "plan_step keeps within the free slots");
+    CHOIR_CHECK(batch_.size() + slice.count <= config_.batch_tokens_max,
+                "plan_step keeps within the batch");
+    for (std::int32_t t = 0; t < slice.count; ++t)
+      batch_.add(tokens[i][static_cast<std::size_t>(t)], slice.begin + t, slot,
+                 slice.sample && t + 1 == slice.count);
+    if (slice.sample) output_rows_[i] = batch_.size() - 1;
+  }
+  if (batch_.size() == 0) return RunOutcome::kDone;
+
+  clear_engine_complaint();
+  abort_ = &abort;
+  int status = 0;
+  try {
+    status = llama_decode(context_.get(), batch_.get());
+  } catch (const std::exception& error) {
+    abort_ = nullptr;
+    return fail(Code::kEngineFailed, std::string("the engine failed in a pass: ") + error.what());
+  }
+  abort_ = nullptr;
+  if (status == 0) return RunOutcome::kDone;
+  // A sequence that got its slot for this pass and no cell goes back to holding nothing.
+  for (const Slice& slice : plan.slices)
+    if (computed(slice.seq) == 0) free_slot(slice.seq);
+  if (status == 1) return RunOutcome::kNoCells;
+  if (status == 2) return RunOutcome::kAborted;
+  return fail(Code::kEngineFailed, "the engine refused a pass: " + reason());
+}
+
+std::span<float> LlamaEngine::logits(std::size_t slice) {
+  const std::int32_t row = output_rows_.at(slice);
+  CHOIR_CHECK(row >= 0, "only a slice with `sample` has logits");
+  float* values = llama_get_logits_ith(context_.get(), row);
+  CHOIR_CHECK(values != nullptr, "the engine keeps the logits of a pass until the next");
+  return {values, static_cast<std::size_t>(model_->info().vocab_tokens)};
+}
+
+Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
+                                              const AbortSignal& abort) {
+  if (model_->info().generates)
+    return fail(Code::kInvalidArgument,
+                "'" + model_->info().name + "' generates text; embeddings need an encoder model");
+  const auto tokens_max = static_cast<std::size_t>(config_.batch_tokens_max);
+  if (tokens.empty() || tokens.size() > tokens_max)
+    return fail(Code::kInvalidArgument,
+                "text has " + std::to_string(tokens.size()) + " tokens, '" + model_->info().name +
+                    "' embeds 1 to " + std::to_string(tokens_max) + " at once");
+  batch_.clear();
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    batch_.add(tokens[i], static_cast<llama_pos>(i), 0, true);
+  clear_engine_complaint();
+  abort_ = &abort;
+  const int status = llama_encode(context_.get(), batch_.get());
+  abort_ = nullptr;
+  if (status != 0) {
+    if (abort.stop()) return fail(Code::kCancelled, "embedding was cancelled");
+    return fail(Code::kEngineFailed, "the engine refused to embed: " + reason());
+  }
+  const float* pooled = llama_pooling_type(context_.get()) == LLAMA_POOLING_TYPE_NONE
+                            ? llama_get_embeddings_ith(context_.get(), -1)
+                            : llama_get_embeddings_seq(context_.get(), 0);
+  if (pooled == nullptr) return fail(Code::kEngineFailed, "the engine gave no embedding");
+  return std::vector<float>(pooled, pooled + llama_model_n_embd_out(model_->handle()));
+}
+
+std::int32_t LlamaEngine::truncate(SeqId seq, std::int32_t tokens) {
+  const llama_seq_id slot = slot_of(seq);
+  if (slot < 0) return 0;
+  if (tokens > 0 && tokens >= computed(seq)) return computed(seq);
+  if (tokens > 0 && !llama_memory_seq_rm(memory_, slot, tokens, -1)) tokens = 0;
+  return settle(seq, slot, tokens);
+}
+
+// A sliding window forgets: after a cut at position p, every layer needs p - window .. p - 1.
+std::int32_t LlamaEngine::settle(SeqId seq, llama_seq_id slot, std::int32_t tokens) {
+  const std::int32_t window = model_->info().sliding_window_tokens;
+  const bool whole = tokens > 0 && llama_memory_seq_pos_max(memory_, slot) + 1 == tokens &&
+                     (window == 0 ||
+                      llama_memory_seq_pos_min(memory_, slot) <= std::max(0, tokens - window));
+  if (whole) return tokens;
+  llama_memory_seq_rm(memory_, slot, -1, -1);
+  free_slot(seq);
+  return 0;
+}
+
+Result<std::int32_t> LlamaEngine::fork(SeqId from, SeqId to, std::int32_t tokens) {
+  const llama_seq_id source = slot_of(from);
+  if (source < 0) return 0;
+  CHOIR_CHECK(slot_of(to) < 0, "a fork goes into a sequence that holds nothing");
+  const llama_seq_id target = take_slot(to);
+  if (target < 0)
+    return fail(Code::kOverloaded, "all " + std::to_string(config_.sequences_max) +
+                                       " sequences of the executor are in use");
+  tokens = std::min(tokens, computed(from));
+  llama_memory_seq_cp(memory_, source, target, 0, tokens);
+  return settle(to, target, tokens);
+}
+
+Result<std::string> LlamaEngine::save(SeqId seq) {
+  const llama_seq_id slot = slot_of(seq);
+  if (slot < 0) return fail(Code::kNotFound, "the sequence holds no cells");
+  std::string state(llama_state_seq_get_size(context_.get(), slot), '\0');
+  const std::size_t written = llama_state_seq_get_data(
+      context_.get(), reinterpret_cast<std::uint8_t*>(state.data()), state.size(), slot);
+  if (written == 0) return fail(Code::kEngineFailed, "the engine gave no state: " + reason());
+  state.resize(written);
+  return wrap_kv({model_->fingerprint(), kKvType, computed(seq)}, state);
+}
+
+Status LlamaEngine::restore(SeqId seq, std::string_view bytes) {
+  CHOIR_CHECK(slot_of(seq) < 0, "a sequence is restored into nothing");
+  const KvBlob blob = CHOIR_TRY(unwrap_kv(bytes));
+  if (blob.header.model_fingerprint != model_->fingerprint() || blob.header.kv_type != kKvType)
+    return fail(Code::kInvalidArgument, "KV state belongs to another model or KV type");
+  const llama_seq_id slot = take_slot(seq);
+  if (slot < 0)
+    return fail(Code::kOverloaded, "all " + std::to_string(config_.sequences_max) +
+                                       " sequences of the executor are in use");
+  std::size_t read = 0;
+  try {
+    read = llama_state_seq_set_data(context_.get(),
+                                    reinterpret_cast<const std::uint8_t*>(blob.state.data()),
+                                    blob.state.size(), slot);
+  } catch (const std::exception&) {
+    read = 0;
+  }
+  if (read == 0 || computed(seq) != blob.header.tokens) {
+    llama_memory_seq_rm(memory_, slot, -1, -1);
+    free_slot(seq);
+    return fail(Code::kOutOfMemory, "no room for a KV state of " +
+                                        std::to_string(blob.header.tokens) + " tokens");
+  }
+  return {};
+}
+
+std::int32_t LlamaEngine::computed(SeqId seq) const {
+  const llama_seq_id slot = slot_of(seq);
+  return slot < 0 ? 0 : llama_memory_seq_pos_max(memory_, slot) + 1;
+}
+
+void LlamaEngine::attach(Pool& pool) {
+  auto& ours = static_cast<LlamaPool&>(pool);
+  llama_attach_threadpool(context_.get(), ours.handle(), ours.handle());
+  llama_set_n_threads(context_.get(), ours.threads(), ours.threads());
+}
+
+// ggml pauses the old pool at the next pass on another one, at a moment when the old lane may be
+// starting a graph on it, and both would hang. Taking it away here, while this lane's threads are
+// idle, leaves nothing to pause later.
+void LlamaEngine::detach() {
+  llama_detach_threadpool(context_.get());
+  ggml_backend_sched_t scheduler = context_->get_sched();
+  for (int i = 0; i < ggml_backend_sched_get_n_backends(scheduler); ++i) {
+    ggml_backend_t backend = ggml_backend_sched_get_backend(scheduler, i);
+    if (ggml_backend_is_cpu(backend)) ggml_backend_cpu_set_threadpool(backend, nullptr);
+  }
+}
+
+llama_seq_id LlamaEngine::slot_of(SeqId seq) const {
+  const auto found = slots_.find(seq);
+  return found == slots_.end() ? -1 : found->second;
+}
+
+llama_seq_id LlamaEngine::take_slot(SeqId seq) {
+  if (free_slots_.empty()) return -1;
+  const llama_seq_id slot = free_slots_.back();
+  free_slots_.pop_back();
+  slots_.emplace(seq, slot);
+  return slot;
+}
+
+void LlamaEngine::free_slot(SeqId seq) {
+  const auto found = slots_.find(seq);
+  if (found == slots_.end()) return;
+  free_slots_.push_back(found->second);
+  slots_.erase(found);
+}
+
+}  // namespace choir

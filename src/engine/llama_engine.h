@@ -1,0 +1,72 @@
+// One executor's KV cells and scratch: a llama_context on shared weights.
+//
+// The settings that bind everything else: one unified KV cache for all sequences; n_batch equals
+// n_ubatch, so that a pass is one micro-batch; as many outputs as sequences, which plan_step holds
+// (more aborts the process; the default would make Gemma's scratch 514 MiB instead of 26).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/llama_handles.h"
+#include "engine/llama_model.h"
+
+namespace choir {
+
+// The context parameters of a configuration, for running and for measuring alike. An encoder
+// computes its whole input in one pass and needs embeddings instead of logits.
+llama_context_params context_params(const EngineConfig& config, bool generates);
+
+// Adds up what llama.cpp says it takes (or would take, for a model opened without allocation).
+ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
+                         std::int32_t vocab_tokens);
+
+class LlamaEngine final : public Engine {
+ public:
+  // kOutOfMemory or kEngineFailed with the engine's reason.
+  static Result<std::unique_ptr<LlamaEngine>> create(std::shared_ptr<const LlamaModel> model,
+                                                     const EngineConfig& config);
+  ~LlamaEngine() override;
+
+  Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
+                         const AbortSignal& abort) override;
+  std::span<float> logits(std::size_t slice) override;
+  Result<std::vector<float>> embed(std::span<const TokenId> tokens,
+                                   const AbortSignal& abort) override;
+  std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
+  Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
+  Result<std::string> save(SeqId seq) override;
+  Status restore(SeqId seq, std::string_view blob) override;
+  std::int32_t computed(SeqId seq) const override;
+  ExecutorBytes sizes() const override { return sizes_; }
+  const EngineConfig& config() const override { return config_; }
+  void attach(Pool& pool) override;
+  void detach() override;
+
+ private:
+  LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHandle context,
+              const EngineConfig& config);
+
+  // The engine's number for a sequence; -1 when it has none or none is free.
+  llama_seq_id slot_of(SeqId seq) const;
+  llama_seq_id take_slot(SeqId seq);
+  void free_slot(SeqId seq);
+  // What is left of a slot that should have `tokens` cells, or nothing if the rest cannot be used.
+  std::int32_t settle(SeqId seq, llama_seq_id slot, std::int32_t tokens);
+
+  std::shared_ptr<const LlamaModel> model_;  // declared before the context: dies after it
+  LlamaContextHandle context_;
+  llama_memory_t memory_;
+  EngineConfig config_;
+  ExecutorBytes sizes_;
+  LlamaBatch batch_;
+  std::unordered_map<SeqId, llama_seq_id> slots_;
+  std::vector<llama_seq_id> free_slots_;
+  std::vector<std::int32_t> output_rows_;  // batch row of slice i's logits, -1 without
+  const AbortSignal* abort_ = nullptr;     // during a pass
+};
+
+}  // namespace choir

@@ -1,0 +1,144 @@
+#include "engine/llama_model.h"
+
+#include <chat.h>
+#include <sys/stat.h>
+
+#include <exception>
+#include <filesystem>
+
+#include "engine/llama_model_info.h"
+#include "engine/llama_runtime.h"
+
+namespace choir {
+
+struct LlamaModel::Templates {
+  common_chat_templates_ptr chat;  // null: the file has no template of its own
+};
+
+llama_model_params model_params() {
+  llama_model_params params = llama_model_default_params();
+  params.n_gpu_layers = 0;
+  params.load_mode = LLAMA_LOAD_MODE_MMAP;  // prefetched; pages are shared with other processes
+  return params;
+}
+
+LlamaModel::LlamaModel(LlamaModelHandle model, ModelInfo info, std::string fingerprint)
+    : model_(std::move(model)),
+      vocab_(llama_model_get_vocab(model_.get())),
+      info_(std::move(info)),
+      fingerprint_(std::move(fingerprint)),
+      templates_(std::make_unique<Templates>()) {
+  collect_pieces();
+}
+
+LlamaModel::~LlamaModel() = default;
+
+Result<std::shared_ptr<const LlamaModel>> LlamaModel::open(const std::string& path, Load load,
+                                                           std::string fingerprint) {
+  start_llama();
+  clear_engine_complaint();
+  llama_model_params params = model_params();
+  if (load == Load::kWithoutWeights) {  // not vocab_only: that leaves the shape out too
+    params.no_alloc = true;
+    params.load_mode = LLAMA_LOAD_MODE_NONE;
+  }
+  LlamaModelHandle handle(llama_model_load_from_file(path.c_str(), params));
+  if (!handle)
+    return fail(Code::kEngineFailed,
+                "'" + path + "' cannot be loaded: " +
+                    (engine_complaint().empty() ? "no reason given" : engine_complaint()));
+
+  ModelInfo info = read_model_info(*handle, path);
+  auto made = std::shared_ptr<LlamaModel>(
+      new LlamaModel(std::move(handle), std::move(info), std::move(fingerprint)));
+  // A template counts only if the file has one; the library would silently give ChatML.
+  try {
+    common_chat_templates_ptr chat = common_chat_templates_init(made->model_.get(), "");
+    if (chat && common_chat_templates_was_explicit(chat.get())) {
+      made->info_.chat_template = common_chat_templates_source(chat.get());
+      made->templates_.with([&](auto& t) { t->chat = std::move(chat); });
+    }
+  } catch (const std::exception& error) {
+    return fail(Code::kEngineFailed, "'" + path + "' has a chat template that cannot be read: " +
+                                         std::string(error.what()).substr(0, 200));
+  }
+  return made;
+}
+
+Result<std::vector<TokenId>> LlamaModel::tokenize(std::string_view text, Special special) const {
+  // 1 GiB of text is beyond any context; the engine counts bytes in 32 bits.
+  if (text.size() > (1U << 30))
+    return fail(Code::kInvalidArgument, "text has " + std::to_string(text.size()) +
+                                            " bytes, at most 1073741824 can be tokenized");
+  const bool parse = special == Special::kParse;
+  const auto bytes = static_cast<std::int32_t>(text.size());
+  std::vector<TokenId> tokens(text.size() + 2);
+  try {
+    std::int32_t count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(),
+                                        static_cast<std::int32_t>(tokens.size()), parse, parse);
+    if (count < 0) {
+      tokens.resize(static_cast<std::size_t>(-count));
+      count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(), -count, parse, parse);
+    }
+    if (count < 0) return fail(Code::kEngineFailed, "text cannot be tokenized");
+    tokens.resize(static_cast<std::size_t>(count));
+  } catch (const std::exception& error) {
+    return fail(Code::kEngineFailed, std::string("text cannot be tokenized: ") + error.what());
+  }
+  return tokens;
+}
+
+void LlamaModel::collect_pieces() {
+  std::string bytes(64, '\0');
+  for (TokenId token = 0; token < info_.vocab_tokens; ++token) {
+    const auto into = [&] {
+      return llama_token_to_piece(vocab_, token, bytes.data(),
+                                  static_cast<std::int32_t>(bytes.size()), /*lstrip=*/0,
+                                  /*special=*/false);
+    };
+    std::int32_t size = into();
+    if (size < 0) {
+      bytes.resize(static_cast<std::size_t>(-size));
+      size = into();
+    }
+    if (size > 0) pieces_.append(bytes.data(), static_cast<std::size_t>(size));
+    piece_ends_.push_back(static_cast<std::uint32_t>(pieces_.size()));
+    if (llama_vocab_is_eog(vocab_, token)) end_tokens_.push_back(token);
+  }
+}
+
+std::string_view LlamaModel::piece(TokenId token) const {
+  if (token < 0 || static_cast<std::size_t>(token) >= piece_ends_.size()) return {};
+  const auto index = static_cast<std::size_t>(token);
+  const std::uint32_t begin = index == 0 ? 0 : piece_ends_[index - 1];
+  return std::string_view(pieces_).substr(begin, piece_ends_[index] - begin);
+}
+
+Result<std::string> LlamaModel::render(std::span<const Message> messages) const {
+  return templates_.with([&](const std::unique_ptr<Templates>& t) -> Result<std::string> {
+    if (!t->chat) {
+      std::string raw;
+      for (const Message& message : messages) {
+        if (!raw.empty()) raw += '\n';
+        raw += message.content;
+      }
+      return raw;
+    }
+    try {
+      common_chat_templates_inputs inputs;
+      inputs.use_jinja = true;
+      for (const Message& message : messages) {
+        common_chat_msg out;
+        out.role = message.role;
+        out.content = message.content;
+        inputs.messages.push_back(std::move(out));
+      }
+      return common_chat_templates_apply(t->chat.get(), inputs).prompt;
+    } catch (const std::exception& error) {
+      return fail(Code::kInvalidArgument, "the model's chat template refuses these messages: " +
+                                              std::string(error.what()).substr(0, 300));
+    }
+  });
+}
+
+}  // namespace choir

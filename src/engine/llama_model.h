@@ -1,0 +1,56 @@
+// One GGUF file in memory: weights, vocabulary, chat template. Immutable, shared, thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/guarded.h"
+#include "engine/engine.h"
+#include "engine/llama_handles.h"
+
+struct common_chat_templates;
+
+namespace choir {
+
+class LlamaModel final : public Model {
+ public:
+  enum class Load : std::uint8_t { kWeights, kWithoutWeights };
+
+  // kNotFound, kEngineFailed with the engine's reason. The file has been checked before
+  // (engine/file_check.h): a damaged one may abort the process. `fingerprint` of its bytes.
+  static Result<std::shared_ptr<const LlamaModel>> open(const std::string& path, Load load,
+                                                        std::string fingerprint);
+  ~LlamaModel() override;
+
+  const ModelInfo& info() const override { return info_; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override;
+  std::string_view piece(TokenId token) const override;
+  std::span<const TokenId> end_tokens() const override { return end_tokens_; }
+  Result<std::string> render(std::span<const Message> messages) const override;
+
+  llama_model* handle() const { return model_.get(); }
+
+ private:
+  LlamaModel(LlamaModelHandle model, ModelInfo info, std::string fingerprint);
+  void collect_pieces();
+
+  LlamaModelHandle model_;
+  const llama_vocab* vocab_;
+  ModelInfo info_;
+  std::string fingerprint_;
+  // Every piece, one after the other: looking one up must not cost an allocation a token.
+  std::string pieces_;
+  std::vector<std::uint32_t> piece_ends_;
+  std::vector<TokenId> end_tokens_;
+  // The Jinja engine keeps state while it renders, so renderers take turns.
+  struct Templates;
+  mutable Guarded<std::unique_ptr<Templates>> templates_;
+};
+
+// Parameters with which we load, for weights and for measuring alike, so that both give the same
+// bytes.
+llama_model_params model_params();
+
+}  // namespace choir

@@ -1,0 +1,15 @@
+// Reads what a loaded file says about itself.
+#pragma once
+
+#include <string>
+
+#include "choir/model_info.h"
+
+struct llama_model;
+
+namespace choir {
+
+// chat_template is left empty: whether it counts is known to LlamaModel only.
+ModelInfo read_model_info(const llama_model& model, const std::string& path);
+
+}  // namespace choir

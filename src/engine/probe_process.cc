@@ -1,0 +1,149 @@
+#include "engine/probe_process.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "policy/admit.h"
+
+namespace choir {
+namespace {
+
+constexpr std::string_view kAnswer = "choir-probe: ";
+
+// Anything in this library has an address that leads to its file.
+std::filesystem::path own_folder() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&find_probe), &info) == 0 || info.dli_fname == nullptr)
+    return {};
+  std::error_code ignored;
+  const auto file = std::filesystem::weakly_canonical(info.dli_fname, ignored);
+  return ignored ? std::filesystem::path{} : file.parent_path();
+}
+
+// The environment of this process without what would make the child slow or loud.
+std::vector<std::string> child_environment() {
+  std::vector<std::string> variables = {"GGML_NO_BACKTRACE=1"};
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    if (!std::string_view(*variable).starts_with("GGML_NO_BACKTRACE=")) variables.emplace_back(*variable);
+  return variables;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (std::string& text : strings) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+struct ChildEnd {
+  int status = 0;  // as waitpid gives it
+  std::string output;
+};
+
+Result<ChildEnd> run_child(std::vector<std::string> words) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    return fail(Code::kUnavailable, std::string("no pipe to choir-probe: ") + std::strerror(errno));
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+  std::vector<std::string> environment = child_environment();
+  const std::vector<char*> argv = pointers(words);
+  const std::vector<char*> envp = pointers(environment);
+  pid_t child = 0;
+  const int error =
+      posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  if (error != 0) {
+    close(ends[0]);
+    return fail(Code::kUnavailable, "'" + words[0] + "' cannot be started: " + std::strerror(error));
+  }
+  ChildEnd end;
+  std::array<char, 4096> block{};
+  for (;;) {
+    const ssize_t got = read(ends[0], block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (end.output.size() < (1U << 20)) end.output.append(block.data(), static_cast<std::size_t>(got));
+  }
+  close(ends[0]);
+  while (waitpid(child, &end.status, 0) < 0 && errno == EINTR) {
+  }
+  return end;
+}
+
+// The first line that looks like a reason.
+std::string reason_in(const std::string& output) {
+  for (const std::string_view sign : {"GGML_ASSERT", "terminate called", "what():", "ERROR: ", "error"}) {
+    const std::size_t at = output.find(sign);
+    if (at == std::string::npos) continue;
+    const std::size_t end = output.find('\n', at);
+    return output.substr(at, std::min<std::size_t>(end == std::string::npos ? end : end - at, 200));
+  }
+  return {};
+}
+
+std::string death(const ChildEnd& end, const std::string& path) {
+  std::string text = "'" + path + "' is damaged or not supported: the engine ";
+  if (WIFSIGNALED(end.status)) {
+    const int signal = WTERMSIG(end.status);
+    text += signal == SIGALRM || signal == SIGXCPU ? "did not finish loading it in time"
+                                                   : "crashed on it";
+    text += " (" + std::string(sigdescr_np(signal)) + ")";
+  } else {
+    text += "gave up on it (exit code " + std::to_string(WEXITSTATUS(end.status)) + ")";
+  }
+  const std::string reason = reason_in(end.output);
+  return reason.empty() ? text : text + ": " + reason;
+}
+
+}  // namespace
+
+Result<std::string> find_probe() {
+  if (const char* named = std::getenv("CHOIR_PROBE"); named != nullptr && *named != '\0')
+    return std::string(named);
+  const std::filesystem::path here = own_folder();
+  for (const char* place : {"choir-probe", "../bin/choir-probe", "../libexec/choir/choir-probe",
+                            "../../libexec/choir/choir-probe"}) {
+    const std::filesystem::path candidate = here / place;
+    if (access(candidate.c_str(), X_OK) == 0) return candidate.string();
+  }
+  return fail(Code::kUnavailable, "the program choir-probe, which tries model files before they are "
+                                  "loaded, is not beside " + here.string() +
+                                  "; install it or name it in CHOIR_PROBE");
+}
+
+Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
+                 const EngineConfig& config, std::uint64_t memory_bytes_max) {
+  const ChildEnd end = CHOIR_TRY(run_child(
+      {program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
+       std::to_string(config.context_tokens), std::to_string(config.sequences_max),
+       std::to_string(config.batch_tokens_max)}));
+  const std::size_t at = end.output.rfind(kAnswer);
+  const auto answer =
+      at == std::string::npos
+          ? nlohmann::json()
+          : nlohmann::json::parse(end.output.substr(at + kAnswer.size()), nullptr, false);
+  if (!answer.is_object()) return fail(Code::kEngineFailed, death(end, path));
+  if (answer.value("ok", false)) return {};
+  const std::string message = answer.value("message", "no reason given");
+  if (answer.value("code", "") == "out_of_memory") return fail(Code::kOutOfMemory, message);
+  return fail(Code::kEngineFailed, message);
+}
+
+}  // namespace choir

@@ -1,0 +1,19 @@
+// What choir-probe does in its child process: opens a file, measures, loads, computes a few tokens.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "choir/result.h"
+#include "engine/engine.h"
+
+namespace choir {
+
+// Bytes of `config` on this file, from a load without allocation. May abort on a damaged file.
+Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config);
+
+// measure_file() against memory_bytes_max (kOutOfMemory with the numbers), then a load and a
+// forward pass. May abort on a damaged file: that is what it is for.
+Status try_file(const std::string& path, const EngineConfig& config, std::uint64_t memory_bytes_max);
+
+}  // namespace choir

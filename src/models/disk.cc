@@ -1,0 +1,88 @@
+#include "models/disk.h"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "choir/text.h"
+
+namespace choir {
+namespace {
+
+std::string text_of(int error_number) { return std::generic_category().message(error_number); }
+
+}  // namespace
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && ::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+    error = std::error_code(errno, std::generic_category());
+  if (!error) return {};
+  return fail(Code::kUnavailable, "cannot write to the folder '" + path + "': " + error.message() +
+                                      "; set CHOIR_MODELS to one that you may write to");
+}
+
+Status check_space(const std::string& folder, std::uint64_t bytes) {
+  struct statvfs disk {};
+  if (::statvfs(folder.c_str(), &disk) != 0) return {};  // the write itself will tell
+  const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (bytes <= free) return {};
+  return fail(Code::kUnavailable, "not enough disk space in '" + folder + "': need " +
+                                      bytes_text(bytes) + ", free " + bytes_text(free) +
+                                      "; free some, or set CHOIR_MODELS to another disk");
+}
+
+bool is_disk_full(int error_number) {
+  return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
+}
+
+Error write_error(const std::string& path, int error_number) {
+  if (is_disk_full(error_number))
+    return {Code::kUnavailable, "the disk is full (" + text_of(error_number) + ") while writing '" +
+                                    path +
+                                    "'; free some space, or set CHOIR_MODELS to another disk"};
+  return {Code::kUnavailable, "cannot write '" + path + "': " + text_of(error_number)};
+}
+
+Result<GrowingFile> GrowingFile::open(const std::string& path, Start start) {
+  const int flags =
+      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (start == Start::kEmpty ? O_TRUNC : 0);
+  Fd file(::open(path.c_str(), flags, 0666));
+  if (!file) return tl::unexpected(write_error(path, errno));
+  const off_t end = ::lseek(file.get(), 0, SEEK_END);
+  return GrowingFile(std::move(file), path, end > 0 ? static_cast<std::uint64_t>(end) : 0);
+}
+
+Status GrowingFile::add(std::string_view data) {
+  while (!data.empty()) {
+    const ssize_t written = ::write(file_.get(), data.data(), data.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return tl::unexpected(write_error(path_, errno));
+    data.remove_prefix(static_cast<std::size_t>(written));
+    bytes_ += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
+Status GrowingFile::clear() {
+  if (::ftruncate(file_.get(), 0) != 0) return tl::unexpected(write_error(path_, errno));
+  bytes_ = 0;
+  return {};
+}
+
+Status GrowingFile::sync() {
+  if (::fsync(file_.get()) != 0 && errno != EINVAL && errno != EROFS)
+    return tl::unexpected(write_error(path_, errno));
+  return {};
+}
+
+void sync_folder(const std::string& path) {
+  const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder) ::fsync(folder.get());
+}
+
+}  // namespace choir

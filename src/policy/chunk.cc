@@ -1,0 +1,26 @@
+#include "policy/chunk.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace choir {
+namespace {
+
+constexpr double kUnknownSecondsPerToken = 0.004;  // a 1B model on two old cores: rather slow
+constexpr std::int32_t kChunkTokensMin = 16;       // one tile of rows of the matrix kernels
+
+}  // namespace
+
+std::int32_t chunk_tokens(const ChunkView& view) {
+  CHOIR_CHECK(view.batch_tokens_max >= 1, "a batch holds at least one token");
+  if (!view.contended) return view.batch_tokens_max;
+  const bool known = view.seconds_per_token > 0;  // false for NaN too
+  const double fits =
+      to_seconds(view.quantum) / (known ? view.seconds_per_token : kUnknownSecondsPerToken);
+  // Clamped before the cast: a speed near zero gives a quotient that no integer holds.
+  const std::int32_t least = std::min(kChunkTokensMin, view.batch_tokens_max);
+  return static_cast<std::int32_t>(std::clamp<double>(fits, least, view.batch_tokens_max));
+}
+
+}  // namespace choir

@@ -1,0 +1,47 @@
+// The node's only timer: gives an executor a turn at a time that no mail announces (deadlines,
+// readers that stay behind).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "choir/ids.h"
+
+namespace choir {
+
+class Alarms {
+ public:
+  using Ring = std::function<void(ExecutorId)>;
+
+  Alarms(const Clock& clock, Ring ring) : clock_(clock), ring_(std::move(ring)) {}
+  ~Alarms();
+  Alarms(const Alarms&) = delete;
+  Alarms& operator=(const Alarms&) = delete;
+
+  void start();
+  void stop();
+  // Replaces the executor's alarm; nullopt takes it away.
+  void set(ExecutorId id, std::optional<Instant> at);
+  // Keeps the earlier one of this and what is set.
+  void set_earlier(ExecutorId id, Instant at);
+
+ private:
+  struct State {
+    std::map<ExecutorId, Instant> alarms;
+    std::uint64_t version = 0;  // grows when somebody may have to wake earlier
+    bool stopping = false;
+  };
+  void loop();
+
+  const Clock& clock_;
+  const Ring ring_;
+  Monitor<State> state_;
+  std::thread thread_;
+};
+
+}  // namespace choir

@@ -1,0 +1,105 @@
+#include "runtime/dispatcher.h"
+
+#include <exception>
+#include <optional>
+
+#include "base/log.h"
+
+namespace choir {
+namespace {
+
+thread_local bool this_thread_dispatches = false;
+
+// What user code throws stays with it; the node goes on.
+template <class F>
+void call_user(F&& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, std::string("a callback threw: ") + error.what());
+  } catch (...) {
+    log(LogLevel::kError, "a callback threw something that is not a std::exception");
+  }
+}
+
+}  // namespace
+
+bool Dispatcher::on_dispatcher_thread() { return this_thread_dispatches; }
+
+Dispatcher::~Dispatcher() { stop(); }
+
+void Dispatcher::start(int threads) {
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { loop(); });
+}
+
+void Dispatcher::stop() {
+  queue_.change([](Queue& q) { q.stopping = true; });
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void Dispatcher::notify(std::shared_ptr<RequestState> request) {
+  if (!request->claim_dispatch()) return;
+  queue_.change([&](Queue& q) { q.requests.push_back(std::move(request)); });
+}
+
+void Dispatcher::loop() {
+  this_thread_dispatches = true;
+  std::string text;
+  for (;;) {
+    using Next = std::optional<std::shared_ptr<RequestState>>;
+    const std::shared_ptr<RequestState> request = *queue_.wait([](Queue& q) -> Next {
+      if (!q.requests.empty()) {
+        Next next = std::move(q.requests.front());
+        q.requests.pop_front();
+        return next;
+      }
+      return q.stopping ? Next(nullptr) : Next();
+    });
+    if (!request) return;
+    deliver(request, text);
+  }
+}
+
+void Dispatcher::run_here() {
+  std::string text;
+  for (;;) {
+    const auto request = queue_.with([](Queue& q) {
+      std::shared_ptr<RequestState> next;
+      if (!q.requests.empty()) {
+        next = std::move(q.requests.front());
+        q.requests.pop_front();
+      }
+      return next;
+    });
+    if (!request) return;
+    deliver(request, text);
+  }
+}
+
+void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::string& text) {
+  RequestState::Taken taken = request->take(text);
+  if (taken.any && request->callbacks.on_event)
+    call_user([&] {
+      request->callbacks.on_event({request->id, text, taken.output_tokens});
+    });
+  if (taken.end) {
+    if (request->callbacks.on_done) call_user([&] { request->callbacks.on_done(*taken.end); });
+    // The node forgets the request first: who waits on the future may ask the node about it.
+    hooks_.ended(*request);
+    request->promise.set_value(std::move(*taken.end));
+    return;
+  }
+  hooks_.drained(*request);
+  request->release_dispatch();
+  // What came between take() and release was not announced: its notify() found the claim taken.
+  if (request->has_news()) notify(request);
+}
+
+Status refuse_inside_callback(const char* call, const char* instead) {
+  if (!Dispatcher::on_dispatcher_thread()) return {};
+  return fail(Code::kInvalidArgument, std::string(call) +
+                                          " would wait for itself inside a callback; use " + instead);
+}
+
+}  // namespace choir

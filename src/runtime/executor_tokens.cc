@@ -1,0 +1,84 @@
+// The second half of a turn: from logits to tokens, text and ends.
+#include <algorithm>
+
+#include "engine/text.h"
+#include "runtime/executor.h"
+
+namespace choir {
+
+void Executor::sample_rows(Pool& pool) {
+  rows_.clear();
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i)
+    if (plan_.slices[i].sample) rows_.push_back({&live(plan_.slices[i].seq), i, 0});
+  if (rows_.empty()) return;
+  sampler_scratch_.resize(std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
+  pool.for_each(static_cast<int>(rows_.size()), sample_row_);
+  const Instant now = clock_.now();
+  for (const Row& row : rows_) take_token(*row.live, row.token, now);
+}
+
+void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
+  Sequence& s = l.value;
+  s.tokens.push_back(token);
+  l.usage.output_tokens += 1;
+  if (l.usage.output_tokens == 1) l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
+  stats_.output_tokens.fetch_add(1, std::memory_order_relaxed);
+
+  text_.clear();
+  Finish end = Finish::kFailed;
+  bool ended = true;
+  if (std::ranges::binary_search(model_->end_tokens(), token)) {
+    end = Finish::kStop;
+  } else if (append_piece(s.carry, model_->piece(token), s.stop, text_) == TextEnd::kStopString) {
+    end = Finish::kStop;
+  } else if (s.output_tokens() >= s.max_tokens || s.known_tokens() >= sequence_tokens_max()) {
+    end = Finish::kLength;
+  } else {
+    ended = false;
+  }
+  l.text += text_;
+  if (l.request->streams()) {
+    l.request->append(text_, l.usage.output_tokens);
+    s.next_event += 1;
+  }
+  if (ended)
+    finish(l, end, std::nullopt, now);
+  else if (l.request->streams())
+    notify_(l.request);
+}
+
+void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error, Instant now) {
+  if (l.ended) return;
+  l.ended = true;
+  if (l.computed > 0) engine_->truncate(l.value.id, 0);
+  l.computed = 0;
+  parked_bytes_ -= l.kv.size();
+  l.kv = {};
+
+  // What the text assembly held back is text after all, unless a stop string has ended it.
+  text_.clear();
+  finish_text(l.value.carry, text_);
+  l.text += text_;
+  if (l.request->streams() && !text_.empty()) l.request->append(text_, l.usage.output_tokens);
+
+  Completion completion;
+  completion.id = l.value.request;
+  completion.executor = config_.name;
+  completion.text = std::move(l.text);
+  completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
+  completion.finish = finish;
+  completion.error = std::move(error);
+  completion.usage = l.usage;
+  completion.usage.total_seconds = to_seconds(now - l.request->submitted);
+  stats_.requests_done.fetch_add(1, std::memory_order_relaxed);
+  if (completion.error) stats_.requests_failed.fetch_add(1, std::memory_order_relaxed);
+  l.request->finish(std::move(completion));
+  notify_(l.request);
+}
+
+void Executor::erase_finished() {
+  std::erase_if(live_, [](const auto& l) { return l->ended; });
+  if (live_.empty()) tenant_served_.clear();
+}
+
+}  // namespace choir

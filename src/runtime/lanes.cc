@@ -1,0 +1,110 @@
+#include "runtime/lanes.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <span>
+
+namespace choir {
+namespace {
+
+// Whoever serves callers (dispatchers, HTTP) goes before a lane when both want a core: its work is
+// short, and somebody waits for it. Lowering ourselves needs no privilege.
+constexpr int kLaneNice = 2;
+
+}  // namespace
+
+Lanes::Lanes(std::vector<int> cpus, const TurnRules& rules, const Clock& clock, Backend& backend,
+             WakeAt wake_at)
+    : cpus_(std::move(cpus)),
+      clock_(clock),
+      backend_(backend),
+      wake_at_(std::move(wake_at)),
+      state_(static_cast<int>(cpus_.size()), rules) {}
+
+Lanes::~Lanes() { stop(); }
+
+void Lanes::start() {
+  for (int lane = 0; lane < static_cast<int>(cpus_.size()); ++lane)
+    threads_.emplace_back([this, lane] { loop(lane); });
+}
+
+void Lanes::stop() {
+  state_.change([](State& s) { s.stopping = true; });
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void Lanes::add(std::shared_ptr<Executor> executor) {
+  state_.with([&](State& s) {
+    s.schedule.add(executor->id(), executor->config().shares);
+    s.executors.emplace(executor->id(), std::move(executor));
+  });
+}
+
+void Lanes::remove(ExecutorId id) {
+  const std::shared_ptr<Executor> last = state_.wait([&](State& s) {
+    std::shared_ptr<Executor> found;
+    if (s.schedule.running(id)) return found;
+    s.schedule.remove(id);
+    found = std::move(s.executors.at(id));
+    s.executors.erase(id);
+    return found;
+  });
+}
+
+void Lanes::ready(ExecutorId id, Priority best) {
+  const auto now = clock_.now();
+  std::vector<std::shared_ptr<Executor>> to_preempt;
+  const bool wake = state_.with([&](State& s) {
+    const bool idle_lane = s.schedule.ready(id, best, now);
+    if (best == Priority::kCritical)
+      for (const ExecutorId victim : s.schedule.to_preempt())
+        to_preempt.push_back(s.executors.at(victim));
+    return idle_lane;
+  });
+  if (wake) state_.change([](State&) {});
+  for (const auto& executor : to_preempt) executor->preempt();
+}
+
+LaneLayout Lanes::layout() {
+  return state_.with([](State& s) { return s.schedule.layout(); });
+}
+
+std::uint64_t Lanes::layout_changes() {
+  return state_.with([](State& s) { return s.schedule.layout_changes(); });
+}
+
+double Lanes::compute_seconds(ExecutorId id) {
+  return state_.with([&](State& s) { return s.schedule.compute_seconds(id); });
+}
+
+void Lanes::loop(int lane) {
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLaneNice);
+  // A pool for each cut of the cores that this lane has met; made here, because making one pins
+  // the thread that makes it, and kept: an engine may still know it.
+  std::map<std::pair<int, int>, std::unique_ptr<Pool>> pools;
+  for (;;) {
+    const std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
+      if (s.stopping) return Next{};
+      const std::optional<Turn> turn = s.schedule.next(lane, clock_.now());
+      if (!turn) return std::nullopt;
+      return Next{s.executors.at(turn->executor), *turn};
+    });
+    if (!next->executor) return;
+    auto& pool = pools[{next->turn.first_core, next->turn.cores}];
+    if (!pool)
+      pool = backend_.create_pool(std::span(cpus_).subspan(
+          static_cast<std::size_t>(next->turn.first_core), static_cast<std::size_t>(next->turn.cores)));
+
+    const TurnResult result = next->executor->turn(*pool, next->turn.contended);
+    const auto now = clock_.now();
+    const bool others = state_.with([&](State& s) {
+      return s.schedule.finished(lane, result.elapsed, result.best, now);
+    });
+    if (others || !result.best) state_.change([](State&) {});  // remove() may wait for its end
+    wake_at_(next->turn.executor, result.wake_at);
+  }
+}
+
+}  // namespace choir

@@ -1,0 +1,68 @@
+// The compute threads: one lane for each core, of which the layout uses some, each with the thread
+// pools it needs. Together they never use more cores than allowed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "engine/engine.h"
+#include "runtime/executor.h"
+#include "runtime/schedule.h"
+
+namespace choir {
+
+class Lanes {
+ public:
+  // When an executor needs a turn even if no mail comes; called on a lane after its turn.
+  using WakeAt = std::function<void(ExecutorId, std::optional<Instant>)>;
+
+  // cpus: those that the lanes may use, pinned one thread each; empty entries (-1) are not pinned.
+  Lanes(std::vector<int> cpus, const TurnRules& rules, const Clock& clock, Backend& backend,
+        WakeAt wake_at);
+  ~Lanes();
+  Lanes(const Lanes&) = delete;
+  Lanes& operator=(const Lanes&) = delete;
+
+  void start();
+  // Lanes end after their turns.
+  void stop();
+
+  void add(std::shared_ptr<Executor> executor);
+  // Blocks until it is not running, then forgets it.
+  void remove(ExecutorId id);
+  // There is work for it. Any thread; never blocks for longer than the lock.
+  void ready(ExecutorId id, Priority best);
+
+  LaneLayout layout();
+  std::uint64_t layout_changes();
+  double compute_seconds(ExecutorId id);
+
+ private:
+  struct State {
+    Schedule schedule;
+    std::map<ExecutorId, std::shared_ptr<Executor>> executors;
+    bool stopping = false;
+    State(int cores, const TurnRules& rules) : schedule(cores, rules) {}
+  };
+  // What a lane takes from the state: a turn, or the news that it is over.
+  struct Next {
+    std::shared_ptr<Executor> executor;  // null: stop
+    Turn turn;
+  };
+  void loop(int lane);
+
+  const std::vector<int> cpus_;
+  const Clock& clock_;
+  Backend& backend_;
+  const WakeAt wake_at_;
+  Monitor<State> state_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace choir

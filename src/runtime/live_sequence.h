@@ -1,0 +1,33 @@
+// A sequence inside an executor: its value, plus what only this run of it knows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/sequence.h"
+#include "core/step_plan.h"
+#include "runtime/request_state.h"
+
+namespace choir {
+
+struct LiveSequence {
+  Sequence value;
+  std::shared_ptr<RequestState> request;
+  std::int32_t computed = 0;       // tokens with a KV cell
+  Instant arrived;
+  Instant last_progress;           // last time it was in a pass
+  double* tenant_served = nullptr; // into the executor's table
+  std::string kv;                  // parked KV state; empty: none
+  std::int32_t kv_tokens = 0;      // that it holds
+  std::optional<Instant> held_back;// since when its reader is too far behind
+  std::string text;                // generated here
+  bool begun = false;              // was in a pass
+  bool ended = false;
+  Usage usage;
+
+  std::int32_t pending() const { return value.known_tokens() - computed; }
+};
+
+}  // namespace choir

@@ -1,0 +1,91 @@
+// Who computes next, and on which cores: the conductor's state, without threads.
+//
+// A plain value of the node's lanes: the lanes' threads touch it under one lock (runtime/lanes.h),
+// the simulator touches it directly. Decisions are policy/turn and policy/lanes; this class keeps
+// the books that they need.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "choir/ids.h"
+#include "policy/lanes.h"
+#include "policy/turn.h"
+
+namespace choir {
+
+// The right to run one step of `executor` on cores [first_core, first_core + cores) of the allowed
+// ones.
+struct Turn {
+  ExecutorId executor;
+  int first_core = 0;
+  int cores = 1;
+  bool contended = false;  // somebody else is runnable and not running
+  bool operator==(const Turn&) const = default;
+};
+
+class Schedule {
+ public:
+  // Needs cores >= 1. A node has as many lanes as cores; the layout says how many are in use.
+  Schedule(int cores, const TurnRules& rules);
+
+  void add(ExecutorId id, double shares);
+  // Needs: not running.
+  void remove(ExecutorId id);
+
+  // There is work for it (mail came), of this class at best. Any state; a running executor gets
+  // another turn. Returns true when an idle lane could take it now.
+  bool ready(ExecutorId id, Priority best, Instant now);
+
+  // A turn for `lane`, or nothing: no work, not this layout's lane, or the layout is about to
+  // change and other lanes have to end their turns first.
+  std::optional<Turn> next(int lane, Instant now);
+
+  // The turn of `lane` is over. `best`: class of what it still has to do, nullopt when nothing.
+  // Returns true when a lane other than this one could now find a turn.
+  bool finished(int lane, Nanos elapsed, std::optional<Priority> best, Instant now);
+
+  // Executors whose running turn should end early because one of a better class, CRITICAL,
+  // waits for a core.
+  std::vector<ExecutorId> to_preempt() const;
+
+  bool running(ExecutorId id) const;
+  const LaneLayout& layout() const { return layout_; }
+  std::uint64_t layout_changes() const { return layout_changes_; }
+  int cores() const { return cores_; }
+  double compute_seconds(ExecutorId id) const;
+
+ private:
+  enum class State : std::uint8_t { kIdle, kReady, kRunning };
+  struct Entry {
+    State state = State::kIdle;
+    double shares = 1;
+    double virtual_seconds = 0;
+    double compute_seconds = 0;
+    Priority priority = Priority::kLow;  // of its best pending work, as last told
+    bool again = false;                  // mail came while it was running
+    Priority again_priority = Priority::kLow;
+    Instant waiting_since;
+  };
+
+  // How many lanes are worth having now: executors of the best class with work, 1 .. cores.
+  int wanted_lanes(Instant now) const;
+  // The least virtual time of those that have work, apart from `but`.
+  double floor(ExecutorId but) const;
+
+  const int cores_;
+  const TurnRules rules_;
+  std::map<ExecutorId, Entry> entries_;
+  LaneLayout layout_;
+  std::uint64_t layout_changes_ = 0;
+  struct Running {
+    ExecutorId executor;
+    int cores = 1;
+  };
+  std::vector<std::optional<Running>> lanes_;  // what each lane runs
+  std::vector<ExecutorView> views_;            // reused
+};
+
+}  // namespace choir
