@@ -59,10 +59,8 @@ std::vector<Advice> all_advice(const Machine& machine, const Version& all) {
         {Advice::Level::kNote, "there is no model in " + models_folder(),
          "fetch one: 'choir models' lists what there is, 'choir pull NAME' fetches it"});
   } else {
-    advice.push_back({Advice::Level::kOk,
-                      std::to_string(models->size()) + " model" + (models->size() == 1 ? "" : "s") +
-                          " in " + models_folder(),
-                      ""});
+    advice.push_back(
+        {Advice::Level::kOk, count_of(models->size(), "model") + " in " + models_folder(), ""});
   }
   return advice;
 }

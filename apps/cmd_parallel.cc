@@ -1,6 +1,5 @@
 // choir parallel: many sessions over one or several models at once, and the report.
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -72,37 +71,43 @@ Result<std::vector<ModelWord>> model_words(const Options& options) {
   return words;
 }
 
-// Names to show; the same file twice becomes "a" and "a #2".
-std::string distinct_name(const std::string& path, const std::vector<ParallelModel>& before) {
-  const auto same = std::ranges::count(before, path, &ParallelModel::path);
-  const std::string stem = std::filesystem::path(path).stem().string();
-  return same == 0 ? stem : stem + " #" + std::to_string(same + 1);
+// What to show for a model: the name as the user wrote it, of a path the file's. The second one of
+// a name is "a#2", so that their sessions can be told apart.
+std::string shown_name(const std::string& word, const std::vector<ParallelModel>& before) {
+  const bool path = word.find('/') != std::string::npos || word.ends_with(".gguf");
+  const std::string base = path ? std::filesystem::path(word).stem().string() : word;
+  std::string name = base;
+  for (int i = 2; std::ranges::count(before, name, &ParallelModel::name) > 0; ++i)
+    name = base + "#" + std::to_string(i);
+  return name;
 }
 
 Result<std::vector<ParallelModel>> resolved(const std::vector<ModelWord>& words) {
   std::vector<ParallelModel> models;
   for (const ModelWord& word : words) {
-    const std::string path = CHOIR_TRY(resolve_model(word.model));
     ParallelModel model;
-    model.path = path;
-    model.name = distinct_name(path, models);
+    model.path = CHOIR_TRY(resolve_model(word.model));
+    model.name = shown_name(word.model, models);
     model.priority = word.priority.value_or(Priority::kNormal);
     models.push_back(std::move(model));
   }
   return models;
 }
 
+std::size_t sessions_of(const ParallelConfig& config) {
+  return config.models.size() * static_cast<std::size_t>(config.sessions);
+}
+
 std::string header(const ParallelConfig& config) {
-  const std::size_t sessions = config.models.size() * static_cast<std::size_t>(config.sessions);
   std::string models;
   for (const ParallelModel& model : config.models) {
     models += (models.empty() ? "" : ", ") + printable_line(model.name, 60);
     if (model.priority != Priority::kNormal)
       models += " (" + std::string(to_string(model.priority)) + ")";
   }
-  return "🎯 Starting parallel LLM evaluation with " + std::to_string(sessions) + " session" +
-         (sessions == 1 ? "" : "s") + "\n" + "📋 Model" + (config.models.size() == 1 ? "" : "s") +
-         ": " + models + "\n🔥 Temperature: " + fixed(static_cast<double>(config.temperature), 1) +
+  return "🎯 Starting parallel LLM evaluation with " + count_of(sessions_of(config), "session") +
+         "\n📋 Model" + (config.models.size() == 1 ? "" : "s") + ": " + models +
+         "\n🔥 Temperature: " + shortest(config.temperature) +
          "\n📝 Max tokens: " + std::to_string(config.max_tokens) + "\n\n";
 }
 
@@ -128,7 +133,7 @@ std::string comparison(const Outcome& outcome) {
                                     std::to_string(report.total_tokens) + " tokens",
                                     fixed(report.total_seconds, 2) + "s"};
   };
-  return "⚖️  The same work, together and one request at a time:\n" +
+  return "\n⚖️  The same work, together and one request at a time:\n" +
          table({row("Together:", outcome.together), row("One at a time:", *outcome.one_at_a_time)},
                "lrrr") +
          "   Speedup: " + fixed(outcome.speedup(), 2) + "x\n";
@@ -166,14 +171,11 @@ int code_for(const Outcome& outcome) {
 
 Result<int> evaluate(const ParallelConfig& config, const Options& options) {
   if (!options.json) print(header(config));
-  note("⏳ Loading " + std::to_string(config.models.size()) + " model" +
-       (config.models.size() == 1 ? "" : "s") + "...\n");
+  note("⏳ Loading " + count_of(config.models.size(), "model") + "...\n");
   auto evaluation = CHOIR_TRY(ParallelEvaluation::create(config));
   const Graceful until_reported;
   Outcome outcome;
-  note("⚡ Running " +
-       std::to_string(config.models.size() * static_cast<std::size_t>(config.sessions)) +
-       " evaluation sessions concurrently...\n\n");
+  note("⚡ Running " + count_of(sessions_of(config), "evaluation session") + " concurrently...\n\n");
   outcome.together = CHOIR_TRY(run_live(*evaluation, ParallelEvaluation::Order::kTogether));
   note("\n");
   if (!options.json) print(render(outcome.together, evaluation->config()));

@@ -81,14 +81,14 @@ Result<int> answer_as_json(OpenModel& model, const Options& options, const Reque
 }
 
 Result<int> answer(OpenModel& model, const Request& request) {
-  bool ends_line = false;
+  bool open_line = false;  // something was written, and its line has not ended
   const Completion completion =
       CHOIR_TRY(generate(*model.node, request, [&](const StreamEvent& event) {
         if (event.text.empty()) return;
-        ends_line = event.text.back() == '\n';
+        open_line = event.text.back() != '\n';
         print(for_reader(Stream::kOut, event.text));
       }));
-  if (!ends_line) print("\n");
+  if (open_line) print("\n");
   if (is_terminal(Stream::kOut) && is_terminal(Stream::kErr))
     note(styled(Stream::kErr, Style::kDim, summary(completion)) + "\n");
   return code_for(completion);
@@ -112,7 +112,7 @@ Result<int> run(const Options& options) {
   if (const std::string wrong = wrong_with(options, interactive); !wrong.empty())
     return usage_error(wrong);
   const Request settings = settings_of(options);
-  if (const Status valid = validate(settings.sampling); !valid)
+  if (const Status valid = validate(with_prompt(settings, options, "any")); !valid)
     return usage_error(valid.error().message);
   const OpenOptions open = {.cores = options.cores, .context_tokens = options.context_tokens};
   if (interactive) {
@@ -121,9 +121,12 @@ Result<int> run(const Options& options) {
   }
   const std::string prompt = options.has_prompt ? options.prompt : CHOIR_TRY(read_stdin());
   if (prompt.empty()) return usage_error("the prompt is empty; write one");
-  const Request request = with_prompt(settings, options, prompt);
-  if (const Status valid = validate(request); !valid) return usage_error(valid.error().message);
+  Request alone;
+  alone.text = prompt;
+  if (Status valid = validate(alone); !valid)
+    return usage_error(std::move(valid).error().in("the prompt").message);
   OpenModel model = CHOIR_TRY(open_model(options.model, open));
+  const Request request = with_prompt(settings, options, prompt);
   return options.json ? answer_as_json(model, options, request) : answer(model, request);
 }
 

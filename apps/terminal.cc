@@ -143,6 +143,15 @@ std::string fixed(double value, int digits) {
   return {buffer.data(), end.ptr};
 }
 
+std::string shortest(float value) {
+  std::array<char, 32> buffer{};  // a float needs at most 15
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
+std::string count_of(std::size_t n, std::string_view noun) {
+  return std::to_string(n) + " " + std::string(noun) + (n == 1 ? "" : "s");
+}
+
 std::string table(const std::vector<std::vector<std::string>>& rows, std::string_view right) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {

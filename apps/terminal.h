@@ -44,6 +44,10 @@ void complain(std::string_view sentence);
 std::string for_reader(Stream stream, std::string_view text);
 
 std::string fixed(double value, int digits);
+// As short as it can be read back: 0.7 and not 0.699999988.
+std::string shortest(float value);
+// "1 session", "3 sessions".
+std::string count_of(std::size_t n, std::string_view noun);
 // Cells padded to columns; the first column left, the rest as asked by `right`.
 std::string table(const std::vector<std::vector<std::string>>& rows, std::string_view right);
 

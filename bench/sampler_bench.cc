@@ -1,5 +1,5 @@
 // Microseconds per draw for each kind of sampling, at three vocabularies. Run it on an idle core:
-//   taskset -c 0 sampler_bench
+//   taskset -c 0 ./dev bench sampler
 // Logits look like those of a language model: a normal bulk and a few that stand out. Between two draws
 // they are copied in, so that they come from the second-level cache, as after a matrix product.
 #include <algorithm>

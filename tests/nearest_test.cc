@@ -35,6 +35,8 @@ const Case kCases[] = {
     {"MissingLetter", "smolm2-135m", kModels, "smollm2-135m"},
     {"DoubledLetter", "gemmma3-270m", kModels, "gemma3-270m"},
     {"WrongLetter", "--semd", {"--help", "--seed"}, "--seed"},
+    {"AMissingLetterIsOneEdit", "rn", {"run"}, "run"},
+    {"ALetterTooManyIsOneEdit", "runn", {"run"}, "run"},
     {"SwappedNeighboursAreOneEdit", "rnu", {"row", "run"}, "run"},
     {"BeginningOfALongWord", "gem", kModels, "gemma3-270m"},
     {"TwoLettersAreNoBeginning", "ge", kModels, std::nullopt},

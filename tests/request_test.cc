@@ -42,28 +42,53 @@ TEST_P(Validate, Says) {
 
 const Case kPrompts[] = {
     {"Text", [](Request&) {}, ""},
-    {"Tokens", [](Request& r) { r.text = "", r.tokens = {0, 7}; }, ""},
-    {"Messages", [](Request& r) { r.text = "", r.messages = {{"system", ""}, {"user", "hi"}}; }, ""},
+    {"Tokens",
+     [](Request& r) {
+       r.text = "", r.tokens = {0, 7};
+     },
+     ""},
+    {"Messages",
+     [](Request& r) {
+       r.text = "", r.messages = {{"system", ""}, {"user", "hi"}};
+     },
+     ""},
     {"NoPrompt", [](Request& r) { r.text = ""; },
      "the prompt is empty: set one of messages, text, tokens"},
     {"TwoPrompts", [](Request& r) { r.tokens = {1}; },
      "the prompt is given 2 times: set only one of messages, text, tokens"},
-    {"MessagesWithoutContent", [](Request& r) { r.text = "", r.messages = {{"user", ""}}; },
+    {"MessagesWithoutContent",
+     [](Request& r) {
+       r.text = "", r.messages = {{"user", ""}};
+     },
      "the prompt is empty: no message has content"},
-    {"UnknownRole", [](Request& r) { r.text = "", r.messages = {{"user", "a"}, {"robot", "b"}}; },
+    {"UnknownRole",
+     [](Request& r) {
+       r.text = "", r.messages = {{"user", "a"}, {"robot", "b"}};
+     },
      "messages[1].role is 'robot', allowed system, user, assistant"},
-    {"RoleThatIsNotUtf8", [](Request& r) { r.text = "", r.messages = {{"u\xFF", "b"}}; },
+    {"RoleThatIsNotUtf8",
+     [](Request& r) {
+       r.text = "", r.messages = {{"u\xFF", "b"}};
+     },
      "messages[0].role is not UTF-8 at byte 1 of 2"},
-    {"ContentThatIsNotUtf8", [](Request& r) { r.text = "", r.messages = {{"user", "ab\xC3"}}; },
+    {"ContentThatIsNotUtf8",
+     [](Request& r) {
+       r.text = "", r.messages = {{"user", "ab\xC3"}};
+     },
      "messages[0].content is not UTF-8 at byte 2 of 3"},
     {"TextThatIsNotUtf8", [](Request& r) { r.text = "naïve \xED\xA0\x80"; },
      "text is not UTF-8 at byte 7 of 10"},
     {"TooMuchText", [](Request& r) { r.text.assign(kPromptBytesMax + 1, 'a'); },
      "text has 67108865 bytes, allowed at most 67108864"},
-    {"NegativeToken", [](Request& r) { r.text = "", r.tokens = {1, -1}; },
+    {"NegativeToken",
+     [](Request& r) {
+       r.text = "", r.tokens = {1, -1};
+     },
      "tokens[1] is -1, allowed 0 .. 2147483647"},
     {"TooManyMessages",
-     [](Request& r) { r.text = "", r.messages.assign(kMessagesMax + 1, {"user", "a"}); },
+     [](Request& r) {
+       r.text = "", r.messages.assign(kMessagesMax + 1, {"user", "a"});
+     },
      "messages has 16385 entries, allowed at most 16384"},
 };
 INSTANTIATE_TEST_SUITE_P(Prompt, Validate, testing::ValuesIn(kPrompts),
@@ -72,14 +97,22 @@ INSTANTIATE_TEST_SUITE_P(Prompt, Validate, testing::ValuesIn(kPrompts),
 const Case kSettings[] = {
     {"ExtremesAreAllowed",
      [](Request& r) {
-       r.sampling = {.temperature = 10, .top_k = 0, .top_p = 1, .min_p = 1, .repeat_penalty = 10,
-                     .frequency_penalty = -2, .presence_penalty = 2, .repeat_last_n = 4096,
-                     .seed = UINT64_MAX, .bias = {{3, -kInf}}};
+       r.sampling = {.temperature = 10,
+                     .top_k = 0,
+                     .top_p = 1,
+                     .min_p = 1,
+                     .repeat_penalty = 10,
+                     .frequency_penalty = -2,
+                     .presence_penalty = 2,
+                     .repeat_last_n = 4096,
+                     .seed = UINT64_MAX,
+                     .bias = {{3, -kInf}}};
        r.stop.assign(kStopStringsMax, std::string(kStopBytesMax, 'x'));
        r.deadline = kDeadlineMax;
        r.priority = Priority::kLow;
        r.max_tokens = INT32_MAX;
-     }, ""},
+     },
+     ""},
     {"MaxTokensZero", [](Request& r) { r.max_tokens = 0; },
      "max_tokens is 0, allowed 1 .. 2147483647"},
     {"Temperature", [](Request& r) { r.sampling.temperature = 10.5F; },
@@ -104,19 +137,29 @@ const Case kSettings[] = {
      "sampling: presence_penalty is -inf, allowed -2 .. 2"},
     {"RepeatLastN", [](Request& r) { r.sampling.repeat_last_n = 4097; },
      "sampling: repeat_last_n is 4097, allowed 0 .. 4096"},
-    {"BiasToken", [](Request& r) { r.sampling.bias = {{-4, 1}}; },
+    {"BiasToken",
+     [](Request& r) {
+       r.sampling.bias = {{-4, 1}};
+     },
      "sampling: bias[0].token is -4, allowed 0 .. 2147483647"},
-    {"BiasPlusInfinity", [](Request& r) { r.sampling.bias = {{1, 0}, {2, kInf}}; },
+    {"BiasPlusInfinity",
+     [](Request& r) {
+       r.sampling.bias = {{1, 0}, {2, kInf}};
+     },
      "sampling: bias[1].bias is inf, allowed a finite number or -infinity"},
     {"BiasTooMany", [](Request& r) { r.sampling.bias.resize(1025); },
      "sampling: bias has 1025 entries, allowed at most 1024"},
-    {"StopEmpty", [](Request& r) { r.stop = {"a", ""}; },
+    {"StopEmpty",
+     [](Request& r) {
+       r.stop = {"a", ""};
+     },
      "stop[1] is empty, allowed 1 .. 256 bytes"},
     {"StopTooLong", [](Request& r) { r.stop = {std::string(257, 'a')}; },
      "stop[0] has 257 bytes, allowed at most 256"},
     {"StopTooMany", [](Request& r) { r.stop.assign(17, "a"); },
      "stop has 17 entries, allowed at most 16"},
-    {"StopThatIsNotUtf8", [](Request& r) { r.stop = {"\x80"}; }, "stop[0] is not UTF-8 at byte 0 of 1"},
+    {"StopThatIsNotUtf8", [](Request& r) { r.stop = {"\x80"}; },
+     "stop[0] is not UTF-8 at byte 0 of 1"},
     {"PriorityOutOfTheEnum", [](Request& r) { r.priority = static_cast<Priority>(4); },
      "priority is 4, allowed 0 .. 3"},
     {"DeadlineNegative", [](Request& r) { r.deadline = std::chrono::milliseconds(-1); },
@@ -153,7 +196,8 @@ TEST(Utf8, AcceptsExactlyTheCharacters) {
   for (std::uint32_t c = 0; c < 0x1FFFFF; ++c) {
     const bool is_character = c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
     const std::string text = "1234567" + encode(c);
-    ASSERT_EQ(first_invalid_utf8(text), is_character ? std::nullopt : std::optional<std::size_t>(7)) << c;
+    ASSERT_EQ(first_invalid_utf8(text), is_character ? std::nullopt : std::optional<std::size_t>(7))
+        << c;
     if (c < 0x80) continue;
     ASSERT_EQ(first_invalid_utf8(text.substr(0, text.size() - 1)), 7U) << c;
   }

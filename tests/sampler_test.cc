@@ -132,6 +132,7 @@ const Case kCases[] = {
     {"MinPSeesTheTemperature", {0, -1, -2}, sampling_of(2, 0, 1, 0.3F), {0, 1, 2}},
     {"MinPAfterTopK", {0, -1, -2}, sampling_of(1, 2, 1, 0.1F), {0, 1}},
     {"MinPOfOneKeepsTies", {2, 1, 2}, sampling_of(1, 0, 1, 1), {0, 2}},
+    {"MinPAboveOneKeepsTheMost", {2, 1, 0}, sampling_of(1, 2, 1, 1.5F), {0}},
     {"NothingKeepsAll", {0, -5, 3}, kNothing, {0, 1, 2}},
     {"NothingPassesOverBannedAndNan", {0, -kInf, 3, kNan}, kNothing, {0, 2}},
     {"InfinitiesShare", {kInf, 3, kInf}, kNothing, {0, 2}},
@@ -146,7 +147,7 @@ const Case kCases[] = {
     {"BiasAddsUp", {1, 2, 3}, with_bias(kGreedy, {{0, 1.5F}, {0, 1}}), {0}},
     {"BiasOutOfRange", {1, 2, 3}, with_bias(kGreedy, {{-1, 9}, {3, 9}, {1 << 30, 9}}), {2}},
     {"BiasThatBansAllFallsBackToTheModel", {1, 7, 3},
-     with_bias(kNothing, {{0, -kInf}, {1, 2}, {1, -kInf}, {2, -kInf}}), {1}},
+     with_bias(kNothing, {{0, 9}, {0, -kInf}, {1, -kInf}, {2, -kInf}}), {1}},
 };
 INSTANTIATE_TEST_SUITE_P(, Survivors, testing::ValuesIn(kCases), [](const auto& c) { return c.param.name; });
 

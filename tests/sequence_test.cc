@@ -48,11 +48,16 @@ Sequence random_sequence(std::mt19937& rng) {
   for (TokenId& token : s.tokens) token = static_cast<TokenId>(rng() & 0x7FFFFFFFU);
   s.prompt_tokens = static_cast<std::int32_t>(1 + rng() % s.tokens.size());
   s.max_tokens = s.output_tokens() + static_cast<std::int32_t>(upto(1000));
-  s.sampling = {.temperature = real(0, 10), .top_k = static_cast<std::int32_t>(upto(100)),
-                .top_p = real(0.1F, 1), .min_p = real(0, 1), .repeat_penalty = real(0.1F, 10),
-                .frequency_penalty = real(-2, 2), .presence_penalty = real(-2, 2),
+  s.sampling = {.temperature = real(0, 10),
+                .top_k = static_cast<std::int32_t>(upto(100)),
+                .top_p = real(0.1F, 1),
+                .min_p = real(0, 1),
+                .repeat_penalty = real(0.1F, 10),
+                .frequency_penalty = real(-2, 2),
+                .presence_penalty = real(-2, 2),
                 .repeat_last_n = static_cast<std::int32_t>(upto(4096)),
-                .seed = std::uint64_t{rng()} << upto(32), .bias = {}};
+                .seed = std::uint64_t{rng()} << upto(32),
+                .bias = {}};
   for (auto i = upto(3); i > 0; --i)
     s.sampling.bias.push_back({static_cast<TokenId>(upto(1000)), i == 1 ? -INFINITY : real(-9, 9)});
   s.stream_index = static_cast<std::uint32_t>(rng());
@@ -70,7 +75,8 @@ Sequence random_sequence(std::mt19937& rng) {
 std::string sealed(const std::string& payload, char version = 1) {
   std::string bytes = "CHSQ"s + version + "\0\0\0"s + payload;
   const XXH64_hash_t sum = XXH3_64bits(bytes.data(), bytes.size());
-  for (unsigned i = 0; i < 8; ++i) bytes.push_back(static_cast<char>(static_cast<unsigned char>(sum >> 8U * i)));
+  for (unsigned i = 0; i < 8; ++i)
+    bytes.push_back(static_cast<char>(static_cast<unsigned char>(sum >> 8U * i)));
   return bytes;
 }
 
@@ -113,7 +119,8 @@ TEST(Sequence, LayoutChangesOnlyWithItsVersion) {
 }
 
 TEST(Sequence, ThatIsTooLargeIsNotLookedAt) {
-  EXPECT_THAT(error_of(std::string(130U << 20U, 'a')), testing::HasSubstr("bytes, at most 135266304"));
+  EXPECT_THAT(error_of(std::string(130U << 20U, 'a')),
+              testing::HasSubstr("bytes, at most 135266304"));
 }
 
 TEST(Sequence, OfAMillionTokensTakesFourBytesEach) {
@@ -166,9 +173,12 @@ TEST(SequenceProperty, AnyPayloadUnderARightChecksumIsRefusedOrCanonical) {
     std::string torn = payload;
     for (auto changes = 1 + rng() % 4; changes > 0; --changes) {
       const auto at = rng() % torn.size();
-      if (rng() % 4 == 0) torn.erase(at, 1 + rng() % 3);
-      else if (rng() % 4 == 0) torn.insert(at, 1, static_cast<char>(rng()));
-      else torn[at] = static_cast<char>(rng());
+      if (rng() % 4 == 0)
+        torn.erase(at, 1 + rng() % 3);
+      else if (rng() % 4 == 0)
+        torn.insert(at, 1, static_cast<char>(rng()));
+      else
+        torn[at] = static_cast<char>(rng());
     }
     const std::string bytes = sealed(torn);
     const Result<Sequence> read = deserialize(bytes);
@@ -208,10 +218,14 @@ const Case kCbor[] = {
     {"AMillionNestedMaps", sealed(repeated("\xA1\x01"s, 1'000'000)), "nested too deep"},
     {"AMillionNestedStringChunks", sealed(std::string(1'000'000, '\x7F')), "a form not used here"},
     {"AMillionTags", sealed(std::string(1'000'000, '\xC1')), "a form not used here"},
-    {"ALengthBeyondTheEnd", sealed("\x5B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"s), "longer than what is there"},
-    {"ACountBeyondTheEnd", sealed("\x9B\x0F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"s), "longer than what is there"},
-    {"AMapWhoseCountTwiceWraps", sealed("\xBB\x80\x00\x00\x00\x00\x00\x00\x00"s), "longer than what is there"},
-    {"AMillionItems", sealed("\x9A\x00\x0F\x42\x40"s + std::string(1'000'000, '\x00')), "too many items"},
+    {"ALengthBeyondTheEnd", sealed("\x5B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"s),
+     "longer than what is there"},
+    {"ACountBeyondTheEnd", sealed("\x9B\x0F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"s),
+     "longer than what is there"},
+    {"AMapWhoseCountTwiceWraps", sealed("\xBB\x80\x00\x00\x00\x00\x00\x00\x00"s),
+     "longer than what is there"},
+    {"AMillionItems", sealed("\x9A\x00\x0F\x42\x40"s + std::string(1'000'000, '\x00')),
+     "too many items"},
 };
 INSTANTIATE_TEST_SUITE_P(Cbor, Deserialize, testing::ValuesIn(kCbor),
                          [](const auto& c) { return c.param.name; });
@@ -226,25 +240,37 @@ const Case kValues[] = {
     {"AFieldMissing", sealed(changed([](Json& j) { j.erase("seed"); })), "field seed is missing"},
     {"AFieldOfAnotherKind", sealed(changed([](Json& j) { j["tenant"] = 5; })), "field tenant"},
     {"AnIntegerTooWide", sealed(changed([](Json& j) { j["top_k"] = 1ULL << 40U; })), "field top_k"},
-    {"ANegativeUnsigned", sealed(changed([](Json& j) { j["next_event"] = -1; })), "field next_event"},
+    {"ANegativeUnsigned", sealed(changed([](Json& j) { j["next_event"] = -1; })),
+     "field next_event"},
     {"ADoubleBeyondFloat", sealed(changed([](Json& j) { j["min_p"] = 1e300; })), "field min_p"},
-    {"APriorityOutOfTheEnum", sealed(changed([](Json& j) { j["priority"] = 4; })), "field priority"},
-    {"ABiasOfThree", sealed(changed([](Json& j) { j["bias"] = {{1, 2.0, 3}}; })), "field bias"},
-    {"PartOfAToken", sealed(changed([](Json& j) { j["tokens"] = Json::binary({1, 2, 3}); })),
+    {"APriorityOutOfTheEnum", sealed(changed([](Json& j) { j["priority"] = 4; })),
+     "field priority"},
+    {"ABiasOfThree", sealed(changed([](Json& j) {
+       j["bias"] = {{1, 2.0, 3}};
+     })),
+     "field bias"},
+    {"PartOfAToken", sealed(changed([](Json& j) {
+       j["tokens"] = Json::binary({1, 2, 3});
+     })),
      "field tokens"},
-    {"AnUnknownField", sealed(changed([](Json& j) { j["more"] = 1; })), "not in its canonical form"},
-    {"ADoubleThatIsNoFloat", sealed(changed([](Json& j) { j["min_p"] = 0.1; })), "not in its canonical form"},
+    {"AnUnknownField", sealed(changed([](Json& j) { j["more"] = 1; })),
+     "not in its canonical form"},
+    {"ADoubleThatIsNoFloat", sealed(changed([](Json& j) { j["min_p"] = 0.1; })),
+     "not in its canonical form"},
     {"NoTokens", with([](Sequence& s) { s.tokens.clear(); }), "has 0 tokens"},
     {"ANegativeToken", with([](Sequence& s) { s.tokens[1] = -2; }), "token -2 is negative"},
-    {"NoPrompt", with([](Sequence& s) { s.prompt_tokens = 0; }), "prompt_tokens is 0, allowed 1 .. 4"},
-    {"APromptBeyondTheTokens", with([](Sequence& s) { s.prompt_tokens = 5; }), "prompt_tokens is 5"},
+    {"NoPrompt", with([](Sequence& s) { s.prompt_tokens = 0; }),
+     "prompt_tokens is 0, allowed 1 .. 4"},
+    {"APromptBeyondTheTokens", with([](Sequence& s) { s.prompt_tokens = 5; }),
+     "prompt_tokens is 5"},
     {"MoreOutputThanAsked", with([](Sequence& s) { s.max_tokens = 0; }), "fewer than its 1 output"},
     {"ANegativeDeadline", with([](Sequence& s) { s.deadline_left_ns = -1; }), "deadline_left_ns"},
     {"AnEmptyStop", with([](Sequence& s) { s.stop = {""}; }), "stop string"},
     {"ALongStop", with([](Sequence& s) { s.stop = {std::string(257, 'a')}; }), "stop string"},
     {"TooManyStops", with([](Sequence& s) { s.stop.assign(17, "a"); }), "too many stop strings"},
     {"ALongTenant", with([](Sequence& s) { s.tenant.assign(257, 'a'); }), "tenant"},
-    {"ALongCarry", with([](Sequence& s) { s.carry.pending.assign(70'000, 'a'); }), "carry is too long"},
+    {"ALongCarry", with([](Sequence& s) { s.carry.pending.assign(70'000, 'a'); }),
+     "carry is too long"},
     {"SamplingThatIsNoNumber", with([](Sequence& s) { s.sampling.top_p = NAN; }),
      "sequence: sampling: top_p is nan"},
 };

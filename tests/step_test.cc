@@ -33,8 +33,8 @@ SeqView whole(std::uint64_t id, std::int32_t known) {
   return view;
 }
 
-StepLimits limits(std::int32_t batch, std::int32_t chunk, std::int32_t cells, std::int32_t slots = 9,
-                  std::int32_t outputs = 9) {
+StepLimits limits(std::int32_t batch, std::int32_t chunk, std::int32_t cells,
+                  std::int32_t slots = 9, std::int32_t outputs = 9) {
   return {batch, chunk, cells, slots, outputs};
 }
 
@@ -56,26 +56,46 @@ TEST_P(PlanStep, Gives) {
 const Case kOrder[] = {
     {"NothingForNoSequences", {}, limits(8, 4, 100), {}},
     {"NothingWhenNothingIsPending", {seq(1, 5, 5)}, limits(8, 4, 0), {}},
-    {"DecodeGoesBeforeOlderPrompt", {seq(1, 6, 0), seq(2, 9, 8)}, limits(5, 4, 100),
+    {"DecodeGoesBeforeOlderPrompt",
+     {seq(1, 6, 0), seq(2, 9, 8)},
+     limits(5, 4, 100),
      {{{{2}, 8, 1, true}, {{1}, 0, 4, false}}, {}}},
-    {"DecodesGoByClassThenArrival", {seq(1, 9, 8), seq(2, 9, 8), seq(3, 9, 8, kHigh)},
-     limits(2, 4, 100), {{{{3}, 8, 1, true}, {{1}, 8, 1, true}}, {}}},
+    {"DecodesGoByClassThenArrival",
+     {seq(1, 9, 8), seq(2, 9, 8), seq(3, 9, 8, kHigh)},
+     limits(2, 4, 100),
+     {{{{3}, 8, 1, true}, {{1}, 8, 1, true}}, {}}},
     {"PromptIsCutAtTheChunk", {seq(1, 10, 4)}, limits(8, 3, 100), {{{{1}, 4, 3, false}}, {}}},
-    {"TheChunkIsForAllPromptsTogether", {seq(1, 5, 0), seq(2, 9, 0)}, limits(20, 8, 100),
+    {"TheChunkIsForAllPromptsTogether",
+     {seq(1, 5, 0), seq(2, 9, 0)},
+     limits(20, 8, 100),
      {{{{1}, 0, 5, true}, {{2}, 0, 3, false}}, {}}},
-    {"DecodesDoNotCountAgainstTheChunk", {seq(1, 9, 8), seq(2, 9, 0)}, limits(20, 4, 100),
+    {"DecodesDoNotCountAgainstTheChunk",
+     {seq(1, 9, 8), seq(2, 9, 0)},
+     limits(20, 4, 100),
      {{{{1}, 8, 1, true}, {{2}, 0, 4, false}}, {}}},
-    {"HigherClassPromptTakesTheBudget", {seq(1, 6, 0), seq(2, 6, 0, kHigh)}, limits(4, 4, 100),
+    {"HigherClassPromptTakesTheBudget",
+     {seq(1, 6, 0), seq(2, 6, 0, kHigh)},
+     limits(4, 4, 100),
      {{{{2}, 0, 4, false}}, {}}},
-    {"LessServedTenantGoesFirst", {seq(1, 6, 0, kHigh, 50), seq(2, 6, 0, kHigh, 20)},
-     limits(4, 4, 100), {{{{2}, 0, 4, false}}, {}}},
-    {"ClassCountsBeforeTenant", {seq(1, 6, 0, kHigh, 50), seq(2, 6, 0, kLow, 20)},
-     limits(4, 4, 100), {{{{1}, 0, 4, false}}, {}}},
-    {"PromptOfOneTokenIsAPrompt", {seq(1, 1, 0), seq(2, 1, 0)}, limits(8, 1, 100),
+    {"LessServedTenantGoesFirst",
+     {seq(1, 6, 0, kHigh, 50), seq(2, 6, 0, kHigh, 20)},
+     limits(4, 4, 100),
+     {{{{2}, 0, 4, false}}, {}}},
+    {"ClassCountsBeforeTenant",
+     {seq(1, 6, 0, kHigh, 50), seq(2, 6, 0, kLow, 20)},
+     limits(4, 4, 100),
+     {{{{1}, 0, 4, false}}, {}}},
+    {"PromptOfOneTokenIsAPrompt",
+     {seq(1, 1, 0), seq(2, 1, 0)},
+     limits(8, 1, 100),
      {{{{1}, 0, 1, true}}, {}}},
-    {"CriticalPromptDoesNotWaitForDecodes", {seq(1, 9, 8), seq(2, 9, 8, kCritical),
-     seq(3, 4, 0, kCritical)}, limits(8, 8, 100), {{{{2}, 8, 1, true}, {{3}, 0, 4, true}}, {}}},
-    {"CriticalDecodeLetsOthersIn", {seq(1, 9, 8), seq(2, 9, 8, kCritical)}, limits(8, 8, 100),
+    {"CriticalPromptDoesNotWaitForDecodes",
+     {seq(1, 9, 8), seq(2, 9, 8, kCritical), seq(3, 4, 0, kCritical)},
+     limits(8, 8, 100),
+     {{{{2}, 8, 1, true}, {{3}, 0, 4, true}}, {}}},
+    {"CriticalDecodeLetsOthersIn",
+     {seq(1, 9, 8), seq(2, 9, 8, kCritical)},
+     limits(8, 8, 100),
      {{{{2}, 8, 1, true}, {{1}, 8, 1, true}}, {}}},
 };
 INSTANTIATE_TEST_SUITE_P(Order, PlanStep, testing::ValuesIn(kOrder),
@@ -83,70 +103,125 @@ INSTANTIATE_TEST_SUITE_P(Order, PlanStep, testing::ValuesIn(kOrder),
 
 const Case kWhole[] = {
     {"IsNotCutAtTheChunk", {whole(1, 6)}, limits(8, 2, 100), {{{{1}, 0, 6, true}}, {}}},
-    {"WaitsWhenTheRestOfTheBatchIsTooSmall", {whole(1, 5), whole(2, 5), whole(3, 3)},
-     limits(8, 2, 100), {{{{1}, 0, 5, true}, {{3}, 0, 3, true}}, {}}},
-    {"WaitsForAnOutput", {whole(1, 3), whole(2, 3)}, limits(8, 2, 100, 9, 1),
+    {"WaitsWhenTheRestOfTheBatchIsTooSmall",
+     {whole(1, 5), whole(2, 5), whole(3, 3)},
+     limits(8, 2, 100),
+     {{{{1}, 0, 5, true}, {{3}, 0, 3, true}}, {}}},
+    {"WaitsForAnOutput",
+     {whole(1, 3), whole(2, 3)},
+     limits(8, 2, 100, 9, 1),
      {{{{1}, 0, 3, true}}, {}}},
 };
 INSTANTIATE_TEST_SUITE_P(Whole, PlanStep, testing::ValuesIn(kWhole),
                          [](const auto& c) { return c.param.name; });
 
 const Case kOutputs[] = {
-    {"DecodesStopAtTheOutputs", {seq(1, 9, 8), seq(2, 9, 8)}, limits(8, 8, 100, 9, 1),
+    {"DecodesStopAtTheOutputs",
+     {seq(1, 9, 8), seq(2, 9, 8)},
+     limits(8, 8, 100, 9, 1),
      {{{{1}, 8, 1, true}}, {}}},
-    {"PromptStopsOneShortOfItsOutput", {seq(1, 9, 8), seq(2, 6, 0)}, limits(8, 8, 100, 9, 1),
+    {"PromptStopsOneShortOfItsOutput",
+     {seq(1, 9, 8), seq(2, 6, 0)},
+     limits(8, 8, 100, 9, 1),
      {{{{1}, 8, 1, true}, {{2}, 0, 5, false}}, {}}},
-    {"PromptOfOneTokenWaitsForAnOutput", {seq(1, 9, 8), seq(2, 1, 0)}, limits(8, 8, 100, 9, 1),
+    {"PromptOfOneTokenWaitsForAnOutput",
+     {seq(1, 9, 8), seq(2, 1, 0)},
+     limits(8, 8, 100, 9, 1),
      {{{{1}, 8, 1, true}}, {}}},
 };
 INSTANTIATE_TEST_SUITE_P(Outputs, PlanStep, testing::ValuesIn(kOutputs),
                          [](const auto& c) { return c.param.name; });
 
 const Case kMemory[] = {
-    {"DecodeWithoutCellTakesThoseOfTheLast", {seq(1, 5, 4), seq(2, 9, 8)}, limits(8, 4, 0),
+    {"DecodeWithoutCellTakesThoseOfTheLast",
+     {seq(1, 5, 4), seq(2, 9, 8)},
+     limits(8, 4, 0),
      {{{{1}, 4, 1, true}}, {{2}}}},
-    {"DecodeTakesCellsOfALaterHalfReadPrompt", {seq(1, 5, 4), seq(2, 9, 3)}, limits(8, 4, 0),
+    {"DecodeTakesCellsOfALaterHalfReadPrompt",
+     {seq(1, 5, 4), seq(2, 9, 3)},
+     limits(8, 4, 0),
      {{{{1}, 4, 1, true}}, {{2}}}},
-    {"WhoIsServedLessDoesNotKeepCells", {seq(1, 5, 4, kHigh, 90), seq(2, 9, 8, kHigh, 10)},
-     limits(8, 4, 0), {{{{1}, 4, 1, true}}, {{2}}}},
-    {"DecodeDoesNotTakeCellsOfAnEarlierOne", {seq(1, 9, 5), seq(2, 9, 8), seq(3, 9, 8)},
-     limits(8, 4, 0), {{{{2}, 8, 1, true}, {{1}, 5, 4, true}}, {{3}}}},
+    {"WhoIsServedLessDoesNotKeepCells",
+     {seq(1, 5, 4, kHigh, 90), seq(2, 9, 8, kHigh, 10)},
+     limits(8, 4, 0),
+     {{{{1}, 4, 1, true}}, {{2}}}},
+    {"DecodeDoesNotTakeCellsOfAnEarlierOne",
+     {seq(1, 9, 5), seq(2, 9, 8), seq(3, 9, 8)},
+     limits(8, 4, 0),
+     {{{{2}, 8, 1, true}, {{1}, 5, 4, true}}, {{3}}}},
     {"TwoStuckPromptsFreeTheLast", {seq(1, 9, 4), seq(2, 9, 4)}, limits(8, 4, 0), {{}, {{2}}}},
-    {"AStandstillFreesWhoHasNoWorkFirst", {seq(1, 5, 5), seq(2, 9, 4)}, limits(8, 4, 0),
+    {"AStandstillFreesWhoHasNoWorkFirst",
+     {seq(1, 5, 5), seq(2, 9, 4)},
+     limits(8, 4, 0),
      {{}, {{1}}}},
     {"NobodyToPreemptIsAnEmptyPlan", {seq(1, 9, 0)}, limits(8, 4, 3), {}},
-    {"PromptStartsOnlyWhenAllOfItFits", {seq(1, 9, 8), seq(2, 9, 0)}, limits(8, 4, 9),
+    {"PromptStartsOnlyWhenAllOfItFits",
+     {seq(1, 9, 8), seq(2, 9, 0)},
+     limits(8, 4, 9),
      {{{{1}, 8, 1, true}}, {}}},
-    {"PromptStartsWhenAllOfItJustFits", {seq(1, 9, 8), seq(2, 9, 0)}, limits(8, 4, 10),
+    {"PromptStartsWhenAllOfItJustFits",
+     {seq(1, 9, 8), seq(2, 9, 0)},
+     limits(8, 4, 10),
      {{{{1}, 8, 1, true}, {{2}, 0, 4, false}}, {}}},
-    {"RoomOfAHalfReadPromptIsNotGivenAway", {seq(1, 9, 2), seq(2, 4, 0)}, limits(8, 8, 10),
+    {"RoomOfAHalfReadPromptIsNotGivenAway",
+     {seq(1, 9, 2), seq(2, 4, 0)},
+     limits(8, 8, 10),
      {{{{1}, 2, 7, true}}, {}}},
-    {"NobodyOvertakesAPromptThatWaitsForRoom", {seq(1, 9, 8), seq(2, 9, 0), seq(3, 2, 0)},
-     limits(8, 4, 9), {{{{1}, 8, 1, true}}, {}}},
-    {"HalfReadPromptGoesOnBehindOneThatWaitsForRoom", {seq(1, 20, 0), seq(2, 9, 5)},
-     limits(8, 4, 9), {{{{2}, 5, 4, true}}, {}}},
-    {"HigherClassTakesTheRoomOfALowerOne", {seq(1, 9, 8, kLow), seq(2, 9, 0, kHigh)},
-     limits(8, 4, 5), {{{{2}, 0, 4, false}}, {{1}}}},
-    {"HigherClassDoesNotTakeWhatIsNotEnough", {seq(1, 3, 2, kLow), seq(2, 9, 0, kHigh)},
-     limits(8, 4, 3), {{{{1}, 2, 1, true}}, {}}},
-    {"HalfReadPromptTakesCellsOfALowerClass", {seq(1, 9, 6, kLow), seq(2, 9, 5, kHigh)},
-     limits(8, 4, 0), {{{{2}, 5, 4, true}}, {{1}}}},
-    {"WithoutSlotAPromptWaits", {seq(1, 9, 8), seq(2, 4, 0)}, limits(8, 4, 50, 0),
+    {"NobodyOvertakesAPromptThatWaitsForRoom",
+     {seq(1, 9, 8), seq(2, 9, 0), seq(3, 2, 0)},
+     limits(8, 4, 9),
      {{{{1}, 8, 1, true}}, {}}},
-    {"HigherClassTakesTheSlotOfADecodeInThePlan", {seq(1, 9, 8), seq(2, 9, 8), seq(3, 4, 0, kHigh)},
-     limits(8, 4, 50, 0), {{{{1}, 8, 1, true}, {{3}, 0, 4, true}}, {{2}}}},
+    {"HalfReadPromptGoesOnBehindOneThatWaitsForRoom",
+     {seq(1, 20, 0), seq(2, 9, 5)},
+     limits(8, 4, 9),
+     {{{{2}, 5, 4, true}}, {}}},
+    {"HigherClassTakesTheRoomOfALowerOne",
+     {seq(1, 9, 8, kLow), seq(2, 9, 0, kHigh)},
+     limits(8, 4, 5),
+     {{{{2}, 0, 4, false}}, {{1}}}},
+    {"HigherClassDoesNotTakeWhatIsNotEnough",
+     {seq(1, 3, 2, kLow), seq(2, 9, 0, kHigh)},
+     limits(8, 4, 3),
+     {{{{1}, 2, 1, true}}, {}}},
+    {"HalfReadPromptTakesCellsOfALowerClass",
+     {seq(1, 9, 6, kLow), seq(2, 9, 5, kHigh)},
+     limits(8, 4, 0),
+     {{{{2}, 5, 4, true}}, {{1}}}},
+    {"WithoutSlotAPromptWaits",
+     {seq(1, 9, 8), seq(2, 4, 0)},
+     limits(8, 4, 50, 0),
+     {{{{1}, 8, 1, true}}, {}}},
+    {"HigherClassTakesTheSlotOfADecodeInThePlan",
+     {seq(1, 9, 8), seq(2, 9, 8), seq(3, 4, 0, kHigh)},
+     limits(8, 4, 50, 0),
+     {{{{1}, 8, 1, true}, {{3}, 0, 4, true}}, {{2}}}},
     {"PreemptionOfADecodeInThePlanGivesItsBatchBack",
-     {seq(1, 9, 8), seq(2, 9, 8), seq(3, 4, 0, kHigh)}, limits(3, 4, 50, 0),
+     {seq(1, 9, 8), seq(2, 9, 8), seq(3, 4, 0, kHigh)},
+     limits(3, 4, 50, 0),
      {{{{1}, 8, 1, true}, {{3}, 0, 2, false}}, {{2}}}},
-    {"PreemptionOfADecodeInThePlanGivesItsCellBack", {seq(1, 9, 8, kLow), seq(2, 20, 5, kHigh)},
-     limits(20, 20, 1), {{{{2}, 5, 9, false}}, {{1}}}},
-    {"PreemptionOfADecodeInThePlanGivesItsOutputBack", {seq(1, 9, 8, kLow), seq(2, 9, 5, kHigh)},
-     limits(8, 8, 1, 9, 1), {{{{2}, 5, 4, true}}, {{1}}}},
-    {"PreemptedPromptStaysOutOfThePass", {seq(1, 5, 4), seq(2, 9, 3)}, limits(8, 4, 0, 9, 1),
+    {"PreemptionOfADecodeInThePlanGivesItsCellBack",
+     {seq(1, 9, 8, kLow), seq(2, 20, 5, kHigh)},
+     limits(20, 20, 1),
+     {{{{2}, 5, 9, false}}, {{1}}}},
+    {"PreemptionOfADecodeInThePlanGivesItsOutputBack",
+     {seq(1, 9, 8, kLow), seq(2, 9, 5, kHigh)},
+     limits(8, 8, 1, 9, 1),
+     {{{{2}, 5, 4, true}}, {{1}}}},
+    {"PreemptedPromptStaysOutOfThePass",
+     {seq(1, 5, 4), seq(2, 9, 3)},
+     limits(8, 4, 0, 9, 1),
      {{{{1}, 4, 1, true}}, {{2}}}},
-    {"TwoPromptsDoNotStartInTheSameRoom", {seq(1, 6, 0), seq(2, 6, 0)}, limits(20, 20, 10),
+    {"PreemptedPromptDoesNotStartAgainInThePass",
+     {seq(1, 40, 39, kLow), seq(2, 9, 2, kLow), seq(3, 20, 0, kHigh)},
+     limits(40, 40, 0),
+     {{{{3}, 0, 20, true}}, {{2}, {1}}}},
+    {"TwoPromptsDoNotStartInTheSameRoom",
+     {seq(1, 6, 0), seq(2, 6, 0)},
+     limits(20, 20, 10),
      {{{{1}, 0, 6, true}}, {}}},
-    {"OneSlotIsForOnePrompt", {seq(1, 2, 0), seq(2, 2, 0)}, limits(8, 8, 50, 1),
+    {"OneSlotIsForOnePrompt",
+     {seq(1, 2, 0), seq(2, 2, 0)},
+     limits(8, 8, 50, 1),
      {{{{1}, 0, 2, true}}, {}}},
 };
 INSTANTIATE_TEST_SUITE_P(Memory, PlanStep, testing::ValuesIn(kMemory),
@@ -156,9 +231,9 @@ TEST(PlanStep, ScratchAndPlanOfAnEarlierCallLeaveNothingBehind) {
   StepScratch scratch;
   StepPlan plan;
   plan_step(std::vector{seq(1, 5, 4), seq(2, 9, 3)}, limits(8, 4, 0), scratch, plan);
-  plan_step(std::vector{seq(3, 9, 0)}, limits(8, 4, 100), scratch, plan);
-  plan_step(std::vector{seq(3, 9, 0)}, limits(8, 4, 100), scratch, plan);
-  EXPECT_EQ(plan, (StepPlan{{{{3}, 0, 4, false}}, {}}));
+  for (int i = 0; i < 2; ++i)
+    plan_step(std::vector{seq(3, 9, 0)}, limits(20, 20, 100), scratch, plan);
+  EXPECT_EQ(plan, (StepPlan{{{{3}, 0, 9, true}}, {}}));
 }
 
 // A whole executor by counting: sequences arrive, age and finish in virtual time, 10 ms a pass.
@@ -173,7 +248,8 @@ class Workload {
       SeqView view = seq(static_cast<std::uint64_t>(i), upto(40), 0);
       view.arrived = {std::chrono::milliseconds(upto(400))};
       view.whole = upto(10) == 1 && view.known_tokens <= limits_.batch_tokens_max;
-      waiting_.push_back({view, static_cast<Priority>(upto(4) - 1), upto(3), view.known_tokens + upto(20)});
+      waiting_.push_back(
+          {view, static_cast<Priority>(upto(4) - 1), upto(3), view.known_tokens + upto(20)});
     }
   }
 
@@ -230,7 +306,8 @@ class Workload {
       return true;
     });
     for (Row& row : live_) {
-      row.view.priority = aged(row.priority, now_ - row.view.arrived, std::chrono::milliseconds(100));
+      row.view.priority =
+          aged(row.priority, now_ - row.view.arrived, std::chrono::milliseconds(100));
       row.view.tenant_served = served_[row.tenant];
     }
   }
@@ -261,7 +338,8 @@ class Workload {
       ASSERT_TRUE(slice.sample || !row.view.whole);
       outputs += slice.sample ? 1 : 0;
       // An encoder is done with its one pass; the others get the sampler's token.
-      if (slice.sample) row.view.known_tokens = row.view.whole ? row.end + 1 : row.view.known_tokens + 1;
+      if (slice.sample)
+        row.view.known_tokens = row.view.whole ? row.end + 1 : row.view.known_tokens + 1;
       served_[row.tenant] += slice.count;
       computed_ += slice.count;
     }
@@ -319,13 +397,15 @@ int passes_until_low_is_done(Nanos age_step, int passes_max) {
       free.slots_free -= view.computed_tokens > 0 ? 1 : 0;
     }
     const StepPlan plan = plan_step(views, free);
-    for (const SeqId id : plan.preempted) std::ranges::find(live, id, &SeqView::id)->computed_tokens = 0;
+    for (const SeqId id : plan.preempted)
+      std::ranges::find(live, id, &SeqView::id)->computed_tokens = 0;
     for (const Slice& slice : plan.slices) {
       SeqView& view = *std::ranges::find(live, slice.seq, &SeqView::id);
       view.computed_tokens += slice.count;
       if (slice.sample) ++view.known_tokens;
     }
-    std::erase_if(live, [](const SeqView& v) { return v.known_tokens > (v.priority == kLow ? 25 : 15); });
+    std::erase_if(live,
+                  [](const SeqView& v) { return v.known_tokens > (v.priority == kLow ? 25 : 15); });
     if (live.empty() || live.front().priority != kLow) return pass;
   }
   return passes_max;

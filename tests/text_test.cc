@@ -182,7 +182,7 @@ Sample random_sample(std::mt19937& rng) {
     sample.bytes += invalid && upto(2) > 0 ? std::string(1, raw[upto(raw.size() - 1)]) : letter();
   for (std::size_t n = upto(4); n > 0; --n) {
     std::string stop = letter();
-    for (std::size_t more = upto(3); more > 0; --more) stop += upto(2) > 0 ? stop.substr(0, 1) == "a" ? "a" : letter() : letter();
+    for (std::size_t more = upto(3); more > 0; --more) stop += letter();
     sample.stops.push_back(stop);
   }
   for (std::size_t i = 0; i < sample.bytes.size();) {

@@ -73,17 +73,24 @@ TEST_P(NextTurn, GivesInAnyOrderOfInput) {
 const TurnRules kNoClasses{.classes = false};
 const Case kCases[] = {
     {"NobodyWhenNobodyIsRunnable", {}, std::nullopt},
-    {"LeastVirtualTime", {view(1, kNormal, 2), view(2, kNormal, 1), view(3, kNormal, 3)}, ExecutorId{2}},
+    {"LeastVirtualTime",
+     {view(1, kNormal, 2), view(2, kNormal, 1), view(3, kNormal, 3)},
+     ExecutorId{2}},
     {"ThenLongestWait", {view(1, kNormal, 2), view(2, kNormal, 2, 899)}, ExecutorId{2}},
     {"ThenSmallestId", {view(1, kNormal, 2), view(2, kNormal, 2)}, ExecutorId{1}},
     {"BetterClassBeforeLessVirtualTime", {view(1, kNormal, 0), view(2, kHigh, 9)}, ExecutorId{2}},
     {"LongWaitLiftsAClass", {view(1, kNormal, 9, 500), view(2, kHigh, 0)}, ExecutorId{1}},
     {"ShortWaitDoesNot", {view(1, kNormal, 0, 501), view(2, kHigh, 9)}, ExecutorId{2}},
-    {"BetweenClassesVirtualTimeDoesNotCount", {view(1, kNormal, 999, 400), view(2, kHigh, 0, 950)},
+    {"BetweenClassesVirtualTimeDoesNotCount",
+     {view(1, kNormal, 999, 400), view(2, kHigh, 0, 950)},
      ExecutorId{1}},
-    {"AWaitWithinTheClassLiftsNobodyInIt", {view(1, kNormal, 2, 0), view(2, kNormal, 1)}, ExecutorId{2}},
-    {"WithoutClassesOnlyVirtualTimeCounts", {view(1, kLow, 1), view(2, kCritical, 2, 0)},
-     ExecutorId{1}, kNoClasses},
+    {"AWaitWithinTheClassLiftsNobodyInIt",
+     {view(1, kNormal, 2, 0), view(2, kNormal, 1)},
+     ExecutorId{2}},
+    {"WithoutClassesOnlyVirtualTimeCounts",
+     {view(1, kLow, 1), view(2, kCritical, 2, 0)},
+     ExecutorId{1},
+     kNoClasses},
 };
 INSTANTIATE_TEST_SUITE_P(, NextTurn, testing::ValuesIn(kCases),
                          [](const auto& c) { return c.param.name; });
@@ -158,7 +165,10 @@ class World {
       std::vector<ExecutorView> views;
       for (std::size_t i = 0; i < executors_.size(); ++i)
         if (executors_[i].state == Executor::kReady)
-          views.push_back({{i}, executors_[i].priority, executors_[i].virtual_seconds, executors_[i].waiting_since});
+          views.push_back({{i},
+                           executors_[i].priority,
+                           executors_[i].virtual_seconds,
+                           executors_[i].waiting_since});
       const auto id = next_turn(views, now_, rules_);
       if (!id) return;
       Executor& e = executors_[id->value];
@@ -230,7 +240,8 @@ TEST(NextTurnProperty, ClassesAreStrictApartFromOneAgedTurnAtATime) {
                  {.priority = kHigh, .turn_cost = turn},
                  {.priority = kNormal, .turn_cost = turn},
                  {.priority = kLow, .turn_cost = turn},
-                 {.priority = kLow, .turn_cost = turn}}, 1);
+                 {.priority = kLow, .turn_cost = turn}},
+                1);
     const double seconds = 100;
     world.run(std::chrono::seconds(100));
     // A turn of 26 ms on average for each wait of 0.5 s, 1 s, 1.5 s (LOW: one for each of the two).
@@ -262,7 +273,8 @@ TEST(NextTurnProperty, ASleeperGetsItsCreditAndNoMore) {
     return std::exchange(slept, true) ? Nanos{0} : Nanos(std::chrono::hours(1));
   };
   World world({{.turn_cost = between_ms(rng, 5, 5)},
-               {.turn_cost = between_ms(rng, 5, 5), .nap = one_long_nap}}, 1);
+               {.turn_cost = between_ms(rng, 5, 5), .nap = one_long_nap}},
+              1);
   world.run(std::chrono::hours(1) + milliseconds(10));
   const double before = world[1].served;
   world.run(milliseconds(300));
@@ -274,8 +286,10 @@ TEST(NextTurnProperty, NappingAfterEveryTurnGivesNoMoreThanTheShares) {
   for (const double shares : {0.1, 0.25, 1.0, 4.0}) {
     SCOPED_TRACE("shares " + std::to_string(shares));
     std::mt19937 rng(1);
-    World world({{.turn_cost = between_ms(rng, 30, 50)},
-                 {.shares = shares, .turn_cost = between_ms(rng, 30, 50), .nap = between_ms(rng, 1, 1)}}, 1);
+    World world(
+        {{.turn_cost = between_ms(rng, 30, 50)},
+         {.shares = shares, .turn_cost = between_ms(rng, 30, 50), .nap = between_ms(rng, 1, 1)}},
+        1);
     world.run(std::chrono::minutes(5));
     EXPECT_LT(world[1].served, 1.03 * world.served() * shares / (1 + shares));
   }
@@ -291,9 +305,11 @@ TEST(NextTurnProperty, AClassThatWasHeldBackTreatsNewcomersFairly) {
   auto wake_after_30_seconds = [n = 0]() mutable -> Nanos {
     return n++ == 0 ? Nanos(std::chrono::seconds(30)) : Nanos{0};
   };
-  World world({{.priority = kCritical, .turn_cost = between_ms(rng, 10, 10), .nap = stop_after_a_minute},
-               {.priority = kLow, .turn_cost = between_ms(rng, 10, 10)},
-               {.priority = kLow, .turn_cost = between_ms(rng, 10, 10), .nap = wake_after_30_seconds}}, 1);
+  World world(
+      {{.priority = kCritical, .turn_cost = between_ms(rng, 10, 10), .nap = stop_after_a_minute},
+       {.priority = kLow, .turn_cost = between_ms(rng, 10, 10)},
+       {.priority = kLow, .turn_cost = between_ms(rng, 10, 10), .nap = wake_after_30_seconds}},
+      1);
   world.run(std::chrono::seconds(70));
   const double before = world[2].served;
   world.run(std::chrono::seconds(10));

@@ -45,9 +45,10 @@ struct Sampling {
   float repeat_penalty = 1.0F;     // > 0, at most 10; 1 is off
   float frequency_penalty = 0.0F;  // -2 .. 2
   float presence_penalty = 0.0F;   // -2 .. 2
-  std::int32_t repeat_last_n = 64; // tokens that the penalties look back at; 0 is off, at most 4096
+  std::int32_t repeat_last_n =
+      64;  // tokens that the penalties look back at; 0 is off, at most 4096
   std::uint64_t seed = 0;
-  std::vector<LogitBias> bias;     // at most kLogitBiasMax
+  std::vector<LogitBias> bias;  // at most kLogitBiasMax
   bool operator==(const Sampling&) const = default;
 };
 
@@ -59,28 +60,29 @@ struct Message {
 
 // Exactly one of messages, text and tokens is the prompt; it is not empty. All text is UTF-8.
 struct Request {
-  std::string executor;           // its name; may be empty where the node has exactly one
-  std::vector<Message> messages;  // goes through the model's chat template; raw text where it has none
-  std::string text;               // as it stands, without a template
-  std::vector<TokenId> tokens;    // as they are, nothing added
+  std::string executor;  // its name; may be empty where the node has exactly one
+  std::vector<Message>
+      messages;      // goes through the model's chat template; raw text where it has none
+  std::string text;  // as it stands, without a template
+  std::vector<TokenId> tokens;  // as they are, nothing added
 
   std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
   Sampling sampling;
   std::vector<std::string> stop;  // at most kStopStringsMax of 1 .. kStopBytesMax; not in the text
   bool ignore_eos = false;        // go on to max_tokens; for benchmarks
-  std::optional<Priority> priority;        // unset: the executor's
-  std::chrono::milliseconds deadline{0};   // submit to last token; 0 is none, at most kDeadlineMax
-  std::string tenant;             // shares inside an executor go by tenant
+  std::optional<Priority> priority;       // unset: the executor's
+  std::chrono::milliseconds deadline{0};  // submit to last token; 0 is none, at most kDeadlineMax
+  std::string tenant;                     // shares inside an executor go by tenant
   bool operator==(const Request&) const = default;
 };
 
 enum class Finish : std::uint8_t {
-  kStop,      // the model ended its turn, or a stop string came
-  kLength,    // max_tokens, or the executor's context is full
+  kStop,    // the model ended its turn, or a stop string came
+  kLength,  // max_tokens, or the executor's context is full
   kCancelled,
   kDeadline,
-  kStalled,   // the reader stayed behind for longer than the node's stalled_ms
-  kFailed,    // see error
+  kStalled,  // the reader stayed behind for longer than the node's stalled_ms
+  kFailed,   // see error
 };
 // "stop", "length", "cancelled", "deadline", "stalled", "failed".
 CHOIR_API std::string_view to_string(Finish finish);

@@ -94,8 +94,8 @@ Status check_messages(const std::vector<Message>& messages) {
 }
 
 Status check_prompt(const Request& request) {
-  const int given = int{!request.messages.empty()} + int{!request.text.empty()} +
-                    int{!request.tokens.empty()};
+  const int given =
+      int{!request.messages.empty()} + int{!request.text.empty()} + int{!request.tokens.empty()};
   if (given == 0) return bad("the prompt is empty: set one of messages, text, tokens");
   if (given > 1)
     return bad("the prompt is given " + to_text(given) +
@@ -126,12 +126,18 @@ Status check_stop(const std::vector<std::string>& stop) {
 
 std::string_view to_string(Finish finish) {
   switch (finish) {
-    case Finish::kStop: return "stop";
-    case Finish::kLength: return "length";
-    case Finish::kCancelled: return "cancelled";
-    case Finish::kDeadline: return "deadline";
-    case Finish::kStalled: return "stalled";
-    case Finish::kFailed: return "failed";
+    case Finish::kStop:
+      return "stop";
+    case Finish::kLength:
+      return "length";
+    case Finish::kCancelled:
+      return "cancelled";
+    case Finish::kDeadline:
+      return "deadline";
+    case Finish::kStalled:
+      return "stalled";
+    case Finish::kFailed:
+      return "failed";
   }
   return "unknown";
 }

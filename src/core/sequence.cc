@@ -78,10 +78,7 @@ void fields(S& s, Field&& field) {
 // ---- value to JSON. Strings go as CBOR bytes: the text carry need not be UTF-8.
 
 template <class T>
-  requires std::is_arithmetic_v<T>
-Json to_json(T value) {
-  return value;
-}
+requires std::is_arithmetic_v<T> Json to_json(T value) { return value; }
 Json to_json(Priority value) { return static_cast<std::uint8_t>(value); }
 Json to_json(const std::string& value) { return Json::binary({value.begin(), value.end()}); }
 
@@ -108,7 +105,7 @@ Json to_json(const std::vector<TokenId>& tokens) {
 // ---- JSON to value; false when it is of another kind or out of the type's range
 
 template <class T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 bool from_json(const Json& json, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     if (!json.is_boolean()) return false;
@@ -187,7 +184,7 @@ Result<std::string_view> open_envelope(std::string_view bytes) {
   const auto version = read_le<std::uint32_t>(bytes.data() + kMagic.size());
   if (version != kVersion)
     return bad("format version " + std::to_string(version) + ", this build reads " +
-                  std::to_string(kVersion));
+               std::to_string(kVersion));
   const std::string_view covered = bytes.substr(0, bytes.size() - kChecksumBytes);
   if (read_le<std::uint64_t>(bytes.data() + covered.size()) != checksum(covered))
     return bad("checksum does not match: torn or altered");
@@ -206,8 +203,7 @@ Result<Sequence> parse(std::string_view payload) {
     const auto found = json.find(name);
     if (found == json.end() || !from_json(*found, value)) wrong = name;
   });
-  if (!wrong.empty())
-    return bad("field " + std::string(wrong) + " is missing or of a wrong kind");
+  if (!wrong.empty()) return bad("field " + std::string(wrong) + " is missing or of a wrong kind");
   return sequence;
 }
 

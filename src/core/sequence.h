@@ -38,8 +38,8 @@ struct Sequence {
   Priority priority = Priority::kNormal;
   std::string tenant;
   TextCarry carry;
-  std::uint64_t next_event = 0;        // number of the next stream event
-  std::int64_t deadline_left_ns = 0;   // 0: none; counted down from when the value was made
+  std::uint64_t next_event = 0;       // number of the next stream event
+  std::int64_t deadline_left_ns = 0;  // 0: none; counted down from when the value was made
   bool operator==(const Sequence&) const = default;
 
   std::int32_t known_tokens() const { return static_cast<std::int32_t>(tokens.size()); }

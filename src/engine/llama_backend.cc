@@ -12,11 +12,11 @@ LlamaBackend::LlamaBackend(FileCheckOptions options, std::uint64_t memory_bytes_
 Result<ExecutorBytes> LlamaBackend::measure(const std::string& path, const EngineConfig& config) {
   const CheckedFile file = CHOIR_TRY(check_.check(path, config, memory_bytes_max_));
   ExecutorBytes bytes = CHOIR_TRY(measure_file(file.path, config));
-  const bool open = open_.with([&](auto& open) {
+  const bool shared = open_.with([&](auto& open) {
     const auto found = open.find(file.identity);
     return found != open.end() && !found->second.expired();
   });
-  if (open) bytes.weights = 0;
+  if (shared) bytes.weights = 0;
   return bytes;
 }
 

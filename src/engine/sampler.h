@@ -40,7 +40,7 @@ double uniform_at(const SamplePoint& point);
 // sequence, oldest first; the last repeat_last_n count. NaN logits count as -infinity; if nothing
 // is left, the answer is the greatest of what the model gave, or 0. Tokens at +infinity share the draw.
 // Cost: two vectorisable passes over the logits, then work on the few that can win.
-// `bench/sampler_bench` shows the times.
+// `./dev bench sampler` shows the times.
 TokenId sample(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
                const SamplePoint& point, SamplerScratch& scratch);
 

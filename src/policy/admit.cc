@@ -35,18 +35,18 @@ Status admit(std::string_view name, const ExecutorBytes& need, const MemoryView&
   const std::uint64_t total = need.total();
   const std::uint64_t left = memory.limit > memory.promised ? memory.limit - memory.promised : 0;
   if (total > left) {
-    return fail(Code::kOutOfMemory,
-                needs(name, need) + ", but of the limit of " + format_bytes(memory.limit) +
-                    " only " + format_bytes(left) + " is left beside " +
-                    format_bytes(memory.promised) + " promised to others, " +
-                    format_bytes(total - left) + " short: " + std::string(kRemedy) +
-                    ", or raise the memory limit");
+    return fail(Code::kOutOfMemory, needs(name, need) + ", but of the limit of " +
+                                        format_bytes(memory.limit) + " only " + format_bytes(left) +
+                                        " is left beside " + format_bytes(memory.promised) +
+                                        " promised to others, " + format_bytes(total - left) +
+                                        " short: " + std::string(kRemedy) +
+                                        ", or raise the memory limit");
   }
   if (total > memory.free) {
     return fail(Code::kOutOfMemory,
                 needs(name, need) + ", but the machine has only " + format_bytes(memory.free) +
-                    " free now, " + format_bytes(total - memory.free) + " short: " +
-                    std::string(kRemedy) + ", or end other programs");
+                    " free now, " + format_bytes(total - memory.free) +
+                    " short: " + std::string(kRemedy) + ", or end other programs");
   }
   return {};
 }

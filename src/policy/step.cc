@@ -155,8 +155,8 @@ class Planner {
   std::vector<SeqView>& rows_;
   std::vector<std::uint32_t>& prompts_;
   StepPlan& plan_;
-  StepLimits left_;            // what of the limits is not used up yet
-  std::int32_t room_ = 0;      // free cells, less what the holders lack
+  StepLimits left_;        // what of the limits is not used up yet
+  std::int32_t room_ = 0;  // free cells, less what the holders lack
   bool critical_only_ = false;
 };
 

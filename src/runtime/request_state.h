@@ -19,13 +19,13 @@ namespace choir {
 
 class RequestState {
  public:
-  RequestState(RequestId id, ExecutorId executor, Instant submitted, Instant deadline,
-               Callbacks callbacks)
-      : id(id),
-        executor(executor),
-        submitted(submitted),
-        deadline(deadline),
-        callbacks(std::move(callbacks)) {}
+  RequestState(RequestId its_id, ExecutorId its_executor, Instant when, Instant end_by,
+               Callbacks whom_to_tell)
+      : id(its_id),
+        executor(its_executor),
+        submitted(when),
+        deadline(end_by),
+        callbacks(std::move(whom_to_tell)) {}
 
   const RequestId id;
   const ExecutorId executor;

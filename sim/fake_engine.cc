@@ -1,0 +1,220 @@
+#include "sim/fake_engine.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <numeric>
+
+#include "base/check.h"
+#include "engine/sampler.h"
+#include "engine/text.h"
+
+namespace choir::sim {
+namespace {
+
+constexpr std::uint64_t kSeed = 0x9E3779B97F4A7C15ULL;
+
+std::uint64_t mix(std::uint64_t value) {
+  value ^= value >> 33U;
+  value *= 0xFF51AFD7ED558CCDULL;
+  value ^= value >> 33U;
+  value *= 0xC4CEB9FE1A85EC53ULL;
+  return value ^ (value >> 33U);
+}
+
+// Scores that differ enough for sampling to have something to choose from.
+void score(std::uint64_t hash, std::vector<float>& logits) {
+  logits.resize(FakeModel::kVocabTokens);
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>(mix(hash + i * kSeed) % 1000) / 100.0F;
+  // Ends are rarer than one in 97, or no sequence would get anywhere.
+  logits[FakeModel::kEnd] -= 4.0F;
+}
+
+}  // namespace
+
+FakeModel::FakeModel(std::int32_t context_tokens_trained) {
+  info_.name = "fake";
+  info_.architecture = "fake";
+  info_.vocab_tokens = kVocabTokens;
+  info_.context_tokens_trained = context_tokens_trained;
+}
+
+Result<std::vector<TokenId>> FakeModel::tokenize(std::string_view text, Special) const {
+  std::vector<TokenId> tokens;
+  for (const char c : text) tokens.push_back((static_cast<unsigned char>(c) + 58) % 90);
+  return tokens;
+}
+
+std::string_view FakeModel::piece(TokenId token) const {
+  static const std::string bytes = [] {
+    std::string all;
+    for (int t = 0; t < 90; ++t) all += static_cast<char>(32 + t);
+    return all + "\xC3\xA9";  // e with an acute accent
+  }();
+  if (token < 0 || token >= 92) return {};
+  return std::string_view(bytes).substr(static_cast<std::size_t>(token), 1);
+}
+
+std::span<const TokenId> FakeModel::end_tokens() const {
+  static constexpr std::array<TokenId, 1> ends = {kEnd};
+  return ends;
+}
+
+Result<std::string> FakeModel::render(std::span<const Message> messages) const {
+  std::string text;
+  for (const Message& message : messages) text += message.role + ": " + message.content + "\n";
+  return text;
+}
+
+FakeEngine::FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& config,
+                       const FakeRules& rules, ManualClock* clock)
+    : model_(std::move(model)), config_(config), rules_(rules), clock_(clock) {}
+
+bool FakeEngine::tick(Nanos by, const AbortSignal& abort) {
+  if (clock_ != nullptr) clock_->advance(by);
+  if (on_tick) on_tick();
+  return !abort.stop();
+}
+
+Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
+                                   std::span<const std::span<const TokenId>> tokens,
+                                   const AbortSignal& abort) {
+  CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
+  ++passes_;
+  logits_.assign(plan.slices.size(), {});
+  if (rules_.fail_every > 0 && passes_ % rules_.fail_every == 0)
+    return fail(Code::kEngineFailed, "the fake engine was told to fail");
+  std::int32_t outputs = 0;
+  std::int32_t held_after = cells_held();
+  for (const Slice& slice : plan.slices) {
+    outputs += slice.sample ? 1 : 0;
+    held_after += slice.count;
+    CHOIR_CHECK(slice.begin == computed(slice.seq), "a slice goes on where the KV ends");
+  }
+  CHOIR_CHECK(outputs <= config_.sequences_max, "more outputs than this abort llama.cpp");
+  CHOIR_CHECK(plan.tokens() <= config_.batch_tokens_max, "more tokens than a batch");
+  if (held_after > config_.context_tokens) return RunOutcome::kNoCells;
+  if (rules_.no_cells_every > 0 && passes_ % rules_.no_cells_every == 0) return RunOutcome::kNoCells;
+
+  if (!tick(rules_.pass, abort)) return RunOutcome::kAborted;
+  for (const Slice& slice : plan.slices)
+    if (!tick(rules_.token * slice.count / threads_, abort)) return RunOutcome::kAborted;
+
+  for (std::size_t i = 0; i < plan.slices.size(); ++i) {
+    const Slice& slice = plan.slices[i];
+    std::vector<std::uint64_t>& hashes = memory_[slice.seq].hashes;
+    for (const TokenId token : tokens[i])
+      hashes.push_back(mix((hashes.empty() ? kSeed : hashes.back()) + static_cast<std::uint64_t>(token) + 1));
+    if (slice.sample) score(hashes.back(), logits_[i]);
+  }
+  CHOIR_CHECK(memory_.size() <= static_cast<std::size_t>(config_.sequences_max), "more sequences than slots");
+  return RunOutcome::kDone;
+}
+
+std::span<float> FakeEngine::logits(std::size_t slice) {
+  CHOIR_CHECK(!logits_.at(slice).empty(), "only a slice with `sample` has logits");
+  return logits_[slice];
+}
+
+Result<std::vector<float>> FakeEngine::embed(std::span<const TokenId> tokens, const AbortSignal&) {
+  return std::vector<float>{static_cast<float>(tokens.size())};
+}
+
+std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
+  const auto found = memory_.find(seq);
+  if (found == memory_.end()) return 0;
+  auto& hashes = found->second.hashes;
+  const auto have = static_cast<std::int32_t>(hashes.size());
+  if (tokens >= have) return have;
+  if (rules_.window > 0 && have > rules_.window) tokens = 0;  // the window has moved on
+  hashes.resize(static_cast<std::size_t>(tokens));
+  if (tokens == 0) memory_.erase(found);
+  return tokens;
+}
+
+Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens) {
+  CHOIR_CHECK(!memory_.contains(to), "a fork goes into a sequence that holds nothing");
+  tokens = std::min(tokens, computed(from));
+  if (tokens <= 0) return 0;
+  const auto& source = memory_.at(from).hashes;
+  memory_[to].hashes.assign(source.begin(), source.begin() + tokens);
+  return tokens;
+}
+
+Result<std::string> FakeEngine::save(SeqId seq) {
+  const auto found = memory_.find(seq);
+  if (found == memory_.end()) return fail(Code::kNotFound, "the sequence holds no cells");
+  const auto& hashes = found->second.hashes;
+  return std::string(reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(hashes[0]));
+}
+
+Status FakeEngine::restore(SeqId seq, std::string_view blob) {
+  CHOIR_CHECK(!memory_.contains(seq), "a sequence is restored into nothing");
+  std::vector<std::uint64_t> hashes(blob.size() / sizeof(std::uint64_t));
+  std::memcpy(hashes.data(), blob.data(), hashes.size() * sizeof(std::uint64_t));
+  if (cells_held() + static_cast<std::int32_t>(hashes.size()) > config_.context_tokens)
+    return fail(Code::kOutOfMemory, "no room for a KV state");
+  memory_[seq].hashes = std::move(hashes);
+  return {};
+}
+
+std::int32_t FakeEngine::computed(SeqId seq) const {
+  const auto found = memory_.find(seq);
+  return found == memory_.end() ? 0 : static_cast<std::int32_t>(found->second.hashes.size());
+}
+
+std::int32_t FakeEngine::cells_held() const {
+  return std::accumulate(memory_.begin(), memory_.end(), 0, [](std::int32_t sum, const auto& row) {
+    return sum + static_cast<std::int32_t>(row.second.hashes.size());
+  });
+}
+
+ExecutorBytes FakeEngine::sizes() const {
+  return {.weights = 1000, .kv = static_cast<std::uint64_t>(config_.context_tokens) * 8, .compute = 100, .logits = 10};
+}
+
+Result<ExecutorBytes> FakeBackend::measure(const std::string& path, const EngineConfig& config) {
+  if (path == "missing") return fail(Code::kNotFound, "'missing' does not exist or cannot be read");
+  return FakeEngine(nullptr, config, rules_, nullptr).sizes();
+}
+
+Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string&) {
+  return std::static_pointer_cast<const Model>(std::make_shared<const FakeModel>());
+}
+
+Result<std::unique_ptr<Engine>> FakeBackend::create_engine(std::shared_ptr<const Model> model,
+                                                           const EngineConfig& config) {
+  return std::unique_ptr<Engine>(std::make_unique<FakeEngine>(std::move(model), config, rules_, clock_));
+}
+
+std::unique_ptr<Pool> FakeBackend::create_pool(std::span<const int> cpus) {
+  return std::make_unique<FakePool>(static_cast<int>(cpus.size()));
+}
+
+std::vector<TokenId> generate_alone(const Sequence& sequence, std::int32_t sequence_tokens_max) {
+  const auto model = std::make_shared<const FakeModel>();
+  FakeEngine engine(model, {.context_tokens = 1 << 20, .sequences_max = 1, .batch_tokens_max = 1 << 20}, {}, nullptr);
+  FakePool pool(1);
+  engine.attach(pool);
+  const ManualClock clock;
+  const AbortSignal never(clock);
+  SamplerScratch scratch;
+  Sequence s = sequence;
+  std::string text;
+  for (;;) {
+    const std::int32_t begin = engine.computed(s.id);
+    const StepPlan plan{.slices = {{s.id, begin, s.known_tokens() - begin, true}}, .preempted = {}};
+    const std::array<std::span<const TokenId>, 1> tokens = {std::span(s.tokens).subspan(static_cast<std::size_t>(begin))};
+    CHOIR_CHECK(engine.run(plan, tokens, never) == RunOutcome::kDone, "nothing is in the way");
+    const TokenId token = sample(engine.logits(0), s.sampling, s.tokens,
+                                 {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())}, scratch);
+    s.tokens.push_back(token);
+    if (token == FakeModel::kEnd || s.output_tokens() >= s.max_tokens ||
+        s.known_tokens() >= sequence_tokens_max ||
+        append_piece(s.carry, model->piece(token), s.stop, text) == TextEnd::kStopString)
+      return {s.tokens.begin() + s.prompt_tokens, s.tokens.end()};
+  }
+}
+
+}  // namespace choir::sim

@@ -1,0 +1,120 @@
+// An engine that computes nothing, for tests and the simulator: the next token depends only on the
+// tokens a sequence was given, so a scheduler that mixes two sequences up, skips a token or forgets
+// one changes the output.
+//
+// Time: where it has a ManualClock, a pass moves it by a cost model and asks the abort signal on the
+// way; without one a pass takes no time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "core/sequence.h"
+#include "engine/engine.h"
+
+namespace choir::sim {
+
+// Bytes in, bytes out: token t < 90 is the printable byte 32 + t; 90 and 91 are the halves of a
+// two-byte character; 96 ends a generation.
+class FakeModel final : public Model {
+ public:
+  static constexpr TokenId kVocabTokens = 97;
+  static constexpr TokenId kEnd = 96;
+
+  explicit FakeModel(std::int32_t context_tokens_trained = 1 << 20);
+  const ModelInfo& info() const override { return info_; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override;
+  std::string_view piece(TokenId token) const override;
+  std::span<const TokenId> end_tokens() const override;
+  Result<std::string> render(std::span<const Message> messages) const override;
+
+ private:
+  ModelInfo info_;
+  std::string fingerprint_ = "fake";
+};
+
+// What a pass costs in virtual time, and what goes wrong in it.
+struct FakeRules {
+  Nanos pass{100'000};              // whatever is in it
+  Nanos token{10'000};              // each, divided by the threads
+  std::uint32_t no_cells_every = 0; // every n-th pass says kNoCells though there is room; 0 never
+  std::uint32_t fail_every = 0;     // every n-th pass is an error; 0 never
+  std::int32_t window = 0;          // a sliding window: truncating into it loses the sequence
+};
+
+class FakeEngine final : public Engine {
+ public:
+  FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& config, const FakeRules& rules,
+             ManualClock* clock);
+
+  Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
+                         const AbortSignal& abort) override;
+  std::span<float> logits(std::size_t slice) override;
+  Result<std::vector<float>> embed(std::span<const TokenId> tokens,
+                                   const AbortSignal& abort) override;
+  std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
+  Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
+  Result<std::string> save(SeqId seq) override;
+  Status restore(SeqId seq, std::string_view blob) override;
+  std::int32_t computed(SeqId seq) const override;
+  ExecutorBytes sizes() const override;
+  const EngineConfig& config() const override { return config_; }
+  void attach(Pool& pool) override { threads_ = pool.threads(); }
+  void detach() override { threads_ = 0; }
+
+  std::int32_t cells_held() const;
+  // Called while a pass moves the clock: the simulator lets the rest of the world happen.
+  std::function<void()> on_tick;
+
+ private:
+  struct Memory {
+    std::vector<std::uint64_t> hashes;  // after each token
+  };
+  bool tick(Nanos by, const AbortSignal& abort);
+
+  std::shared_ptr<const Model> model_;
+  EngineConfig config_;
+  FakeRules rules_;
+  ManualClock* clock_;
+  int threads_ = 0;
+  std::uint32_t passes_ = 0;
+  std::map<SeqId, Memory> memory_;
+  std::vector<std::vector<float>> logits_;
+};
+
+class FakePool final : public Pool {
+ public:
+  explicit FakePool(int threads) : threads_(threads) {}
+  int threads() const override { return threads_; }
+  void for_each(int count, const std::function<void(int, int)>& work) override {
+    for (int i = 0; i < count; ++i) work(i, i % threads_);
+  }
+
+ private:
+  int threads_;
+};
+
+class FakeBackend final : public Backend {
+ public:
+  explicit FakeBackend(FakeRules rules = {}, ManualClock* clock = nullptr)
+      : rules_(rules), clock_(clock) {}
+  Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override;
+  Result<std::shared_ptr<const Model>> load(const std::string& path) override;
+  Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
+                                                const EngineConfig& config) override;
+  std::unique_ptr<Pool> create_pool(std::span<const int> cpus) override;
+
+ private:
+  FakeRules rules_;
+  ManualClock* clock_;
+};
+
+// The tokens that `sequence` generates on an engine of its own, with all cells it wants.
+std::vector<TokenId> generate_alone(const Sequence& sequence, std::int32_t sequence_tokens_max);
+
+}  // namespace choir::sim
