@@ -26,6 +26,7 @@ std::int32_t context_of(const OpenOptions& options, const ModelInfo& model) {
 Result<OpenModel> open_model(const std::string& name, const OpenOptions& options) {
   const std::string path = CHOIR_TRY(resolve_model(name));
   OpenModel model;
+  model.name = name;
   model.info = CHOIR_TRY(inspect_model(path));
   if (!model.info.generates)
     return fail(Code::kInvalidArgument, "'" + name + "' is an encoder (" + model.info.architecture +

@@ -11,6 +11,7 @@ namespace choir::app {
 
 struct OpenModel {
   std::unique_ptr<Node> node;
+  std::string name;  // as the user wrote it
   ModelInfo info;
   std::int32_t context_tokens = 0;  // of its executor
 };

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "base/utf8.h"
 
@@ -183,8 +184,7 @@ TEST(Finish, HasANameForEveryReason) {
   EXPECT_EQ(to_string(Finish::kFailed), "failed");
 }
 
-// Every code point, written by the textbook, is one; cut short or with a byte changed beyond its
-// range it is not.
+// Every code point, written by the textbook, is one; cut short it is not.
 TEST(Utf8, AcceptsExactlyTheCharacters) {
   auto encode = [](std::uint32_t c) {
     auto tail = [&](unsigned shift) { return static_cast<char>(0x80U | (c >> shift & 0x3FU)); };
@@ -201,6 +201,15 @@ TEST(Utf8, AcceptsExactlyTheCharacters) {
     if (c < 0x80) continue;
     ASSERT_EQ(first_invalid_utf8(text.substr(0, text.size() - 1)), 7U) << c;
   }
+}
+
+TEST(Utf8, RefusesACharacterWithoutItsContinuation) {
+  for (const char* text : {"\xC3x", "\xE2\x82x", "\xE2x\xAC", "\xF0\x9F\x98x", "\xF0\x9Fx\x80"})
+    EXPECT_EQ(first_invalid_utf8(text), 0U);
+}
+
+TEST(Utf8, DoesNotLookBehindTheEndForTheContinuation) {
+  EXPECT_EQ(first_invalid_utf8(std::string_view("\xE2\x82\xAC").substr(0, 2)), 0U);
 }
 
 TEST(Utf8, RefusesOverlongForms) {

@@ -203,6 +203,7 @@ const Case kEnvelope[] = {
     {"Nothing", "", "does not begin with CHSQ"},
     {"AnotherFile", "GGUF and so on and so on and so on", "does not begin with CHSQ"},
     {"OnlyTheMagic", "CHSQ", "cut off after 4 bytes"},
+    {"OnlyTheHeader", "CHSQ\1\0\0\0"s, "cut off after 8 bytes"},
     {"ALaterVersion", sealed(payload_of(simple()), 2), "format version 2, this build reads 1"},
     {"AnEarlierVersion", sealed(payload_of(simple()), 0), "format version 0, this build reads 1"},
     {"AWrongChecksum", serialize(simple()).replace(30, 1, "!"), "checksum does not match"},
@@ -212,6 +213,7 @@ INSTANTIATE_TEST_SUITE_P(Envelope, Deserialize, testing::ValuesIn(kEnvelope),
 
 const Case kCbor[] = {
     {"EmptyPayload", sealed(""), "cut off"},
+    {"ACutNumber", sealed("\x1B\x01"), "cut off"},
     {"NotAMap", sealed("\x80"), "not a map"},
     {"TwoItems", sealed("\xA0\xA0"), "followed by more bytes"},
     {"AMillionNestedArrays", sealed(std::string(1'000'000, '\x81')), "nested too deep"},

@@ -47,15 +47,18 @@ llama_context_params context_params(const EngineConfig& config, bool generates) 
 }
 
 ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
-                         std::int32_t vocab_tokens) {
+                         const ModelInfo& model) {
   ExecutorBytes bytes;
+  // The file is mapped whole; what the engine repacks for speed is a copy beside it.
+  bytes.weights = model.file_bytes;
   for (const auto& [type, part] : llama_get_memory_breakdown(&context)) {
-    bytes.weights += part.model;
+    const std::string_view name = ggml_backend_buft_name(type);
+    if (name != "CPU" && name != "CPU_Mapped") bytes.weights += part.model;
     bytes.kv += part.context;
     bytes.compute += part.compute;
   }
   bytes.logits = static_cast<std::uint64_t>(config.sequences_max) *
-                 static_cast<std::uint64_t>(vocab_tokens) * sizeof(float);
+                 static_cast<std::uint64_t>(model.vocab_tokens) * sizeof(float);
   return bytes;
 }
 
@@ -65,7 +68,7 @@ LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHa
       context_(std::move(context)),
       memory_(llama_get_memory(context_.get())),
       config_(config),
-      sizes_(read_bytes(*context_, config, model_->info().vocab_tokens)),
+      sizes_(read_bytes(*context_, config, model_->info())),
       batch_(static_cast<std::int32_t>(llama_n_batch(context_.get()))) {
   config_.batch_tokens_max = static_cast<std::int32_t>(llama_n_batch(context_.get()));
   for (llama_seq_id slot = config.sequences_max; --slot >= 0;) free_slots_.push_back(slot);

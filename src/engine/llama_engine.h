@@ -22,7 +22,7 @@ llama_context_params context_params(const EngineConfig& config, bool generates);
 
 // Adds up what llama.cpp says it takes (or would take, for a model opened without allocation).
 ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
-                         std::int32_t vocab_tokens);
+                         const ModelInfo& model);
 
 class LlamaEngine final : public Engine {
  public:

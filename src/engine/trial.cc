@@ -30,7 +30,7 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
   LlamaContextHandle context(
       llama_init_from_model(model.get(), context_params(config, info.generates)));
   if (!context) return bad("gives no context");
-  return read_bytes(*context, config, info.vocab_tokens);
+  return read_bytes(*context, config, info);
 }
 
 Status try_file(const std::string& path, const EngineConfig& config,

@@ -98,8 +98,9 @@ void Executor::accept_mail(Instant now) {
     }
     live->tenant_served = &tenant_served_.try_emplace(live->value.tenant, least).first->second;
     const SeqId id = live->value.id;
-    const auto at = std::ranges::lower_bound(live_, id, {}, [](const auto& l) { return l->value.id; });
-    live_.insert(at, std::move(live));
+    const auto at = std::ranges::lower_bound(live_ids_, id) - live_ids_.begin();
+    live_ids_.insert(live_ids_.begin() + at, id);
+    live_.insert(live_.begin() + at, std::move(live));
   }
 }
 
@@ -188,6 +189,7 @@ StepLimits Executor::limits(int threads, bool contended) const {
 }
 
 bool Executor::restore_parked() {
+  if (parked_ == 0) return false;
   bool restored = false;
   std::int32_t cells_free = engine_->config().context_tokens - count_kv(views_).cells;
   for (const SeqId victim : plan_.preempted)
@@ -207,20 +209,23 @@ bool Executor::restore_parked() {
       cells_free -= l.computed;
       restored = true;
     }
-    parked_bytes_ -= l.kv.size();
-    l.kv = {};
+    drop_parked(l);
     return true;
   });
   if (restored) return plan_.slices.empty();
   if (dropped && plan_.slices.empty()) {
     // Nothing else can run, so the room it waits for will not come: compute it again instead.
-    for (const auto& l : live_) {
-      parked_bytes_ -= l->kv.size();
-      l->kv = {};
-    }
+    for (const auto& l : live_) drop_parked(*l);
     return true;
   }
   return false;
+}
+
+void Executor::drop_parked(LiveSequence& live) {
+  if (live.kv.empty()) return;
+  parked_bytes_ -= live.kv.size();
+  --parked_;
+  live.kv = {};
 }
 
 void Executor::park(LiveSequence& live) {
@@ -229,6 +234,7 @@ void Executor::park(LiveSequence& live) {
     if (auto blob = engine_->save(live.value.id);
         blob && parked_bytes_ + blob->size() <= config_.park_bytes_max) {
       parked_bytes_ += blob->size();
+      ++parked_;
       live.kv_tokens = live.computed;
       live.kv = std::move(*blob);
     }
@@ -247,12 +253,12 @@ void Executor::begin_pass() {
   pass_.with([&](Pass& pass) {
     pass.prefilling.clear();
     pass.preempted = false;
-    for (const Slice& slice : plan_.slices)
-      if (slice.count > 1) pass.prefilling.push_back(live(slice.seq).value.request);
+    for (std::size_t i = 0; i < plan_.slices.size(); ++i)
+      if (plan_.slices[i].count > 1) pass.prefilling.push_back(slice_live_[i]->value.request);
   });
-  for (const Slice& slice : plan_.slices) {
-    if (slice.count == 1) continue;
-    const RequestState& request = *live(slice.seq).request;
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
+    if (plan_.slices[i].count == 1) continue;
+    const RequestState& request = *slice_live_[i]->request;
     cancelled = cancelled || request.cancelled.load();
     if (request.deadline != Instant{} && (deadline == Instant{} || request.deadline < deadline))
       deadline = request.deadline;
@@ -262,11 +268,15 @@ void Executor::begin_pass() {
 }
 
 bool Executor::run_pass(Pool& pool) {
+  slice_live_.clear();
   slice_tokens_.clear();
-  for (const Slice& slice : plan_.slices)
-    slice_tokens_.push_back(std::span(live(slice.seq).value.tokens)
+  for (const Slice& slice : plan_.slices) {
+    LiveSequence& l = live(slice.seq);
+    slice_live_.push_back(&l);
+    slice_tokens_.push_back(std::span(l.value.tokens)
                                 .subspan(static_cast<std::size_t>(slice.begin),
                                          static_cast<std::size_t>(slice.count)));
+  }
   begin_pass();
   const Instant began = clock_.now();
   engine_->attach(pool);
@@ -277,36 +287,14 @@ bool Executor::run_pass(Pool& pool) {
     pass.prefilling.clear();
     pass.immune = outcome && *outcome == RunOutcome::kAborted && pass.preempted;
   });
-
   if (outcome && *outcome == RunOutcome::kDone) {
-    std::int32_t prompt_tokens = 0;
-    for (const Slice& slice : plan_.slices) {
-      LiveSequence& l = live(slice.seq);
-      l.computed += slice.count;
-      l.last_progress = ended;
-      *l.tenant_served += slice.count;
-      if (!l.begun) {
-        l.begun = true;
-        l.usage.queue_seconds = to_seconds(began - l.request->submitted);
-      }
-      if (slice.count > 1) prompt_tokens += slice.count;
-    }
-    stats_.steps.fetch_add(1, std::memory_order_relaxed);
-    stats_.prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens), std::memory_order_relaxed);
-    if (prompt_tokens >= 16 && prompt_tokens * 2 >= plan_.tokens()) {  // mostly a prompt's pass
-      const auto width = static_cast<std::size_t>(pool.threads());
-      if (seconds_per_token_.size() <= width) seconds_per_token_.resize(width + 1, 0);
-      const double now_measured = to_seconds(ended - began) / plan_.tokens();
-      double& average = seconds_per_token_[width];
-      average = average == 0 ? now_measured : 0.7 * average + 0.3 * now_measured;
-    }
+    count_pass(pool.threads(), began, ended);
     return true;
   }
 
-  for (const Slice& slice : plan_.slices) {
-    LiveSequence& l = live(slice.seq);
-    l.computed = engine_->computed(slice.seq);
-    if (!outcome) finish(l, Finish::kFailed, outcome.error(), ended);
+  for (LiveSequence* l : slice_live_) {
+    l->computed = engine_->computed(l->value.id);
+    if (!outcome) finish(*l, Finish::kFailed, outcome.error(), ended);
   }
   if (outcome && *outcome == RunOutcome::kAborted) stats_.aborts.fetch_add(1, std::memory_order_relaxed);
   if (outcome && *outcome == RunOutcome::kNoCells) {
@@ -319,6 +307,32 @@ bool Executor::run_pass(Pool& pool) {
     }
   }
   return false;
+}
+
+void Executor::count_pass(int threads, Instant began, Instant ended) {
+  std::int32_t tokens = 0;
+  std::int32_t prompt_tokens = 0;
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
+    const std::int32_t count = plan_.slices[i].count;
+    LiveSequence& l = *slice_live_[i];
+    l.computed += count;
+    l.last_progress = ended;
+    *l.tenant_served += count;
+    if (!l.begun) {
+      l.begun = true;
+      l.usage.queue_seconds = to_seconds(began - l.request->submitted);
+    }
+    tokens += count;
+    if (count > 1) prompt_tokens += count;
+  }
+  stats_.steps.fetch_add(1, std::memory_order_relaxed);
+  stats_.prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens), std::memory_order_relaxed);
+  if (prompt_tokens < 16 || prompt_tokens * 2 < tokens) return;  // the speed of prompts is wanted
+  const auto width = static_cast<std::size_t>(threads);
+  if (seconds_per_token_.size() <= width) seconds_per_token_.resize(width + 1, 0);
+  const double measured = to_seconds(ended - began) / tokens;
+  double& average = seconds_per_token_[width];
+  average = average == 0 ? measured : 0.7 * average + 0.3 * measured;
 }
 
 TurnResult Executor::result(Instant began) const {
@@ -355,9 +369,9 @@ std::vector<std::string> Executor::serialize_live() const {
 }
 
 LiveSequence& Executor::live(SeqId id) {
-  const auto at = std::ranges::lower_bound(live_, id, {}, [](const auto& l) { return l->value.id; });
-  CHOIR_CHECK(at != live_.end() && (*at)->value.id == id, "a plan names live sequences only");
-  return **at;
+  const auto at = std::ranges::lower_bound(live_ids_, id);
+  CHOIR_CHECK(at != live_ids_.end() && *at == id, "a plan names live sequences only");
+  return *live_[static_cast<std::size_t>(at - live_ids_.begin())];
 }
 
 }  // namespace choir

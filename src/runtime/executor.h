@@ -117,8 +117,10 @@ class Executor {
   // Turns slices of parked sequences into restored KV; true when the plan is worth another look.
   bool restore_parked();
   void park(LiveSequence& live);
+  void drop_parked(LiveSequence& live);
   void begin_pass();
   bool run_pass(Pool& pool);
+  void count_pass(int threads, Instant began, Instant ended);
   void sample_rows(Pool& pool);
   void take_token(LiveSequence& live, TokenId token, Instant now);
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
@@ -142,8 +144,10 @@ class Executor {
   AbortSignal abort_;
 
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
+  std::vector<SeqId> live_ids_;                      // the same order, for searching
   std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
   std::uint64_t parked_bytes_ = 0;
+  std::int32_t parked_ = 0;                          // sequences with KV state aside
   std::vector<double> seconds_per_token_;            // of prompts, by number of threads
 
   std::deque<EmbedJob> embed_queue_;
@@ -153,6 +157,7 @@ class Executor {
   std::vector<SeqView> views_;
   StepScratch step_scratch_;
   StepPlan plan_;
+  std::vector<LiveSequence*> slice_live_;            // of plan_.slices
   std::vector<std::span<const TokenId>> slice_tokens_;
   struct Row {
     LiveSequence* live = nullptr;

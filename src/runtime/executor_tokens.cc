@@ -9,11 +9,12 @@ namespace choir {
 void Executor::sample_rows(Pool& pool) {
   rows_.clear();
   for (std::size_t i = 0; i < plan_.slices.size(); ++i)
-    if (plan_.slices[i].sample) rows_.push_back({&live(plan_.slices[i].seq), i, 0});
+    if (plan_.slices[i].sample) rows_.push_back({slice_live_[i], i, 0});
   if (rows_.empty()) return;
   sampler_scratch_.resize(std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
   const Instant now = clock_.now();
+  stats_.output_tokens.fetch_add(rows_.size(), std::memory_order_relaxed);
   for (const Row& row : rows_) take_token(*row.live, row.token, now);
 }
 
@@ -22,7 +23,6 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   s.tokens.push_back(token);
   l.usage.output_tokens += 1;
   if (l.usage.output_tokens == 1) l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
-  stats_.output_tokens.fetch_add(1, std::memory_order_relaxed);
 
   text_.clear();
   Finish end = Finish::kFailed;
@@ -52,8 +52,7 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
   l.ended = true;
   if (l.computed > 0) engine_->truncate(l.value.id, 0);
   l.computed = 0;
-  parked_bytes_ -= l.kv.size();
-  l.kv = {};
+  drop_parked(l);
 
   // What the text assembly held back is text after all, unless a stop string has ended it.
   text_.clear();
@@ -77,7 +76,9 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
 }
 
 void Executor::erase_finished() {
-  std::erase_if(live_, [](const auto& l) { return l->ended; });
+  if (std::erase_if(live_, [](const auto& l) { return l->ended; }) == 0) return;
+  live_ids_.clear();
+  for (const auto& l : live_) live_ids_.push_back(l->value.id);
   if (live_.empty()) tenant_served_.clear();
 }
 

@@ -1,0 +1,34 @@
+"""What every benchmark prints, for those written in Python; bench/report/report.h says the same in C++."""
+import json
+import os
+
+
+def machine():
+    name = "unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def row(name, unit, choir, peer, peer_name, goal):
+    """choir and peer in `unit`, measured in one run; goal is for their ratio, higher is better."""
+    ratio = choir / peer if peer else None
+    return {"name": name, "unit": unit, "choir": choir, "peer": peer, "peer_name": peer_name, "ratio": ratio,
+            "goal": goal, "ok": ratio is not None and (goal is None or ratio >= goal)}
+
+
+def finish(bench, rows, as_json, check):
+    """Prints the rows; returns the exit code."""
+    if as_json:
+        print(json.dumps({"bench": bench, "machine": machine(), "rows": rows}, indent=2))
+    else:
+        print(f"{bench} on {machine()}")
+        print(f"{'':46} {'choir':>10} {'peer':>10} {'ratio':>8} {'goal':>8} {'':7} unit, peer")
+        for r in rows:
+            goal = f">={r['goal']:.2f}" if r["goal"] else ""
+            print(f"{r['name']:46} {r['choir']:>10.2f} {r['peer']:>10.2f} {r['ratio']:>8.2f} {goal:>8} "
+                  f"{'' if not goal else 'ok' if r['ok'] else 'MISSED':7} {r['unit']}, {r['peer_name']}")
+    return 1 if check and not all(r["ok"] for r in rows) else 0

@@ -1,0 +1,68 @@
+// The scheduler's own cost of a step: schedule, mail, plan, bookkeeping, text; over an engine that
+// computes nothing and a sampler that is not called.
+//
+//   ./dev bench scheduler
+#include <chrono>
+#include <vector>
+
+#include "base/check.h"
+#include "bench/report/report.h"
+#include "runtime/executor.h"
+#include "runtime/schedule.h"
+#include "sim/fake_engine.h"
+#include "sim/null_engine.h"
+
+namespace choir::bench {
+namespace {
+
+double microseconds_per_step(int sequences) {
+  constexpr int kSteps = 1000;
+  const SteadyClock clock;
+  const auto model = std::make_shared<const sim::FakeModel>();
+  ExecutorConfig config;
+  config.name = "bench";
+  config.sequences_max = sequences;
+  Executor executor(ExecutorId{1}, config, model,
+                    std::make_unique<sim::NullEngine>(EngineConfig{.context_tokens = 1 << 23, .sequences_max = sequences, .batch_tokens_max = 512}),
+                    {}, clock, [](std::shared_ptr<RequestState>) {});
+  Schedule schedule(2, {});
+  schedule.add(executor.id(), 1.0);
+  for (int i = 0; i < sequences; ++i) {
+    Sequence s;
+    s.id = {static_cast<std::uint64_t>(i + 1)};
+    s.request = {s.id.value};
+    s.tokens = {1, 2, 3};
+    s.prompt_tokens = 3;
+    s.max_tokens = 1 << 14;
+    CHOIR_CHECK(executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(), Instant{}, Callbacks{})), "the mailbox has room");
+  }
+  schedule.ready(executor.id(), Priority::kNormal, clock.now());
+  sim::NullPool pool;
+  const auto step = [&] {
+    const auto turn = schedule.next(0, clock.now());
+    CHOIR_CHECK(turn.has_value(), "there is work");
+    const TurnResult result = executor.turn(pool, turn->contended);
+    schedule.finished(0, result.elapsed, result.best, clock.now());
+  };
+  for (int i = 0; i < 100; ++i) step();  // prompts, and memory that is reused from then on
+  std::vector<double> runs;
+  for (int run = 0; run < 9; ++run) {
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < kSteps; ++i) step();
+    runs.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count() / kSteps);
+  }
+  return median(runs);
+}
+
+}  // namespace
+}  // namespace choir::bench
+
+int main(int argc, char** argv) {
+  using namespace choir::bench;
+  const Arguments arguments = parse(argc, argv, "The scheduler's own cost, without an engine");
+  std::vector<Row> rows;
+  for (const int sequences : {1, 8, 64, 256})
+    rows.push_back({.name = "a step with " + std::to_string(sequences) + " sequences", .unit = "us", .choir = microseconds_per_step(sequences), .peer = {},
+                    .peer_name = "", .goal = sequences == 64 ? std::optional(5.0) : std::nullopt, .better = Better::kLower});
+  return finish("scheduler", rows, arguments);
+}

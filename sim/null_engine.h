@@ -1,0 +1,43 @@
+// An engine and a pool that do nothing at all: what is left is the scheduler's own cost.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace choir::sim {
+
+class NullEngine final : public Engine {
+ public:
+  explicit NullEngine(const EngineConfig& config) : config_(config), row_(32, 0.0F) {}
+
+  Result<RunOutcome> run(const StepPlan&, std::span<const std::span<const TokenId>>,
+                         const AbortSignal&) override {
+    return RunOutcome::kDone;
+  }
+  std::span<float> logits(std::size_t) override { return row_; }
+  Result<std::vector<float>> embed(std::span<const TokenId>, const AbortSignal&) override { return row_; }
+  std::int32_t truncate(SeqId, std::int32_t) override { return 0; }
+  Result<std::int32_t> fork(SeqId, SeqId, std::int32_t) override { return 0; }
+  Result<std::string> save(SeqId) override { return std::string(); }
+  Status restore(SeqId, std::string_view) override { return {}; }
+  std::int32_t computed(SeqId) const override { return 0; }
+  ExecutorBytes sizes() const override { return {}; }
+  const EngineConfig& config() const override { return config_; }
+  void attach(Pool&) override {}
+  void detach() override {}
+
+ private:
+  EngineConfig config_;
+  std::vector<float> row_;
+};
+
+// Calls nothing: every row keeps token 0.
+class NullPool final : public Pool {
+ public:
+  int threads() const override { return 1; }
+  void for_each(int, const std::function<void(int, int)>&) override {}
+};
+
+}  // namespace choir::sim

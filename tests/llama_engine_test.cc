@@ -1,0 +1,251 @@
+// What only the real engine shows: the facts of llama.cpp that the runtime relies on.
+#include "engine/llama_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <thread>
+
+#include "engine/kv_blob.h"
+#include "engine/llama_model.h"
+#include "engine/llama_pool.h"
+#include "engine/trial.h"
+#include "real_models.h"
+
+namespace choir {
+namespace {
+
+using Tokens = std::vector<TokenId>;
+
+// An engine on one thread, with the calls that the tests make over and over.
+struct Rig {
+  explicit Rig(const std::string& path, EngineConfig config = {.context_tokens = 512, .sequences_max = 4, .batch_tokens_max = 128})
+      : model(LlamaModel::open(path, LlamaModel::Load::kWeights, "test").value()),
+        engine(LlamaEngine::create(model, config).value()) {
+    engine->attach(pool);
+  }
+  ~Rig() { engine->detach(); }
+
+  Result<RunOutcome> run(const StepPlan& plan, const std::vector<Tokens>& tokens) {
+    const std::vector<std::span<const TokenId>> spans(tokens.begin(), tokens.end());
+    return engine->run(plan, spans, never);
+  }
+  // Computes `tokens` after what `seq` has and returns the greedy next token.
+  TokenId feed(SeqId seq, const Tokens& tokens) {
+    const StepPlan plan{.slices = {{seq, engine->computed(seq), static_cast<std::int32_t>(tokens.size()), true}}, .preempted = {}};
+    EXPECT_EQ(run(plan, {tokens}).value(), RunOutcome::kDone);
+    return argmax(0);
+  }
+  TokenId argmax(std::size_t slice) {
+    const auto logits = engine->logits(slice);
+    return static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
+  }
+  Tokens greedy(SeqId seq, Tokens prompt, int count) {
+    Tokens out;
+    for (int i = 0; i < count; ++i) {
+      out.push_back(feed(seq, prompt));
+      prompt = {out.back()};
+    }
+    return out;
+  }
+  Tokens prompt(std::string_view text) { return model->tokenize(text, Model::Special::kParse).value(); }
+
+  SteadyClock clock;
+  AbortSignal never{clock};
+  std::array<int, 1> cpus = {-1};
+  LlamaPool pool{cpus};
+  std::shared_ptr<const LlamaModel> model;
+  std::unique_ptr<LlamaEngine> engine;
+};
+
+constexpr SeqId kA{11};
+constexpr SeqId kB{22};
+constexpr SeqId kC{33};
+
+TEST(LlamaEngine, WritesAStoryWithTheTinyModel) {
+  Rig rig(stories());
+  const Tokens tokens = rig.greedy(kA, rig.prompt("Once upon a time"), 24);
+  std::string text;
+  for (const TokenId token : tokens) text += rig.model->piece(token);
+  EXPECT_TRUE(text.starts_with(", there was a little girl named")) << text;
+}
+
+TEST(LlamaEngine, AnyMixOfPromptAndDecodeIsOnePass) {
+  Rig rig(stories());
+  const Tokens alone_a = rig.greedy(kA, rig.prompt("The cat"), 6);
+  const Tokens alone_b = rig.greedy(kB, rig.prompt("One day, Tom and Lily"), 1);
+  rig.engine->truncate(kA, 0);
+  rig.engine->truncate(kB, 0);
+  Tokens last = {rig.feed(kA, rig.prompt("The cat"))};
+  EXPECT_EQ(last[0], alone_a[0]);
+  const Tokens prompt = rig.prompt("One day, Tom and Lily");
+  const StepPlan plan{.slices = {{kA, rig.engine->computed(kA), 1, true}, {kB, 0, static_cast<std::int32_t>(prompt.size()), true}}, .preempted = {}};
+  ASSERT_EQ(rig.run(plan, {last, prompt}).value(), RunOutcome::kDone);
+  EXPECT_EQ(rig.argmax(0), alone_a[1]);
+  EXPECT_EQ(rig.argmax(1), alone_b[0]);
+}
+
+TEST(LlamaEngine, ChunksOfAPromptGiveTheSameTokens) {
+  Rig rig(stories());
+  const Tokens prompt = rig.prompt("Once upon a time there was a big dog who liked to run in the park");
+  const Tokens whole = rig.greedy(kA, prompt, 8);
+  for (std::size_t at = 0; at < prompt.size() - 1; at += 3)
+    rig.feed(kB, {prompt.begin() + static_cast<std::ptrdiff_t>(at), prompt.begin() + static_cast<std::ptrdiff_t>(std::min(at + 3, prompt.size() - 1))});
+  EXPECT_EQ(rig.greedy(kB, {prompt.back()}, 8), whole);
+}
+
+TEST(LlamaEngine, SavedStateGoesOnInAnotherEngineAndInASmallerOne) {
+  for (const std::string& path : all_models()) {
+    SCOPED_TRACE(path);
+    Rig rig(path);
+    const Tokens prompt = rig.prompt("Once upon a time there was a");
+    const TokenId next = rig.feed(kA, prompt);
+    const std::string blob = rig.engine->save(kA).value();
+    const Tokens rest = rig.greedy(kA, {next}, 12);
+    Rig other(path, {.context_tokens = 256, .sequences_max = 2, .batch_tokens_max = 64});
+    // The other engine only takes what its own model wrote; both were opened with one fingerprint.
+    ASSERT_TRUE(other.engine->restore(kB, blob));
+    EXPECT_EQ(other.engine->computed(kB), static_cast<std::int32_t>(prompt.size()));
+    EXPECT_EQ(other.greedy(kB, {next}, 12), rest);
+  }
+}
+
+TEST(LlamaEngine, ATornOrForeignStateIsRefusedAndLeavesNothing) {
+  Rig rig(stories());
+  rig.feed(kA, rig.prompt("Once upon a time"));
+  const std::string blob = rig.engine->save(kA).value();
+  for (std::size_t cut = 0; cut < blob.size(); cut += 97)
+    EXPECT_FALSE(rig.engine->restore(kB, std::string_view(blob).substr(0, cut)));
+  std::string altered = blob;
+  altered[blob.size() / 2] ^= 1;
+  EXPECT_EQ(rig.engine->restore(kB, altered).error().message, "KV state is torn or altered");
+  const auto inside = unwrap_kv(blob).value();
+  auto foreign = inside.header;
+  foreign.model_fingerprint = "other";
+  EXPECT_EQ(rig.engine->restore(kB, wrap_kv(foreign, inside.state)).error().message,
+            "KV state belongs to another model or KV type");
+  EXPECT_EQ(rig.engine->computed(kB), 0);
+  ASSERT_TRUE(rig.engine->restore(kB, blob));
+}
+
+TEST(LlamaEngine, AForkGoesOnLikeItsOrigin) {
+  for (const std::string& path : all_models()) {
+    SCOPED_TRACE(path);
+    Rig rig(path);
+    const Tokens prompt = rig.prompt("The little bird could not fly because");
+    const TokenId next = rig.feed(kA, prompt);
+    ASSERT_EQ(rig.engine->fork(kA, kB, static_cast<std::int32_t>(prompt.size())).value(), static_cast<std::int32_t>(prompt.size()));
+    const Tokens rest = rig.greedy(kA, {next}, 6);
+    rig.engine->truncate(kA, 0);
+    EXPECT_EQ(rig.greedy(kB, {next}, 6), rest) << "the origin has left, the fork has not";
+  }
+}
+
+TEST(LlamaEngine, TruncationAndRecomputationGiveTheSameTokens) {
+  for (const std::string& path : all_models()) {
+    SCOPED_TRACE(path);
+    Rig rig(path);
+    const Tokens prompt = rig.prompt("Sara had a red ball and a blue");
+    const Tokens first = rig.greedy(kA, prompt, 6);
+    const auto keep = static_cast<std::int32_t>(prompt.size()) - 1;
+    const std::int32_t kept = rig.engine->truncate(kA, keep);
+    ASSERT_TRUE(kept == keep || kept == 0);
+    EXPECT_EQ(rig.greedy(kA, {prompt.begin() + kept, prompt.end()}, 6), first);
+  }
+}
+
+TEST(LlamaEngine, ASlidingWindowWithAHoleIsRecomputedFromTheStart) {
+  if (gemma().empty()) GTEST_SKIP() << "Gemma 3 270M is not in the models folder";
+  Rig rig(gemma(), {.context_tokens = 2048, .sequences_max = 1, .batch_tokens_max = 256});
+  const std::int32_t window = rig.model->info().sliding_window_tokens;
+  ASSERT_GT(window, 0);
+  Tokens tokens = {rig.prompt("x").front()};
+  while (static_cast<std::int32_t>(tokens.size()) < 2 * window) tokens.push_back(static_cast<TokenId>(1000 + tokens.size() % 500));
+  for (std::size_t at = 0; at < tokens.size(); at += 256)
+    rig.feed(kA, {tokens.begin() + static_cast<std::ptrdiff_t>(at), tokens.begin() + static_cast<std::ptrdiff_t>(std::min(at + 256, tokens.size()))});
+  EXPECT_EQ(rig.engine->truncate(kA, window / 2), 0) << "those cells left the window long ago";
+  EXPECT_EQ(rig.engine->computed(kA), 0);
+}
+
+TEST(LlamaEngine, AnAbortedPassIsUndoneForEverybody) {
+  Rig rig(stories());
+  rig.feed(kA, rig.prompt("Once upon a time"));
+  const std::int32_t before = rig.engine->computed(kA);
+  AbortSignal stop(rig.clock);
+  stop.raise();
+  const Tokens a = {5};
+  const Tokens b = rig.prompt("The cat sat on the mat and looked");
+  const StepPlan plan{.slices = {{kA, before, 1, true}, {kB, 0, static_cast<std::int32_t>(b.size()), true}}, .preempted = {}};
+  const std::array<std::span<const TokenId>, 2> spans = {a, b};
+  EXPECT_EQ(rig.engine->run(plan, spans, stop).value(), RunOutcome::kAborted);
+  EXPECT_EQ(rig.engine->computed(kA), before);
+  EXPECT_EQ(rig.engine->computed(kB), 0);
+  // And everything goes on: the slot of B is free again, four sequences fit.
+  for (std::uint64_t id = 100; id < 103; ++id) rig.feed(SeqId{id}, {1, 2, 3});
+  for (std::uint64_t id = 100; id < 103; ++id) rig.engine->truncate(SeqId{id}, 0);
+  EXPECT_EQ(rig.run(plan, {a, b}).value(), RunOutcome::kDone);
+}
+
+TEST(LlamaEngine, MoreTokensThanCellsIsAnAnswer) {
+  Rig rig(stories(), {.context_tokens = 256, .sequences_max = 2, .batch_tokens_max = 128});
+  const Tokens chunk(100, 7);
+  rig.feed(kA, chunk);
+  rig.feed(kB, chunk);
+  const StepPlan plan{.slices = {{kA, 100, 100, true}}, .preempted = {}};
+  EXPECT_EQ(rig.run(plan, {chunk}).value(), RunOutcome::kNoCells);
+  EXPECT_EQ(rig.engine->computed(kA), 100);
+  rig.engine->truncate(kB, 0);
+  EXPECT_EQ(rig.run(plan, {chunk}).value(), RunOutcome::kDone);
+}
+
+TEST(LlamaEngine, MeasuredBytesAreTheBytesTaken) {
+  for (const std::string& path : all_models())
+    for (const EngineConfig& config : {EngineConfig{.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 64},
+                                       EngineConfig{.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}}) {
+      SCOPED_TRACE(path);
+      const ExecutorBytes before = measure_file(path, config).value();
+      const Rig rig(path, config);
+      EXPECT_EQ(before.kv, rig.engine->sizes().kv);
+      EXPECT_EQ(before.weights, rig.engine->sizes().weights);
+      EXPECT_EQ(before.compute, rig.engine->sizes().compute);
+    }
+}
+
+TEST(LlamaEngine, GemmasScratchStaysSmallWithManyTokensInABatch) {
+  if (gemma().empty()) GTEST_SKIP() << "Gemma 3 270M is not in the models folder";
+  const auto bytes = measure_file(gemma(), {.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}).value();
+  EXPECT_LT(bytes.compute, 64ULL << 20) << "an output for each token of the batch would take 514 MiB";
+}
+
+TEST(LlamaEngine, ADecoderDoesNotEmbed) {
+  Rig rig(stories());
+  const Tokens tokens = {1, 2};
+  EXPECT_EQ(rig.engine->embed(tokens, rig.never).error().code, Code::kInvalidArgument);
+}
+
+TEST(LlamaModel, KnowsItsTemplateOrHasNone) {
+  const auto tiny = LlamaModel::open(stories(), LlamaModel::Load::kWithoutWeights, "t").value();
+  EXPECT_TRUE(tiny->info().chat_template.empty()) << "the library would silently give ChatML";
+  const std::array<Message, 2> chat = {Message{"system", "Be brief."}, Message{"user", "Hello"}};
+  EXPECT_EQ(tiny->render(chat).value(), "Be brief.\nHello");
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  const auto smol = LlamaModel::open(smollm2(), LlamaModel::Load::kWithoutWeights, "t").value();
+  EXPECT_EQ(smol->render(chat).value(),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(LlamaModel, PiecesOfATokenizedTextAreTheText) {
+  for (const std::string& path : all_models()) {
+    const auto model = LlamaModel::open(path, LlamaModel::Load::kWithoutWeights, "t").value();
+    const std::string text = "Grüße, 世界! 🎉 tabs\tand  spaces";
+    std::string back;
+    const auto tokens = model->tokenize(text, Model::Special::kPlain).value();
+    for (const TokenId token : tokens) back += model->piece(token);
+    EXPECT_NE(back.find(text), std::string::npos) << back;
+  }
+}
+
+}  // namespace
+}  // namespace choir

@@ -1,0 +1,71 @@
+// Executors that move between lanes while all of them compute. ggml pauses an engine's old pool when
+// it first computes on another; done at the wrong moment both lanes hang, with pools of two threads
+// and more only. So this runs two lanes of two threads even on a machine of two cores.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <deque>
+#include <thread>
+
+#include "base/guarded.h"
+#include "engine/llama_engine.h"
+#include "engine/llama_pool.h"
+#include "real_models.h"
+
+namespace choir {
+namespace {
+
+struct Traffic {
+  std::deque<LlamaEngine*> waiting;
+  int turns_left = 0;
+};
+
+TEST(PoolStress, FourEnginesOverTwoLanesOfTwoThreads) {
+  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "stress").value();
+  std::vector<std::unique_ptr<LlamaEngine>> engines;
+  Monitor<Traffic> traffic;
+  for (int i = 0; i < 4; ++i) {
+    engines.push_back(LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16}).value());
+    traffic.change([&](Traffic& t) { t.waiting.push_back(engines.back().get()); });
+  }
+  const char* wanted = std::getenv("CHOIR_STRESS_TURNS");
+  const int turns = wanted != nullptr ? std::atoi(wanted) : 4000;
+  traffic.change([&](Traffic& t) { t.turns_left = turns; });
+
+  const auto lane = [&] {
+    const SteadyClock clock;
+    const AbortSignal never(clock);
+    const std::array<int, 2> cpus = {-1, -1};
+    LlamaPool pool(cpus);
+    constexpr SeqId kSeq{1};
+    const std::array<TokenId, 1> token = {5};
+    const std::array<std::span<const TokenId>, 1> spans = {token};
+    for (;;) {
+      // Whoever has waited longest, wherever it ran before.
+      LlamaEngine* engine = traffic.with([](Traffic& t) -> LlamaEngine* {
+        if (t.turns_left == 0 || t.waiting.empty()) return nullptr;
+        --t.turns_left;
+        LlamaEngine* next = t.waiting.front();
+        t.waiting.pop_front();
+        return next;
+      });
+      if (engine == nullptr) return;
+      engine->attach(pool);
+      if (engine->computed(kSeq) >= 60) engine->truncate(kSeq, 0);
+      const StepPlan plan{.slices = {{kSeq, engine->computed(kSeq), 1, true}}, .preempted = {}};
+      const auto outcome = engine->run(plan, spans, never);
+      EXPECT_TRUE(outcome && *outcome == RunOutcome::kDone);
+      pool.for_each(4, [](int, int) {});
+      engine->detach();
+      traffic.with([&](Traffic& t) { t.waiting.push_back(engine); });
+    }
+  };
+  std::thread first(lane);
+  std::thread second(lane);
+  first.join();
+  second.join();
+  EXPECT_EQ(traffic.with([](Traffic& t) { return t.turns_left; }), 0);
+}
+
+}  // namespace
+}  // namespace choir
