@@ -36,6 +36,7 @@ int finish(const Result<int>& result) {
     return kExitFailed;
   }
   if (result) return *result;
+  if (interrupted() && is_terminal(Stream::kErr)) note("\n");  // the terminal wrote "^C" there
   complain(result.error().message);
   return exit_code(result.error().code);
 }

@@ -47,6 +47,7 @@ Result<std::vector<TokenId>> prompt_of(Node& node, std::int32_t tokens, std::int
   if (text.empty())
     return fail(Code::kEngineFailed, "the model's vocabulary gives no token for a text");
   std::vector<TokenId> prompt;
+  prompt.reserve(static_cast<std::size_t>(tokens));
   for (std::int32_t i = 0; i < tokens; ++i)
     prompt.push_back(text[static_cast<std::size_t>(i + index) % text.size()]);
   return prompt;

@@ -36,6 +36,7 @@ void print_as_json(const std::vector<LocalModel>& local) {
 void print_tables(const std::vector<LocalModel>& local) {
   print(styled(Stream::kOut, Style::kBold, "On disk, in " + models_folder()) + "\n");
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(local.size());
   for (const LocalModel& model : local)
     rows.push_back({"  " + printable_line(model.name, 60), bytes_text(model.bytes)});
   print(rows.empty() ? "  none yet\n" : table(rows, "lr"));

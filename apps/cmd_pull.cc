@@ -31,6 +31,7 @@ constexpr std::chrono::seconds kPlainEvery{5};  // where the total is not known
 class Bar {
  public:
   void show(const PullProgress& progress) {
+    if (progress.step == "done") return;  // the path says it
     const auto now = std::chrono::steady_clock::now();
     const bool new_step = progress.step != step_;
     const int percent = percent_of(progress);

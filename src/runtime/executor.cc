@@ -161,14 +161,18 @@ void Executor::hold_back_slow_readers(Instant now) {
 
 void Executor::make_views(Instant now) {
   views_.clear();
-  for (const auto& live : live_)
-    if (!live->held_back)
-      views_.push_back({.id = live->value.id,
-                        .priority = aged(live->value.priority, now - live->last_progress, rules_.age_step),
+  for (const auto& live : live_) {
+    if (live->held_back) continue;
+    // What waiting has earned stays: a sequence that fell back with its first slice would lose its
+    // cells to the next one that has waited, and none would get to its end.
+    live->lifted = std::min(live->lifted, aged(live->value.priority, now - live->last_progress, rules_.age_step));
+    views_.push_back({.id = live->value.id,
+                        .priority = live->lifted,
                         .tenant_served = *live->tenant_served,
                         .arrived = live->arrived,
                         .known_tokens = live->value.known_tokens(),
                         .computed_tokens = live->computed});
+  }
 }
 
 StepLimits Executor::limits(int threads, bool contended) const {

@@ -18,6 +18,7 @@ struct LiveSequence {
   std::int32_t computed = 0;       // tokens with a KV cell
   Instant arrived;
   Instant last_progress;           // last time it was in a pass
+  Priority lifted = Priority::kLow;  // the best class that waiting has earned it; never falls
   double* tenant_served = nullptr; // into the executor's table
   std::string kv;                  // parked KV state; empty: none
   std::int32_t kv_tokens = 0;      // that it holds

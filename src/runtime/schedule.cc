@@ -1,7 +1,6 @@
 #include "runtime/schedule.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/check.h"
 
@@ -16,7 +15,7 @@ Schedule::Schedule(int cores, const TurnRules& rules)
 void Schedule::add(ExecutorId id, double shares) {
   Entry entry;
   entry.shares = shares;
-  entry.virtual_seconds = floor(id);
+  entry.virtual_seconds = times_.at(timeline(entry.priority, rules_));
   entries_.emplace(id, entry);
 }
 
@@ -25,16 +24,11 @@ void Schedule::remove(ExecutorId id) {
   entries_.erase(id);
 }
 
-double Schedule::floor(ExecutorId but) const {
-  double least = std::numeric_limits<double>::infinity();
-  double greatest = 0;
-  for (const auto& [id, entry] : entries_) {
-    if (id == but) continue;
-    greatest = std::max(greatest, entry.virtual_seconds);
-    if (entry.state != State::kIdle) least = std::min(least, entry.virtual_seconds);
-  }
-  // Where nobody has work, the last one to have had it sets the time.
-  return least == std::numeric_limits<double>::infinity() ? greatest : least;
+void Schedule::join(Entry& entry, Priority best) {
+  const double left = times_.at(timeline(entry.priority, rules_));
+  const double joined = times_.at(timeline(best, rules_));
+  entry.virtual_seconds = wake(entry.virtual_seconds - left + joined, joined, rules_);
+  entry.priority = best;
 }
 
 bool Schedule::ready(ExecutorId id, Priority best, Instant now) {
@@ -44,12 +38,11 @@ bool Schedule::ready(ExecutorId id, Priority best, Instant now) {
   switch (entry.state) {
     case State::kIdle:
       entry.state = State::kReady;
-      entry.priority = best;
       entry.waiting_since = now;
-      entry.virtual_seconds = wake(entry.virtual_seconds, floor(id), rules_);
+      join(entry, best);
       break;
     case State::kReady:
-      entry.priority = std::min(entry.priority, best);
+      if (best < entry.priority) join(entry, best);
       break;
     case State::kRunning:
       entry.again_priority = entry.again ? std::min(entry.again_priority, best) : best;
@@ -101,6 +94,8 @@ std::optional<Turn> Schedule::next(int lane, Instant now) {
   Entry& entry = entries_.at(*chosen);
   entry.state = State::kRunning;
   entry.again = false;
+  double& time = times_.at(timeline(entry.priority, rules_));
+  time = std::max(time, entry.virtual_seconds);
 
   Turn turn{.executor = *chosen, .first_core = 0, .cores = layout_.threads[index],
             .contended = views_.size() > 1};
@@ -120,7 +115,7 @@ bool Schedule::finished(int lane, Nanos elapsed, std::optional<Priority> best, I
   entry.again = false;
   entry.waiting_since = now;
   entry.state = best ? State::kReady : State::kIdle;
-  if (best) entry.priority = *best;
+  if (best && *best != entry.priority) join(entry, *best);
 
   std::size_t ready = 0;
   for (const auto& [id, e] : entries_) ready += e.state == State::kReady ? 1 : 0;

@@ -5,6 +5,7 @@
 // the books that they need.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -62,9 +63,9 @@ class Schedule {
   struct Entry {
     State state = State::kIdle;
     double shares = 1;
-    double virtual_seconds = 0;
+    double virtual_seconds = 0;          // on the timeline of its class
     double compute_seconds = 0;
-    Priority priority = Priority::kLow;  // of its best pending work, as last told
+    Priority priority = Priority::kNormal;  // of its best pending work, as last told
     bool again = false;                  // mail came while it was running
     Priority again_priority = Priority::kLow;
     Instant waiting_since;
@@ -72,12 +73,13 @@ class Schedule {
 
   // How many lanes are worth having now: executors of the best class with work, 1 .. cores.
   int wanted_lanes(Instant now) const;
-  // The least virtual time of those that have work, apart from `but`.
-  double floor(ExecutorId but) const;
+  // Puts `entry` into the class of `best`, with the lead or debt it has in its own.
+  void join(Entry& entry, Priority best);
 
   const int cores_;
   const TurnRules rules_;
   std::map<ExecutorId, Entry> entries_;
+  std::array<double, kTimelines> times_{};  // of each class, see policy/turn.h
   LaneLayout layout_;
   std::uint64_t layout_changes_ = 0;
   struct Running {

@@ -1,0 +1,216 @@
+// The public API on real models: the tiny one of this repository, and the real ones where fetched.
+#include "choir/node.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+#include "choir/parallel_evaluation.h"
+#include "real_models.h"
+
+namespace choir {
+namespace {
+
+std::unique_ptr<Node> node_with(const std::string& path, const std::string& name = "m") {
+  auto node = Node::create({});
+  EXPECT_TRUE(node) << node.error().message;
+  ExecutorConfig config;
+  config.name = name;
+  config.path = path;
+  config.context_tokens = 2048;
+  const Status added = (*node)->add(config);
+  EXPECT_TRUE(added) << added.error().message;
+  return std::move(*node);
+}
+
+Request greedy(const std::string& text, std::int32_t max_tokens) {
+  Request r;
+  r.text = text;
+  r.max_tokens = max_tokens;
+  r.sampling.temperature = 0;
+  return r;
+}
+
+TEST(Node, GeneratesTextThatContinuesThePrompt) {
+  const auto node = node_with(stories());
+  const Completion c = node->run(greedy("Once upon a time", 20)).value();
+  EXPECT_TRUE(c.text.starts_with(", there was a little girl named")) << c.text;
+  EXPECT_EQ(c.finish, Finish::kLength);
+  EXPECT_EQ(c.tokens.size(), 20U);
+  EXPECT_EQ(c.usage.output_tokens, 20);
+  EXPECT_GT(c.usage.first_token_seconds, 0);
+  EXPECT_EQ(node->detokenize("m", c.tokens).value(), c.text);
+}
+
+TEST(Node, AStopStringEndsTheTextAndIsNotPartOfIt) {
+  const auto node = node_with(stories());
+  Request r = greedy("Once upon a time", 60);
+  r.stop = {"girl"};
+  const Completion c = node->run(r).value();
+  EXPECT_EQ(c.finish, Finish::kStop);
+  EXPECT_EQ(c.text, ", there was a little ");
+}
+
+TEST(Node, AChatModelAnswersInItsTemplate) {
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  const auto node = node_with(smollm2());
+  Request r;
+  r.messages = {{"user", "What is the capital of France? Answer in one sentence."}};
+  r.max_tokens = 40;
+  r.sampling.temperature = 0;
+  const Completion c = node->run(r).value();
+  EXPECT_EQ(c.finish, Finish::kStop);
+  EXPECT_NE(c.text.find("Paris"), std::string::npos) << c.text;
+  EXPECT_EQ(c.text.find("<|im_end|>"), std::string::npos);
+}
+
+TEST(Node, TwoModelsGenerateSideBySide) {
+  const std::string second = gemma().empty() ? stories() : gemma();
+  const auto node = node_with(stories(), "tiny");
+  ExecutorConfig config;
+  config.name = "other";
+  config.path = second;
+  ASSERT_TRUE(node->add(config));
+  std::vector<std::future<Completion>> futures;
+  for (int i = 0; i < 4; ++i)
+    for (const char* name : {"tiny", "other"}) {
+      Request r = greedy("The cat", 16);
+      r.executor = name;
+      r.ignore_eos = true;
+      futures.push_back(std::move(node->submit(r).value().result));
+    }
+  for (auto& future : futures) EXPECT_EQ(future.get().tokens.size(), 16U);
+  for (const ExecutorInfo& info : node->executors()) {
+    EXPECT_EQ(info.requests_done, 4U);
+    EXPECT_EQ(info.output_tokens, 64U);
+    EXPECT_GT(info.compute_seconds, 0);
+  }
+}
+
+TEST(Node, LanesNeverUseMoreCoresThanAllowed) {
+  const auto node = node_with(stories(), "a");
+  NodeInfo info = node->info();
+  std::int32_t used = 0;
+  for (const std::int32_t threads : info.lanes) used += threads;
+  EXPECT_EQ(used, info.cores);
+  EXPECT_LE(static_cast<unsigned>(info.cores), std::thread::hardware_concurrency());
+}
+
+TEST(Node, CancelStopsALongPromptInTheMiddle) {
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  auto node = Node::create({}).value();
+  ExecutorConfig config;
+  config.name = "m";
+  config.path = smollm2();
+  config.context_tokens = 4200;
+  ASSERT_TRUE(node->add(config));
+  Request r;
+  r.tokens.assign(4000, 100);
+  auto submission = node->submit(r).value();
+  while (node->executor("m")->running == 0 && node->executor("m")->steps == 0) std::this_thread::yield();
+  ASSERT_TRUE(node->cancel(submission.id));
+  const Completion c = submission.result.get();
+  EXPECT_EQ(c.finish, Finish::kCancelled);
+  EXPECT_LT(node->executor("m")->prompt_tokens, 4000U) << "the prompt was not computed to its end";
+}
+
+TEST(Node, ADeadlineStopsALongPromptInTheMiddle) {
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  auto node = Node::create({}).value();
+  ExecutorConfig config;
+  config.name = "m";
+  config.path = smollm2();
+  config.context_tokens = 4200;
+  ASSERT_TRUE(node->add(config));
+  Request r;
+  r.tokens.assign(4000, 100);
+  r.deadline = std::chrono::milliseconds(300);
+  const Completion c = node->run(r).value();
+  EXPECT_EQ(c.finish, Finish::kDeadline);
+  EXPECT_TRUE(c.error->message.starts_with("deadline exceeded: the request had 300 ms")) << c.error->message;
+}
+
+TEST(Node, ASecondExecutorOfAFileSharesItsWeights) {
+  const auto node = node_with(stories(), "a");
+  const std::uint64_t before = node->info().memory_bytes_promised;
+  ExecutorConfig config;
+  config.name = "b";
+  config.path = stories();
+  config.context_tokens = 2048;
+  ASSERT_TRUE(node->add(config));
+  const ExecutorInfo info = node->executor("b").value();
+  const std::uint64_t grown = node->info().memory_bytes_promised - before;
+  EXPECT_EQ(grown, info.memory.kv + info.memory.compute);
+}
+
+TEST(Node, AnUnknownExecutorNamesTheNearest) {
+  const auto node = node_with(stories(), "stories");
+  Request r = greedy("x", 1);
+  r.executor = "storys";
+  EXPECT_EQ(node->submit(r).error().message, "no executor is named 'storys'; the nearest is 'stories'");
+}
+
+TEST(Node, AMissingFileIsRefused) {
+  auto node = Node::create({}).value();
+  ExecutorConfig config;
+  config.name = "m";
+  config.path = "nowhere.gguf";
+  const Status added = node->add(config);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().message, "executor 'm': 'nowhere.gguf' does not exist or cannot be read");
+}
+
+TEST(Node, DestructionCancelsWhatRuns) {
+  std::future<Completion> result;
+  {
+    const auto node = node_with(stories());
+    Request r = greedy("Once", 400);
+    r.ignore_eos = true;
+    result = std::move(node->submit(r).value().result);
+  }
+  const Completion c = result.get();
+  EXPECT_TRUE(c.finish == Finish::kCancelled || c.finish == Finish::kLength);
+}
+
+TEST(ParallelEvaluation, SessionsHaveTheirOwnSeedAndKv) {
+  ParallelConfig config;
+  config.models = {{.path = stories(), .name = "", .priority = Priority::kNormal, .shares = 1},
+                   {.path = stories(), .name = "", .priority = Priority::kNormal, .shares = 1}};
+  config.sessions = 3;
+  config.prompts = {"Once upon a time"};
+  config.max_tokens = 24;
+  config.raw = true;
+  config.ignore_eos = true;
+  const auto evaluation = ParallelEvaluation::create(config).value();
+  std::atomic<int> ended{0};
+  const auto count = [&](const SessionProgress& p) { ended += p.phase == SessionProgress::Phase::kEnded ? 1 : 0; };
+  const EvaluationReport together = evaluation->run(ParallelEvaluation::Order::kTogether, count).value();
+  EXPECT_EQ(ended.load(), 6);
+  EXPECT_EQ(together.total_tokens, 6 * 24);
+  ASSERT_EQ(together.results.size(), 6U);
+  EXPECT_NE(together.results[0].text, together.results[2].text) << "same prompt, other seeds";
+  // Session 1 is session 0's neighbour on the second executor of the same file.
+  const EvaluationReport apart = evaluation->run(ParallelEvaluation::Order::kOneAtATime, {}).value();
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(apart.results[i].tokens, 24);
+}
+
+TEST(ParallelEvaluation, CancelEndsEverySession) {
+  ParallelConfig config;
+  config.models = {{.path = stories(), .name = "", .priority = Priority::kNormal, .shares = 1}};
+  config.sessions = 4;
+  config.max_tokens = 400;
+  config.raw = true;
+  config.ignore_eos = true;
+  const auto evaluation = ParallelEvaluation::create(config).value();
+  std::atomic<bool> once{false};
+  const auto report = evaluation->run(ParallelEvaluation::Order::kTogether, [&](const SessionProgress& p) {
+    if (p.phase == SessionProgress::Phase::kToken && !once.exchange(true)) evaluation->cancel();
+  }).value();
+  for (const EvaluationResult& row : report.results)
+    EXPECT_TRUE(row.finish == Finish::kCancelled || row.finish == Finish::kLength);
+}
+
+}  // namespace
+}  // namespace choir
