@@ -68,6 +68,7 @@ void LiveSessions::update(const SessionProgress& progress) {
 
 void LiveSessions::loop() {
   bool asked = false;
+  if (redraw_) draw();
   for (int round = 1;; ++round) {
     const bool last = ended_.try_acquire_for(kRedraw);
     watch_output();
