@@ -123,6 +123,7 @@ Result<Row> measure(Node& node, Kind kind, std::int32_t batch, const Options& op
 
 Result<std::vector<Row>> measure_all(Node& node, const Options& options) {
   const Graceful until_measured;
+  note("⏳ Measuring, " + std::to_string(options.repeat) + " times each...\n");
   CHOIR_TRY(run_batch(node, 1, kDecodePromptTokens, 4));  // warm: pages touched, threads awake
   std::vector<Row> rows;
   for (const Kind kind : {Kind::kPrefill, Kind::kDecode}) {
@@ -184,7 +185,6 @@ Result<int> bench(const Options& options) {
       options.batch *
       (std::max(options.prompt_tokens, kDecodePromptTokens + options.tokens) + kSlackTokens);
   const OpenModel model = CHOIR_TRY(open_model(options.model, open));
-  note("⏳ Measuring, " + std::to_string(options.repeat) + " times each...\n");
   const std::vector<Row> rows = CHOIR_TRY(measure_all(*model.node, options));
   options.json ? print_rows_json(rows, model, options) : print_rows(rows, model);
   return kExitOk;

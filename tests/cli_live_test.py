@@ -75,6 +75,7 @@ class Interrupt(unittest.TestCase):
         self.assertIn("PARALLEL EVALUATION RESULTS", out)
         self.assertIn("⛔ Stopped early", out)
         self.assertNotIn("Speedup", out)
+        self.assertNotIn("🐢", err)
         self.assertNotIn("choir:", err)
 
     def test_bench(self):
@@ -132,6 +133,16 @@ class ClosedPipe(unittest.TestCase):
                 self.assertNotIn("choir:", err)
                 if name == "run":
                     self.assertEqual(err, "")
+
+    def test_closed_before_anything_is_written(self):
+        for args in (["version"], ["models", "--json"], ["run", "--help"]):
+            with self.subTest(args):
+                reader, writer = os.pipe()
+                os.close(reader)
+                done = subprocess.run([CHOIR, *args], stdout=writer, stderr=subprocess.PIPE, timeout=TIMEOUT,
+                                      check=False, env=environment())
+                os.close(writer)
+                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
     def test_head(self):
         command = f"'{CHOIR}' {' '.join(LONG[:1])} '{STORIES}' 'Once' --raw --max-tokens 100000 | head -1 | wc -l"
@@ -213,11 +224,11 @@ class Chat(unittest.TestCase):
         chat = self.chat("--context-tokens", "64")
         for i in range(6):
             chat.send(f"Once upon a time there was a dog number {i}\n")
-            self.assertIn("tokens", chat.until(PROMPT))
+            self.assertIn("tok/s", chat.until(PROMPT))
         chat.send("too long " * 60 + "\n")
         self.assertIn("choir: prompt has", chat.until(PROMPT))
         chat.send("Still here\n")
-        self.assertIn("tokens", chat.until(PROMPT))
+        self.assertIn("tok/s", chat.until(PROMPT))
         chat.send("/exit\n")
         self.assertEqual(chat.ended(), 0)
 
