@@ -1,12 +1,13 @@
-// What a person notices besides throughput: the first token of an urgent request while others keep all
-// cores busy, how fast a cancelled prompt frees its core, what a second executor on the same model costs.
+// What a person notices besides throughput: the first token of an urgent request while others keep
+// all cores busy, how fast a cancelled prompt frees its core, what a second executor on the same
+// model costs.
 //
 //   ./dev bench latency         needs smollm2-135m in the models folder
+#include <unistd.h>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include "base/check.h"
@@ -49,7 +50,8 @@ ExecutorConfig executor(const std::string& name, const std::string& path, Priori
 Request request(const std::string& name, std::int32_t max_tokens) {
   Request r;
   r.executor = name;
-  r.messages = {{"user", "Give three reasons why people keep bees, and say what the bees think of it."}};
+  r.messages = {
+      {"user", "Give three reasons why people keep bees, and say what the bees think of it."}};
   r.max_tokens = max_tokens;
   r.ignore_eos = true;
   return r;
@@ -84,8 +86,13 @@ Row urgent_beside_low(Node& node) {
   const double loaded = quantile(first_tokens(node), 0.99);
   stop.store(true);
   (void)node.wait_idle();
-  return {.name = "p99 first token of CRITICAL beside 8 LOW requests", .unit = "ms", .choir = 1e3 * loaded, .peer = 1e3 * alone,
-          .peer_name = "the same without them", .goal = 2.0, .better = Better::kLower};
+  return {.name = "p99 first token of CRITICAL beside 8 LOW requests",
+          .unit = "ms",
+          .choir = 1e3 * loaded,
+          .peer = 1e3 * alone,
+          .peer_name = "the same without them",
+          .goal = 2.0,
+          .better = Better::kLower};
 }
 
 Row cancelled_prompt(Node& node) {
@@ -103,18 +110,29 @@ Row cancelled_prompt(Node& node) {
     CHOIR_CHECK(c.finish == Finish::kCancelled, "it was cancelled in its prompt");
     seconds.push_back(now() - began);
   }
-  return {.name = "cancel of a 4000-token prompt, slowest of 5", .unit = "ms", .choir = 1e3 * quantile(seconds, 1), .peer = {},
-          .peer_name = "", .goal = 200, .better = Better::kLower};
+  return {.name = "cancel of a 4000-token prompt, slowest of 5",
+          .unit = "ms",
+          .choir = 1e3 * quantile(seconds, 1),
+          .peer = {},
+          .peer_name = "",
+          .goal = 200,
+          .better = Better::kLower};
 }
 
 Row second_instance(Node& node, const std::string& path) {
   const double before = resident_anonymous_bytes();
   const std::uint64_t promised_before = node.info().memory_bytes_promised;
-  CHOIR_CHECK(node.add(executor("second", path, Priority::kNormal)).has_value(), "a second executor fits");
+  CHOIR_CHECK(node.add(executor("second", path, Priority::kNormal)).has_value(),
+              "a second executor fits");
   const double grown = resident_anonymous_bytes() - before;
   const auto promised = static_cast<double>(node.info().memory_bytes_promised - promised_before);
-  return {.name = "memory of a second executor on one model", .unit = "MiB", .choir = grown / (1 << 20), .peer = promised / (1 << 20),
-          .peer_name = "its KV and compute bytes", .goal = 1.1, .better = Better::kLower};
+  return {.name = "memory of a second executor on one model",
+          .unit = "MiB",
+          .choir = grown / (1 << 20),
+          .peer = promised / (1 << 20),
+          .peer_name = "its KV and compute bytes",
+          .goal = 1.1,
+          .better = Better::kLower};
 }
 
 int run(const Arguments& arguments) {
@@ -124,8 +142,11 @@ int run(const Arguments& arguments) {
     return 1;
   }
   auto node = Node::create({}).value();
-  for (const auto& [name, priority] : {std::pair("urgent", Priority::kCritical), std::pair("low a", Priority::kLow), std::pair("low b", Priority::kLow)})
-    CHOIR_CHECK(node->add(executor(name, *path, priority)).has_value(), "three executors of one small model fit");
+  for (const auto& [name, priority] :
+       {std::pair("urgent", Priority::kCritical), std::pair("low a", Priority::kLow),
+        std::pair("low b", Priority::kLow)})
+    CHOIR_CHECK(node->add(executor(name, *path, priority)).has_value(),
+                "three executors of one small model fit");
   std::vector<Row> rows;
   rows.push_back(second_instance(*node, *path));
   rows.push_back(cancelled_prompt(*node));
@@ -137,5 +158,6 @@ int run(const Arguments& arguments) {
 }  // namespace choir::bench
 
 int main(int argc, char** argv) {
-  return choir::bench::run(choir::bench::parse(argc, argv, "First tokens, cancels and second instances"));
+  return choir::bench::run(
+      choir::bench::parse(argc, argv, "First tokens, cancels and second instances"));
 }

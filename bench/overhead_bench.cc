@@ -1,10 +1,11 @@
-// What the runtime costs: Choir beside a bare loop that does nothing but decode, on the same engine,
-// the same four files, the same two lanes of one thread (or as many as there are cores).
+// What the runtime costs: Choir beside a bare loop that does nothing but decode, on the same
+// engine, the same four files, the same two lanes of one thread (or as many as there are cores).
 //
 //   ./dev bench overhead        needs smollm2-135m in the models folder
 //
-// Five alternating pairs; the row is the ratio of the medians. Under 5 % is noise here. The bare loop
-// samples nothing: it feeds a fixed token, so what sampling and text cost counts against Choir.
+// Five alternating pairs; the row is the ratio of the medians. Under 5 % is noise here. The bare
+// loop samples nothing: it feeds a fixed token, so what sampling and text cost counts against
+// Choir.
 #include <llama.h>
 
 #include <chrono>
@@ -42,10 +43,15 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
   };
   std::vector<Lane> all(static_cast<std::size_t>(lanes));
   for (int m = 0; m < kModels; ++m) {
-    auto model = LlamaModel::open(files[static_cast<std::size_t>(m)], LlamaModel::Load::kWeights, "bare").value();
+    auto model =
+        LlamaModel::open(files[static_cast<std::size_t>(m)], LlamaModel::Load::kWeights, "bare")
+            .value();
     Lane& lane = all[static_cast<std::size_t>(m % lanes)];
     lane.prompts.push_back(model->tokenize(kPrompt, Model::Special::kParse).value());
-    lane.engines.push_back(LlamaEngine::create(model, {.context_tokens = 2048, .sequences_max = 8, .batch_tokens_max = 512}).value());
+    lane.engines.push_back(
+        LlamaEngine::create(model,
+                            {.context_tokens = 2048, .sequences_max = 8, .batch_tokens_max = 512})
+            .value());
   }
   const std::vector<int> cpus = read_machine().cpus_allowed;
   const auto work = [&](Lane& lane, int index) {
@@ -62,7 +68,8 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
         std::vector<std::span<const TokenId>> spans;
         for (int r = 0; r < requests; ++r) {
           const SeqId seq{static_cast<std::uint64_t>(r + 1)};
-          plan.slices.push_back({seq, engine.computed(seq), static_cast<std::int32_t>(tokens.size()), true});
+          plan.slices.push_back(
+              {seq, engine.computed(seq), static_cast<std::int32_t>(tokens.size()), true});
           spans.emplace_back(tokens);
         }
         engine.attach(pool);
@@ -72,7 +79,8 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
   };
   const auto began = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;
-  for (int i = 0; i < lanes; ++i) threads.emplace_back([&, i] { work(all[static_cast<std::size_t>(i)], i); });
+  for (int i = 0; i < lanes; ++i)
+    threads.emplace_back([&, i] { work(all[static_cast<std::size_t>(i)], i); });
   for (std::thread& thread : threads) thread.join();
   return kModels * requests * kTokens / seconds_since(began);
 }
@@ -111,12 +119,14 @@ int run(const Arguments& arguments) {
     std::fprintf(stderr, "bench overhead: %s\n", source.error().message.c_str());
     return 1;
   }
-  const auto folder = std::filesystem::temp_directory_path() / ("choir-overhead-" + std::to_string(getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("choir-overhead-" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   std::vector<std::string> files;
   for (int m = 0; m < kModels; ++m) {
     files.push_back((folder / ("model-" + std::to_string(m) + ".gguf")).string());
-    std::filesystem::copy_file(*source, files.back(), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(*source, files.back(),
+                               std::filesystem::copy_options::overwrite_existing);
   }
   const int lanes = std::min(kModels, read_machine().cores);
   std::vector<Row> rows;
@@ -126,14 +136,19 @@ int run(const Arguments& arguments) {
     for (int pair = 0; pair < kPairs; ++pair) {
       bare.push_back(bare_loop(files, requests, lanes));
       ours.push_back(choir_node(files, requests));
-      std::fprintf(stderr, "4 models x %d, pair %d: choir %.1f, bare loop %.1f tok/s\n", requests, pair + 1, ours.back(), bare.back());
+      std::fprintf(stderr, "4 models x %d, pair %d: choir %.1f, bare loop %.1f tok/s\n", requests,
+                   pair + 1, ours.back(), bare.back());
     }
     char spread[64];
     std::snprintf(spread, sizeof(spread), " (spread %.0f %% / %.0f %%)",
                   100 * (quantile(ours, 1) - quantile(ours, 0)) / median(ours),
                   100 * (quantile(bare, 1) - quantile(bare, 0)) / median(bare));
-    rows.push_back({.name = "4 models x " + std::to_string(requests) + " requests" + spread, .unit = "tok/s", .choir = median(ours),
-                    .peer = median(bare), .peer_name = "bare decode loop", .goal = 0.9});
+    rows.push_back({.name = "4 models x " + std::to_string(requests) + " requests" + spread,
+                    .unit = "tok/s",
+                    .choir = median(ours),
+                    .peer = median(bare),
+                    .peer_name = "bare decode loop",
+                    .goal = 0.9});
   }
   std::filesystem::remove_all(folder);
   return finish("overhead", rows, arguments);
@@ -143,5 +158,6 @@ int run(const Arguments& arguments) {
 }  // namespace choir::bench
 
 int main(int argc, char** argv) {
-  return choir::bench::run(choir::bench::parse(argc, argv, "Choir beside a bare decode loop on the same engine"));
+  return choir::bench::run(
+      choir::bench::parse(argc, argv, "Choir beside a bare decode loop on the same engine"));
 }

@@ -1,7 +1,8 @@
 // Microseconds per draw for each kind of sampling, at three vocabularies. Run it on an idle core:
 //   taskset -c 0 ./dev bench sampler
-// Logits look like those of a language model: a normal bulk and a few that stand out. Between two draws
-// they are copied in, so that they come from the second-level cache, as after a matrix product.
+// Logits look like those of a language model: a normal bulk and a few that stand out. Between two
+// draws they are copied in, so that they come from the second-level cache, as after a matrix
+// product.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -34,7 +35,9 @@ double microseconds(const std::vector<float>& model, const Sampling& sampling) {
     std::ranges::copy(model, logits.begin());
     const auto start = std::chrono::steady_clock::now();
     choir::sample(logits, sampling, recent, {1, 0, position}, scratch);
-    times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+    times.push_back(
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+            .count());
   }
   std::ranges::sort(times);
   return times[times.size() / 2];
@@ -74,7 +77,8 @@ Sampling sampling_of(const Row& row) {
 }  // namespace
 
 int main() {
-  std::printf("path: %s\n%-34s%10d%10d%10d\n", choir::logit_scan().name, "us per draw", 32000, 49152, 262144);
+  std::printf("path: %s\n%-34s%10d%10d%10d\n", choir::logit_scan().name, "us per draw", 32000,
+              49152, 262144);
   for (const Row& row : kRows) {
     std::printf("%-34s", row.name);
     for (const std::size_t vocab_tokens : {32000U, 49152U, 262144U})

@@ -22,9 +22,11 @@ double microseconds_per_step(int sequences) {
   ExecutorConfig config;
   config.name = "bench";
   config.sequences_max = sequences;
-  Executor executor(ExecutorId{1}, config, model,
-                    std::make_unique<sim::NullEngine>(EngineConfig{.context_tokens = 1 << 23, .sequences_max = sequences, .batch_tokens_max = 512}),
-                    {}, clock, [](std::shared_ptr<RequestState>) {});
+  Executor executor(
+      ExecutorId{1}, config, model,
+      std::make_unique<sim::NullEngine>(EngineConfig{
+          .context_tokens = 1 << 23, .sequences_max = sequences, .batch_tokens_max = 512}),
+      {}, clock, [](std::shared_ptr<RequestState>) {});
   Schedule schedule(2, {});
   schedule.add(executor.id(), 1.0);
   for (int i = 0; i < sequences; ++i) {
@@ -34,7 +36,10 @@ double microseconds_per_step(int sequences) {
     s.tokens = {1, 2, 3};
     s.prompt_tokens = 3;
     s.max_tokens = 1 << 14;
-    CHOIR_CHECK(executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(), Instant{}, Callbacks{})), "the mailbox has room");
+    CHOIR_CHECK(
+        executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(),
+                                                        Instant{}, Callbacks{})),
+        "the mailbox has room");
   }
   schedule.ready(executor.id(), Priority::kNormal, clock.now());
   sim::NullPool pool;
@@ -49,7 +54,10 @@ double microseconds_per_step(int sequences) {
   for (int run = 0; run < 9; ++run) {
     const auto began = std::chrono::steady_clock::now();
     for (int i = 0; i < kSteps; ++i) step();
-    runs.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count() / kSteps);
+    runs.push_back(
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began)
+            .count() /
+        kSteps);
   }
   return median(runs);
 }
@@ -62,7 +70,12 @@ int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv, "The scheduler's own cost, without an engine");
   std::vector<Row> rows;
   for (const int sequences : {1, 8, 64, 256})
-    rows.push_back({.name = "a step with " + std::to_string(sequences) + " sequences", .unit = "us", .choir = microseconds_per_step(sequences), .peer = {},
-                    .peer_name = "", .goal = sequences == 64 ? std::optional(5.0) : std::nullopt, .better = Better::kLower});
+    rows.push_back({.name = "a step with " + std::to_string(sequences) + " sequences",
+                    .unit = "us",
+                    .choir = microseconds_per_step(sequences),
+                    .peer = {},
+                    .peer_name = "",
+                    .goal = sequences == 64 ? std::optional(5.0) : std::nullopt,
+                    .better = Better::kLower});
   return finish("scheduler", rows, arguments);
 }

@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   model.path = argv[1];
   config.models = {model};
   config.sessions = 3;
-  config.prompts = {"Write a haiku about AI.", "Explain neural networks simply.", "What is machine learning?"};
+  config.prompts = {"Write a haiku about AI.", "Explain neural networks simply.",
+                    "What is machine learning?"};
   config.max_tokens = 40;
   config.temperature = 0.7F;
 

@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   const choir::Completion completion = submission->result.get();
-  std::printf("\n-- ended by %s after %.2f s, first token after %.3f s\n", std::string(to_string(completion.finish)).c_str(),
-              completion.usage.total_seconds, completion.usage.first_token_seconds);
+  std::printf("\n-- ended by %s after %.2f s, first token after %.3f s\n",
+              std::string(to_string(completion.finish)).c_str(), completion.usage.total_seconds,
+              completion.usage.first_token_seconds);
   return 0;
 }

@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
   }
   for (choir::Submission& submission : running) {
     const choir::Completion completion = submission.result.get();
-    std::printf("%s (%d tokens): %s\n", completion.executor.c_str(), completion.usage.output_tokens, completion.text.c_str());
+    std::printf("%s (%d tokens): %s\n", completion.executor.c_str(), completion.usage.output_tokens,
+                completion.text.c_str());
   }
   return 0;
 }

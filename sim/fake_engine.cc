@@ -95,7 +95,8 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
   CHOIR_CHECK(outputs <= config_.sequences_max, "more outputs than this abort llama.cpp");
   CHOIR_CHECK(plan.tokens() <= config_.batch_tokens_max, "more tokens than a batch");
   if (held_after > config_.context_tokens) return RunOutcome::kNoCells;
-  if (rules_.no_cells_every > 0 && passes_ % rules_.no_cells_every == 0) return RunOutcome::kNoCells;
+  if (rules_.no_cells_every > 0 && passes_ % rules_.no_cells_every == 0)
+    return RunOutcome::kNoCells;
 
   if (!tick(rules_.pass, abort)) return RunOutcome::kAborted;
   for (const Slice& slice : plan.slices)
@@ -105,10 +106,12 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
     const Slice& slice = plan.slices[i];
     std::vector<std::uint64_t>& hashes = memory_[slice.seq].hashes;
     for (const TokenId token : tokens[i])
-      hashes.push_back(mix((hashes.empty() ? kSeed : hashes.back()) + static_cast<std::uint64_t>(token) + 1));
+      hashes.push_back(
+          mix((hashes.empty() ? kSeed : hashes.back()) + static_cast<std::uint64_t>(token) + 1));
     if (slice.sample) score(hashes.back(), logits_[i]);
   }
-  CHOIR_CHECK(memory_.size() <= static_cast<std::size_t>(config_.sequences_max), "more sequences than slots");
+  CHOIR_CHECK(memory_.size() <= static_cast<std::size_t>(config_.sequences_max),
+              "more sequences than slots");
   return RunOutcome::kDone;
 }
 
@@ -146,7 +149,8 @@ Result<std::string> FakeEngine::save(SeqId seq) {
   const auto found = memory_.find(seq);
   if (found == memory_.end()) return fail(Code::kNotFound, "the sequence holds no cells");
   const auto& hashes = found->second.hashes;
-  return std::string(reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(hashes[0]));
+  return std::string(reinterpret_cast<const char*>(hashes.data()),
+                     hashes.size() * sizeof(hashes[0]));
 }
 
 Status FakeEngine::restore(SeqId seq, std::string_view blob) {
@@ -171,7 +175,10 @@ std::int32_t FakeEngine::cells_held() const {
 }
 
 ExecutorBytes FakeEngine::sizes() const {
-  return {.weights = 1000, .kv = static_cast<std::uint64_t>(config_.context_tokens) * 8, .compute = 100, .logits = 10};
+  return {.weights = 1000,
+          .kv = static_cast<std::uint64_t>(config_.context_tokens) * 8,
+          .compute = 100,
+          .logits = 10};
 }
 
 Result<ExecutorBytes> FakeBackend::measure(const std::string& path, const EngineConfig& config) {
@@ -185,7 +192,8 @@ Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string&) {
 
 Result<std::unique_ptr<Engine>> FakeBackend::create_engine(std::shared_ptr<const Model> model,
                                                            const EngineConfig& config) {
-  return std::unique_ptr<Engine>(std::make_unique<FakeEngine>(std::move(model), config, rules_, clock_));
+  return std::unique_ptr<Engine>(
+      std::make_unique<FakeEngine>(std::move(model), config, rules_, clock_));
 }
 
 std::unique_ptr<Pool> FakeBackend::create_pool(std::span<const int> cpus) {
@@ -194,7 +202,9 @@ std::unique_ptr<Pool> FakeBackend::create_pool(std::span<const int> cpus) {
 
 std::vector<TokenId> generate_alone(const Sequence& sequence, std::int32_t sequence_tokens_max) {
   const auto model = std::make_shared<const FakeModel>();
-  FakeEngine engine(model, {.context_tokens = 1 << 20, .sequences_max = 1, .batch_tokens_max = 1 << 20}, {}, nullptr);
+  FakeEngine engine(model,
+                    {.context_tokens = 1 << 20, .sequences_max = 1, .batch_tokens_max = 1 << 20},
+                    {}, nullptr);
   FakePool pool(1);
   engine.attach(pool);
   const ManualClock clock;
@@ -205,10 +215,12 @@ std::vector<TokenId> generate_alone(const Sequence& sequence, std::int32_t seque
   for (;;) {
     const std::int32_t begin = engine.computed(s.id);
     const StepPlan plan{.slices = {{s.id, begin, s.known_tokens() - begin, true}}, .preempted = {}};
-    const std::array<std::span<const TokenId>, 1> tokens = {std::span(s.tokens).subspan(static_cast<std::size_t>(begin))};
+    const std::array<std::span<const TokenId>, 1> tokens = {
+        std::span(s.tokens).subspan(static_cast<std::size_t>(begin))};
     CHOIR_CHECK(engine.run(plan, tokens, never) == RunOutcome::kDone, "nothing is in the way");
-    const TokenId token = sample(engine.logits(0), s.sampling, s.tokens,
-                                 {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())}, scratch);
+    const TokenId token = sample(
+        engine.logits(0), s.sampling, s.tokens,
+        {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())}, scratch);
     s.tokens.push_back(token);
     if (token == FakeModel::kEnd || s.output_tokens() >= s.max_tokens ||
         s.known_tokens() >= sequence_tokens_max ||

@@ -2,8 +2,8 @@
 // tokens a sequence was given, so a scheduler that mixes two sequences up, skips a token or forgets
 // one changes the output.
 //
-// Time: where it has a ManualClock, a pass moves it by a cost model and asks the abort signal on the
-// way; without one a pass takes no time.
+// Time: where it has a ManualClock, a pass moves it by a cost model and asks the abort signal on
+// the way; without one a pass takes no time.
 #pragma once
 
 #include <functional>
@@ -40,11 +40,11 @@ class FakeModel final : public Model {
 
 // What a pass costs in virtual time, and what goes wrong in it.
 struct FakeRules {
-  Nanos pass{100'000};              // whatever is in it
-  Nanos token{10'000};              // each, divided by the threads
-  std::uint32_t no_cells_every = 0; // every n-th pass says kNoCells though there is room; 0 never
-  std::uint32_t fail_every = 0;     // every n-th pass is an error; 0 never
-  std::int32_t window = 0;          // a sliding window: truncating into it loses the sequence
+  Nanos pass{100'000};               // whatever is in it
+  Nanos token{10'000};               // each, divided by the threads
+  std::uint32_t no_cells_every = 0;  // every n-th pass says kNoCells though there is room; 0 never
+  std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
+  std::int32_t window = 0;           // a sliding window: truncating into it loses the sequence
 };
 
 class FakeEngine final : public Engine {

@@ -17,7 +17,9 @@ class NullEngine final : public Engine {
     return RunOutcome::kDone;
   }
   std::span<float> logits(std::size_t) override { return row_; }
-  Result<std::vector<float>> embed(std::span<const TokenId>, const AbortSignal&) override { return row_; }
+  Result<std::vector<float>> embed(std::span<const TokenId>, const AbortSignal&) override {
+    return row_;
+  }
   std::int32_t truncate(SeqId, std::int32_t) override { return 0; }
   Result<std::int32_t> fork(SeqId, SeqId, std::int32_t) override { return 0; }
   Result<std::string> save(SeqId) override { return std::string(); }

@@ -18,7 +18,8 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// The longest that anybody may wait: three classes of ageing, then a turn of everybody at its level.
+// The longest that anybody may wait: three classes of ageing, then a turn of everybody at its
+// level.
 constexpr Nanos kAgeStep = milliseconds(20);
 constexpr Nanos kWaitMax = milliseconds(400);
 
@@ -38,7 +39,8 @@ struct Simulation {
   int upto(int n) { return 1 + static_cast<int>(rng() % static_cast<unsigned>(n)); }
   bool one_in(int n) { return rng() % static_cast<unsigned>(n) == 0; }
   void broken(const std::string& what) {
-    if (report.broken.size() < 20) report.broken.push_back("seed " + std::to_string(options.seed) + ": " + what);
+    if (report.broken.size() < 20)
+      report.broken.push_back("seed " + std::to_string(options.seed) + ": " + what);
   }
 
   void make_executors();
@@ -110,7 +112,9 @@ Simulation::Simulation(const SimOptions& wanted)
 void Simulation::make_executors() {
   const int count = upto(4);
   for (int i = 0; i < count; ++i) {
-    const EngineConfig engine_config{.context_tokens = 64 + upto(160), .sequences_max = upto(6), .batch_tokens_max = 6 + upto(40)};
+    const EngineConfig engine_config{.context_tokens = 64 + upto(160),
+                                     .sequences_max = upto(6),
+                                     .batch_tokens_max = 6 + upto(40)};
     FakeRules fake;
     if (options.faults) {
       fake.no_cells_every = one_in(2) ? static_cast<std::uint32_t>(6 + upto(20)) : 0;
@@ -178,13 +182,14 @@ void Simulation::arrive(const Arrival& a) {
     if (!completions.emplace(c.id, c).second) broken("a request was told its end twice");
   };
   Executor& executor = *executors[a.executor];
-  auto state = std::make_shared<RequestState>(a.sequence.request, executor.id(), now, deadline, callbacks);
+  auto state =
+      std::make_shared<RequestState>(a.sequence.request, executor.id(), now, deadline, callbacks);
   active.emplace(state->id, state);
   by_request.emplace(state->id, a);
   if (a.cancel_at) {
     cancels.emplace_back(*a.cancel_at, state);
-    std::ranges::stable_sort(cancels.begin() + static_cast<std::ptrdiff_t>(cancelled), cancels.end(), {},
-                             [](const auto& c) { return c.first; });
+    std::ranges::stable_sort(cancels.begin() + static_cast<std::ptrdiff_t>(cancelled),
+                             cancels.end(), {}, [](const auto& c) { return c.first; });
   }
   CHOIR_CHECK(executor.post(a.sequence, state), "the mailbox is large enough for a workload");
   schedule.ready(executor.id(), a.sequence.priority, now);
@@ -212,7 +217,8 @@ void Simulation::check_layout() {
   std::vector<int> users(static_cast<std::size_t>(cores), 0);
   for (const auto& [lane, b] : busy)
     for (int core = b.turn.first_core; core < b.turn.first_core + b.turn.cores; ++core)
-      if (core >= cores || ++users[static_cast<std::size_t>(core)] > 1) broken("two lanes share a core");
+      if (core >= cores || ++users[static_cast<std::size_t>(core)] > 1)
+        broken("two lanes share a core");
 }
 
 void Simulation::give_turns() {
@@ -247,8 +253,7 @@ void Simulation::end_turn(int lane) {
   Executor& executor = *executors[index];
   std::optional<Priority> best = b.result.best;
   schedule.finished(lane, b.result.elapsed, best, clock.now());
-  if (best || executor.has_work())
-    runnable_since.try_emplace(index, clock.now());
+  if (best || executor.has_work()) runnable_since.try_emplace(index, clock.now());
   if (b.result.wake_at)
     wake_at[index] = *b.result.wake_at;
   else
@@ -300,7 +305,8 @@ void Simulation::run() {
       break;
     }
     clock.set(std::max(clock.now(), *next));
-    while (arrived < arrivals.size() && arrivals[arrived].at <= clock.now()) arrive(arrivals[arrived++]);
+    while (arrived < arrivals.size() && arrivals[arrived].at <= clock.now())
+      arrive(arrivals[arrived++]);
     do_cancels();
     for (auto at = wake_at.begin(); at != wake_at.end();) {
       if (at->second > clock.now()) {
@@ -342,18 +348,31 @@ void Simulation::check_end() {
       case Finish::kStop:
       case Finish::kLength:
         ++report.finished;
-        if (c.tokens != alone) broken("request " + std::to_string(id.value) + " differs from itself alone");
+        if (c.tokens != alone)
+          broken("request " + std::to_string(id.value) + " differs from itself alone");
         break;
-      case Finish::kCancelled: ++report.cancelled; break;
-      case Finish::kDeadline: ++report.expired; break;
-      case Finish::kStalled: ++report.stalled; break;
-      case Finish::kFailed: ++report.failed; break;
+      case Finish::kCancelled:
+        ++report.cancelled;
+        break;
+      case Finish::kDeadline:
+        ++report.expired;
+        break;
+      case Finish::kStalled:
+        ++report.stalled;
+        break;
+      case Finish::kFailed:
+        ++report.failed;
+        break;
     }
-    if (c.tokens.size() > alone.size() || !std::equal(c.tokens.begin(), c.tokens.end(), alone.begin()))
-      broken("the tokens of request " + std::to_string(id.value) + " are not a beginning of its own");
+    if (c.tokens.size() > alone.size() ||
+        !std::equal(c.tokens.begin(), c.tokens.end(), alone.begin()))
+      broken("the tokens of request " + std::to_string(id.value) +
+             " are not a beginning of its own");
     if (c.finish == Finish::kFailed && !options.faults) broken("a request failed without a fault");
-    if (c.finish == Finish::kCancelled && !arrival.cancel_at) broken("a request was cancelled by nobody");
-    if (c.finish == Finish::kDeadline && arrival.deadline.count() == 0) broken("a request without deadline expired");
+    if (c.finish == Finish::kCancelled && !arrival.cancel_at)
+      broken("a request was cancelled by nobody");
+    if (c.finish == Finish::kDeadline && arrival.deadline.count() == 0)
+      broken("a request without deadline expired");
   }
 }
 
@@ -370,8 +389,8 @@ std::string describe(const SimReport& r) {
          std::to_string(r.cancelled) + " cancelled, " + std::to_string(r.expired) + " expired, " +
          std::to_string(r.stalled) + " stalled, " + std::to_string(r.failed) + " failed; " +
          std::to_string(r.steps) + " steps, " + std::to_string(r.preemptions) + " preemptions, " +
-         std::to_string(r.aborts) + " aborts, " + std::to_string(r.migrated) + " resumed elsewhere, " +
-         std::to_string(r.layout_changes) + " layouts, longest wait " +
+         std::to_string(r.aborts) + " aborts, " + std::to_string(r.migrated) +
+         " resumed elsewhere, " + std::to_string(r.layout_changes) + " layouts, longest wait " +
          std::to_string(r.longest_wait / microseconds(1)) + " us";
 }
 

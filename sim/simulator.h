@@ -14,25 +14,25 @@ namespace choir::sim {
 struct SimReport {
   std::vector<std::string> broken;
   std::uint64_t requests = 0;
-  std::uint64_t finished = 0;    // by themselves: stop or length
+  std::uint64_t finished = 0;  // by themselves: stop or length
   std::uint64_t cancelled = 0;
-  std::uint64_t expired = 0;     // deadline
+  std::uint64_t expired = 0;  // deadline
   std::uint64_t stalled = 0;
   std::uint64_t failed = 0;
   std::uint64_t steps = 0;
   std::uint64_t preemptions = 0;
   std::uint64_t aborts = 0;
-  std::uint64_t migrated = 0;    // sequences resumed from their serialised value elsewhere
+  std::uint64_t migrated = 0;  // sequences resumed from their serialised value elsewhere
   std::uint64_t layout_changes = 0;
-  Nanos longest_wait{0};         // of a runnable executor for its turn
+  Nanos longest_wait{0};  // of a runnable executor for its turn
   Nanos virtual_time{0};
 };
 
 struct SimOptions {
   std::uint32_t seed = 1;
-  bool faults = false;     // passes that fail, and cells that are suddenly not there
+  bool faults = false;  // passes that fail, and cells that are suddenly not there
   bool slow_readers = true;
-  bool migrate = true;     // serialise live sequences now and then and finish copies elsewhere
+  bool migrate = true;  // serialise live sequences now and then and finish copies elsewhere
 };
 
 // Checks after every event and at the end:

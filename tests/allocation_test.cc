@@ -1,5 +1,5 @@
-// A step in the steady state takes nothing from the heap: 64 sequences decode, tokens and text grow into
-// what was reserved at their start.
+// A step in the steady state takes nothing from the heap: 64 sequences decode, tokens and text grow
+// into what was reserved at their start.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -43,7 +43,8 @@ TEST(Allocation, AStepOfDecodesTakesNothingFromTheHeap) {
   config.name = "steady";
   config.sequences_max = 64;
   Executor executor(ExecutorId{1}, config, model,
-                    std::make_unique<sim::NullEngine>(EngineConfig{.context_tokens = 1 << 20, .sequences_max = 64, .batch_tokens_max = 512}),
+                    std::make_unique<sim::NullEngine>(EngineConfig{
+                        .context_tokens = 1 << 20, .sequences_max = 64, .batch_tokens_max = 512}),
                     {}, clock, [](std::shared_ptr<RequestState>) {});
   Schedule schedule(2, {});
   schedule.add(executor.id(), 1.0);
@@ -56,7 +57,9 @@ TEST(Allocation, AStepOfDecodesTakesNothingFromTheHeap) {
     s.max_tokens = 2000;
     s.sampling.repeat_penalty = 1.1F;
     s.stop = {"never said"};
-    ASSERT_TRUE(executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(), Instant{}, Callbacks{})));
+    ASSERT_TRUE(
+        executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(),
+                                                        Instant{}, Callbacks{})));
   }
   schedule.ready(executor.id(), Priority::kNormal, clock.now());
   OneThread pool;

@@ -46,11 +46,14 @@ std::string random_bytes(std::size_t count) {
 
 const BadFile kBadFiles[] = {
     {"Empty", "", "is empty"},
-    {"RandomBytes", random_bytes(4096), "is not a GGUF model: it does not begin with the letters GGUF"},
-    {"WrongMagic", "GGML" + std::string(100, '\0'), "is not a GGUF model: it does not begin with the letters GGUF"},
+    {"RandomBytes", random_bytes(4096),
+     "is not a GGUF model: it does not begin with the letters GGUF"},
+    {"WrongMagic", "GGML" + std::string(100, '\0'),
+     "is not a GGUF model: it does not begin with the letters GGUF"},
     {"OnlyTheMagic", "GGUF", "is truncated: it has only 4 bytes"},
 };
-INSTANTIATE_TEST_SUITE_P(, BadFiles, testing::ValuesIn(kBadFiles), [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(, BadFiles, testing::ValuesIn(kBadFiles),
+                         [](const auto& c) { return c.param.name; });
 
 TEST(LookAtFile, MissingFilesAndFoldersAreNamed) {
   const TempFolder folder;
@@ -71,9 +74,11 @@ Status use(LlamaBackend& backend, const std::string& path) {
 
 TEST(FileCheck, TruncatedCopiesAreRefused) {
   const TempFolder folder;
-  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}}, 1ULL << 32);
+  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                       1ULL << 32);
   const std::string whole = read_file(stories());
-  for (const std::size_t size : {std::size_t{64}, std::size_t{1000}, whole.size() / 2, whole.size() - 1}) {
+  for (const std::size_t size :
+       {std::size_t{64}, std::size_t{1000}, whole.size() / 2, whole.size() - 1}) {
     const std::string path = folder.path() + "/cut.gguf";
     std::ofstream(path, std::ios::binary) << whole.substr(0, size);
     const Status used = use(backend, path);
@@ -85,7 +90,8 @@ TEST(FileCheck, TruncatedCopiesAreRefused) {
 
 TEST(FileCheck, AClaimOfHugeTensorsIsRefused) {
   const TempFolder folder;
-  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}}, 1ULL << 32);
+  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                       1ULL << 32);
   std::string bytes = read_file(stories());
   // The first dimension of the first tensor, after its name and the number of dimensions.
   const std::string name = "token_embd.weight";
@@ -99,19 +105,23 @@ TEST(FileCheck, AClaimOfHugeTensorsIsRefused) {
 
 TEST(FileCheck, AModelLargerThanMemoryIsRefusedWithTheNumbers) {
   const TempFolder folder;
-  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}}, 1U << 20);
+  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                       1U << 20);
   const auto measured = backend.measure(stories(), kSmall);
   ASSERT_FALSE(measured);
   EXPECT_EQ(measured.error().code, Code::kOutOfMemory);
-  EXPECT_NE(measured.error().message.find("1.0 MiB"), std::string::npos) << measured.error().message;
+  EXPECT_NE(measured.error().message.find("1.0 MiB"), std::string::npos)
+      << measured.error().message;
   // Memory may be there tomorrow: the file itself is not held to be bad.
-  LlamaBackend larger({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}}, 1ULL << 32);
+  LlamaBackend larger({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                      1ULL << 32);
   EXPECT_TRUE(larger.measure(stories(), kSmall));
 }
 
 TEST(FileCheck, AThousandCopiesWithChangedBytesHarmNobody) {
   const TempFolder folder;
-  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}}, 1ULL << 32);
+  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                       1ULL << 32);
   const std::string whole = read_file(stories());
   const std::string path = folder.path() + "/changed.gguf";
   const char* wanted = std::getenv("CHOIR_FUZZ_FILES");
@@ -131,13 +141,15 @@ TEST(FileCheck, AThousandCopiesWithChangedBytesHarmNobody) {
     if (used.error().message.find("crashed on it") != std::string::npos) ++crashed;
     ASSERT_FALSE(used.error().message.empty()) << "seed " << seed;
   }
-  std::printf("%d files: %d refused, of those %d would have ended this process\n", files, refused, crashed);
+  std::printf("%d files: %d refused, of those %d would have ended this process\n", files, refused,
+              crashed);
   EXPECT_GT(refused, 0);
 }
 
 TEST(FileCheck, AVerdictIsKeptByContent) {
   const TempFolder folder;
-  const FileCheckOptions options{.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}};
+  const FileCheckOptions options{
+      .check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}};
   ASSERT_TRUE(FileCheck(options).check(stories(), kSmall, 1ULL << 32));
   // Without a program to try files with, only what is known already gets through.
   FileCheckOptions without = options;

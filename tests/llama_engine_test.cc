@@ -21,7 +21,9 @@ using Tokens = std::vector<TokenId>;
 
 // An engine on one thread, with the calls that the tests make over and over.
 struct Rig {
-  explicit Rig(const std::string& path, EngineConfig config = {.context_tokens = 512, .sequences_max = 4, .batch_tokens_max = 128})
+  explicit Rig(const std::string& path, EngineConfig config = {.context_tokens = 512,
+                                                               .sequences_max = 4,
+                                                               .batch_tokens_max = 128})
       : model(LlamaModel::open(path, LlamaModel::Load::kWeights, "test").value()),
         engine(LlamaEngine::create(model, config).value()) {
     engine->attach(pool);
@@ -34,7 +36,9 @@ struct Rig {
   }
   // Computes `tokens` after what `seq` has and returns the greedy next token.
   TokenId feed(SeqId seq, const Tokens& tokens) {
-    const StepPlan plan{.slices = {{seq, engine->computed(seq), static_cast<std::int32_t>(tokens.size()), true}}, .preempted = {}};
+    const StepPlan plan{
+        .slices = {{seq, engine->computed(seq), static_cast<std::int32_t>(tokens.size()), true}},
+        .preempted = {}};
     EXPECT_EQ(run(plan, {tokens}).value(), RunOutcome::kDone);
     return argmax(0);
   }
@@ -50,7 +54,9 @@ struct Rig {
     }
     return out;
   }
-  Tokens prompt(std::string_view text) { return model->tokenize(text, Model::Special::kParse).value(); }
+  Tokens prompt(std::string_view text) {
+    return model->tokenize(text, Model::Special::kParse).value();
+  }
 
   SteadyClock clock;
   AbortSignal never{clock};
@@ -81,7 +87,9 @@ TEST(LlamaEngine, AnyMixOfPromptAndDecodeIsOnePass) {
   Tokens last = {rig.feed(kA, rig.prompt("The cat"))};
   EXPECT_EQ(last[0], alone_a[0]);
   const Tokens prompt = rig.prompt("One day, Tom and Lily");
-  const StepPlan plan{.slices = {{kA, rig.engine->computed(kA), 1, true}, {kB, 0, static_cast<std::int32_t>(prompt.size()), true}}, .preempted = {}};
+  const StepPlan plan{.slices = {{kA, rig.engine->computed(kA), 1, true},
+                                 {kB, 0, static_cast<std::int32_t>(prompt.size()), true}},
+                      .preempted = {}};
   ASSERT_EQ(rig.run(plan, {last, prompt}).value(), RunOutcome::kDone);
   EXPECT_EQ(rig.argmax(0), alone_a[1]);
   EXPECT_EQ(rig.argmax(1), alone_b[0]);
@@ -89,10 +97,13 @@ TEST(LlamaEngine, AnyMixOfPromptAndDecodeIsOnePass) {
 
 TEST(LlamaEngine, ChunksOfAPromptGiveTheSameTokens) {
   Rig rig(stories());
-  const Tokens prompt = rig.prompt("Once upon a time there was a big dog who liked to run in the park");
+  const Tokens prompt =
+      rig.prompt("Once upon a time there was a big dog who liked to run in the park");
   const Tokens whole = rig.greedy(kA, prompt, 8);
   for (std::size_t at = 0; at < prompt.size() - 1; at += 3)
-    rig.feed(kB, {prompt.begin() + static_cast<std::ptrdiff_t>(at), prompt.begin() + static_cast<std::ptrdiff_t>(std::min(at + 3, prompt.size() - 1))});
+    rig.feed(kB,
+             {prompt.begin() + static_cast<std::ptrdiff_t>(at),
+              prompt.begin() + static_cast<std::ptrdiff_t>(std::min(at + 3, prompt.size() - 1))});
   EXPECT_EQ(rig.greedy(kB, {prompt.back()}, 8), whole);
 }
 
@@ -136,7 +147,8 @@ TEST(LlamaEngine, AForkGoesOnLikeItsOrigin) {
     Rig rig(path);
     const Tokens prompt = rig.prompt("The little bird could not fly because");
     const TokenId next = rig.feed(kA, prompt);
-    ASSERT_EQ(rig.engine->fork(kA, kB, static_cast<std::int32_t>(prompt.size())).value(), static_cast<std::int32_t>(prompt.size()));
+    ASSERT_EQ(rig.engine->fork(kA, kB, static_cast<std::int32_t>(prompt.size())).value(),
+              static_cast<std::int32_t>(prompt.size()));
     const Tokens rest = rig.greedy(kA, {next}, 6);
     rig.engine->truncate(kA, 0);
     EXPECT_EQ(rig.greedy(kB, {next}, 6), rest) << "the origin has left, the fork has not";
@@ -162,9 +174,11 @@ TEST(LlamaEngine, ASlidingWindowWithAHoleIsRecomputedFromTheStart) {
   const std::int32_t window = rig.model->info().sliding_window_tokens;
   ASSERT_GT(window, 0);
   Tokens tokens = {rig.prompt("x").front()};
-  while (static_cast<std::int32_t>(tokens.size()) < 2 * window) tokens.push_back(static_cast<TokenId>(1000 + tokens.size() % 500));
+  while (static_cast<std::int32_t>(tokens.size()) < 2 * window)
+    tokens.push_back(static_cast<TokenId>(1000 + tokens.size() % 500));
   for (std::size_t at = 0; at < tokens.size(); at += 256)
-    rig.feed(kA, {tokens.begin() + static_cast<std::ptrdiff_t>(at), tokens.begin() + static_cast<std::ptrdiff_t>(std::min(at + 256, tokens.size()))});
+    rig.feed(kA, {tokens.begin() + static_cast<std::ptrdiff_t>(at),
+                  tokens.begin() + static_cast<std::ptrdiff_t>(std::min(at + 256, tokens.size()))});
   EXPECT_EQ(rig.engine->truncate(kA, window / 2), 0) << "those cells left the window long ago";
   EXPECT_EQ(rig.engine->computed(kA), 0);
 }
@@ -177,7 +191,9 @@ TEST(LlamaEngine, AnAbortedPassIsUndoneForEverybody) {
   stop.raise();
   const Tokens a = {5};
   const Tokens b = rig.prompt("The cat sat on the mat and looked");
-  const StepPlan plan{.slices = {{kA, before, 1, true}, {kB, 0, static_cast<std::int32_t>(b.size()), true}}, .preempted = {}};
+  const StepPlan plan{
+      .slices = {{kA, before, 1, true}, {kB, 0, static_cast<std::int32_t>(b.size()), true}},
+      .preempted = {}};
   const std::array<std::span<const TokenId>, 2> spans = {a, b};
   EXPECT_EQ(rig.engine->run(plan, spans, stop).value(), RunOutcome::kAborted);
   EXPECT_EQ(rig.engine->computed(kA), before);
@@ -202,8 +218,9 @@ TEST(LlamaEngine, MoreTokensThanCellsIsAnAnswer) {
 
 TEST(LlamaEngine, MeasuredBytesAreTheBytesTaken) {
   for (const std::string& path : all_models())
-    for (const EngineConfig& config : {EngineConfig{.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 64},
-                                       EngineConfig{.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}}) {
+    for (const EngineConfig& config :
+         {EngineConfig{.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 64},
+          EngineConfig{.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}}) {
       SCOPED_TRACE(path);
       const ExecutorBytes before = measure_file(path, config).value();
       const Rig rig(path, config);
@@ -215,8 +232,11 @@ TEST(LlamaEngine, MeasuredBytesAreTheBytesTaken) {
 
 TEST(LlamaEngine, GemmasScratchStaysSmallWithManyTokensInABatch) {
   if (gemma().empty()) GTEST_SKIP() << "Gemma 3 270M is not in the models folder";
-  const auto bytes = measure_file(gemma(), {.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}).value();
-  EXPECT_LT(bytes.compute, 64ULL << 20) << "an output for each token of the batch would take 514 MiB";
+  const auto bytes =
+      measure_file(gemma(), {.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512})
+          .value();
+  EXPECT_LT(bytes.compute, 64ULL << 20)
+      << "an output for each token of the batch would take 514 MiB";
 }
 
 TEST(LlamaEngine, ADecoderDoesNotEmbed) {
@@ -233,7 +253,8 @@ TEST(LlamaModel, KnowsItsTemplateOrHasNone) {
   if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
   const auto smol = LlamaModel::open(smollm2(), LlamaModel::Load::kWithoutWeights, "t").value();
   EXPECT_EQ(smol->render(chat).value(),
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
+            "<|im_start|>system\nBe "
+            "brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST(LlamaModel, PiecesOfATokenizedTextAreTheText) {

@@ -43,7 +43,8 @@ Input random_input(std::mt19937& rng) {
 
 double weight(float x, const Input& in) {
   if (x == in.max) return 1;
-  const double t = (static_cast<double>(x) - static_cast<double>(in.max)) * static_cast<double>(in.scale);
+  const double t =
+      (static_cast<double>(x) - static_cast<double>(in.max)) * static_cast<double>(in.scale);
   return t > -126 ? std::exp2(t) : 0;  // also for NaN
 }
 

@@ -109,7 +109,8 @@ TEST(Node, CancelStopsALongPromptInTheMiddle) {
   Request r;
   r.tokens.assign(4000, 100);
   auto submission = node->submit(r).value();
-  while (node->executor("m")->running == 0 && node->executor("m")->steps == 0) std::this_thread::yield();
+  while (node->executor("m")->running == 0 && node->executor("m")->steps == 0)
+    std::this_thread::yield();
   ASSERT_TRUE(node->cancel(submission.id));
   const Completion c = submission.result.get();
   EXPECT_EQ(c.finish, Finish::kCancelled);
@@ -129,7 +130,8 @@ TEST(Node, ADeadlineStopsALongPromptInTheMiddle) {
   r.deadline = std::chrono::milliseconds(300);
   const Completion c = node->run(r).value();
   EXPECT_EQ(c.finish, Finish::kDeadline);
-  EXPECT_TRUE(c.error->message.starts_with("deadline exceeded: the request had 300 ms")) << c.error->message;
+  EXPECT_TRUE(c.error->message.starts_with("deadline exceeded: the request had 300 ms"))
+      << c.error->message;
 }
 
 TEST(Node, ASecondExecutorOfAFileSharesItsWeights) {
@@ -149,7 +151,8 @@ TEST(Node, AnUnknownExecutorNamesTheNearest) {
   const auto node = node_with(stories(), "stories");
   Request r = greedy("x", 1);
   r.executor = "storys";
-  EXPECT_EQ(node->submit(r).error().message, "no executor is named 'storys'; the nearest is 'stories'");
+  EXPECT_EQ(node->submit(r).error().message,
+            "no executor is named 'storys'; the nearest is 'stories'");
 }
 
 TEST(Node, AMissingFileIsRefused) {
@@ -185,14 +188,18 @@ TEST(ParallelEvaluation, SessionsHaveTheirOwnSeedAndKv) {
   config.ignore_eos = true;
   const auto evaluation = ParallelEvaluation::create(config).value();
   std::atomic<int> ended{0};
-  const auto count = [&](const SessionProgress& p) { ended += p.phase == SessionProgress::Phase::kEnded ? 1 : 0; };
-  const EvaluationReport together = evaluation->run(ParallelEvaluation::Order::kTogether, count).value();
+  const auto count = [&](const SessionProgress& p) {
+    ended += p.phase == SessionProgress::Phase::kEnded ? 1 : 0;
+  };
+  const EvaluationReport together =
+      evaluation->run(ParallelEvaluation::Order::kTogether, count).value();
   EXPECT_EQ(ended.load(), 6);
   EXPECT_EQ(together.total_tokens, 6 * 24);
   ASSERT_EQ(together.results.size(), 6U);
   EXPECT_NE(together.results[0].text, together.results[2].text) << "same prompt, other seeds";
   // Session 1 is session 0's neighbour on the second executor of the same file.
-  const EvaluationReport apart = evaluation->run(ParallelEvaluation::Order::kOneAtATime, {}).value();
+  const EvaluationReport apart =
+      evaluation->run(ParallelEvaluation::Order::kOneAtATime, {}).value();
   for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(apart.results[i].tokens, 24);
 }
 
@@ -205,9 +212,14 @@ TEST(ParallelEvaluation, CancelEndsEverySession) {
   config.ignore_eos = true;
   const auto evaluation = ParallelEvaluation::create(config).value();
   std::atomic<bool> once{false};
-  const auto report = evaluation->run(ParallelEvaluation::Order::kTogether, [&](const SessionProgress& p) {
-    if (p.phase == SessionProgress::Phase::kToken && !once.exchange(true)) evaluation->cancel();
-  }).value();
+  const auto report =
+      evaluation
+          ->run(ParallelEvaluation::Order::kTogether,
+                [&](const SessionProgress& p) {
+                  if (p.phase == SessionProgress::Phase::kToken && !once.exchange(true))
+                    evaluation->cancel();
+                })
+          .value();
   for (const EvaluationResult& row : report.results)
     EXPECT_TRUE(row.finish == Finish::kCancelled || row.finish == Finish::kLength);
 }

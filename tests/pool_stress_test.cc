@@ -1,6 +1,6 @@
-// Executors that move between lanes while all of them compute. ggml pauses an engine's old pool when
-// it first computes on another; done at the wrong moment both lanes hang, with pools of two threads
-// and more only. So this runs two lanes of two threads even on a machine of two cores.
+// Executors that move between lanes while all of them compute. ggml pauses an engine's old pool
+// when it first computes on another; done at the wrong moment both lanes hang, with pools of two
+// threads and more only. So this runs two lanes of two threads even on a machine of two cores.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -25,7 +25,9 @@ TEST(PoolStress, FourEnginesOverTwoLanesOfTwoThreads) {
   std::vector<std::unique_ptr<LlamaEngine>> engines;
   Monitor<Traffic> traffic;
   for (int i = 0; i < 4; ++i) {
-    engines.push_back(LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16}).value());
+    engines.push_back(LlamaEngine::create(
+                          model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
+                          .value());
     traffic.change([&](Traffic& t) { t.waiting.push_back(engines.back().get()); });
   }
   const char* wanted = std::getenv("CHOIR_STRESS_TURNS");

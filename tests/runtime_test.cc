@@ -50,7 +50,8 @@ TEST(Runtime, ManyRequestsOnSeveralExecutorsAllEnd) {
   for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(runtime->add(executor(name)));
   std::vector<std::future<Completion>> futures;
   for (int i = 0; i < 90; ++i) {
-    auto submission = runtime->submit(request(std::string(1, static_cast<char>('a' + i % 3)), "hello"), {});
+    auto submission =
+        runtime->submit(request(std::string(1, static_cast<char>('a' + i % 3)), "hello"), {});
     ASSERT_TRUE(submission) << submission.error().message;
     futures.push_back(std::move(submission->result));
   }
@@ -68,12 +69,14 @@ TEST(Runtime, StreamedPiecesAddUpToTheText) {
   ASSERT_TRUE(runtime->add(executor("a")));
   std::string streamed;
   std::int32_t last_count = 0;
-  auto submission = runtime->submit(request("a", "stream", 100), {.on_event = [&](const StreamEvent& e) {
-                                                                    streamed += e.text;
-                                                                    EXPECT_GE(e.output_tokens, last_count);
-                                                                    last_count = e.output_tokens;
-                                                                  },
-                                                                  .on_done = {}});
+  auto submission =
+      runtime->submit(request("a", "stream", 100), {.on_event =
+                                                        [&](const StreamEvent& e) {
+                                                          streamed += e.text;
+                                                          EXPECT_GE(e.output_tokens, last_count);
+                                                          last_count = e.output_tokens;
+                                                        },
+                                                    .on_done = {}});
   ASSERT_TRUE(submission);
   const Completion c = submission->result.get();
   EXPECT_EQ(streamed, c.text);
@@ -87,7 +90,9 @@ TEST(Runtime, TheSameSeedGivesTheSameTokensAloneAndInACrowd) {
   wanted.sampling.seed = 7;
   const Completion alone = runtime->run(wanted).value();
   std::vector<std::future<Completion>> others;
-  for (int i = 0; i < 20; ++i) others.push_back(runtime->submit(request("a", "noise " + std::to_string(i)), {}).value().result);
+  for (int i = 0; i < 20; ++i)
+    others.push_back(
+        runtime->submit(request("a", "noise " + std::to_string(i)), {}).value().result);
   EXPECT_EQ(runtime->run(wanted).value().tokens, alone.tokens);
   for (auto& other : others) other.get();
 }
@@ -97,13 +102,14 @@ TEST(Runtime, CancelEndsARequestAndTellsSo) {
   ASSERT_TRUE(runtime->add(executor("a")));
   std::promise<RequestId> first_event;
   std::atomic<bool> told{false};
-  auto submission = runtime->submit(request("a", "long", 400), {.on_event =
-                                                                    [&](const StreamEvent& e) {
-                                                                      if (!told.exchange(true)) {
-                                                                        EXPECT_TRUE(runtime->cancel(e.id));
-                                                                      }
-                                                                    },
-                                                                .on_done = {}});
+  auto submission =
+      runtime->submit(request("a", "long", 400), {.on_event =
+                                                      [&](const StreamEvent& e) {
+                                                        if (!told.exchange(true)) {
+                                                          EXPECT_TRUE(runtime->cancel(e.id));
+                                                        }
+                                                      },
+                                                  .on_done = {}});
   ASSERT_TRUE(submission);
   const Completion c = submission->result.get();
   // The fake is quick: it may have ended before the callback could say so.
@@ -118,29 +124,33 @@ TEST(Runtime, BlockingCallsInsideACallbackAreRefused) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   std::vector<std::string> messages;
-  auto submission = runtime->submit(
-      request("a", "x"), {.on_event = {}, .on_done = [&](const Completion&) {
-                            messages.push_back(runtime->run(request("a", "y")).error().message);
-                            messages.push_back(runtime->wait_idle().error().message);
-                            messages.push_back(runtime->remove("a", Drain::kFinish).error().message);
-                            messages.push_back(runtime->add(executor("b")).error().message);
-                          }});
+  auto submission =
+      runtime->submit(request("a", "x"),
+                      {.on_event = {}, .on_done = [&](const Completion&) {
+                         messages.push_back(runtime->run(request("a", "y")).error().message);
+                         messages.push_back(runtime->wait_idle().error().message);
+                         messages.push_back(runtime->remove("a", Drain::kFinish).error().message);
+                         messages.push_back(runtime->add(executor("b")).error().message);
+                       }});
   submission->result.get();
   ASSERT_EQ(messages.size(), 4U);
-  EXPECT_EQ(messages[0], "run() would wait for itself inside a callback; use submit() with on_done");
+  EXPECT_EQ(messages[0],
+            "run() would wait for itself inside a callback; use submit() with on_done");
 }
 
 TEST(Runtime, ACallbackMaySubmitAndItsThrowsHarmNobody) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   std::promise<Completion> second;
-  auto submission = runtime->submit(
-      request("a", "x"), {.on_event = {}, .on_done = [&](const Completion&) {
-                            (void)runtime->submit(request("a", "y"), {.on_event = {}, .on_done = [&](const Completion& c) {
-                                                                        second.set_value(c);
-                                                                        throw std::runtime_error("user code");
-                                                                      }});
-                          }});
+  auto submission = runtime->submit(request("a", "x"),
+                                    {.on_event = {}, .on_done = [&](const Completion&) {
+                                       (void)runtime->submit(
+                                           request("a", "y"),
+                                           {.on_event = {}, .on_done = [&](const Completion& c) {
+                                              second.set_value(c);
+                                              throw std::runtime_error("user code");
+                                            }});
+                                     }});
   submission->result.get();
   EXPECT_EQ(second.get_future().get().finish, Finish::kLength);
   ASSERT_TRUE(runtime->wait_idle());
@@ -156,11 +166,13 @@ TEST(Runtime, AFullQueueIsAnAnswer) {
   const auto wait = [&](const Completion&) { hold.wait(); };
   std::vector<std::future<Completion>> futures;
   for (int i = 0; i < 4; ++i)
-    futures.push_back(runtime->submit(request("a", "x"), {.on_event = {}, .on_done = wait}).value().result);
+    futures.push_back(
+        runtime->submit(request("a", "x"), {.on_event = {}, .on_done = wait}).value().result);
   const auto refused = runtime->submit(request("a", "x"), {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kOverloaded);
-  EXPECT_EQ(refused.error().message, "'a' has 4 requests, at most 4 may wait or run; try again later");
+  EXPECT_EQ(refused.error().message,
+            "'a' has 4 requests, at most 4 may wait or run; try again later");
   hold.count_down();
   for (auto& future : futures) future.get();
 }
@@ -170,7 +182,8 @@ TEST(Runtime, ShutdownFinishesOrCancelsWhatRuns) {
     const auto runtime = start();
     ASSERT_TRUE(runtime->add(executor("a")));
     std::vector<std::future<Completion>> futures;
-    for (int i = 0; i < 30; ++i) futures.push_back(runtime->submit(request("a", "work", 100), {}).value().result);
+    for (int i = 0; i < 30; ++i)
+      futures.push_back(runtime->submit(request("a", "work", 100), {}).value().result);
     runtime->shutdown(drain);
     for (auto& future : futures) {
       const Completion c = future.get();
@@ -189,7 +202,8 @@ TEST(Runtime, ShutdownFromACallbackOnlyBeginsIt) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   auto submission = runtime->submit(
-      request("a", "x"), {.on_event = {}, .on_done = [&](const Completion&) { runtime->shutdown(Drain::kCancel); }});
+      request("a", "x"),
+      {.on_event = {}, .on_done = [&](const Completion&) { runtime->shutdown(Drain::kCancel); }});
   submission->result.get();
   runtime->shutdown(Drain::kFinish);
 }
@@ -198,7 +212,8 @@ TEST(Runtime, AnExecutorComesAndGoesWhileOthersWork) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   std::vector<std::future<Completion>> futures;
-  for (int i = 0; i < 20; ++i) futures.push_back(runtime->submit(request("a", "steady", 100), {}).value().result);
+  for (int i = 0; i < 20; ++i)
+    futures.push_back(runtime->submit(request("a", "steady", 100), {}).value().result);
   const std::uint64_t before = runtime->info().memory_bytes_promised;
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(runtime->add(executor("b")));
@@ -263,9 +278,11 @@ Request with_tokens(std::vector<TokenId> tokens) {
 }
 
 const BadRequest kBadRequests[] = {
-    {"UnknownExecutor", request("alpah", "x"), "no executor is named 'alpah'; the nearest is 'alpha'"},
+    {"UnknownExecutor", request("alpah", "x"),
+     "no executor is named 'alpah'; the nearest is 'alpha'"},
     {"PromptLongerThanTheContext", request("", std::string(600, 'x')),
-     "prompt has 600 tokens, 'alpha' takes 511; shorten it or give the executor more context_tokens"},
+     "prompt has 600 tokens, 'alpha' takes 511; shorten it or give the executor more "
+     "context_tokens"},
     {"TokenOutsideTheVocabulary", with_tokens({5, 97}),
      "token 97 is not in the vocabulary of 'alpha', which has 0 to 96"},
 };

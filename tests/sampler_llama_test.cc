@@ -1,4 +1,5 @@
-// Our sampler against llama.cpp's own chain in the same order: the same tokens survive, equally likely.
+// Our sampler against llama.cpp's own chain in the same order: the same tokens survive, equally
+// likely.
 #include <gtest/gtest.h>
 #include <llama.h>
 
@@ -25,9 +26,10 @@ Chain chain_of(const Sampling& s, std::int32_t vocab_tokens, const std::vector<T
   const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
   std::vector<llama_logit_bias> bias;
   for (const LogitBias& b : s.bias) bias.push_back({b.token, b.bias});
-  add(llama_sampler_init_penalties(vocab_tokens, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty,
-                                   s.presence_penalty));
-  add(llama_sampler_init_logit_bias(vocab_tokens, static_cast<std::int32_t>(bias.size()), bias.data()));
+  add(llama_sampler_init_penalties(vocab_tokens, s.repeat_last_n, s.repeat_penalty,
+                                   s.frequency_penalty, s.presence_penalty));
+  add(llama_sampler_init_logit_bias(vocab_tokens, static_cast<std::int32_t>(bias.size()),
+                                    bias.data()));
   add(llama_sampler_init_temp(s.temperature));
   add(llama_sampler_init_top_k(s.top_k));
   add(llama_sampler_init_top_p(s.top_p, 1));
@@ -39,13 +41,16 @@ Chain chain_of(const Sampling& s, std::int32_t vocab_tokens, const std::vector<T
 using Odds = std::map<TokenId, double>;  // token -> probability
 
 // llama.cpp's own probabilities are those from before its last cut.
-Odds odds_of_llama(const std::vector<float>& logits, const Sampling& s, const std::vector<TokenId>& recent) {
+Odds odds_of_llama(const std::vector<float>& logits, const Sampling& s,
+                   const std::vector<TokenId>& recent) {
   std::vector<llama_token_data> data;
-  for (std::size_t i = 0; i < logits.size(); ++i) data.push_back({static_cast<TokenId>(i), logits[i], 0});
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    data.push_back({static_cast<TokenId>(i), logits[i], 0});
   llama_token_data_array array{data.data(), data.size(), -1, false};
   llama_sampler_apply(chain_of(s, static_cast<std::int32_t>(logits.size()), recent).get(), &array);
   double max = -1e300;
-  for (std::size_t i = 0; i < array.size; ++i) max = std::max(max, static_cast<double>(array.data[i].logit));
+  for (std::size_t i = 0; i < array.size; ++i)
+    max = std::max(max, static_cast<double>(array.data[i].logit));
   Odds odds;
   double sum = 0;
   for (std::size_t i = 0; i < array.size; ++i)
@@ -85,9 +90,12 @@ Problem random_problem(std::mt19937& rng) {
   p.sampling.frequency_penalty = pick({0, 0.3F, -0.5F});
   p.sampling.presence_penalty = pick({0, 0.7F, -0.2F});
   p.sampling.repeat_last_n = std::vector{0, 16, 64, 4096}[rng() % 4];
-  const auto token = [&](std::size_t below) { return static_cast<TokenId>(rng() % std::min(below, p.logits.size())); };
+  const auto token = [&](std::size_t below) {
+    return static_cast<TokenId>(rng() % std::min(below, p.logits.size()));
+  };
   for (auto n = rng() % 150; n > 0; --n) p.recent.push_back(token(60));
-  for (auto n = rng() % 3; n > 0; --n) p.sampling.bias.push_back({token(p.logits.size()), pick({-3, 4})});
+  for (auto n = rng() % 3; n > 0; --n)
+    p.sampling.bias.push_back({token(p.logits.size()), pick({-3, 4})});
   return p;
 }
 
@@ -101,13 +109,15 @@ TEST(SamplerLlama, SameTokensEquallyLikely) {
     const Problem p = random_problem(rng);
     const Odds theirs = odds_of_llama(p.logits, p.sampling, p.recent);
     const Odds ours = odds_of_choir(p.logits, p.sampling, p.recent, scratch);
-    // Both add floats up to top_p, in different orders: one token at the border may fall either way.
+    // Both add floats up to top_p, in different orders: one token at the border may fall either
+    // way.
     if (theirs.size() != ours.size()) {
       ASSERT_LE(std::max(theirs.size(), ours.size()) - std::min(theirs.size(), ours.size()), 1U);
       ++borders;
     }
     double apart = 0;  // total variation, twice
-    for (const auto& [token, odds] : theirs) apart += std::abs(odds - (ours.contains(token) ? ours.at(token) : 0));
+    for (const auto& [token, odds] : theirs)
+      apart += std::abs(odds - (ours.contains(token) ? ours.at(token) : 0));
     for (const auto& [token, odds] : ours) apart += theirs.contains(token) ? 0 : odds;
     double least = 1;
     for (const auto& [token, odds] : theirs) least = std::min(least, odds);

@@ -47,10 +47,12 @@ struct Reference {
   }
 };
 
-Reference reference(std::vector<float> logits, const Sampling& s, const std::vector<TokenId>& recent) {
+Reference reference(std::vector<float> logits, const Sampling& s,
+                    const std::vector<TokenId>& recent) {
   std::map<std::size_t, int> counts;
   const auto window = std::min(recent.size(), static_cast<std::size_t>(s.repeat_last_n));
-  for (std::size_t i = recent.size() - window; i < recent.size(); ++i) ++counts[static_cast<std::size_t>(recent[i])];
+  for (std::size_t i = recent.size() - window; i < recent.size(); ++i)
+    ++counts[static_cast<std::size_t>(recent[i])];
   for (const auto& [token, count] : counts) {
     if (token >= logits.size()) continue;
     float& x = logits[token];
@@ -58,18 +60,21 @@ Reference reference(std::vector<float> logits, const Sampling& s, const std::vec
     x -= static_cast<float>(count) * s.frequency_penalty + s.presence_penalty;
   }
   for (const auto& [token, bias] : s.bias)
-    if (token >= 0 && static_cast<std::size_t>(token) < logits.size()) logits[static_cast<std::size_t>(token)] += bias;
+    if (token >= 0 && static_cast<std::size_t>(token) < logits.size())
+      logits[static_cast<std::size_t>(token)] += bias;
 
   Reference ref;
   for (std::size_t i = 0; i < logits.size(); ++i)
     if (logits[i] > -kInf) ref.ranked.push_back(static_cast<TokenId>(i));
   const auto logit = [&](TokenId t) { return logits[static_cast<std::size_t>(t)]; };
   std::ranges::stable_sort(ref.ranked, std::greater<>(), logit);
-  if (s.top_k > 0) ref.ranked.resize(std::min(ref.ranked.size(), static_cast<std::size_t>(s.top_k)));
+  if (s.top_k > 0)
+    ref.ranked.resize(std::min(ref.ranked.size(), static_cast<std::size_t>(s.top_k)));
   for (const TokenId t : ref.ranked) {
     const float max = logit(ref.ranked[0]);
     const double below = static_cast<double>(logit(t)) - static_cast<double>(max);
-    ref.weights.push_back(logit(t) == max ? 1 : std::exp(below / static_cast<double>(s.temperature)));
+    ref.weights.push_back(logit(t) == max ? 1
+                                          : std::exp(below / static_cast<double>(s.temperature)));
   }
   return ref;
 }
@@ -80,7 +85,8 @@ TokenId draw(std::vector<float> logits, const Sampling& s, const std::vector<Tok
   return sample(logits, s, recent, point, scratch);
 }
 
-std::vector<TokenId> survivors(std::vector<float> logits, const Sampling& s, std::vector<TokenId> recent = {}) {
+std::vector<TokenId> survivors(std::vector<float> logits, const Sampling& s,
+                               std::vector<TokenId> recent = {}) {
   SamplerScratch scratch;
   std::vector<TokenId> tokens;
   for (const Candidate& c : candidates_of(logits, s, recent, scratch))
@@ -146,10 +152,13 @@ const Case kCases[] = {
     {"BiasLifts", {1, 2, 3}, with_bias(kGreedy, {{0, 5}}), {0}},
     {"BiasAddsUp", {1, 2, 3}, with_bias(kGreedy, {{0, 1.5F}, {0, 1}}), {0}},
     {"BiasOutOfRange", {1, 2, 3}, with_bias(kGreedy, {{-1, 9}, {3, 9}, {1 << 30, 9}}), {2}},
-    {"BiasThatBansAllFallsBackToTheModel", {1, 7, 3},
-     with_bias(kNothing, {{0, 9}, {0, -kInf}, {1, -kInf}, {2, -kInf}}), {1}},
+    {"BiasThatBansAllFallsBackToTheModel",
+     {1, 7, 3},
+     with_bias(kNothing, {{0, 9}, {0, -kInf}, {1, -kInf}, {2, -kInf}}),
+     {1}},
 };
-INSTANTIATE_TEST_SUITE_P(, Survivors, testing::ValuesIn(kCases), [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(, Survivors, testing::ValuesIn(kCases),
+                         [](const auto& c) { return c.param.name; });
 
 TEST(Sample, OfNoVocabularyIsZero) { EXPECT_EQ(draw({}, kNothing), 0); }
 
@@ -183,7 +192,8 @@ TEST(Penalties, OfNoTokensLookBackAtNone) {
 TEST(Philox, GivesTheKnownAnswersOfItsAuthors) {
   using Four = std::array<std::uint32_t, 4>;
   EXPECT_EQ(philox4x32({}, {}), (Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(philox4x32({~0U, ~0U, ~0U, ~0U}, {~0U, ~0U}), (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({~0U, ~0U, ~0U, ~0U}, {~0U, ~0U}),
+            (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -220,8 +230,9 @@ Problem random_problem(std::mt19937& rng) {
     if (ties) x = std::round(x);
     if (odd && upto(9) == 0) x = pick({-kInf, kNan, -3e38F});
   }
-  p.sampling = sampling_of(pick({0.1F, 0.7F, 1, 2, 10}), std::vector{0, 0, 2, 5, 40, 300}[rng() % 6],
-                           pick({0.1F, 0.5F, 0.9F, 0.95F, 0.999F, 1, 1}), pick({0, 0, 0.02F, 0.1F, 0.9F}));
+  p.sampling =
+      sampling_of(pick({0.1F, 0.7F, 1, 2, 10}), std::vector{0, 0, 2, 5, 40, 300}[rng() % 6],
+                  pick({0.1F, 0.5F, 0.9F, 0.95F, 0.999F, 1, 1}), pick({0, 0, 0.02F, 0.1F, 0.9F}));
   const int vocab_tokens = static_cast<int>(p.logits.size());
   if (upto(1) == 0) {
     p.sampling.repeat_penalty = pick({1, 1.3F, 0.8F});
@@ -230,7 +241,8 @@ Problem random_problem(std::mt19937& rng) {
     p.sampling.repeat_last_n = std::vector{0, 1, 64, 4096}[rng() % 4];
     for (int n = upto(200); n > 0; --n) p.recent.push_back(upto(std::min(vocab_tokens, 50)));
   }
-  for (int n = upto(3); n > 0; --n) p.sampling.bias.push_back({upto(vocab_tokens + 1) - 1, pick({-kInf, -5, 5})});
+  for (int n = upto(3); n > 0; --n)
+    p.sampling.bias.push_back({upto(vocab_tokens + 1) - 1, pick({-kInf, -5, 5})});
   return p;
 }
 
@@ -271,7 +283,8 @@ TEST(SamplerProperty, DrawIsAWalkThroughTheSurvivors) {
     const SamplePoint point{rng(), 3, seed * 7};
     std::vector<float> logits = p.logits;
     const TokenId token = sample(logits, p.sampling, p.recent, point, scratch);
-    ASSERT_EQ(token, draw(p.logits, p.sampling, p.recent, point)) << "memory of other draws must not matter";
+    ASSERT_EQ(token, draw(p.logits, p.sampling, p.recent, point))
+        << "memory of other draws must not matter";
 
     logits = p.logits;
     double sum = 0, before = 0, up_to = 0;
@@ -315,9 +328,12 @@ TEST(SamplerProperty, FrequenciesAreTheProbabilities) {
       chi_square += std::pow(seen[ref.ranked[i]] - expected, 2) / expected;
       ++freedom;
     }
-    if (rest > 0) chi_square += std::pow(rest_seen - rest, 2) / rest, ++freedom;
-    else EXPECT_EQ(rest_seen, 0);
-    EXPECT_LT(chi_square, freedom + 4 * std::sqrt(2 * freedom)) << "4 sigma; k " << s.top_k << " p " << s.top_p;
+    if (rest > 0)
+      chi_square += std::pow(rest_seen - rest, 2) / rest, ++freedom;
+    else
+      EXPECT_EQ(rest_seen, 0);
+    EXPECT_LT(chi_square, freedom + 4 * std::sqrt(2 * freedom))
+        << "4 sigma; k " << s.top_k << " p " << s.top_p;
   }
 }
 

@@ -24,7 +24,8 @@ TEST(Schedule, OneBusyExecutorGetsAllCoresOnOneLane) {
   Schedule s = with(2, {kA, kB});
   s.ready(kA, Priority::kNormal, at(0));
   EXPECT_EQ(s.next(1, at(0)), std::nullopt) << "the second lane is not in the layout";
-  EXPECT_EQ(s.next(0, at(0)), (Turn{.executor = kA, .first_core = 0, .cores = 2, .contended = false}));
+  EXPECT_EQ(s.next(0, at(0)),
+            (Turn{.executor = kA, .first_core = 0, .cores = 2, .contended = false}));
 }
 
 TEST(Schedule, TwoBusyExecutorsGetALaneEach) {
@@ -87,7 +88,8 @@ TEST(Schedule, LowAdvancesBesideEndlessHigherWork) {
     const auto turn = s.next(0, at(ms));
     ASSERT_TRUE(turn);
     low_turns += turn->executor == kB ? 1 : 0;
-    s.finished(0, milliseconds(10), turn->executor == kB ? Priority::kLow : Priority::kHigh, at(ms + 10));
+    s.finished(0, milliseconds(10), turn->executor == kB ? Priority::kLow : Priority::kHigh,
+               at(ms + 10));
   }
   EXPECT_GE(low_turns, 5);
   EXPECT_LE(low_turns, 30) << "classes are strict apart from ageing";

@@ -1,4 +1,5 @@
-// Seeded workloads over the real scheduler in virtual time. More of them: choir-sim --seeds 1:100000.
+// Seeded workloads over the real scheduler in virtual time. More of them: choir-sim --seeds
+// 1:100000.
 #include "sim/simulator.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +30,8 @@ TEST(Simulator, NoRuleBreaksWhenPassesFail) { run_seeds(1, 1000, /*faults=*/true
 
 TEST(Simulator, TheSameSeedGivesTheSameRun) {
   for (std::uint32_t seed = 1; seed <= 50; ++seed)
-    ASSERT_EQ(describe(simulate({.seed = seed})), describe(simulate({.seed = seed}))) << "seed " << seed;
+    ASSERT_EQ(describe(simulate({.seed = seed})), describe(simulate({.seed = seed})))
+        << "seed " << seed;
 }
 
 }  // namespace

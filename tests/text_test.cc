@@ -37,11 +37,14 @@ Shown show(const std::vector<std::string>& pieces, const std::vector<std::string
 // The reference decodes by the definition: a sequence is well formed when its code point is allowed
 // and would be encoded in just these bytes.
 bool well_formed(std::string_view s) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(s[i])); };
+  const auto at = [&](std::size_t i) {
+    return static_cast<unsigned>(static_cast<unsigned char>(s[i]));
+  };
   if (s.size() == 1) return at(0) < 0x80;
   const unsigned marks[] = {0, 0, 0xC0, 0xE0, 0xF0}, masks[] = {0, 0, 0x1F, 0x0F, 0x07};
   const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (s.size() < 2 || s.size() > 4 || (at(0) & ~masks[s.size()] & 0xFF) != marks[s.size()]) return false;
+  if (s.size() < 2 || s.size() > 4 || (at(0) & ~masks[s.size()] & 0xFF) != marks[s.size()])
+    return false;
   unsigned code = at(0) & masks[s.size()];
   for (std::size_t i = 1; i < s.size(); ++i) {
     if ((at(i) & 0xC0) != 0x80) return false;
@@ -69,7 +72,8 @@ std::string decoded(std::string_view s) {
     } else {
       n = 1;
       while (i + n < s.size() && begins_a_character(std::string(s.substr(i, n + 1)))) ++n;
-      if (i + n == s.size() && begins_a_character(std::string(s.substr(i, n)))) break;  // unfinished
+      if (i + n == s.size() && begins_a_character(std::string(s.substr(i, n))))
+        break;  // unfinished
       text += "\xEF\xBF\xBD";
     }
     i += n;
@@ -82,7 +86,8 @@ Shown expected(const std::string& bytes, const std::vector<std::string>& stops) 
   for (std::size_t end = 1; end <= text.size(); ++end) {
     std::size_t longest = 0;
     for (const std::string& stop : stops)
-      if (std::string_view(text).substr(0, end).ends_with(stop)) longest = std::max(longest, stop.size());
+      if (std::string_view(text).substr(0, end).ends_with(stop))
+        longest = std::max(longest, stop.size());
     if (longest > 0) return {text.substr(0, end - longest), TextEnd::kStopString};
   }
   return {text, TextEnd::kOpen};
@@ -140,10 +145,16 @@ const Case kCases[] = {
     {"FirstToEndWins", {"abcd"}, {"abcd", "bc"}, {"a", kStopped}},
     {"LongestOfThoseThatEndTogether", {"xab", "c"}, {"c", "abc", "bc"}, {"x", kStopped}},
     {"StopWithinAnother", {"aXb"}, {"XY", "X"}, {"a", kStopped}},
-    {"StopOfSeveralBytesEach", {"a\xE2\x82", "\xAC" "b"}, {"\xE2\x82\xAC"}, {"a", kStopped}},
+    {"StopOfSeveralBytesEach",
+     {"a\xE2\x82",
+      "\xAC"
+      "b"},
+     {"\xE2\x82\xAC"},
+     {"a", kStopped}},
     {"StopAfterAReplacement", {"\xFF", "x"}, {"x"}, {kBad, kStopped}},
 };
-INSTANTIATE_TEST_SUITE_P(, Text, testing::ValuesIn(kCases), [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(, Text, testing::ValuesIn(kCases),
+                         [](const auto& c) { return c.param.name; });
 
 TEST(TextStops, EmptyAndInnerContinuationAreIgnored) {
   EXPECT_EQ(show({"\xE2\x82\xAC"}, {"", "\xAC"}), (Shown{"\xE2\x82\xAC", kOpen}));
@@ -219,9 +230,11 @@ TEST(TextProperty, WhatIsShownIsFinalAndAsMuchAsCanBe) {
       ASSERT_TRUE(want.text.starts_with(out)) << "text was shown that had to be taken back";
       ASSERT_EQ(decoded(out), out) << "a character was split";
       ASSERT_EQ(out + carry.pending, decoded(fed)) << "text got lost";
-      ASSERT_TRUE(carry.pending.empty() || std::ranges::any_of(sample.stops, [&](const std::string& stop) {
-        return stop.starts_with(carry.pending);
-      })) << "text was held back without need";
+      ASSERT_TRUE(carry.pending.empty() ||
+                  std::ranges::any_of(
+                      sample.stops,
+                      [&](const std::string& stop) { return stop.starts_with(carry.pending); }))
+          << "text was held back without need";
     }
   }
 }

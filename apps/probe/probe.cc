@@ -64,7 +64,9 @@ int main(int argc, char** argv) {
          {"code", std::string(choir::to_string(tried.error().code))},
          {"message", tried.error().message}});
   } catch (const std::exception& error) {
-    say({{"ok", false}, {"code", "engine_failed"}, {"message", std::string("the engine threw: ") + error.what()}});
+    say({{"ok", false},
+         {"code", "engine_failed"},
+         {"message", std::string("the engine threw: ") + error.what()}});
   }
   // Without destructors: a half-built model need not be taken apart.
   _exit(1);

@@ -26,7 +26,9 @@ Arguments parse(int argc, char** argv, const std::string& what) {
     } else if (word == "--check") {
       arguments.check = true;
     } else {
-      std::fprintf(stderr, "%s\n  --json   print JSON\n  --check  exit 1 when a row misses its goal\n", what.c_str());
+      std::fprintf(stderr,
+                   "%s\n  --json   print JSON\n  --check  exit 1 when a row misses its goal\n",
+                   what.c_str());
       std::exit(word == "--help" ? 0 : 2);
     }
   }
@@ -39,14 +41,21 @@ int finish(const std::string& bench, const std::vector<Row>& rows, const Argumen
   bool all_ok = true;
   nlohmann::json table = nlohmann::json::array();
   if (!arguments.json) {
-    std::printf("%s on %s\n%-46s %10s %10s %8s %8s %-7s %s\n", bench.c_str(), where.c_str(), "", "choir", "peer",
-                "ratio", "goal", "", "unit, peer");
+    std::printf("%s on %s\n%-46s %10s %10s %8s %8s %-7s %s\n", bench.c_str(), where.c_str(), "",
+                "choir", "peer", "ratio", "goal", "", "unit, peer");
   }
   for (const Row& row : rows) {
     all_ok = all_ok && row.ok();
-    const auto number = [](std::optional<double> v) { return v ? nlohmann::json(*v) : nlohmann::json(); };
-    table.push_back({{"name", row.name}, {"unit", row.unit}, {"choir", row.choir}, {"peer", number(row.peer)},
-                     {"peer_name", row.peer_name}, {"ratio", number(row.ratio())}, {"goal", number(row.goal)},
+    const auto number = [](std::optional<double> v) {
+      return v ? nlohmann::json(*v) : nlohmann::json();
+    };
+    table.push_back({{"name", row.name},
+                     {"unit", row.unit},
+                     {"choir", row.choir},
+                     {"peer", number(row.peer)},
+                     {"peer_name", row.peer_name},
+                     {"ratio", number(row.ratio())},
+                     {"goal", number(row.goal)},
                      {"ok", row.ok()}});
     if (arguments.json) continue;
     const auto cell = [](std::optional<double> v) {
@@ -54,14 +63,19 @@ int finish(const std::string& bench, const std::vector<Row>& rows, const Argumen
       if (v) std::snprintf(text, sizeof(text), std::fabs(*v) >= 100 ? "%.0f" : "%.2f", *v);
       return std::string(text);
     };
-    const std::string goal = row.goal ? (row.better == Better::kHigher ? ">=" : "<=") + cell(row.goal) : "";
+    const std::string goal =
+        row.goal ? (row.better == Better::kHigher ? ">=" : "<=") + cell(row.goal) : "";
     std::printf("%-46s %10s %10s %8s %8s %-7s %s%s%s\n", row.name.c_str(), cell(row.choir).c_str(),
                 cell(row.peer).c_str(), cell(row.ratio()).c_str(), goal.c_str(),
-                !row.goal ? "" : row.ok() ? "ok" : "MISSED", row.unit.c_str(), row.peer_name.empty() ? "" : ", ",
-                row.peer_name.c_str());
+                !row.goal  ? ""
+                : row.ok() ? "ok"
+                           : "MISSED",
+                row.unit.c_str(), row.peer_name.empty() ? "" : ", ", row.peer_name.c_str());
   }
   if (arguments.json)
-    std::printf("%s\n", nlohmann::json{{"bench", bench}, {"machine", where}, {"rows", table}}.dump(2).c_str());
+    std::printf(
+        "%s\n",
+        nlohmann::json{{"bench", bench}, {"machine", where}, {"rows", table}}.dump(2).c_str());
   return arguments.check && !all_ok ? 1 : 0;
 }
 

@@ -12,9 +12,9 @@ enum class Better : unsigned char { kHigher, kLower };
 
 struct Row {
   std::string name;
-  std::string unit;                 // of choir and peer
+  std::string unit;  // of choir and peer
   double choir = 0;
-  std::optional<double> peer;       // measured in the same run
+  std::optional<double> peer;  // measured in the same run
   std::string peer_name;
   std::optional<double> goal;       // for choir / peer where there is a peer, else for choir
   Better better = Better::kHigher;  // which side of the goal is good

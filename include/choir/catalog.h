@@ -20,7 +20,7 @@ struct CatalogEntry {
   std::string license;      // shown before it is fetched
   std::uint64_t bytes = 0;  // of the finished file
   std::string sha256;
-  std::string file;         // its name in the models folder
+  std::string file;  // its name in the models folder
 };
 
 struct LocalModel {
@@ -30,7 +30,8 @@ struct LocalModel {
 };
 
 struct PullProgress {
-  std::string step;             // "waiting" (another pull of it runs), "fetching", "unpacking", "checking", "done"
+  std::string
+      step;  // "waiting" (another pull of it runs), "fetching", "unpacking", "checking", "done"
   std::uint64_t bytes_done = 0;
   std::uint64_t bytes_total = 0;  // 0: not known
 };

@@ -13,13 +13,13 @@
 namespace choir {
 
 struct ExecutorConfig {
-  std::string name;                       // what requests name; unique in the node
-  std::string path;                       // GGUF file
-  std::int32_t context_tokens = 4096;     // KV cells, shared by all its sequences
-  std::int32_t sequences_max = 8;         // generations at once, 1 .. 256
-  std::int32_t batch_tokens_max = 512;    // tokens of one forward pass
-  double shares = 1.0;                    // of compute, relative to the others of its class
-  Priority priority = Priority::kNormal;  // of requests that name none
+  std::string name;                             // what requests name; unique in the node
+  std::string path;                             // GGUF file
+  std::int32_t context_tokens = 4096;           // KV cells, shared by all its sequences
+  std::int32_t sequences_max = 8;               // generations at once, 1 .. 256
+  std::int32_t batch_tokens_max = 512;          // tokens of one forward pass
+  double shares = 1.0;                          // of compute, relative to the others of its class
+  Priority priority = Priority::kNormal;        // of requests that name none
   std::uint64_t park_bytes_max = 256ULL << 20;  // KV kept aside for sequences that lost their cells
   bool operator==(const ExecutorConfig&) const = default;
 };
@@ -30,14 +30,14 @@ enum class CheckFiles : std::uint8_t {
 };
 
 struct NodeConfig {
-  std::int32_t cores = 0;               // 0: all that affinity and cgroup allow; never more
-  std::uint64_t memory_bytes_max = 0;   // for executors; 0: 90 % of what machine and cgroup allow
-  std::int32_t queue_max = 1024;        // requests waiting or running in an executor
-  std::int32_t dispatchers = 2;         // threads that run user callbacks
-  std::chrono::milliseconds quantum{50};        // longest turn while others wait
-  std::chrono::milliseconds age_step{500};      // waiting this long lifts work by one class
-  std::chrono::milliseconds stalled{30'000};    // a reader this far behind is cancelled
-  std::uint64_t stream_bytes_max = 64ULL << 10; // text a reader may leave unread
+  std::int32_t cores = 0;                 // 0: all that affinity and cgroup allow; never more
+  std::uint64_t memory_bytes_max = 0;     // for executors; 0: 90 % of what machine and cgroup allow
+  std::int32_t queue_max = 1024;          // requests waiting or running in an executor
+  std::int32_t dispatchers = 2;           // threads that run user callbacks
+  std::chrono::milliseconds quantum{50};  // longest turn while others wait
+  std::chrono::milliseconds age_step{500};       // waiting this long lifts work by one class
+  std::chrono::milliseconds stalled{30'000};     // a reader this far behind is cancelled
+  std::uint64_t stream_bytes_max = 64ULL << 10;  // text a reader may leave unread
   CheckFiles check_files = CheckFiles::kUnseen;
   bool operator==(const NodeConfig&) const = default;
 };

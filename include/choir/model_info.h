@@ -13,10 +13,10 @@ namespace choir {
 
 struct ModelInfo {
   std::string path;
-  std::string name;           // general.name, or the file's
-  std::string architecture;   // "llama", "gemma3", "bert"
-  std::string quantization;   // "Q4_1", "Q4_K - Medium"
-  std::string license;        // general.license; may be empty
+  std::string name;          // general.name, or the file's
+  std::string architecture;  // "llama", "gemma3", "bert"
+  std::string quantization;  // "Q4_1", "Q4_K - Medium"
+  std::string license;       // general.license; may be empty
   std::uint64_t file_bytes = 0;
   std::uint64_t weight_bytes = 0;
   std::uint64_t parameters = 0;

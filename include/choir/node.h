@@ -40,21 +40,21 @@ struct ExecutorInfo {
   ExecutorConfig config;
   ModelInfo model;
   MemoryUse memory;
-  std::int32_t running = 0;            // sequences that hold cells
-  std::int32_t waiting = 0;            // accepted, not yet begun or parked
+  std::int32_t running = 0;  // sequences that hold cells
+  std::int32_t waiting = 0;  // accepted, not yet begun or parked
   std::uint64_t steps = 0;
-  std::uint64_t prompt_tokens = 0;     // computed
-  std::uint64_t output_tokens = 0;     // sampled
+  std::uint64_t prompt_tokens = 0;  // computed
+  std::uint64_t output_tokens = 0;  // sampled
   std::uint64_t requests_done = 0;
-  std::uint64_t requests_failed = 0;   // of those: ended with an error
-  std::uint64_t preemptions = 0;       // sequences that lost their cells
-  double compute_seconds = 0;          // lane time x threads
+  std::uint64_t requests_failed = 0;  // of those: ended with an error
+  std::uint64_t preemptions = 0;      // sequences that lost their cells
+  double compute_seconds = 0;         // lane time x threads
 };
 
 struct NodeInfo {
   std::int32_t cores = 0;
-  std::vector<std::int32_t> lanes;     // threads of each lane now
-  std::uint64_t lane_switches = 0;     // changes of that layout
+  std::vector<std::int32_t> lanes;  // threads of each lane now
+  std::uint64_t lane_switches = 0;  // changes of that layout
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t memory_bytes_promised = 0;
   std::int32_t requests_active = 0;
@@ -86,7 +86,8 @@ class CHOIR_API Node {
   Node& operator=(const Node&) = delete;
 
   // Checks the file, admits by bytes, loads. Weights are resident when it returns. Blocks for the
-  // time of the load; other executors go on. kAlreadyExists, kNotFound, kOutOfMemory, kEngineFailed.
+  // time of the load; other executors go on. kAlreadyExists, kNotFound, kOutOfMemory,
+  // kEngineFailed.
   Status add(const ExecutorConfig& config);
   // Ends its requests (finished or cancelled), frees its memory. Blocks.
   Status remove(std::string_view executor, Drain drain);
@@ -103,7 +104,8 @@ class CHOIR_API Node {
   Status wait_idle();
 
   Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
-  Result<std::string> detokenize(std::string_view executor, const std::vector<TokenId>& tokens) const;
+  Result<std::string> detokenize(std::string_view executor,
+                                 const std::vector<TokenId>& tokens) const;
   // Pooled embedding through an encoder model. Blocks.
   Result<std::vector<float>> embed(std::string_view executor, std::string_view text);
 

@@ -19,34 +19,35 @@
 namespace choir {
 
 struct ParallelModel {
-  std::string path;                       // GGUF file
-  std::string name;                       // shown; empty: from the file
+  std::string path;  // GGUF file
+  std::string name;  // shown; empty: from the file
   Priority priority = Priority::kNormal;
   double shares = 1.0;
 };
 
 struct ParallelConfig {
-  std::vector<ParallelModel> models;   // at least one; the same file may come twice
-  std::int32_t sessions = 3;           // of each model, 1 .. 256
-  std::vector<std::string> prompts;    // session i takes prompt i modulo their number; empty: built in
-  std::string system;                  // system message; empty: none
+  std::vector<ParallelModel> models;  // at least one; the same file may come twice
+  std::int32_t sessions = 3;          // of each model, 1 .. 256
+  std::vector<std::string>
+      prompts;         // session i takes prompt i modulo their number; empty: built in
+  std::string system;  // system message; empty: none
   std::int32_t max_tokens = 100;
   float temperature = 0.7F;
-  bool raw = false;                    // prompts as they are, without a chat template
+  bool raw = false;  // prompts as they are, without a chat template
   bool ignore_eos = false;
   NodeConfig node;
 };
 
 // One session at its end.
 struct EvaluationResult {
-  std::int32_t session_id = 0;       // 0 .. models x sessions - 1; seed = session_id * 1000
+  std::int32_t session_id = 0;  // 0 .. models x sessions - 1; seed = session_id * 1000
   std::string model;
   std::string prompt;
   std::string text;
   std::int32_t prompt_tokens = 0;
-  std::int32_t tokens = 0;           // generated
-  double seconds = 0;                // from the first token's computation to the end
-  double first_token_seconds = 0;    // from the start of all sessions
+  std::int32_t tokens = 0;         // generated
+  double seconds = 0;              // from the first token's computation to the end
+  double first_token_seconds = 0;  // from the start of all sessions
   double tokens_per_second = 0;
   Finish finish = Finish::kFailed;
   std::optional<Error> error;
@@ -57,8 +58,8 @@ struct EvaluationReport {
   double load_seconds = 0;                // models opened, weights resident
   double total_seconds = 0;               // first session started to last one ended
   std::int32_t total_tokens = 0;
-  double average_tokens_per_second = 0;   // over sessions that generated something
-  double throughput = 0;                  // total_tokens / total_seconds
+  double average_tokens_per_second = 0;  // over sessions that generated something
+  double throughput = 0;                 // total_tokens / total_seconds
 };
 
 // Progress of one session; on a dispatcher thread, one at a time per session.

@@ -28,15 +28,24 @@ enum class Code : std::uint8_t {
 // "invalid_argument", "not_found", ...; never empty.
 constexpr std::string_view to_string(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "invalid_argument";
-    case Code::kNotFound: return "not_found";
-    case Code::kAlreadyExists: return "already_exists";
-    case Code::kOverloaded: return "overloaded";
-    case Code::kOutOfMemory: return "out_of_memory";
-    case Code::kCancelled: return "cancelled";
-    case Code::kDeadlineExceeded: return "deadline_exceeded";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kEngineFailed: return "engine_failed";
+    case Code::kInvalidArgument:
+      return "invalid_argument";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kAlreadyExists:
+      return "already_exists";
+    case Code::kOverloaded:
+      return "overloaded";
+    case Code::kOutOfMemory:
+      return "out_of_memory";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kDeadlineExceeded:
+      return "deadline_exceeded";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kEngineFailed:
+      return "engine_failed";
   }
   return "unknown";
 }
@@ -65,16 +74,16 @@ inline tl::unexpected<Error> fail(Code code, std::string message) {
 
 // Unwraps a Result or returns its Error from the enclosing function.
 //   const auto model = CHOIR_TRY(registry.find(name));
-#define CHOIR_TRY(expression)                                                      \
-  __extension__({                                                                  \
-    auto choir_result = (expression);                                              \
-    if (!choir_result) return tl::unexpected(std::move(choir_result).error());     \
-    std::move(choir_result).value();                                               \
+#define CHOIR_TRY(expression)                                                  \
+  __extension__({                                                              \
+    auto choir_result = (expression);                                          \
+    if (!choir_result) return tl::unexpected(std::move(choir_result).error()); \
+    std::move(choir_result).value();                                           \
   })
 
 // The same for a Status, whose value is nothing.
-#define CHOIR_CHECK_OK(expression)                                                 \
-  do {                                                                             \
-    if (auto choir_status = (expression); !choir_status)                           \
-      return tl::unexpected(std::move(choir_status).error());                      \
+#define CHOIR_CHECK_OK(expression)                            \
+  do {                                                        \
+    if (auto choir_status = (expression); !choir_status)      \
+      return tl::unexpected(std::move(choir_status).error()); \
   } while (false)

@@ -23,8 +23,11 @@ constexpr double to_seconds(Nanos d) { return std::chrono::duration<double>(d).c
 // Strict classes: work of a class runs only while no better class is runnable, but whoever waits
 // long enough is aged upwards (policy/turn.h), so that LOW always advances.
 enum class Priority : std::uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
-inline constexpr std::array<std::string_view, 4> kPriorityNames = {"critical", "high", "normal", "low"};
-constexpr std::string_view to_string(Priority p) { return kPriorityNames.at(static_cast<std::size_t>(p)); }
+inline constexpr std::array<std::string_view, 4> kPriorityNames = {"critical", "high", "normal",
+                                                                   "low"};
+constexpr std::string_view to_string(Priority p) {
+  return kPriorityNames.at(static_cast<std::size_t>(p));
+}
 
 // What to do with running work when its executor or its node ends.
 enum class Drain : std::uint8_t { kFinish, kCancel };

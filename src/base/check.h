@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define CHOIR_CHECK(condition, why)                                                       \
-  do {                                                                                    \
-    if (!(condition)) {                                                                   \
+#define CHOIR_CHECK(condition, why)                                                               \
+  do {                                                                                            \
+    if (!(condition)) {                                                                           \
       std::fprintf(stderr, "choir: bug at %s:%d: %s: %s\n", __FILE__, __LINE__, #condition, why); \
-      std::abort();                                                                       \
-    }                                                                                     \
+      std::abort();                                                                               \
+    }                                                                                             \
   } while (false)

@@ -13,8 +13,8 @@ auto bad(const std::string& message) { return fail(Code::kInvalidArgument, messa
 template <class T>
 Status within(const char* name, T value, T least, T most) {
   if (value >= least && value <= most) return {};
-  return bad(std::string(name) + " is " + std::to_string(value) + ", allowed " + std::to_string(least) +
-             " .. " + std::to_string(most));
+  return bad(std::string(name) + " is " + std::to_string(value) + ", allowed " +
+             std::to_string(least) + " .. " + std::to_string(most));
 }
 
 constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
@@ -23,18 +23,20 @@ constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
 
 Status validate(const ExecutorConfig& c) {
   if (c.name.empty()) return bad("name is empty: requests name the executor by it");
-  if (c.name.size() > 256) return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256");
+  if (c.name.size() > 256)
+    return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256");
   if (first_invalid_utf8(c.name)) return bad("name is not valid UTF-8");
   if (c.path.empty()) return bad("path is empty: it names a GGUF file");
   CHOIR_CHECK_OK(within("sequences_max", c.sequences_max, 1, 256));  // the engine's own limit
   CHOIR_CHECK_OK(within("context_tokens", c.context_tokens, 2, kTokensMax));
   CHOIR_CHECK_OK(within("batch_tokens_max", c.batch_tokens_max, 1, 8192));
   if (c.batch_tokens_max < c.sequences_max)
-    return bad("batch_tokens_max is " + std::to_string(c.batch_tokens_max) + ", needs one token for each of the " +
-               std::to_string(c.sequences_max) + " sequences");
+    return bad("batch_tokens_max is " + std::to_string(c.batch_tokens_max) +
+               ", needs one token for each of the " + std::to_string(c.sequences_max) +
+               " sequences");
   if (c.context_tokens < 2 * c.sequences_max)
-    return bad("context_tokens is " + std::to_string(c.context_tokens) + ", needs two for each of the " +
-               std::to_string(c.sequences_max) + " sequences");
+    return bad("context_tokens is " + std::to_string(c.context_tokens) +
+               ", needs two for each of the " + std::to_string(c.sequences_max) + " sequences");
   if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
     return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
   if (c.priority > Priority::kLow) return bad("priority is not one of critical, high, normal, low");

@@ -60,9 +60,9 @@ class Model {
 };
 
 struct EngineConfig {
-  std::int32_t context_tokens = 4096;  // KV cells, shared by all sequences
-  std::int32_t sequences_max = 8;      // at once; also the outputs of one pass
-  std::int32_t batch_tokens_max = 512; // tokens of one pass, which is one micro-batch
+  std::int32_t context_tokens = 4096;   // KV cells, shared by all sequences
+  std::int32_t sequences_max = 8;       // at once; also the outputs of one pass
+  std::int32_t batch_tokens_max = 512;  // tokens of one pass, which is one micro-batch
   bool operator==(const EngineConfig&) const = default;
 };
 
@@ -103,7 +103,8 @@ class Engine {
   // One forward pass. tokens[i] are the tokens of plan.slices[i]; a sequence's first slice gives
   // it a slot. Stops soon after `abort` says so. An error leaves the sequences as kAborted
   // does. Which Pool it computes on is fixed by attach().
-  virtual Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
+  virtual Result<RunOutcome> run(const StepPlan& plan,
+                                 std::span<const std::span<const TokenId>> tokens,
                                  const AbortSignal& abort) = 0;
 
   // Logits of plan.slices[i] of the last run(), which must have said `sample`. [vocab_tokens],
@@ -118,7 +119,8 @@ class Engine {
   // Keeps the first `tokens` cells of `seq` and returns how many are kept: fewer (0) where a
   // sliding window has a hole then. 0 frees the slot too. Unknown sequences hold nothing.
   virtual std::int32_t truncate(SeqId seq, std::int32_t tokens) = 0;
-  // `to` gets the first `tokens` cells of `from` without computing; returns how many (see truncate).
+  // `to` gets the first `tokens` cells of `from` without computing; returns how many (see
+  // truncate).
   virtual Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) = 0;
   // The KV state of `seq` as bytes, for restore() on any engine of the same model.
   virtual Result<std::string> save(SeqId seq) = 0;

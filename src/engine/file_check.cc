@@ -60,7 +60,7 @@ std::string cache_folder() {
 }
 
 Status look_at_file(const std::string& path) {
-  struct stat file{};
+  struct stat file {};
   if (stat(path.c_str(), &file) != 0)
     return fail(Code::kNotFound, "'" + path + "' does not exist or cannot be read");
   if (!S_ISREG(file.st_mode)) return fail(Code::kInvalidArgument, "'" + path + "' is not a file");
@@ -83,7 +83,7 @@ FileCheck::FileCheck(FileCheckOptions options) : options_(std::move(options)) {}
 Result<CheckedFile> FileCheck::check(const std::string& path, const EngineConfig& config,
                                      std::uint64_t memory_bytes_max) {
   CHOIR_CHECK_OK(look_at_file(path));
-  struct stat file{};
+  struct stat file {};
   if (stat(path.c_str(), &file) != 0)
     return fail(Code::kNotFound, "'" + path + "' does not exist or cannot be read");
   std::error_code ignored;

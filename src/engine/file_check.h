@@ -1,9 +1,9 @@
 // Keeps files that would abort the process away from it.
 //
-// llama.cpp asserts on many things a file can say (some 670 asserts in loading alone), and an assert
-// ends the process. So a file not seen before is first opened, loaded and used for a few tokens in
-// a child process (the program choir-probe, beside the library) with limits on memory and time.
-// Verdicts are kept by content hash, so a file is tried once per engine version.
+// llama.cpp asserts on many things a file can say (some 670 asserts in loading alone), and an
+// assert ends the process. So a file not seen before is first opened, loaded and used for a few
+// tokens in a child process (the program choir-probe, beside the library) with limits on memory and
+// time. Verdicts are kept by content hash, so a file is tried once per engine version.
 #pragma once
 
 #include <cstdint>

@@ -13,8 +13,8 @@ namespace choir {
 
 struct KvBlobHeader {
   std::string model_fingerprint;
-  std::string kv_type;        // "f16"
-  std::int32_t tokens = 0;    // with a cell
+  std::string kv_type;      // "f16"
+  std::int32_t tokens = 0;  // with a cell
   bool operator==(const KvBlobHeader&) const = default;
 };
 

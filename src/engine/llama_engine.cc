@@ -25,7 +25,8 @@ std::string reason() {
 llama_context_params context_params(const EngineConfig& config, bool generates) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(config.context_tokens);
-  params.n_batch = static_cast<std::uint32_t>(std::min(config.batch_tokens_max, config.context_tokens));
+  params.n_batch =
+      static_cast<std::uint32_t>(std::min(config.batch_tokens_max, config.context_tokens));
   params.n_ubatch = params.n_batch;
   params.n_seq_max = static_cast<std::uint32_t>(config.sequences_max);
   params.n_outputs_max = params.n_seq_max;
@@ -88,8 +89,8 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(std::shared_ptr<const L
   clear_engine_complaint();
   const std::string name = model->info().name;
   try {
-    LlamaContextHandle context(llama_init_from_model(
-        model->handle(), context_params(config, model->info().generates)));
+    LlamaContextHandle context(
+        llama_init_from_model(model->handle(), context_params(config, model->info().generates)));
     if (!context)
       return fail(Code::kOutOfMemory, "no context of " + std::to_string(config.context_tokens) +
                                           " tokens for '" + name + "': " + reason());
@@ -154,9 +155,9 @@ Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
                 "'" + model_->info().name + "' generates text; embeddings need an encoder model");
   const auto tokens_max = static_cast<std::size_t>(config_.batch_tokens_max);
   if (tokens.empty() || tokens.size() > tokens_max)
-    return fail(Code::kInvalidArgument,
-                "text has " + std::to_string(tokens.size()) + " tokens, '" + model_->info().name +
-                    "' embeds 1 to " + std::to_string(tokens_max) + " at once");
+    return fail(Code::kInvalidArgument, "text has " + std::to_string(tokens.size()) + " tokens, '" +
+                                            model_->info().name + "' embeds 1 to " +
+                                            std::to_string(tokens_max) + " at once");
   batch_.clear();
   for (std::size_t i = 0; i < tokens.size(); ++i)
     batch_.add(tokens[i], static_cast<llama_pos>(i), 0, true);
@@ -186,9 +187,9 @@ std::int32_t LlamaEngine::truncate(SeqId seq, std::int32_t tokens) {
 // A sliding window forgets: after a cut at position p, every layer needs p - window .. p - 1.
 std::int32_t LlamaEngine::settle(SeqId seq, llama_seq_id slot, std::int32_t tokens) {
   const std::int32_t window = model_->info().sliding_window_tokens;
-  const bool whole = tokens > 0 && llama_memory_seq_pos_max(memory_, slot) + 1 == tokens &&
-                     (window == 0 ||
-                      llama_memory_seq_pos_min(memory_, slot) <= std::max(0, tokens - window));
+  const bool whole =
+      tokens > 0 && llama_memory_seq_pos_max(memory_, slot) + 1 == tokens &&
+      (window == 0 || llama_memory_seq_pos_min(memory_, slot) <= std::max(0, tokens - window));
   if (whole) return tokens;
   llama_memory_seq_rm(memory_, slot, -1, -1);
   free_slot(seq);
@@ -239,8 +240,8 @@ Status LlamaEngine::restore(SeqId seq, std::string_view bytes) {
   if (read == 0 || computed(seq) != blob.header.tokens) {
     llama_memory_seq_rm(memory_, slot, -1, -1);
     free_slot(seq);
-    return fail(Code::kOutOfMemory, "no room for a KV state of " +
-                                        std::to_string(blob.header.tokens) + " tokens");
+    return fail(Code::kOutOfMemory,
+                "no room for a KV state of " + std::to_string(blob.header.tokens) + " tokens");
   }
   return {};
 }

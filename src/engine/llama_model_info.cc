@@ -31,7 +31,8 @@ std::uint64_t kv_bytes_per_token(const llama_model& model) {
   constexpr std::uint64_t kHalfFloat = 2;  // we keep K and V as F16
   std::uint64_t bytes = 0;
   const auto& hparams = model.hparams;
-  for (std::uint32_t layer = 0; layer < static_cast<std::uint32_t>(llama_model_n_layer(&model)); ++layer)
+  for (std::uint32_t layer = 0; layer < static_cast<std::uint32_t>(llama_model_n_layer(&model));
+       ++layer)
     if (!hparams.is_swa(layer))
       bytes += kHalfFloat * (hparams.n_embd_k_gqa(layer) + hparams.n_embd_v_gqa(layer));
   return bytes;

@@ -14,10 +14,14 @@ thread_local LogLevel last_level = LogLevel::kDebug;
 
 LogLevel from_ggml(ggml_log_level level) {
   switch (level) {
-    case GGML_LOG_LEVEL_ERROR: return LogLevel::kError;
-    case GGML_LOG_LEVEL_WARN: return LogLevel::kWarn;
-    case GGML_LOG_LEVEL_CONT: return last_level;
-    default: return LogLevel::kDebug;
+    case GGML_LOG_LEVEL_ERROR:
+      return LogLevel::kError;
+    case GGML_LOG_LEVEL_WARN:
+      return LogLevel::kWarn;
+    case GGML_LOG_LEVEL_CONT:
+      return last_level;
+    default:
+      return LogLevel::kDebug;
   }
 }
 

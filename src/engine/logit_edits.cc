@@ -17,8 +17,10 @@ void set(std::span<float> logits, TokenId token, float value, LogitEdits& edits)
 }
 
 float penalised(float logit, std::uint32_t count, const Sampling& sampling) {
-  const float scaled = logit > 0 ? logit / sampling.repeat_penalty : logit * sampling.repeat_penalty;
-  return scaled - (static_cast<float>(count) * sampling.frequency_penalty + sampling.presence_penalty);
+  const float scaled =
+      logit > 0 ? logit / sampling.repeat_penalty : logit * sampling.repeat_penalty;
+  return scaled -
+         (static_cast<float>(count) * sampling.frequency_penalty + sampling.presence_penalty);
 }
 
 void penalise(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
@@ -32,7 +34,9 @@ void penalise(std::span<float> logits, const Sampling& sampling, std::span<const
     if (!inside(token, logits)) continue;
     // The first visit takes the count, so each token is done once and the table is clean again.
     const std::uint32_t count = std::exchange(edits.counts[static_cast<std::size_t>(token)], 0);
-    if (count > 0) set(logits, token, penalised(logits[static_cast<std::size_t>(token)], count, sampling), edits);
+    if (count > 0)
+      set(logits, token, penalised(logits[static_cast<std::size_t>(token)], count, sampling),
+          edits);
   }
 }
 
@@ -45,7 +49,8 @@ void edit_logits(std::span<float> logits, const Sampling& sampling, std::span<co
                          sampling.presence_penalty != 0;
   if (penalties) penalise(logits, sampling, recent, edits);
   for (const auto& [token, bias] : sampling.bias)
-    if (inside(token, logits)) set(logits, token, logits[static_cast<std::size_t>(token)] + bias, edits);
+    if (inside(token, logits))
+      set(logits, token, logits[static_cast<std::size_t>(token)] + bias, edits);
 }
 
 void undo_edits(std::span<float> logits, const LogitEdits& edits) {

@@ -20,9 +20,9 @@ struct LogitEdits {
   std::vector<std::uint32_t> counts;  // [vocab_tokens] at least, all zero between calls
 };
 
-// Penalties as in llama.cpp: over the last repeat_last_n of `recent`, prompt tokens too, once for each
-// different token: divided by repeat_penalty (multiplied if not positive), less
-// count * frequency_penalty + presence_penalty. Tokens outside the vocabulary are passed over.
+// Penalties as in llama.cpp: over the last repeat_last_n of `recent`, prompt tokens too, once for
+// each different token: divided by repeat_penalty (multiplied if not positive), less count *
+// frequency_penalty + presence_penalty. Tokens outside the vocabulary are passed over.
 // `edits.before` is replaced. Cost: O(repeat_last_n + bias), nothing where all is off.
 void edit_logits(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
                  LogitEdits& edits);

@@ -27,9 +27,15 @@ constexpr std::size_t kLanes = 16;  // the floats of the widest register
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 // 2^f for f in -0.5 .. 0.5, relative error 2e-7. Source: Cephes exp2f, Moshier.
-constexpr float kExp2[] = {1.535336188319500e-4F, 1.339887440266574e-3F, 9.618437357674640e-3F,
-                           5.550332471162809e-2F, 2.402264791363012e-1F, 6.931472028550421e-1F, 1.0F};
-constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to a whole number, in the low bits
+constexpr float kExp2[] = {1.535336188319500e-4F,
+                           1.339887440266574e-3F,
+                           9.618437357674640e-3F,
+                           5.550332471162809e-2F,
+                           2.402264791363012e-1F,
+                           6.931472028550421e-1F,
+                           1.0F};
+constexpr float kRound =
+    12582912.0F;  // 1.5 * 2^23: adding it rounds to a whole number, in the low bits
 constexpr std::uint32_t kOneBits = 0x3F800000;  // 1.0F
 constexpr float kExponentMin = -126.0F;         // of normal floats; what is below weighs nothing
 
@@ -49,7 +55,9 @@ KERNEL inline unsigned mask_at_least(const float* row, float bound) {
   unsigned mask = 0;
 #if defined(__x86_64__)
   for (unsigned i = 0; i < kLanes; i += 4)
-    mask |= static_cast<unsigned>(_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(row + i), _mm_set1_ps(bound)))) << i;
+    mask |= static_cast<unsigned>(
+                _mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(row + i), _mm_set1_ps(bound))))
+            << i;
 #else
   for (unsigned i = 0; i < kLanes; ++i) mask |= static_cast<unsigned>(row[i] >= bound) << i;
 #endif
@@ -108,14 +116,14 @@ Paths find_paths() {
   Paths paths;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("bmi"))
-    paths.add({"avx512", avx512::block_maxima, avx512::block_weights, avx512::weigh, avx512::collect,
-               avx512::first_at_least});
+    paths.add({"avx512", avx512::block_maxima, avx512::block_weights, avx512::weigh,
+               avx512::collect, avx512::first_at_least});
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
     paths.add({"avx2", avx2::block_maxima, avx2::block_weights, avx2::weigh, avx2::collect,
                avx2::first_at_least});
 #endif
   paths.add({"base", base::block_maxima, base::block_weights, base::weigh, base::collect,
-               base::first_at_least});
+             base::first_at_least});
   return paths;
 }
 

@@ -1,7 +1,7 @@
 // Random numbers without state: a counter and a key give four words, the same on every machine.
 //
-// Source: Philox 4x32-10, Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011. The test has the known answers of the authors' Random123.
+// Source: Philox 4x32-10, Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+// 3", SC 2011. The test has the known answers of the authors' Random123.
 #pragma once
 
 #include <array>

@@ -36,7 +36,8 @@ std::filesystem::path own_folder() {
 std::vector<std::string> child_environment() {
   std::vector<std::string> variables = {"GGML_NO_BACKTRACE=1"};
   for (char** variable = environ; *variable != nullptr; ++variable)
-    if (!std::string_view(*variable).starts_with("GGML_NO_BACKTRACE=")) variables.emplace_back(*variable);
+    if (!std::string_view(*variable).starts_with("GGML_NO_BACKTRACE="))
+      variables.emplace_back(*variable);
   return variables;
 }
 
@@ -65,13 +66,13 @@ Result<ChildEnd> run_child(std::vector<std::string> words) {
   const std::vector<char*> argv = pointers(words);
   const std::vector<char*> envp = pointers(environment);
   pid_t child = 0;
-  const int error =
-      posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
+  const int error = posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   if (error != 0) {
     close(ends[0]);
-    return fail(Code::kUnavailable, "'" + words[0] + "' cannot be started: " + std::strerror(error));
+    return fail(Code::kUnavailable,
+                "'" + words[0] + "' cannot be started: " + std::strerror(error));
   }
   ChildEnd end;
   std::array<char, 4096> block{};
@@ -79,17 +80,18 @@ Result<ChildEnd> run_child(std::vector<std::string> words) {
     const ssize_t got = read(ends[0], block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
-    if (end.output.size() < (1U << 20)) end.output.append(block.data(), static_cast<std::size_t>(got));
+    if (end.output.size() < (1U << 20))
+      end.output.append(block.data(), static_cast<std::size_t>(got));
   }
   close(ends[0]);
-  while (waitpid(child, &end.status, 0) < 0 && errno == EINTR) {
-  }
+  while (waitpid(child, &end.status, 0) < 0 && errno == EINTR) {}
   return end;
 }
 
 // The first line that looks like a reason.
 std::string reason_in(const std::string& output) {
-  for (const std::string_view sign : {"GGML_ASSERT", "terminate called", "what():", "ERROR: ", "error"}) {
+  for (const std::string_view sign :
+       {"GGML_ASSERT", "terminate called", "what():", "ERROR: ", "error"}) {
     const std::size_t at = output.find(sign);
     if (at == std::string::npos) continue;
     const std::size_t end = output.find('\n', at);
@@ -123,17 +125,18 @@ Result<std::string> find_probe() {
     const std::filesystem::path candidate = here / place;
     if (access(candidate.c_str(), X_OK) == 0) return candidate.string();
   }
-  return fail(Code::kUnavailable, "the program choir-probe, which tries model files before they are "
-                                  "loaded, is not beside " + here.string() +
-                                  "; install it or name it in CHOIR_PROBE");
+  return fail(Code::kUnavailable,
+              "the program choir-probe, which tries model files before they are "
+              "loaded, is not beside " +
+                  here.string() + "; install it or name it in CHOIR_PROBE");
 }
 
 Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
                  const EngineConfig& config, std::uint64_t memory_bytes_max) {
-  const ChildEnd end = CHOIR_TRY(run_child(
-      {program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
-       std::to_string(config.context_tokens), std::to_string(config.sequences_max),
-       std::to_string(config.batch_tokens_max)}));
+  const ChildEnd end = CHOIR_TRY(
+      run_child({program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
+                 std::to_string(config.context_tokens), std::to_string(config.sequences_max),
+                 std::to_string(config.batch_tokens_max)}));
   const std::size_t at = end.output.rfind(kAnswer);
   const auto answer =
       at == std::string::npos

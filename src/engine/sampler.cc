@@ -13,7 +13,7 @@ namespace {
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
-constexpr std::size_t kBlock = 256;         // floats; 16 rows of the scan, so that its reduction is small
+constexpr std::size_t kBlock = 256;  // floats; 16 rows of the scan, so that its reduction is small
 constexpr std::size_t kGreedyBlock = 1024;  // 4 KiB; only one is looked through again
 
 // Logits after all edits, with the maxima of their blocks in the scratch.
@@ -21,8 +21,8 @@ struct Field {
   std::span<const float> logits;
   std::size_t block = kBlock;
   float max = kNothing;
-  float scale = 1;        // weight = 2^((logit - max) * scale)
-  bool settled = false;   // `token` is the answer
+  float scale = 1;       // weight = 2^((logit - max) * scale)
+  bool settled = false;  // `token` is the answer
   TokenId token = 0;
 
   std::size_t blocks() const { return (logits.size() + block - 1) / block; }
@@ -54,7 +54,8 @@ std::size_t block_for(const Sampling& sampling, std::size_t vocab_tokens) {
 float find_max(Field& field, SamplerScratch& scratch) {
   const LogitScan& scan = logit_scan();
   if (scratch.block_max.size() < field.blocks()) scratch.block_max.resize(field.blocks());
-  scan.block_maxima(field.logits.data(), field.logits.size(), field.block, scratch.block_max.data());
+  scan.block_maxima(field.logits.data(), field.logits.size(), field.block,
+                    scratch.block_max.data());
   float max = kNothing;
   scan.block_maxima(scratch.block_max.data(), field.blocks(), field.blocks(), &max);
   return max;
@@ -63,9 +64,11 @@ float find_max(Field& field, SamplerScratch& scratch) {
 TokenId argmax(const Field& field, const SamplerScratch& scratch) {
   if (field.max == kNothing) return 0;
   const LogitScan& scan = logit_scan();
-  const std::size_t block = scan.first_at_least(scratch.block_max.data(), field.blocks(), field.max);
+  const std::size_t block =
+      scan.first_at_least(scratch.block_max.data(), field.blocks(), field.max);
   const auto rest = field.logits.subspan(block * field.block);
-  return static_cast<TokenId>(block * field.block + scan.first_at_least(rest.data(), rest.size(), field.max));
+  return static_cast<TokenId>(block * field.block +
+                              scan.first_at_least(rest.data(), rest.size(), field.max));
 }
 
 Field prepare(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
@@ -114,12 +117,13 @@ void weigh(const Field& field, std::span<Candidate> candidates) {
 // min_p in logits: p >= min_p * p_max.
 float min_p_bound(const Field& field, const Sampling& sampling) {
   if (!(sampling.min_p > 0)) return kLowest;
-  const double below = std::log(static_cast<double>(sampling.min_p)) * static_cast<double>(sampling.temperature);
+  const double below =
+      std::log(static_cast<double>(sampling.min_p)) * static_cast<double>(sampling.temperature);
   return std::min(field.max + static_cast<float>(below), field.max);
 }
 
-// The k that rank first, in no order. The k-th greatest of the block maxima bounds them from below: at
-// least k logits are as great.
+// The k that rank first, in no order. The k-th greatest of the block maxima bounds them from below:
+// at least k logits are as great.
 std::span<Candidate> top_k(const Field& field, std::size_t k, SamplerScratch& scratch) {
   float bound = kLowest;
   if (field.blocks() >= k) {
@@ -132,19 +136,22 @@ std::span<Candidate> top_k(const Field& field, std::size_t k, SamplerScratch& sc
   }
   const auto found = collect(field, bound, scratch);
   if (found.size() <= k) return found;
-  std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(k), found.end(), ranks_before);
+  std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(k), found.end(),
+                   ranks_before);
   return found.first(k);
 }
 
-// The fewest that rank first and together weigh `target`; all where they weigh less. Halves the range
-// that holds the last of them, so even a flat vocabulary is not sorted: O(n).
+// The fewest that rank first and together weigh `target`; all where they weigh less. Halves the
+// range that holds the last of them, so even a flat vocabulary is not sorted: O(n).
 // TODO(perf): 30 ns a token there; a histogram of weights would cut the flat case by about five.
 std::span<Candidate> top_mass(std::span<Candidate> candidates, double target) {
   constexpr std::size_t kSortMax = 64;  // below, a sort costs no more than another halving
   std::size_t begin = 0;                // what is before is in
   std::size_t end = candidates.size();  // what is behind is out
   double kept = 0;
-  const auto at = [&](std::size_t i) { return candidates.begin() + static_cast<std::ptrdiff_t>(i); };
+  const auto at = [&](std::size_t i) {
+    return candidates.begin() + static_cast<std::ptrdiff_t>(i);
+  };
   while (end - begin > kSortMax) {
     const std::size_t middle = begin + (end - begin) / 2;
     std::nth_element(at(begin), at(middle), at(end), ranks_before);
@@ -161,22 +168,24 @@ std::span<Candidate> top_mass(std::span<Candidate> candidates, double target) {
   return candidates.first(std::max<std::size_t>(begin, 1));
 }
 
-// top_p of the whole vocabulary, never below `floor`. Looks at ever more of the best until they hold
-// the mass; a distance that is too far costs at most eight times the tokens needed.
+// top_p of the whole vocabulary, never below `floor`. Looks at ever more of the best until they
+// hold the mass; a distance that is too far costs at most eight times the tokens needed.
 std::span<Candidate> top_p(const Field& field, double p, float floor, SamplerScratch& scratch) {
   if (scratch.block_weight.size() < field.blocks()) scratch.block_weight.resize(field.blocks());
-  logit_scan().block_weights(field.logits.data(), field.logits.size(), field.block, field.max, field.scale,
-                             scratch.block_weight.data());
+  logit_scan().block_weights(field.logits.data(), field.logits.size(), field.block, field.max,
+                             field.scale, scratch.block_weight.data());
   double target = 0;
   for (std::size_t i = 0; i < field.blocks(); ++i) target += scratch.block_weight[i];
   target *= p;
 
-  constexpr float kReachMax = 127;  // powers of two below the maximum; further down nothing has weight
+  constexpr float kReachMax =
+      127;  // powers of two below the maximum; further down nothing has weight
   for (float reach = 4;; reach = std::min(reach + 3, kReachMax)) {
     const float bound = std::max(field.max - reach / field.scale, floor);
     const auto found = collect(field, bound, scratch);
     weigh(field, found);
-    if (mass(found) >= target || reach == kReachMax || bound == floor) return top_mass(found, target);
+    if (mass(found) >= target || reach == kReachMax || bound == floor)
+      return top_mass(found, target);
   }
 }
 
@@ -184,7 +193,8 @@ bool takes_all(const Sampling& sampling, std::size_t vocab_tokens) {
   return !limits_k(sampling, vocab_tokens) && sampling.top_p >= 1 && !(sampling.min_p > 0);
 }
 
-std::span<Candidate> survivors(const Field& field, const Sampling& sampling, SamplerScratch& scratch) {
+std::span<Candidate> survivors(const Field& field, const Sampling& sampling,
+                               SamplerScratch& scratch) {
   const float floor = min_p_bound(field, sampling);
   const auto p = static_cast<double>(sampling.top_p);
   if (!limits_k(sampling, field.logits.size())) {
@@ -196,11 +206,13 @@ std::span<Candidate> survivors(const Field& field, const Sampling& sampling, Sam
   auto found = top_k(field, static_cast<std::size_t>(sampling.top_k), scratch);
   weigh(field, found);
   if (p < 1) found = top_mass(found, p * mass(found));
-  const auto cut = std::remove_if(found.begin(), found.end(), [&](const Candidate& c) { return c.logit < floor; });
+  const auto cut = std::remove_if(found.begin(), found.end(),
+                                  [&](const Candidate& c) { return c.logit < floor; });
   return found.first(static_cast<std::size_t>(cut - found.begin()));
 }
 
-// The first at which the sum passes `target`. Rounding may leave a little: then the last that weighs.
+// The first at which the sum passes `target`. Rounding may leave a little: then the last that
+// weighs.
 TokenId walk(std::span<const Candidate> candidates, double target) {
   double sum = 0;
   TokenId last = candidates.front().token;
@@ -218,7 +230,8 @@ TokenId draw_from_all(const Field& field, double uniform, SamplerScratch& scratc
   auto& weights = scratch.block_weight;
   if (weights.size() < field.blocks()) weights.resize(field.blocks());
   const LogitScan& scan = logit_scan();
-  scan.block_weights(field.logits.data(), field.logits.size(), field.block, field.max, field.scale, weights.data());
+  scan.block_weights(field.logits.data(), field.logits.size(), field.block, field.max, field.scale,
+                     weights.data());
   double target = 0;
   for (std::size_t i = 0; i < field.blocks(); ++i) target += weights[i];
   target *= uniform;
@@ -230,11 +243,12 @@ TokenId draw_from_all(const Field& field, double uniform, SamplerScratch& scratc
     if (weights[i] > target) break;
     target -= weights[i];
   }
-  const auto block = field.logits.subspan(chosen * field.block).first(
-      std::min(field.block, field.logits.size() - chosen * field.block));
+  const auto block = field.logits.subspan(chosen * field.block)
+                         .first(std::min(field.block, field.logits.size() - chosen * field.block));
   if (scratch.candidates.size() < block.size()) scratch.candidates.resize(block.size());
-  const std::size_t count = scan.collect(block.data(), block.size(), static_cast<TokenId>(chosen * field.block),
-                                         kLowest, scratch.candidates.data());
+  const std::size_t count =
+      scan.collect(block.data(), block.size(), static_cast<TokenId>(chosen * field.block), kLowest,
+                   scratch.candidates.data());
   const auto found = std::span(scratch.candidates).first(count);
   weigh(field, found);
   return walk(found, target);
@@ -246,7 +260,8 @@ double uniform_at(const SamplePoint& point) {
   const auto low = static_cast<std::uint32_t>(point.seed & 0xFFFFFFFF);
   const auto high = static_cast<std::uint32_t>(point.seed >> 32);
   const auto words = philox4x32({point.position, point.stream, 0, 0}, {low, high});
-  const std::uint64_t bits = (std::uint64_t{words[0]} << 32 | words[1]) >> 11;  // as many as a double has
+  const std::uint64_t bits =
+      (std::uint64_t{words[0]} << 32 | words[1]) >> 11;  // as many as a double has
   return static_cast<double>(bits) * 0x1p-53;
 }
 

@@ -52,9 +52,14 @@ void decode(std::string& begun, std::string_view piece, std::string& text) {
       begun.clear();
     }
     switch (character_bytes(byte(c))) {
-      case 0: text += kReplacement; break;
-      case 1: text += c; break;
-      default: begun = c;
+      case 0:
+        text += kReplacement;
+        break;
+      case 1:
+        text += c;
+        break;
+      default:
+        begun = c;
     }
   }
 }
@@ -83,7 +88,8 @@ std::optional<std::size_t> find_stop(std::string_view text, std::size_t checked,
   return best_begin;
 }
 
-// The first place from which the rest of the text is the beginning of a stop string; its size if none.
+// The first place from which the rest of the text is the beginning of a stop string; its size if
+// none.
 std::size_t undecided_from(std::string_view text, std::span<const std::string> stops) {
   std::size_t first = text.size();
   for (const std::string& stop : stops) {

@@ -1,4 +1,5 @@
-// From token pieces to text that may be shown: whole UTF-8 characters, and nothing of a stop string.
+// From token pieces to text that may be shown: whole UTF-8 characters, and nothing of a stop
+// string.
 //
 // Pure: everything it holds back between two tokens is in the TextCarry, which is part of the
 // sequence's value and so survives parking and migration.

@@ -14,6 +14,7 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
 
 // measure_file() against memory_bytes_max (kOutOfMemory with the numbers), then a load and a
 // forward pass. May abort on a damaged file: that is what it is for.
-Status try_file(const std::string& path, const EngineConfig& config, std::uint64_t memory_bytes_max);
+Status try_file(const std::string& path, const EngineConfig& config,
+                std::uint64_t memory_bytes_max);
 
 }  // namespace choir

@@ -28,7 +28,8 @@ Version version() {
 #endif
   // "CPU : AVX2 = 1 | AVX512 = 1 | ..." keeps what is on.
   const std::string info = llama_print_system_info();
-  for (std::size_t at = info.find(" = 1"); at != std::string::npos; at = info.find(" = 1", at + 1)) {
+  for (std::size_t at = info.find(" = 1"); at != std::string::npos;
+       at = info.find(" = 1", at + 1)) {
     std::size_t begin = info.find_last_of(" |:", at - 1);
     begin = begin == std::string::npos ? 0 : begin + 1;
     if (!v.engine_features.empty()) v.engine_features += ' ';

@@ -8,8 +8,8 @@
 namespace choir {
 
 struct ChunkView {
-  double seconds_per_token = 0;   // measured on this lane width; 0 = not known yet
-  bool contended = false;         // somebody else waits: another executor, or a decode in this one
+  double seconds_per_token = 0;  // measured on this lane width; 0 = not known yet
+  bool contended = false;        // somebody else waits: another executor, or a decode in this one
   Nanos quantum = std::chrono::milliseconds(50);
   std::int32_t batch_tokens_max = 512;
 };

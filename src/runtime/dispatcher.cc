@@ -80,9 +80,7 @@ void Dispatcher::run_here() {
 void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::string& text) {
   RequestState::Taken taken = request->take(text);
   if (taken.any && request->callbacks.on_event)
-    call_user([&] {
-      request->callbacks.on_event({request->id, text, taken.output_tokens});
-    });
+    call_user([&] { request->callbacks.on_event({request->id, text, taken.output_tokens}); });
   if (taken.end) {
     if (request->callbacks.on_done) call_user([&] { request->callbacks.on_done(*taken.end); });
     // The node forgets the request first: who waits on the future may ask the node about it.
@@ -98,8 +96,8 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::stri
 
 Status refuse_inside_callback(const char* call, const char* instead) {
   if (!Dispatcher::on_dispatcher_thread()) return {};
-  return fail(Code::kInvalidArgument, std::string(call) +
-                                          " would wait for itself inside a callback; use " + instead);
+  return fail(Code::kInvalidArgument,
+              std::string(call) + " would wait for itself inside a callback; use " + instead);
 }
 
 }  // namespace choir

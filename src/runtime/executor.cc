@@ -30,9 +30,10 @@ Executor::Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const M
   sample_row_ = [this](int index, int thread) {
     Row& row = rows_[static_cast<std::size_t>(index)];
     const Sequence& s = row.live->value;
-    row.token = sample(engine_->logits(row.slice), s.sampling, s.tokens,
-                       {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())},
-                       sampler_scratch_[static_cast<std::size_t>(thread)]);
+    row.token =
+        sample(engine_->logits(row.slice), s.sampling, s.tokens,
+               {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())},
+               sampler_scratch_[static_cast<std::size_t>(thread)]);
   };
 }
 
@@ -88,7 +89,8 @@ void Executor::accept_mail(Instant now) {
     live->usage.prompt_tokens = live->value.prompt_tokens;
     live->value.tokens.reserve(
         static_cast<std::size_t>(live->value.prompt_tokens + live->value.max_tokens));
-    live->text.reserve(std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
+    live->text.reserve(
+        std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
     // A tenant that comes new starts level with the one that had least, not with a claim on all
     // that the others were given before.
     double least = 0;
@@ -130,7 +132,8 @@ void Executor::end_the_ended(Instant now) {
       finish(*live, Finish::kDeadline,
              Error{Code::kDeadlineExceeded,
                    "deadline exceeded: the request had " +
-                       std::to_string((request.deadline - request.submitted) / std::chrono::milliseconds(1)) +
+                       std::to_string((request.deadline - request.submitted) /
+                                      std::chrono::milliseconds(1)) +
                        " ms and generated " + std::to_string(live->value.output_tokens()) + " of " +
                        std::to_string(live->value.max_tokens) + " tokens"},
              now);
@@ -165,13 +168,14 @@ void Executor::make_views(Instant now) {
     if (live->held_back) continue;
     // What waiting has earned stays: a sequence that fell back with its first slice would lose its
     // cells to the next one that has waited, and none would get to its end.
-    live->lifted = std::min(live->lifted, aged(live->value.priority, now - live->last_progress, rules_.age_step));
+    live->lifted = std::min(live->lifted,
+                            aged(live->value.priority, now - live->last_progress, rules_.age_step));
     views_.push_back({.id = live->value.id,
-                        .priority = live->lifted,
-                        .tenant_served = *live->tenant_served,
-                        .arrived = live->arrived,
-                        .known_tokens = live->value.known_tokens(),
-                        .computed_tokens = live->computed});
+                      .priority = live->lifted,
+                      .tenant_served = *live->tenant_served,
+                      .arrived = live->arrived,
+                      .known_tokens = live->value.known_tokens(),
+                      .computed_tokens = live->computed});
   }
 }
 
@@ -181,15 +185,16 @@ StepLimits Executor::limits(int threads, bool contended) const {
   const bool decodes = std::ranges::any_of(
       views_, [](const SeqView& v) { return v.computed_tokens > 0 && v.pending_tokens() == 1; });
   const EngineConfig& engine = engine_->config();
-  return {.batch_tokens_max = engine.batch_tokens_max,
-          .chunk_tokens_max = chunk_tokens(
-              {.seconds_per_token = width < seconds_per_token_.size() ? seconds_per_token_[width] : 0,
-               .contended = contended || decodes,
-               .quantum = rules_.quantum,
-               .batch_tokens_max = engine.batch_tokens_max}),
-          .kv_cells_free = engine.context_tokens - use.cells,
-          .slots_free = engine.sequences_max - use.slots,
-          .outputs_max = engine.sequences_max};
+  return {
+      .batch_tokens_max = engine.batch_tokens_max,
+      .chunk_tokens_max = chunk_tokens(
+          {.seconds_per_token = width < seconds_per_token_.size() ? seconds_per_token_[width] : 0,
+           .contended = contended || decodes,
+           .quantum = rules_.quantum,
+           .batch_tokens_max = engine.batch_tokens_max}),
+      .kv_cells_free = engine.context_tokens - use.cells,
+      .slots_free = engine.sequences_max - use.slots,
+      .outputs_max = engine.sequences_max};
 }
 
 bool Executor::restore_parked() {
@@ -277,9 +282,9 @@ bool Executor::run_pass(Pool& pool) {
   for (const Slice& slice : plan_.slices) {
     LiveSequence& l = live(slice.seq);
     slice_live_.push_back(&l);
-    slice_tokens_.push_back(std::span(l.value.tokens)
-                                .subspan(static_cast<std::size_t>(slice.begin),
-                                         static_cast<std::size_t>(slice.count)));
+    slice_tokens_.push_back(
+        std::span(l.value.tokens)
+            .subspan(static_cast<std::size_t>(slice.begin), static_cast<std::size_t>(slice.count)));
   }
   begin_pass();
   const Instant began = clock_.now();
@@ -300,7 +305,8 @@ bool Executor::run_pass(Pool& pool) {
     l->computed = engine_->computed(l->value.id);
     if (!outcome) finish(*l, Finish::kFailed, outcome.error(), ended);
   }
-  if (outcome && *outcome == RunOutcome::kAborted) stats_.aborts.fetch_add(1, std::memory_order_relaxed);
+  if (outcome && *outcome == RunOutcome::kAborted)
+    stats_.aborts.fetch_add(1, std::memory_order_relaxed);
   if (outcome && *outcome == RunOutcome::kNoCells) {
     // The ledger said there was room and the engine found none: make some, the newest first.
     const auto holder = std::ranges::find_if(live_.rbegin(), live_.rend(),
@@ -330,7 +336,8 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
     if (count > 1) prompt_tokens += count;
   }
   stats_.steps.fetch_add(1, std::memory_order_relaxed);
-  stats_.prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens), std::memory_order_relaxed);
+  stats_.prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens),
+                                 std::memory_order_relaxed);
   if (prompt_tokens < 16 || prompt_tokens * 2 < tokens) return;  // the speed of prompts is wanted
   const auto width = static_cast<std::size_t>(threads);
   if (seconds_per_token_.size() <= width) seconds_per_token_.resize(width + 1, 0);
@@ -353,7 +360,8 @@ TurnResult Executor::result(Instant began) const {
     else
       r.best = r.best ? std::min(*r.best, l->value.priority) : l->value.priority;
   }
-  if (!embed_queue_.empty()) r.best = r.best ? std::min(*r.best, config_.priority) : config_.priority;
+  if (!embed_queue_.empty())
+    r.best = r.best ? std::min(*r.best, config_.priority) : config_.priority;
   auto& stats = const_cast<ExecutorStats&>(stats_);
   stats.running.store(running, std::memory_order_relaxed);
   stats.waiting.store(static_cast<std::int32_t>(live_.size()) - running, std::memory_order_relaxed);
@@ -365,8 +373,9 @@ std::vector<std::string> Executor::serialize_live() const {
   const Instant now = clock_.now();
   for (const auto& l : live_) {
     Sequence value = l->value;
-    value.deadline_left_ns =
-        l->request->deadline == Instant{} ? 0 : std::max<std::int64_t>(1, (l->request->deadline - now).count());
+    value.deadline_left_ns = l->request->deadline == Instant{}
+                                 ? 0
+                                 : std::max<std::int64_t>(1, (l->request->deadline - now).count());
     values.push_back(serialize(value));
   }
   return values;

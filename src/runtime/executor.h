@@ -1,5 +1,5 @@
-// One executor: a state machine that a lane runs for one turn at a time. turn() never waits; between
-// turns the executor holds no thread.
+// One executor: a state machine that a lane runs for one turn at a time. turn() never waits;
+// between turns the executor holds no thread.
 //
 // Threads: post(), interrupt(), preempt() and stats() from any; turn() and serialize_live() from
 // whoever has the turn.
@@ -51,8 +51,8 @@ struct ExecutorStats {
 
 struct TurnResult {
   Nanos elapsed{0};
-  std::optional<Priority> best;     // of what is left to do now; nullopt: nothing
-  std::optional<Instant> wake_at;   // when it needs a turn even if no mail comes
+  std::optional<Priority> best;    // of what is left to do now; nullopt: nothing
+  std::optional<Instant> wake_at;  // when it needs a turn even if no mail comes
 };
 
 class Executor {
@@ -147,8 +147,8 @@ class Executor {
   std::vector<SeqId> live_ids_;                      // the same order, for searching
   std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
   std::uint64_t parked_bytes_ = 0;
-  std::int32_t parked_ = 0;                          // sequences with KV state aside
-  std::vector<double> seconds_per_token_;            // of prompts, by number of threads
+  std::int32_t parked_ = 0;                // sequences with KV state aside
+  std::vector<double> seconds_per_token_;  // of prompts, by number of threads
 
   std::deque<EmbedJob> embed_queue_;
 
@@ -157,7 +157,7 @@ class Executor {
   std::vector<SeqView> views_;
   StepScratch step_scratch_;
   StepPlan plan_;
-  std::vector<LiveSequence*> slice_live_;            // of plan_.slices
+  std::vector<LiveSequence*> slice_live_;  // of plan_.slices
   std::vector<std::span<const TokenId>> slice_tokens_;
   struct Row {
     LiveSequence* live = nullptr;

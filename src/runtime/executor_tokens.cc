@@ -11,7 +11,8 @@ void Executor::sample_rows(Pool& pool) {
   for (std::size_t i = 0; i < plan_.slices.size(); ++i)
     if (plan_.slices[i].sample) rows_.push_back({slice_live_[i], i, 0});
   if (rows_.empty()) return;
-  sampler_scratch_.resize(std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
+  sampler_scratch_.resize(
+      std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
   const Instant now = clock_.now();
   stats_.output_tokens.fetch_add(rows_.size(), std::memory_order_relaxed);
@@ -22,7 +23,8 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   Sequence& s = l.value;
   s.tokens.push_back(token);
   l.usage.output_tokens += 1;
-  if (l.usage.output_tokens == 1) l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
+  if (l.usage.output_tokens == 1)
+    l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
 
   text_.clear();
   Finish end = Finish::kFailed;

@@ -94,14 +94,14 @@ void Lanes::loop(int lane) {
     if (!next->executor) return;
     auto& pool = pools[{next->turn.first_core, next->turn.cores}];
     if (!pool)
-      pool = backend_.create_pool(std::span(cpus_).subspan(
-          static_cast<std::size_t>(next->turn.first_core), static_cast<std::size_t>(next->turn.cores)));
+      pool = backend_.create_pool(
+          std::span(cpus_).subspan(static_cast<std::size_t>(next->turn.first_core),
+                                   static_cast<std::size_t>(next->turn.cores)));
 
     const TurnResult result = next->executor->turn(*pool, next->turn.contended);
     const auto now = clock_.now();
-    const bool others = state_.with([&](State& s) {
-      return s.schedule.finished(lane, result.elapsed, result.best, now);
-    });
+    const bool others = state_.with(
+        [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
     if (others || !result.best) state_.change([](State&) {});  // remove() may wait for its end
     wake_at_(next->turn.executor, result.wake_at);
   }

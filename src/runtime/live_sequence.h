@@ -15,16 +15,16 @@ namespace choir {
 struct LiveSequence {
   Sequence value;
   std::shared_ptr<RequestState> request;
-  std::int32_t computed = 0;       // tokens with a KV cell
+  std::int32_t computed = 0;  // tokens with a KV cell
   Instant arrived;
-  Instant last_progress;           // last time it was in a pass
+  Instant last_progress;             // last time it was in a pass
   Priority lifted = Priority::kLow;  // the best class that waiting has earned it; never falls
-  double* tenant_served = nullptr; // into the executor's table
-  std::string kv;                  // parked KV state; empty: none
-  std::int32_t kv_tokens = 0;      // that it holds
-  std::optional<Instant> held_back;// since when its reader is too far behind
-  std::string text;                // generated here
-  bool begun = false;              // was in a pass
+  double* tenant_served = nullptr;   // into the executor's table
+  std::string kv;                    // parked KV state; empty: none
+  std::int32_t kv_tokens = 0;        // that it holds
+  std::optional<Instant> held_back;  // since when its reader is too far behind
+  std::string text;                  // generated here
+  bool begun = false;                // was in a pass
   bool ended = false;
   Usage usage;
 

@@ -45,7 +45,8 @@ Status Node::cancel(RequestId id) { return runtime_->cancel(id); }
 
 Status Node::wait_idle() { return runtime_->wait_idle(); }
 
-Result<std::vector<TokenId>> Node::tokenize(std::string_view executor, std::string_view text) const {
+Result<std::vector<TokenId>> Node::tokenize(std::string_view executor,
+                                            std::string_view text) const {
   const auto found = CHOIR_TRY(runtime_->find(executor));
   return found->model().tokenize(text, Model::Special::kParse);
 }

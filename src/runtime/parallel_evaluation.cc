@@ -54,7 +54,8 @@ struct ParallelEvaluation::Inside {
     return config.prompts[static_cast<std::size_t>(session) % config.prompts.size()];
   }
   Request request_of(std::int32_t session) const;
-  EvaluationResult result_of(std::int32_t session, const Completion& completion, double began) const;
+  EvaluationResult result_of(std::int32_t session, const Completion& completion,
+                             double began) const;
 
   ParallelConfig config;
   std::vector<std::string> names;  // of the executors, one for each model
@@ -117,7 +118,8 @@ Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::create(ParallelC
   std::size_t longest = 0;
   for (const std::string& prompt : c.prompts) longest = std::max(longest, prompt.size());
   constexpr std::size_t kTemplateTokens = 64;
-  const std::size_t each = longest + c.system.size() + kTemplateTokens + static_cast<std::size_t>(c.max_tokens);
+  const std::size_t each =
+      longest + c.system.size() + kTemplateTokens + static_cast<std::size_t>(c.max_tokens);
   const std::size_t cells = (each * static_cast<std::size_t>(c.sessions) + 255) / 256 * 256;
   for (std::size_t i = 0; i < c.models.size(); ++i) {
     ExecutorConfig executor;
@@ -133,7 +135,8 @@ Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::create(ParallelC
   return std::unique_ptr<ParallelEvaluation>(new ParallelEvaluation(std::move(inside)));
 }
 
-ParallelEvaluation::ParallelEvaluation(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+ParallelEvaluation::ParallelEvaluation(std::unique_ptr<Inside> inside)
+    : inside_(std::move(inside)) {}
 ParallelEvaluation::~ParallelEvaluation() = default;
 
 const ParallelConfig& ParallelEvaluation::config() const { return inside_->config; }
@@ -153,7 +156,8 @@ Result<EvaluationReport> ParallelEvaluation::run(
   report.results.resize(static_cast<std::size_t>(in.sessions()));
   in.running.with([](auto& r) { r.ids.clear(); });
 
-  const auto tell = [&](std::int32_t session, SessionProgress::Phase phase, std::int32_t tokens, double speed) {
+  const auto tell = [&](std::int32_t session, SessionProgress::Phase phase, std::int32_t tokens,
+                        double speed) {
     if (progress)
       progress({session, phase, in.executor_of(session), in.prompt_of(session), tokens, speed});
   };
@@ -194,7 +198,8 @@ Result<EvaluationReport> ParallelEvaluation::run(
 
   if (order == Order::kTogether) {
     std::vector<Result<Submission>> submissions;
-    for (std::int32_t session = 0; session < in.sessions(); ++session) submissions.push_back(begin(session));
+    for (std::int32_t session = 0; session < in.sessions(); ++session)
+      submissions.push_back(begin(session));
     for (std::int32_t session = 0; session < in.sessions(); ++session)
       end(session, std::move(submissions[static_cast<std::size_t>(session)]), 0);
   } else {

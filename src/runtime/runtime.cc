@@ -51,7 +51,8 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
       memory_bytes_max_(memory_limit(config, machine)),
       dispatcher_({.drained =
                        [this](const RequestState& request) {
-                         if (request.held_back.load()) lanes_.ready(request.executor, Priority::kNormal);
+                         if (request.held_back.load())
+                           lanes_.ready(request.executor, Priority::kNormal);
                        },
                    .ended = [this](const RequestState& request) { strike(request); }}),
       // An alarm goes first: what it ends costs no compute.
@@ -77,7 +78,9 @@ Status Runtime::add(const ExecutorConfig& config) {
   CHOIR_CHECK_OK(refuse_inside_callback("add()", "another thread"));
   return loading_.with([&](int&) -> Status {
     const bool taken = table_.with([&](const Table& t) { return t.by_name.contains(config.name); });
-    if (taken) return fail(Code::kAlreadyExists, "an executor named '" + config.name + "' is running already");
+    if (taken)
+      return fail(Code::kAlreadyExists,
+                  "an executor named '" + config.name + "' is running already");
     if (active_.with([](const Active& a) { return a.closing; }))
       return fail(Code::kCancelled, "the node is shutting down");
     std::shared_ptr<Executor> executor = CHOIR_TRY(make_executor(config));
@@ -92,13 +95,17 @@ Status Runtime::add(const ExecutorConfig& config) {
 }
 
 Result<std::shared_ptr<Executor>> Runtime::make_executor(const ExecutorConfig& config) {
-  EngineConfig engine_config{.context_tokens = config.context_tokens,
-                             .sequences_max = config.sequences_max,
-                             .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
-  const auto in = [&](Error error) { return tl::unexpected(std::move(error).in("executor '" + config.name + "'")); };
+  EngineConfig engine_config{
+      .context_tokens = config.context_tokens,
+      .sequences_max = config.sequences_max,
+      .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
+  const auto in = [&](Error error) {
+    return tl::unexpected(std::move(error).in("executor '" + config.name + "'"));
+  };
   const auto need = backend_->measure(config.path, engine_config);
   if (!need) return in(need.error());
-  if (Status fits = admit(config.name, *need, memory_view()); !fits) return tl::unexpected(fits.error());
+  if (Status fits = admit(config.name, *need, memory_view()); !fits)
+    return tl::unexpected(fits.error());
   auto model = backend_->load(config.path);
   if (!model) return in(model.error());
   auto engine = backend_->create_engine(*model, engine_config);
@@ -123,7 +130,8 @@ Status Runtime::remove(std::string_view name, Drain drain) {
     t.closing.push_back(executor->id());
     return true;
   });
-  if (!ours) return fail(Code::kNotFound, "executor '" + std::string(name) + "' is being removed already");
+  if (!ours)
+    return fail(Code::kNotFound, "executor '" + std::string(name) + "' is being removed already");
   if (drain == Drain::kCancel) cancel_all(executor->id());
   active_.wait([&](Active& a) { return a.by_executor[executor->id()] == 0; });
   lanes_.remove(executor->id());
@@ -133,9 +141,8 @@ Status Runtime::remove(std::string_view name, Drain drain) {
     t.by_name.erase(executor->config().name);
     t.by_id.erase(executor->id());
     std::erase(t.closing, executor->id());
-    return std::ranges::none_of(t.by_id, [&](const auto& row) {
-      return &row.second->model() == &executor->model();
-    });
+    return std::ranges::none_of(
+        t.by_id, [&](const auto& row) { return &row.second->model() == &executor->model(); });
   });
   const ExecutorBytes bytes = executor->bytes();
   promised_ -= bytes.kv + bytes.compute + bytes.logits + (last_of_file ? bytes.weights : 0);
@@ -201,8 +208,8 @@ NodeInfo Runtime::info() const {
   info.lane_switches = self.lanes_.layout_changes();
   info.memory_bytes_max = memory_bytes_max_;
   info.memory_bytes_promised = promised_.load();
-  info.requests_active =
-      self.active_.with([](const Active& a) { return static_cast<std::int32_t>(a.requests.size()); });
+  info.requests_active = self.active_.with(
+      [](const Active& a) { return static_cast<std::int32_t>(a.requests.size()); });
   return info;
 }
 

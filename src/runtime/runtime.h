@@ -60,7 +60,8 @@ class Runtime {
 
   Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);
   Result<std::shared_ptr<Executor>> make_executor(const ExecutorConfig& config);
-  Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request) const;
+  Result<std::vector<TokenId>> prompt_tokens(const Executor& executor,
+                                             const Request& request) const;
   Status enlist(const Executor& executor, const std::shared_ptr<RequestState>& state);
   void strike(const RequestState& state);
   void cancel_all(std::optional<ExecutorId> only);

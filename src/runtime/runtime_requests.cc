@@ -14,10 +14,10 @@ Status fits_in_context(const Executor& executor, std::size_t tokens) {
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
   if (tokens == 0) return fail(Code::kInvalidArgument, "prompt is empty: it has no tokens");
   if (tokens >= most)
-    return fail(Code::kInvalidArgument, "prompt has " + std::to_string(tokens) + " tokens, '" +
-                                            executor.config().name + "' takes " +
-                                            std::to_string(most - 1) +
-                                            "; shorten it or give the executor more context_tokens");
+    return fail(Code::kInvalidArgument,
+                "prompt has " + std::to_string(tokens) + " tokens, '" + executor.config().name +
+                    "' takes " + std::to_string(most - 1) +
+                    "; shorten it or give the executor more context_tokens");
   return {};
 }
 
@@ -30,17 +30,19 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
   if (!request.tokens.empty()) {
     for (const TokenId token : request.tokens)
       if (token < 0 || token >= model.info().vocab_tokens)
-        return fail(Code::kInvalidArgument, "token " + std::to_string(token) + " is not in the vocabulary of '" +
+        return fail(Code::kInvalidArgument, "token " + std::to_string(token) +
+                                                " is not in the vocabulary of '" +
                                                 executor.config().name + "', which has 0 to " +
                                                 std::to_string(model.info().vocab_tokens - 1));
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
   }
-  const std::string text = request.messages.empty() ? request.text : CHOIR_TRY(model.render(request.messages));
+  const std::string text =
+      request.messages.empty() ? request.text : CHOIR_TRY(model.render(request.messages));
   if (text.size() > most * kBytesPerTokenMax)
     return fail(Code::kInvalidArgument, "prompt has " + std::to_string(text.size()) + " bytes, '" +
-                                            executor.config().name + "' takes " + std::to_string(most - 1) +
-                                            " tokens; shorten it");
+                                            executor.config().name + "' takes " +
+                                            std::to_string(most - 1) + " tokens; shorten it");
   auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
   CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
   return tokens;
@@ -60,7 +62,8 @@ Result<Submission> Runtime::submit(Request request, Callbacks callbacks) {
   sequence.request = id;
   sequence.model_fingerprint = executor->model().fingerprint();
   sequence.prompt_tokens = sequence.known_tokens();
-  sequence.max_tokens = std::min(request.max_tokens, executor->sequence_tokens_max() - sequence.prompt_tokens);
+  sequence.max_tokens =
+      std::min(request.max_tokens, executor->sequence_tokens_max() - sequence.prompt_tokens);
   sequence.sampling = std::move(request.sampling);
   if (request.ignore_eos)
     for (const TokenId end : executor->model().end_tokens())
@@ -71,13 +74,15 @@ Result<Submission> Runtime::submit(Request request, Callbacks callbacks) {
   sequence.tenant = std::move(request.tenant);
 
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
-  auto state = std::make_shared<RequestState>(id, executor->id(), now, deadline, std::move(callbacks));
+  auto state =
+      std::make_shared<RequestState>(id, executor->id(), now, deadline, std::move(callbacks));
   Submission submission{.id = id, .result = state->promise.get_future()};
   CHOIR_CHECK_OK(enlist(*executor, state));
   const Priority priority = sequence.priority;
   if (!executor->post(std::move(sequence), state)) {
     strike(*state);
-    return fail(Code::kOverloaded, "the mailbox of '" + executor->config().name + "' is full; try again later");
+    return fail(Code::kOverloaded,
+                "the mailbox of '" + executor->config().name + "' is full; try again later");
   }
   lanes_.ready(executor->id(), priority);
   if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
@@ -90,11 +95,13 @@ Status Runtime::enlist(const Executor& executor, const std::shared_ptr<RequestSt
   });
   return active_.with([&](Active& a) -> Status {
     if (a.closing) return fail(Code::kCancelled, "the node is shutting down");
-    if (closing) return fail(Code::kNotFound, "executor '" + executor.config().name + "' is being removed");
+    if (closing)
+      return fail(Code::kNotFound, "executor '" + executor.config().name + "' is being removed");
     std::int32_t& count = a.by_executor[executor.id()];
     if (count >= config_.queue_max)
-      return fail(Code::kOverloaded, "'" + executor.config().name + "' has " + std::to_string(count) +
-                                         " requests, at most " + std::to_string(config_.queue_max) +
+      return fail(Code::kOverloaded, "'" + executor.config().name + "' has " +
+                                         std::to_string(count) + " requests, at most " +
+                                         std::to_string(config_.queue_max) +
                                          " may wait or run; try again later");
     ++count;
     a.requests.emplace(state->id, state);
@@ -119,11 +126,13 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
   if (executor->model().info().generates)
     return fail(Code::kInvalidArgument, "'" + executor->config().name +
                                             "' generates text; embeddings need an encoder model");
-  Executor::EmbedJob job{.tokens = CHOIR_TRY(executor->model().tokenize(text, Model::Special::kParse)),
-                         .promise = std::make_shared<std::promise<Result<std::vector<float>>>>()};
+  Executor::EmbedJob job{
+      .tokens = CHOIR_TRY(executor->model().tokenize(text, Model::Special::kParse)),
+      .promise = std::make_shared<std::promise<Result<std::vector<float>>>>()};
   auto future = job.promise->get_future();
   if (!executor->post_embedding(std::move(job)))
-    return fail(Code::kOverloaded, "the mailbox of '" + executor->config().name + "' is full; try again later");
+    return fail(Code::kOverloaded,
+                "the mailbox of '" + executor->config().name + "' is full; try again later");
   lanes_.ready(executor->id(), executor->config().priority);
   return future.get();
 }
@@ -133,7 +142,8 @@ Status Runtime::cancel(RequestId id) {
     const auto found = a.requests.find(id);
     return found == a.requests.end() ? nullptr : found->second;
   });
-  if (!state) return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
+  if (!state)
+    return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
   state->cancelled.store(true);
   if (const auto executor = by_id(state->executor)) {
     executor->interrupt(id);

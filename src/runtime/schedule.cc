@@ -82,7 +82,8 @@ std::optional<Turn> Schedule::next(int lane, Instant now) {
 
   const int wanted = wanted_lanes(now);
   if (wanted != static_cast<int>(layout_.threads.size())) {
-    const bool busy = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return l.has_value(); });
+    const bool busy =
+        std::any_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return l.has_value(); });
     if (busy) return std::nullopt;  // lanes of two layouts would share cores
     layout_ = plan_lanes(wanted, cores_);
     ++layout_changes_;
@@ -97,7 +98,9 @@ std::optional<Turn> Schedule::next(int lane, Instant now) {
   double& time = times_.at(timeline(entry.priority, rules_));
   time = std::max(time, entry.virtual_seconds);
 
-  Turn turn{.executor = *chosen, .first_core = 0, .cores = layout_.threads[index],
+  Turn turn{.executor = *chosen,
+            .first_core = 0,
+            .cores = layout_.threads[index],
             .contended = views_.size() > 1};
   for (std::size_t i = 0; i < index; ++i) turn.first_core += layout_.threads[i];
   lanes_[index] = Running{*chosen, turn.cores};

@@ -63,10 +63,10 @@ class Schedule {
   struct Entry {
     State state = State::kIdle;
     double shares = 1;
-    double virtual_seconds = 0;          // on the timeline of its class
+    double virtual_seconds = 0;  // on the timeline of its class
     double compute_seconds = 0;
     Priority priority = Priority::kNormal;  // of its best pending work, as last told
-    bool again = false;                  // mail came while it was running
+    bool again = false;                     // mail came while it was running
     Priority again_priority = Priority::kLow;
     Instant waiting_since;
   };

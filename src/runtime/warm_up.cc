@@ -13,7 +13,8 @@ Status warm_up(Backend& backend, const Model& model, Engine& engine, const Clock
   engine.attach(*pool);
   Status done;
   if (!model.info().generates) {
-    if (const auto vector = engine.embed(token, never); !vector) done = tl::unexpected(vector.error());
+    if (const auto vector = engine.embed(token, never); !vector)
+      done = tl::unexpected(vector.error());
   } else {
     const StepPlan plan{.slices = {{kWarm, 0, 1, true}}, .preempted = {}};
     const std::array<std::span<const TokenId>, 1> slices = {token};
