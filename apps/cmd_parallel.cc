@@ -147,10 +147,9 @@ void print_outcome_json(const ParallelConfig& config, const Outcome& outcome) {
   Json out = {{"models", std::move(models)},
               {"sessions_per_model", config.sessions},
               {"max_tokens", config.max_tokens},
-              {"temperature",
-               std::round(static_cast<double>(config.temperature) * 1e6) / 1e6},  // not 0.699999988
-              {"cores", config.node.cores},
-              {"together", json_of(outcome.together)}};
+              {"temperature", Json::parse(shortest(config.temperature))},
+              {"cores", config.node.cores}};
+  out.update(json_of(outcome.together));
   if (outcome.one_at_a_time) {
     out["one_at_a_time"] = json_of(*outcome.one_at_a_time);
     out["speedup"] = outcome.speedup();

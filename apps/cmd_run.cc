@@ -102,9 +102,11 @@ std::string wrong_with(const Options& options, bool interactive) {
     return "--json needs a prompt, as an argument or on standard input";
   if (options.timeout_s < 0 || options.timeout_s > kTimeoutMax)
     return "--timeout is " + fixed(options.timeout_s, 3) + ", it takes 0 to 1000000 seconds";
-  if (options.context_tokens < 0)
-    return "--context-tokens is " + std::to_string(options.context_tokens) + ", it takes 1 or more";
-  return "";
+  if (options.context_tokens == 0) return "";
+  ExecutorConfig executor = {.name = "any", .path = "any"};
+  executor.context_tokens = options.context_tokens;
+  const Status valid = validate(executor);
+  return valid ? "" : valid.error().message;
 }
 
 Result<int> run(const Options& options) {

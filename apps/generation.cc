@@ -4,13 +4,15 @@
 #include <chrono>
 
 #include "choir/catalog.h"
+#include "choir/text.h"
 #include "interrupt.h"
 #include "terminal.h"
 
 namespace choir::app {
 namespace {
 
-constexpr std::int32_t kContextTokens = 4096;        // a long chat; 100 to 500 MB in small models
+constexpr std::int32_t kContextTokens = 4096;  // a long chat; 100 to 500 MB in small models
+constexpr std::size_t kNameCharacters = 60;    // for messages; kNameBytesMax in UTF-8 of any kind
 constexpr std::chrono::milliseconds kLookEvery{50};  // Ctrl-C feels immediate
 constexpr std::chrono::hours kPagerPatience{24};  // `choir run … | less` may wait for its reader
 constexpr std::uint64_t kUnreadBytesMax = 64ULL << 20U;  // whole answers, whatever the reader does
@@ -37,7 +39,7 @@ Result<OpenModel> open_model(const std::string& name, const OpenOptions& options
   node_config.stream_bytes_max = kUnreadBytesMax;
   model.node = CHOIR_TRY(Node::create(node_config));
   ExecutorConfig executor;
-  executor.name = "model";  // the only one; a path may be longer than a name
+  executor.name = printable_line(name, kNameCharacters);  // a path may be longer than a name
   executor.path = path;
   executor.context_tokens = context_of(options, model.info);
   executor.sequences_max = options.sequences_max;

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "choir/config.h"
 #include "choir/text.h"
 #include "exit_code.h"
 #include "terminal.h"
@@ -105,7 +106,13 @@ void add_json(CLI::App& app, bool& json) {
 }
 
 void add_cores(CLI::App& app, std::int32_t& cores) {
-  add_value(app, "--cores", cores, "N", "CPU cores to use, 0 for all that are allowed");
+  add_value(app, "--cores", cores, "N", "CPU cores to use, 0 for all that are allowed")
+      ->check([](const std::string& text) -> std::string {
+        NodeConfig config;
+        std::from_chars(text.data(), text.data() + text.size(), config.cores);
+        const Status valid = validate(config);
+        return valid ? "" : valid.error().message;
+      });
 }
 
 }  // namespace choir::app

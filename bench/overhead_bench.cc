@@ -8,6 +8,7 @@
 // Choir.
 #include <llama.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -53,11 +54,10 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
                             {.context_tokens = 2048, .sequences_max = 8, .batch_tokens_max = 512})
             .value());
   }
-  const std::vector<int> cpus = read_machine().cpus_allowed;
-  const auto work = [&](Lane& lane, int index) {
+  const auto work = [](Lane& lane, int requests_each) {
     const SteadyClock clock;
     const AbortSignal never(clock);
-    const std::vector<int> mine = {cpus[static_cast<std::size_t>(index) % cpus.size()]};
+    const std::array<int, 1> mine = {-1};
     LlamaPool pool(mine);
     for (int step = 0; step < kTokens; ++step)
       for (std::size_t e = 0; e < lane.engines.size(); ++e) {
@@ -66,7 +66,7 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
         const std::vector<TokenId>& tokens = step == 0 ? lane.prompts[e] : one;
         StepPlan plan;
         std::vector<std::span<const TokenId>> spans;
-        for (int r = 0; r < requests; ++r) {
+        for (int r = 0; r < requests_each; ++r) {
           const SeqId seq{static_cast<std::uint64_t>(r + 1)};
           plan.slices.push_back(
               {seq, engine.computed(seq), static_cast<std::int32_t>(tokens.size()), true});
@@ -80,7 +80,7 @@ double bare_loop(const std::vector<std::string>& files, int requests, int lanes)
   const auto began = std::chrono::steady_clock::now();
   std::vector<std::thread> threads;
   for (int i = 0; i < lanes; ++i)
-    threads.emplace_back([&, i] { work(all[static_cast<std::size_t>(i)], i); });
+    threads.emplace_back([&, i] { work(all[static_cast<std::size_t>(i)], requests); });
   for (std::thread& thread : threads) thread.join();
   return kModels * requests * kTokens / seconds_since(began);
 }

@@ -8,7 +8,6 @@ Needs the 1.2 MB test model and no network. What people do with Ctrl-C, pipes an
 import json
 import os
 import re
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -85,6 +84,8 @@ class Usage(CliCase):
             ("NoTokens", ["run", "m", "x", "--max-tokens", "0"], "max_tokens is 0"),
             ("EmptyStop", ["run", "m", "x", "--stop", ""], "stop[0] is empty"),
             ("NegativeTimeout", ["run", "m", "x", "--timeout", "-1"], "--timeout is -1"),
+            ("NegativeContext", ["run", "m", "x", "--context-tokens", "-1"], "context_tokens is -1"),
+            ("TooManyCores", ["bench", "m", "--cores", "100000"], "cores is 100000"),
             ("SystemOfRaw", ["run", "m", "x", "--raw", "--system", "s"], "--system needs the chat template"),
             ("EmptyPrompt", ["run", "m", ""], "the prompt is empty"),
             ("NegativeCores", ["parallel", "-m", "m", "--cores", "-1"], "cores is -1"),
@@ -267,25 +268,25 @@ class Parallel(CliCase):
     def test_the_same_model_twice_with_priorities(self):
         out = self.run_json("-m", f"{STORIES}:high", "-m", STORIES, "-n", "2", "-p", "Once", "-p", "The dog")
         self.assertEqual([m["priority"] for m in out["models"]], ["high", "normal"])
-        sessions = out["together"]["sessions"]
+        sessions = out["sessions"]
         self.assertEqual([s["session_id"] for s in sessions], [0, 1, 2, 3])
         self.assertEqual([s["prompt"] for s in sessions], ["Once", "The dog"] * 2)
         self.assertEqual([s["tokens"] for s in sessions], [8] * 4)
         self.assertEqual(len({s["model"] for s in sessions}), 2)
-        self.assertEqual(out["together"]["total_tokens"], 32)
+        self.assertEqual(out["total_tokens"], 32)
 
     def test_compare(self):
         out = self.run_json("-m", STORIES, "-n", "3", "-p", "Once", "--compare")
         self.assertEqual(out["one_at_a_time"]["total_tokens"], 24)
-        self.assertAlmostEqual(out["speedup"], out["together"]["throughput"] / out["one_at_a_time"]["throughput"])
+        self.assertAlmostEqual(out["speedup"], out["throughput"] / out["one_at_a_time"]["throughput"])
 
     def test_prompts_from_a_file(self):
         prompts = self.folder / "prompts.txt"
         prompts.write_text("One\r\n\n  \nTwo\nThree")
         out = self.run_json("-m", STORIES, "-n", "4", "--prompts", str(prompts))
-        self.assertEqual([s["prompt"] for s in out["together"]["sessions"]], ["One", "Two", "Three", "One"])
+        self.assertEqual([s["prompt"] for s in out["sessions"]], ["One", "Two", "Three", "One"])
         out = self.run_json("-m", STORIES, "-n", "1", "--prompts", "-", stdin="From here\n")
-        self.assertEqual(out["together"]["sessions"][0]["prompt"], "From here")
+        self.assertEqual(out["sessions"][0]["prompt"], "From here")
         prompts.write_text("\n \n")
         self.fails(2, "has no prompt", "parallel", "-m", STORIES, "--prompts", str(prompts))
         self.fails(1, "cannot open", "parallel", "-m", STORIES, "--prompts", str(self.folder / "none"))

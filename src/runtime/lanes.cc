@@ -1,7 +1,6 @@
 #include "runtime/lanes.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include <span>
 
@@ -9,8 +8,12 @@ namespace choir {
 namespace {
 
 // Whoever serves callers (dispatchers, HTTP) goes before a lane when both want a core: its work is
-// short, and somebody waits for it. Lowering ourselves needs no privilege.
-constexpr int kLaneNice = 2;
+// short, and somebody waits for it. A batch thread keeps its share of the CPU beside other
+// programs, and is preempted by any other thread of ours that wakes. Needs no privilege.
+void become_batch_thread() {
+  const sched_param none{};
+  (void)sched_setscheduler(0, SCHED_BATCH, &none);
+}
 
 }  // namespace
 
@@ -80,7 +83,7 @@ double Lanes::compute_seconds(ExecutorId id) {
 }
 
 void Lanes::loop(int lane) {
-  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLaneNice);
+  become_batch_thread();
   // A pool for each cut of the cores that this lane has met; made here, because making one pins
   // the thread that makes it, and kept: an engine may still know it.
   std::map<std::pair<int, int>, std::unique_ptr<Pool>> pools;

@@ -22,7 +22,7 @@ class Lanes {
   // When an executor needs a turn even if no mail comes; called on a lane after its turn.
   using WakeAt = std::function<void(ExecutorId, std::optional<Instant>)>;
 
-  // cpus: those that the lanes may use, pinned one thread each; empty entries (-1) are not pinned.
+  // cpus: one for each thread the lanes may have, pinned to it; -1: not pinned.
   Lanes(std::vector<int> cpus, const TurnRules& rules, const Clock& clock, Backend& backend,
         WakeAt wake_at);
   ~Lanes();
