@@ -103,7 +103,7 @@ std::string wrong_with(const Options& options, bool interactive) {
   if (options.timeout_s < 0 || options.timeout_s > kTimeoutMax)
     return "--timeout is " + fixed(options.timeout_s, 3) + ", it takes 0 to 1000000 seconds";
   if (options.context_tokens == 0) return "";
-  ExecutorConfig executor = {.name = "any", .path = "any"};
+  ExecutorConfig executor = {.name = "any", .path = "any", .sequences_max = 1};
   executor.context_tokens = options.context_tokens;
   const Status valid = validate(executor);
   return valid ? "" : valid.error().message;

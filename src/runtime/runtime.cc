@@ -13,10 +13,11 @@
 namespace choir {
 namespace {
 
-// As many as allowed, and no particular ones: measured, pinning gains nothing on an idle machine, and
-// on a busy one a pinned thread waits for its core while another stands free.
+// Pinned where all cores are ours to use; a node that takes only some leaves their choice to the
+// kernel, so that two such nodes do not sit on the same ones.
 std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   const int cores = config.cores > 0 ? std::min(config.cores, machine.cores) : machine.cores;
+  if (cores == static_cast<int>(machine.cpus_allowed.size())) return machine.cpus_allowed;
   return std::vector<int>(static_cast<std::size_t>(cores), -1);
 }
 
