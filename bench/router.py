@@ -119,11 +119,11 @@ class Server:
 
 def choir_load(models, requests_each):
     words = [CHOIR, "parallel", "--json", "--ignore-eos", "--max-tokens", str(TOKENS), "--temperature", "0.8",
-             "--sessions", str(requests_each)]
+             "--sessions", str(requests_each), "--raw"]
     for model in models:
         words += ["--model", model]
     for prompt in PROMPTS:
-        words += ["--prompt", prompt]
+        words += ["--prompt", TEMPLATE.format(prompt)]  # the same tokens as the peer's
     done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"choir parallel failed: {done.stderr.strip()}")

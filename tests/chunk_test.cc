@@ -32,7 +32,9 @@ ChunkView contended(double seconds_per_token, Nanos quantum = milliseconds(50),
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
 const Case kCases[] = {
-    {"WholeBatchWhenNobodyWaits", {.seconds_per_token = 1, .contended = false}, 512},
+    {"EightQuantaWhenNobodyWaits", {.seconds_per_token = 0.002, .contended = false}, 200},
+    {"AtLeastSixtyFourWhenNobodyWaits", {.seconds_per_token = 1, .contended = false}, 64},
+    {"NoMoreThanTheBatchWhenNobodyWaits", {.seconds_per_token = 1e-6, .contended = false}, 512},
     {"WhatFitsIntoTheQuantum", contended(0.0005), 100},
     {"LongerQuantumTakesMore", contended(0.0005, milliseconds(200)), 400},
     {"FractionsAreCutOff", contended(0.0007), 71},

@@ -2,6 +2,7 @@
 // when it first computes on another; done at the wrong moment both lanes hang, with pools of two
 // threads and more only. So this runs two lanes of two threads even on a machine of two cores.
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <array>
 #include <deque>
@@ -67,6 +68,40 @@ TEST(PoolStress, FourEnginesOverTwoLanesOfTwoThreads) {
   first.join();
   second.join();
   EXPECT_EQ(traffic.with([](Traffic& t) { return t.turns_left; }), 0);
+}
+
+// The cpus that a thread may run on now, of those it started with.
+std::vector<int> allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof(set), &set);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  return cpus;
+}
+
+TEST(PoolAffinity, ALaneThatGoesBackToAWiderPoolLeavesTheWorkersCore) {
+  const std::vector<int> cpus = allowed();
+  if (cpus.size() < 2) GTEST_SKIP() << "needs two cores";
+  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "affinity").value();
+  const auto engine =
+      LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
+          .value();
+  std::thread([&] {
+    const std::array<int, 2> both = {cpus[0], cpus[1]};
+    const std::array<int, 1> first = {cpus[0]};
+    LlamaPool wide(both);
+    LlamaPool narrow(first);
+    for (int turn = 0; turn < 6; ++turn) {
+      LlamaPool& pool = turn % 2 == 0 ? wide : narrow;
+      engine->attach(pool);
+      EXPECT_EQ(allowed(), std::vector<int>{turn % 2 == 0 ? cpus[1] : cpus[0]}) << "turn " << turn;
+      pool.for_each(4, [](int, int) {});
+      engine->detach();
+      pool.for_each(4, [](int, int) {});  // as sampling does, after the engine has let go
+    }
+  }).join();
 }
 
 }  // namespace

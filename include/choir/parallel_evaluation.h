@@ -100,7 +100,7 @@ class CHOIR_API ParallelEvaluation {
 // The checks of create() that need no file. Pure.
 CHOIR_API Status validate(const ParallelConfig& config);
 
-// The report for a terminal, as text. `title_models` are the names to print.
+// The report for a terminal, as text.
 CHOIR_API std::string render(const EvaluationReport& report, const ParallelConfig& config);
 
 }  // namespace choir

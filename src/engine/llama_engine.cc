@@ -253,6 +253,7 @@ std::int32_t LlamaEngine::computed(SeqId seq) const {
 
 void LlamaEngine::attach(Pool& pool) {
   auto& ours = static_cast<LlamaPool&>(pool);
+  ours.enter();
   llama_attach_threadpool(context_.get(), ours.handle(), ours.handle());
   llama_set_n_threads(context_.get(), ours.threads(), ours.threads());
 }

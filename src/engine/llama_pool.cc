@@ -1,14 +1,21 @@
 #include "engine/llama_pool.h"
 
+#include <sched.h>
+
 #include "base/check.h"
 
 namespace choir {
+namespace {
 
-LlamaPool::LlamaPool(std::span<const int> cpus) : threads_(static_cast<int>(cpus.size())) {
+thread_local const LlamaPool* entered = nullptr;  // the pool whose cpu this thread is on
+
+}  // namespace
+
+LlamaPool::LlamaPool(std::span<const int> cpus) : threads_(static_cast<int>(cpus.size())), own_cpu_(cpus.empty() ? -1 : cpus.back()) {
   ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
   params.poll = 0;           // a thread that polls takes a core from another lane
   params.strict_cpu = true;  // one thread per cpu of the mask
-  for (const int cpu : cpus)
+  for (const int cpu : cpus)  // ggml hands them out in ascending order, the last to its maker
     if (cpu >= 0 && cpu < GGML_MAX_N_THREADS) params.cpumask[cpu] = true;
   pool_.reset(ggml_threadpool_new(&params));
   CHOIR_CHECK(pool_ != nullptr, "ggml makes a thread pool or aborts");
@@ -25,6 +32,17 @@ LlamaPool::LlamaPool(std::span<const int> cpus) : threads_(static_cast<int>(cpus
   plan_ = ggml_graph_plan(graph_, threads_, pool_.get());
   work_.resize(plan_.work_size);
   plan_.work_data = work_.data();
+  entered = nullptr;
+}
+
+void LlamaPool::enter() const {
+  if (entered == this) return;
+  entered = this;
+  if (own_cpu_ < 0) return;
+  cpu_set_t own;
+  CPU_ZERO(&own);
+  CPU_SET(own_cpu_, &own);
+  (void)sched_setaffinity(0, sizeof(own), &own);
 }
 
 void LlamaPool::run_task(ggml_tensor*, int thread, int, void* task) {

@@ -25,6 +25,10 @@ class LlamaPool final : public Pool {
   void for_each(int count, const std::function<void(int, int)>& work) override;
 
   ggml_threadpool* handle() const { return pool_.get(); }
+  // Moves the calling thread to its own cpu of this pool. ggml does so only when it makes or resumes
+  // a pool; a thread that comes from another one would stay there, on a core that a worker of this
+  // pool has.
+  void enter() const;
 
  private:
   struct Task {
@@ -35,6 +39,7 @@ class LlamaPool final : public Pool {
   static void run_task(ggml_tensor* out, int thread, int threads, void* task);
 
   int threads_;
+  int own_cpu_;  // of the thread that made the pool; -1: any
   std::unique_ptr<ggml_threadpool, FreeWith<ggml_threadpool_free>> pool_;
   Task task_;
   std::unique_ptr<ggml_context, FreeWith<ggml_free>> graph_memory_;

@@ -14,9 +14,10 @@ struct ChunkView {
   std::int32_t batch_tokens_max = 512;
 };
 
-// The whole batch when nobody waits (the pass can still be aborted for a CRITICAL arrival). Else
-// what fits into the quantum by the measured speed, but at least 16 tokens: below that a pass over
-// the weights is paid for too few of them. An unknown speed counts as 4 ms a token.
+// What fits into the quantum by the measured speed, but at least 16 tokens: below that a pass over
+// the weights is paid for too few of them. When nobody waits, what fits into eight quanta, at least
+// 64: long enough to be efficient, short enough for whoever comes in the middle of it. Never more
+// than the batch. An unknown speed counts as 4 ms a token.
 std::int32_t chunk_tokens(const ChunkView& view);
 
 }  // namespace choir

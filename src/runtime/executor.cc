@@ -37,6 +37,15 @@ Executor::Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const M
   };
 }
 
+Executor::~Executor() {
+  std::vector<EmbedJob> left;
+  embed_jobs_.close();
+  embed_jobs_.take_all(left);
+  std::ranges::move(embed_queue_, std::back_inserter(left));
+  for (const EmbedJob& job : left)
+    job.promise->set_value(fail(Code::kCancelled, "executor '" + config_.name + "' was removed"));
+}
+
 bool Executor::post(Sequence sequence, std::shared_ptr<RequestState> request) {
   const bool urgent = sequence.priority == Priority::kCritical;
   if (!mailbox_.post({std::move(sequence), std::move(request)})) return false;

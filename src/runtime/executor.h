@@ -63,6 +63,8 @@ class Executor {
   Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const Model> model,
            std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
            Notify notify);
+  // Embeddings that were not computed end as cancelled. Needs: no request of its own is active.
+  ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 

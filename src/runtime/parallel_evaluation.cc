@@ -162,8 +162,8 @@ Result<EvaluationReport> ParallelEvaluation::run(
       progress({session, phase, in.executor_of(session), in.prompt_of(session), tokens, speed});
   };
   const auto begin = [&](std::int32_t session) -> Result<Submission> {
-    if (in.cancelled.load()) return fail(Code::kCancelled, "the evaluation was cancelled");
     tell(session, SessionProgress::Phase::kStarted, 0, 0);
+    if (in.cancelled.load()) return fail(Code::kCancelled, "the evaluation was cancelled");
     Callbacks callbacks;
     if (progress) {
       const Instant submitted = in.clock.now();
@@ -194,6 +194,8 @@ Result<EvaluationReport> ParallelEvaluation::run(
     row.model = in.executor_of(session);
     row.prompt = in.prompt_of(session);
     row.error = submission.error();
+    if (row.error->code == Code::kCancelled) row.finish = Finish::kCancelled;
+    tell(session, SessionProgress::Phase::kEnded, 0, 0);
   };
 
   if (order == Order::kTogether) {

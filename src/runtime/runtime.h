@@ -50,12 +50,12 @@ class Runtime {
   struct Active {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;
     std::map<ExecutorId, std::int32_t> by_executor;
-    bool closing = false;  // the node takes no more
+    std::vector<ExecutorId> closed;  // removed, or about to be: no new requests
+    bool closing = false;            // the node takes no more
   };
   struct Table {
     std::map<std::string, std::shared_ptr<Executor>, std::less<>> by_name;
     std::map<ExecutorId, std::shared_ptr<Executor>> by_id;
-    std::vector<ExecutorId> closing;  // being removed: no new requests
   };
 
   Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);

@@ -90,12 +90,9 @@ Result<Submission> Runtime::submit(Request request, Callbacks callbacks) {
 }
 
 Status Runtime::enlist(const Executor& executor, const std::shared_ptr<RequestState>& state) {
-  const bool closing = table_.with([&](const Table& t) {
-    return std::ranges::find(t.closing, executor.id()) != t.closing.end();
-  });
   return active_.with([&](Active& a) -> Status {
     if (a.closing) return fail(Code::kCancelled, "the node is shutting down");
-    if (closing)
+    if (std::ranges::find(a.closed, executor.id()) != a.closed.end())
       return fail(Code::kNotFound, "executor '" + executor.config().name + "' is being removed");
     std::int32_t& count = a.by_executor[executor.id()];
     if (count >= config_.queue_max)
