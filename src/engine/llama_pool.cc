@@ -11,10 +11,11 @@ thread_local const LlamaPool* entered = nullptr;  // the pool whose cpu this thr
 
 }  // namespace
 
-LlamaPool::LlamaPool(std::span<const int> cpus) : threads_(static_cast<int>(cpus.size())), own_cpu_(cpus.empty() ? -1 : cpus.back()) {
+LlamaPool::LlamaPool(std::span<const int> cpus)
+    : threads_(static_cast<int>(cpus.size())), own_cpu_(cpus.empty() ? -1 : cpus.back()) {
   ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
-  params.poll = 0;           // a thread that polls takes a core from another lane
-  params.strict_cpu = true;  // one thread per cpu of the mask
+  params.poll = 0;            // a thread that polls takes a core from another lane
+  params.strict_cpu = true;   // one thread per cpu of the mask
   for (const int cpu : cpus)  // ggml hands them out in ascending order, the last to its maker
     if (cpu >= 0 && cpu < GGML_MAX_N_THREADS) params.cpumask[cpu] = true;
   pool_.reset(ggml_threadpool_new(&params));

@@ -25,9 +25,9 @@ class LlamaPool final : public Pool {
   void for_each(int count, const std::function<void(int, int)>& work) override;
 
   ggml_threadpool* handle() const { return pool_.get(); }
-  // Moves the calling thread to its own cpu of this pool. ggml does so only when it makes or resumes
-  // a pool; a thread that comes from another one would stay there, on a core that a worker of this
-  // pool has.
+  // Moves the calling thread to its own cpu of this pool. ggml does so only when it makes or
+  // resumes a pool; a thread that comes from another one would stay there, on a core that a worker
+  // of this pool has.
   void enter() const;
 
  private:

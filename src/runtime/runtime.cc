@@ -13,10 +13,10 @@
 namespace choir {
 namespace {
 
-// Pinned where all cores are ours to use: left to the kernel, the two threads of a lane were at times
-// put on one core and waited for each other there (measured: p99 of the first token 4.9 s instead of
-// 0.27 s on an idle machine). A node that takes only some leaves their choice to the kernel, so that
-// two such nodes do not sit on the same ones.
+// Pinned where all cores are ours to use: left to the kernel, the two threads of a lane were at
+// times put on one core and waited for each other there (measured: p99 of the first token 4.9 s
+// instead of 0.27 s on an idle machine). A node that takes only some leaves their choice to the
+// kernel, so that two such nodes do not sit on the same ones.
 std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   const int cores = config.cores > 0 ? std::min(config.cores, machine.cores) : machine.cores;
   if (cores == static_cast<int>(machine.cpus_allowed.size())) return machine.cpus_allowed;
