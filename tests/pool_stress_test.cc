@@ -32,7 +32,7 @@ TEST(PoolStress, FourEnginesOverTwoLanesOfTwoThreads) {
     traffic.change([&](Traffic& t) { t.waiting.push_back(engines.back().get()); });
   }
   const char* wanted = std::getenv("CHOIR_STRESS_TURNS");
-  const int turns = wanted != nullptr ? std::atoi(wanted) : 4000;
+  const int turns = wanted != nullptr ? std::atoi(wanted) : 600;
   traffic.change([&](Traffic& t) { t.turns_left = turns; });
 
   const auto lane = [&] {

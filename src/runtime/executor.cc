@@ -96,8 +96,8 @@ void Executor::accept_mail(Instant now) {
     live->arrived = live->request->submitted;
     live->last_progress = now;
     live->usage.prompt_tokens = live->value.prompt_tokens;
-    live->value.tokens.reserve(
-        static_cast<std::size_t>(live->value.prompt_tokens + live->value.max_tokens));
+    live->value.tokens.reserve(static_cast<std::size_t>(live->value.prompt_tokens) +
+                               static_cast<std::size_t>(live->value.max_tokens));
     live->text.reserve(
         std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
     // A tenant that comes new starts level with the one that had least, not with a claim on all

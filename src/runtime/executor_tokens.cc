@@ -29,9 +29,8 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   text_.clear();
   Finish end = Finish::kFailed;
   bool ended = true;
-  if (std::ranges::binary_search(model_->end_tokens(), token)) {
-    end = Finish::kStop;
-  } else if (append_piece(s.carry, model_->piece(token), s.stop, text_) == TextEnd::kStopString) {
+  if (std::ranges::binary_search(model_->end_tokens(), token) ||
+      append_piece(s.carry, model_->piece(token), s.stop, text_) == TextEnd::kStopString) {
     end = Finish::kStop;
   } else if (s.output_tokens() >= s.max_tokens || s.known_tokens() >= sequence_tokens_max()) {
     end = Finish::kLength;

@@ -200,6 +200,7 @@ Result<EvaluationReport> ParallelEvaluation::run(
 
   if (order == Order::kTogether) {
     std::vector<Result<Submission>> submissions;
+    submissions.reserve(report.results.size());
     for (std::int32_t session = 0; session < in.sessions(); ++session)
       submissions.push_back(begin(session));
     for (std::int32_t session = 0; session < in.sessions(); ++session)

@@ -199,6 +199,7 @@ std::vector<ExecutorInfo> Runtime::executors() const {
     return list;
   });
   std::vector<ExecutorInfo> infos;
+  infos.reserve(all.size());
   for (const auto& executor : all) infos.push_back(describe(*executor));
   return infos;
 }
