@@ -63,7 +63,6 @@ std::vector<double> first_tokens(Node& node) {
     Request r = request("urgent", 1);
     r.sampling.seed = static_cast<std::uint64_t>(i);
     seconds.push_back(node.run(r).value().usage.first_token_seconds);
-    if (std::getenv("CHOIR_BENCH_VERBOSE")) std::fprintf(stderr, "%.0f ", 1e3 * seconds.back());
   }
   return seconds;
 }

@@ -13,13 +13,14 @@
 namespace choir {
 namespace {
 
-std::unique_ptr<Node> node_with(const std::string& path, const std::string& name = "m") {
+std::unique_ptr<Node> node_with(const std::string& path, const std::string& name = "m",
+                                std::int32_t context_tokens = 2048) {
   auto node = Node::create({});
   EXPECT_TRUE(node) << node.error().message;
   ExecutorConfig config;
   config.name = name;
   config.path = path;
-  config.context_tokens = 2048;
+  config.context_tokens = context_tokens;
   const Status added = (*node)->add(config);
   EXPECT_TRUE(added) << added.error().message;
   return std::move(*node);
@@ -100,12 +101,7 @@ TEST(Node, LanesNeverUseMoreCoresThanAllowed) {
 
 TEST(Node, CancelStopsALongPromptInTheMiddle) {
   if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
-  auto node = Node::create({}).value();
-  ExecutorConfig config;
-  config.name = "m";
-  config.path = smollm2();
-  config.context_tokens = 4200;
-  ASSERT_TRUE(node->add(config));
+  const auto node = node_with(smollm2(), "m", 4200);
   Request r;
   r.tokens.assign(4000, 100);
   auto submission = node->submit(r).value();
@@ -119,12 +115,7 @@ TEST(Node, CancelStopsALongPromptInTheMiddle) {
 
 TEST(Node, ADeadlineStopsALongPromptInTheMiddle) {
   if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
-  auto node = Node::create({}).value();
-  ExecutorConfig config;
-  config.name = "m";
-  config.path = smollm2();
-  config.context_tokens = 4200;
-  ASSERT_TRUE(node->add(config));
+  const auto node = node_with(smollm2(), "m", 4200);
   Request r;
   r.tokens.assign(4000, 100);
   r.deadline = std::chrono::milliseconds(300);
