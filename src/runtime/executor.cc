@@ -355,7 +355,7 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
   average = average == 0 ? measured : 0.7 * average + 0.3 * measured;
 }
 
-TurnResult Executor::result(Instant began) const {
+TurnResult Executor::result(Instant began) {
   TurnResult r;
   const Instant now = clock_.now();
   r.elapsed = now - began;
@@ -371,9 +371,9 @@ TurnResult Executor::result(Instant began) const {
   }
   if (!embed_queue_.empty())
     r.best = r.best ? std::min(*r.best, config_.priority) : config_.priority;
-  auto& stats = const_cast<ExecutorStats&>(stats_);
-  stats.running.store(running, std::memory_order_relaxed);
-  stats.waiting.store(static_cast<std::int32_t>(live_.size()) - running, std::memory_order_relaxed);
+  stats_.running.store(running, std::memory_order_relaxed);
+  stats_.waiting.store(static_cast<std::int32_t>(live_.size()) - running,
+                       std::memory_order_relaxed);
   return r;
 }
 

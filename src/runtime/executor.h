@@ -127,7 +127,7 @@ class Executor {
   void take_token(LiveSequence& live, TokenId token, Instant now);
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
   void erase_finished();
-  TurnResult result(Instant began) const;
+  TurnResult result(Instant began);
   LiveSequence& live(SeqId id);
 
   const ExecutorId id_;
