@@ -50,11 +50,13 @@ llama_context_params context_params(const EngineConfig& config, bool generates) 
 ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
                          const ModelInfo& model) {
   ExecutorBytes bytes;
-  // The file is mapped whole; what the engine repacks for speed is a copy beside it.
-  bytes.weights = model.file_bytes;
+  // With our kernels nothing is mapped. Else the file is, whole; what the engine repacks for speed
+  // is a copy beside it.
+  const bool mapped = model_params().load_mode == LLAMA_LOAD_MODE_MMAP;
+  if (mapped) bytes.weights = model.file_bytes;
   for (const auto& [type, part] : llama_get_memory_breakdown(&context)) {
     const std::string_view name = ggml_backend_buft_name(type);
-    if (name != "CPU" && name != "CPU_Mapped") bytes.weights += part.model;
+    if (!mapped || (name != "CPU" && name != "CPU_Mapped")) bytes.weights += part.model;
     bytes.kv += part.context;
     bytes.compute += part.compute;
   }
@@ -66,6 +68,7 @@ ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& confi
 LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHandle context,
                          const EngineConfig& config)
     : model_(std::move(model)),
+      orders_(std::make_unique<kernels::KvOrders>(*context)),
       context_(std::move(context)),
       memory_(llama_get_memory(context_.get())),
       config_(config),

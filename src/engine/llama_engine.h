@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
+#include "kernels/kv_order.h"
 #include "engine/llama_model.h"
 
 namespace choir {
@@ -58,6 +59,7 @@ class LlamaEngine final : public Engine {
   std::int32_t settle(SeqId seq, llama_seq_id slot, std::int32_t tokens);
 
   std::shared_ptr<const LlamaModel> model_;  // declared before the context: dies after it
+  std::unique_ptr<kernels::KvOrders> orders_;  // outlives the context that computes with them
   LlamaContextHandle context_;
   llama_memory_t memory_;
   EngineConfig config_;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "kernels/takeover.h"
 
 namespace choir {
 namespace {
@@ -50,6 +51,7 @@ void start_llama() {
   static const bool started = [] {
     llama_log_set(on_log, nullptr);
     llama_backend_init();
+    kernels::take_over();
     return true;
   }();
   (void)started;

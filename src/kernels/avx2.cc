@@ -1,0 +1,26 @@
+// The kernels for AVX2. Compiled for it, so nothing else may be defined here: an inline
+// function of a library compiled in this file could be the copy that other CPUs run.
+#include "kernels/kernel_table.h"
+
+#if defined(__AVX2__)
+#include "kernels/isa_avx2.h"
+// After the instruction set that they use.
+#include "kernels/attention.inc"
+#include "kernels/products.inc"
+
+namespace choir::kernels {
+
+const KernelTable* avx2_table() {
+  static constexpr KernelTable kTable = {"avx2",      Avx2::kRowsMax, Avx2::kFloatRowsMax,
+                                         prepare_row, multiply<Avx2>, attend<Avx2>};
+  return &kTable;
+}
+
+}  // namespace choir::kernels
+#else
+namespace choir::kernels {
+
+const KernelTable* avx2_table() { return nullptr; }
+
+}  // namespace choir::kernels
+#endif

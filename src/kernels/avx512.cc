@@ -1,0 +1,26 @@
+// The kernels for AVX-512 with VNNI. Compiled for it, so nothing else may be defined here: an
+// inline function of a library compiled in this file could be the copy that other CPUs run.
+#include "kernels/kernel_table.h"
+
+#if defined(__AVX512VNNI__)
+#include "kernels/isa_avx512.h"
+// After the instruction set that they use.
+#include "kernels/attention.inc"
+#include "kernels/products.inc"
+
+namespace choir::kernels {
+
+const KernelTable* avx512_table() {
+  static constexpr KernelTable kTable = {"avx512",    Avx512::kRowsMax, Avx512::kFloatRowsMax,
+                                         prepare_row, multiply<Avx512>, attend<Avx512>};
+  return &kTable;
+}
+
+}  // namespace choir::kernels
+#else
+namespace choir::kernels {
+
+const KernelTable* avx512_table() { return nullptr; }
+
+}  // namespace choir::kernels
+#endif

@@ -1,0 +1,59 @@
+#include <cpuid.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "base/log.h"
+#include "kernels/kernel_table.h"
+
+namespace choir::kernels {
+namespace {
+
+bool cpu_has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+bool cpu_has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool cpu_has_avx_vnni() {  // GCC 12 has no name for it
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return cpu_has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
+}
+
+const KernelTable* choose() {
+  const char* set = std::getenv("CHOIR_KERNELS");
+  const std::string wanted = set == nullptr ? "" : set;
+  if (wanted == "off") return nullptr;
+  const struct {
+    const KernelTable* table;
+    bool runs;
+  } candidates[] = {{avx512_table(), cpu_has_avx512()},
+                    {avx_vnni_table(), cpu_has_avx_vnni()},
+                    {avx2_table(), cpu_has_avx2()}};
+  for (const auto& candidate : candidates)
+    if (candidate.table != nullptr && candidate.runs &&
+        (wanted.empty() || wanted == candidate.table->name))
+      return candidate.table;
+  if (!wanted.empty())
+    log(LogLevel::kWarn, "CHOIR_KERNELS is '" + wanted +
+                             "', which this CPU or build does not have; it takes off, avx2, "
+                             "avx-vnni or avx512. The engine's own kernels compute.");
+  return nullptr;
+}
+
+}  // namespace
+
+const KernelTable* active_table() {
+  static const KernelTable* const table = choose();
+  return table;
+}
+
+}  // namespace choir::kernels

@@ -1,0 +1,183 @@
+// AVX2 with FMA and F16C as the kernels use it, and with AVX-VNNI where kVnni.
+// Included by avx2.cc and avx_vnni.cc only.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace choir::kernels {
+namespace {
+
+struct Avx2 {
+  static constexpr int kLanes = 8;
+  static constexpr int kRowsMax = 4;  // 16 registers: 8 of weights, 4 sums, the rest
+  static constexpr int kFloatRowsMax = 4;
+  using Bytes = __m256i;
+  using Ints = __m256i;
+  using Floats = __m256;
+
+  static Bytes load_bytes(const std::byte* at) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  }
+  static Bytes low_nibbles(Bytes x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+  static Bytes high_nibbles(Bytes x) { return low_nibbles(_mm256_srli_epi16(x, 4)); }
+  template <int kLeft>
+  static Bytes with_bits(Bytes x, Bytes bits, char mask) {
+    const Bytes moved = kLeft > 0   ? _mm256_slli_epi16(bits, kLeft > 0 ? kLeft : 0)
+                        : kLeft < 0 ? _mm256_srli_epi16(bits, kLeft < 0 ? -kLeft : 0)
+                                    : bits;
+    return _mm256_or_si256(x, _mm256_and_si256(moved, _mm256_set1_epi8(mask)));
+  }
+  static Ints zero_ints() { return _mm256_setzero_si256(); }
+  static Ints same_ints(std::int32_t x) { return _mm256_set1_epi32(x); }
+  static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+#ifdef __AVXVNNI__
+  static Ints dot(Ints sum, Bytes weights, const std::int8_t* four) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    return _mm256_dpbusd_avx_epi32(sum, weights, _mm256_set1_epi32(bits));
+  }
+#else
+  // Sums of two products stay within 16 bits where weights are below 128.
+  static Ints dot(Ints sum, Bytes weights, const std::int8_t* four) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    const __m256i pairs = _mm256_maddubs_epi16(weights, _mm256_set1_epi32(bits));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+#endif
+  // Weights of all 8 bits, nibble by nibble where sums must stay within 16 bits.
+  static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
+#ifdef __AVXVNNI__
+    return dot(sum, weights, four);
+#else
+    std::int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    const __m256i a = _mm256_set1_epi32(bits);
+    const __m256i low = _mm256_and_si256(weights, _mm256_set1_epi8(15));
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(weights, 4), _mm256_set1_epi8(15));
+    const __m256i ones = _mm256_set1_epi16(1);
+    const __m256i low_sums = _mm256_madd_epi16(_mm256_maddubs_epi16(low, a), ones);
+    const __m256i high_sums =
+        _mm256_madd_epi16(_mm256_maddubs_epi16(high, a), _mm256_set1_epi16(16));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(low_sums, high_sums));
+#endif
+  }
+  static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
+
+  static Floats zero() { return _mm256_setzero_ps(); }
+  static Floats same(float x) { return _mm256_set1_ps(x); }
+  static Floats load(const float* at) { return _mm256_loadu_ps(at); }
+  static void store(float* at, Floats x) { _mm256_storeu_ps(at, x); }
+  static Floats load_halves(const std::byte* at) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+  }
+  static Floats load_bfloats(const std::byte* at) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(
+        _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))), 16));
+  }
+  static Floats load_unsigned(const std::byte* at) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
+  }
+  static Floats load_signed(const std::byte* at) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
+  }
+  static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+  static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+
+  struct Wide {
+    __m256 low;
+    __m256 high;
+  };
+  static Wide wide_zero() { return {zero(), zero()}; }
+  static Wide wide_same(float x) { return {same(x), same(x)}; }
+  static Wide wide_load(const float* at) { return {load(at), load(at + 8)}; }
+  static void wide_store(float* at, Wide x) {
+    store(at, x.low);
+    store(at + 8, x.high);
+  }
+  static Wide wide_halves(const std::byte* at) { return {load_halves(at), load_halves(at + 16)}; }
+  static Wide wide_eight_halves(const std::byte* at) { return {load_halves(at), zero()}; }
+  static Wide wide_add(Wide a, Wide b) { return {add(a.low, b.low), add(a.high, b.high)}; }
+  static Wide wide_minus(Wide a, Wide b) {
+    return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+  }
+  static Wide wide_multiply(Wide a, Wide b) {
+    return {multiply(a.low, b.low), multiply(a.high, b.high)};
+  }
+  static Wide wide_divide(Wide a, Wide b) {
+    return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+  }
+  static Wide wide_max(Wide a, Wide b) {
+    return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+  }
+  static Wide wide_multiply_add(Wide a, Wide b, Wide c) {
+    return {multiply_add(a.low, b.low, c.low), multiply_add(a.high, b.high, c.high)};
+  }
+  static Wide wide_minus_multiply_add(Wide a, Wide b, Wide c) {
+    return {_mm256_fnmadd_ps(a.low, b.low, c.low), _mm256_fnmadd_ps(a.high, b.high, c.high)};
+  }
+  static Wide wide_round(Wide x) {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return {_mm256_round_ps(x.low, kNearest), _mm256_round_ps(x.high, kNearest)};
+  }
+  static __m256 power_of_two(__m256 n) {
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+  }
+  static Wide wide_power_of_two(Wide n) { return {power_of_two(n.low), power_of_two(n.high)}; }
+  static Wide wide_abs(Wide x) {
+    const __m256 sign = same(-0.0F);
+    return {_mm256_andnot_ps(sign, x.low), _mm256_andnot_ps(sign, x.high)};
+  }
+  static Wide wide_with_sign(Wide x, Wide s) {
+    const __m256 sign = same(-0.0F);
+    return {_mm256_or_ps(x.low, _mm256_and_ps(s.low, sign)),
+            _mm256_or_ps(x.high, _mm256_and_ps(s.high, sign))};
+  }
+  static __m256 zero_unless_finite(__m256 score, __m256 x) {
+    return _mm256_and_ps(_mm256_cmp_ps(score, same(-__builtin_inff()), _CMP_NEQ_UQ), x);
+  }
+  static Wide wide_zero_unless_finite(Wide score, Wide x) {
+    return {zero_unless_finite(score.low, x.low), zero_unless_finite(score.high, x.high)};
+  }
+  static float wide_sum(Wide x) {
+    const __m256 eight = add(x.low, x.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+  }
+  static float wide_largest(Wide x) {
+    const __m256 eight = _mm256_max_ps(x.low, x.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+  }
+
+  // The sums of 8 vectors of 16, each folded in halves.
+  static __m256 fold_eight(const float* rows) {
+    __m256 two[4];
+    for (int i = 0; i < 4; ++i) {
+      const __m256 a = add(load(rows + 32 * i), load(rows + 32 * i + 8));
+      const __m256 b = add(load(rows + 32 * i + 16), load(rows + 32 * i + 24));
+      two[i] = add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    }
+    __m256 four[2];
+    for (int i = 0; i < 2; ++i)
+      four[i] = add(_mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0x44),
+                    _mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0xEE));
+    const __m256 sums =
+        add(_mm256_shuffle_ps(four[0], four[1], 0x88), _mm256_shuffle_ps(four[0], four[1], 0xDD));
+    // Lane 4i + j holds row 2j + i.
+    return _mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+  static Wide wide_fold(const float* rows) { return {fold_eight(rows), fold_eight(rows + 128)}; }
+};
+
+}  // namespace
+}  // namespace choir::kernels

@@ -1,0 +1,138 @@
+// AVX-512 with VNNI as the kernels use it. Included by avx512.cc only, which is compiled for it.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace choir::kernels {
+namespace {
+
+struct Avx512 {
+  static constexpr int kLanes = 16;
+  static constexpr int kRowsMax = 16;      // of a tile: 16 sums, 8 vectors of weights, the rest
+  static constexpr int kFloatRowsMax = 8;  // three sums each
+  using Bytes = __m512i;
+  using Ints = __m512i;
+  using Floats = __m512;
+
+  static Bytes load_bytes(const std::byte* at) { return _mm512_loadu_si512(at); }
+  static Bytes low_nibbles(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
+  static Bytes high_nibbles(Bytes x) { return low_nibbles(_mm512_srli_epi16(x, 4)); }
+  // x | (bits moved left by kLeft) & mask; negative: right.
+  template <int kLeft>
+  static Bytes with_bits(Bytes x, Bytes bits, char mask) {
+    const Bytes moved = kLeft > 0   ? _mm512_slli_epi16(bits, kLeft > 0 ? kLeft : 0)
+                        : kLeft < 0 ? _mm512_srli_epi16(bits, kLeft < 0 ? -kLeft : 0)
+                                    : bits;
+    return _mm512_ternarylogic_epi32(x, moved, _mm512_set1_epi8(mask), 0xF8);  // x | (moved & mask)
+  }
+  static Ints zero_ints() { return _mm512_setzero_si512(); }
+  static Ints same_ints(std::int32_t x) { return _mm512_set1_epi32(x); }
+  static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  // Four products of unsigned weights and signed activations in each lane.
+  static Ints dot(Ints sum, Bytes weights, const std::int8_t* four) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(bits));
+  }
+  // Weights of all 8 bits.
+  static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
+    return dot(sum, weights, four);
+  }
+  static Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
+
+  static Floats zero() { return _mm512_setzero_ps(); }
+  static Floats same(float x) { return _mm512_set1_ps(x); }
+  static Floats load(const float* at) { return _mm512_loadu_ps(at); }
+  static void store(float* at, Floats x) { _mm512_storeu_ps(at, x); }
+  static Floats load_halves(const std::byte* at) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+  }
+  static Floats load_bfloats(const std::byte* at) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))), 16));
+  }
+  static Floats load_unsigned(const std::byte* at) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+  }
+  static Floats load_signed(const std::byte* at) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+  }
+  static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+  static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static Floats minus_multiply_add(Floats a, Floats b, Floats c) {
+    return _mm512_fnmadd_ps(a, b, c);
+  }
+
+  // 16 floats, on every instruction set.
+  using Wide = __m512;
+  static Wide wide_zero() { return _mm512_setzero_ps(); }
+  static Wide wide_same(float x) { return _mm512_set1_ps(x); }
+  static Wide wide_load(const float* at) { return _mm512_loadu_ps(at); }
+  static void wide_store(float* at, Wide x) { _mm512_storeu_ps(at, x); }
+  static Wide wide_halves(const std::byte* at) { return load_halves(at); }
+  static Wide wide_eight_halves(const std::byte* at) {
+    return _mm512_cvtph_ps(
+        _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+  }
+  static Wide wide_add(Wide a, Wide b) { return _mm512_add_ps(a, b); }
+  static Wide wide_minus(Wide a, Wide b) { return _mm512_sub_ps(a, b); }
+  static Wide wide_multiply(Wide a, Wide b) { return _mm512_mul_ps(a, b); }
+  static Wide wide_divide(Wide a, Wide b) { return _mm512_div_ps(a, b); }
+  static Wide wide_max(Wide a, Wide b) { return _mm512_max_ps(a, b); }
+  static Wide wide_multiply_add(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
+  static Wide wide_minus_multiply_add(Wide a, Wide b, Wide c) { return _mm512_fnmadd_ps(a, b, c); }
+  static Wide wide_round(Wide x) { return _mm512_roundscale_ps(x, 8); }
+  static Wide wide_power_of_two(Wide n) { return _mm512_scalef_ps(_mm512_set1_ps(1.0F), n); }
+  static Wide wide_abs(Wide x) { return _mm512_abs_ps(x); }
+  static Wide wide_with_sign(Wide x, Wide sign) {
+    const __m512i mask = _mm512_set1_epi32(static_cast<int>(0x80000000U));
+    return _mm512_castsi512_ps(
+        _mm512_or_si512(_mm512_castps_si512(x), _mm512_and_si512(_mm512_castps_si512(sign), mask)));
+  }
+  // Zero where the score is minus infinity.
+  static Wide wide_zero_unless_finite(Wide score, Wide x) {
+    return _mm512_maskz_mov_ps(
+        _mm512_cmp_ps_mask(score, _mm512_set1_ps(-__builtin_inff()), _CMP_NEQ_UQ), x);
+  }
+  static __m256 fold8(Wide x) {
+    return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  }
+  static float wide_sum(Wide x) {
+    const __m256 eight = fold8(x);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+  }
+  static float wide_largest(Wide x) { return _mm512_reduce_max_ps(x); }
+
+  // The sums of 16 vectors, each folded in halves: 16 lanes to 8, 4, 2, 1.
+  static Wide wide_fold(const float* rows) {
+    __m512 two[8];
+    for (int i = 0; i < 8; ++i) {
+      const __m512 a = _mm512_loadu_ps(rows + 32 * i);
+      const __m512 b = _mm512_loadu_ps(rows + 32 * i + 16);
+      two[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+    }
+    __m512 four[4];
+    for (int i = 0; i < 4; ++i)
+      four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0x88),
+                              _mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0xDD));
+    __m512 eight[2];
+    for (int i = 0; i < 2; ++i)
+      eight[i] = _mm512_add_ps(_mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
+                               _mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0xEE));
+    const __m512 sums = _mm512_add_ps(_mm512_shuffle_ps(eight[0], eight[1], 0x88),
+                                      _mm512_shuffle_ps(eight[0], eight[1], 0xDD));
+    // Lane 4i + j holds row 4j + i.
+    return _mm512_permutexvar_ps(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), sums);
+  }
+};
+
+}  // namespace
+}  // namespace choir::kernels

@@ -1,0 +1,121 @@
+// The inner loops, one table for each instruction set; the CPU decides which is used.
+//
+// Every table gives the same bits: an output is the sum of the same products in the same order,
+// however many rows are computed together, by whichever thread and with whichever vectors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/packed.h"
+
+namespace choir::kernels {
+
+// 32 numbers of an activation row as int8 with one scale.
+struct QuantBlock {
+  std::int8_t quants[kBlockColumns];
+  float scale;
+  union Correction {
+    float sum;             // scale * sum of quants: for weights with a minimum
+    std::int32_t zero[2];  // -zero point * sum of quants: whole in [0], or of the two halves
+  } correction;
+  std::int32_t unused;
+};
+static_assert(sizeof(QuantBlock) == 48);
+
+// Rows are computed in tiles; a tile's rows lie side by side, block by block.
+struct RowPlace {
+  std::int64_t first = 0;  // row of the tile
+  int rows = 1;            // of the tile
+  int index = 0;           // of the row in it
+};
+
+// The tile that begins `left` rows before the end: the largest that they fill.
+constexpr int tile_rows(std::int64_t left, int rows_max) {
+  for (const int rows : {16, 12, 8, 6, 4, 3, 2})
+    if (rows <= rows_max && rows <= left) return rows;
+  return 1;
+}
+constexpr RowPlace place_row(std::int64_t row, std::int64_t rows, int rows_max) {
+  std::int64_t first = row / rows_max * rows_max;
+  if (rows - first >= rows_max) return {first, rows_max, static_cast<int>(row - first)};
+  int tile = tile_rows(rows - first, rows_max);
+  while (first + tile <= row) {
+    first += tile;
+    tile = tile_rows(rows - first, rows_max);
+  }
+  return {first, tile, static_cast<int>(row - first)};
+}
+
+// Bytes of one prepared activation row.
+constexpr std::size_t prepared_bytes(const PackedShape& shape) {
+  return is_floating(shape.type) ? static_cast<std::size_t>(shape.columns) * sizeof(float)
+                                 : static_cast<std::size_t>(shape.blocks()) * sizeof(QuantBlock);
+}
+
+// One product. prepared: what prepare_row made of all rows.
+// c: float [rows][shape.rows], `c_stride` floats from row to row.
+struct Product {
+  PackedShape shape;
+  const std::byte* weights = nullptr;  // the packed matrix
+  const void* prepared = nullptr;
+  std::int64_t rows = 0;
+  float* c = nullptr;
+  std::int64_t c_stride = 0;
+  float* const* c_rows = nullptr;  // instead of c: where each row goes
+};
+
+// One KV head's cells. k, v: half [cells][head_size].
+struct AttentionKv {
+  int head_size = 0;  // of K; a multiple of 8
+  int head_size_v = 0;
+  const std::byte* k = nullptr;
+  const std::byte* v = nullptr;
+  std::size_t k_stride = 0;  // bytes from cell to cell
+  std::size_t v_stride = 0;
+};
+
+// The heads of one query that share a KV head, and the cells that it sees.
+struct AttentionQuery {
+  const float* q = nullptr;  // [heads][head_size]
+  float* out = nullptr;      // [heads][head_size_v]
+  std::size_t q_stride = 0;  // floats from head to head
+  std::size_t out_stride = 0;
+  int heads = 0;                 // 1 .. kHeadsTogether
+  const float* sinks = nullptr;  // [heads], or null
+  float scale = 1.0F;
+  float soft_cap = 0.0F;  // 0: none; else scores become soft_cap * tanh(scale * score / soft_cap)
+  const std::int32_t* cells = nullptr;  // by position, ascending
+  std::int64_t cell_count = 0;          // > 0
+};
+
+inline constexpr int kHeadsTogether = 4;  // of one attention call
+inline constexpr int kHeadSizeMax = 256;
+// Floats of scratch for one call over at most `cells` cells: queries, products, scores.
+constexpr std::int64_t attention_scratch(std::int64_t cells) {
+  return kHeadsTogether * (kHeadSizeMax + 16 * 16 + (cells + 15) / 16 * 16);
+}
+
+struct KernelTable {
+  const char* name = "";
+  int rows_max = 1;        // of a tile, where the weights are quantized
+  int float_rows_max = 1;  // and where they are not
+  // from: [shape.columns]. prepared: that of the whole product.
+  void (*prepare_row)(const PackedShape& shape, const float* from, const RowPlace& place,
+                      void* prepared);
+  // Output rows of groups [group_begin, group_end).
+  void (*multiply)(const Product& product, std::int64_t group_begin, std::int64_t group_end);
+  // scratch: attention_scratch(cell_count) floats, on a cache line.
+  void (*attend)(const AttentionKv& kv, const AttentionQuery& query, float* scratch);
+};
+
+// Null where this build or this CPU does not have it.
+const KernelTable* avx512_table();
+const KernelTable* avx2_table();
+const KernelTable* avx_vnni_table();
+
+// What this CPU runs, or null: then ggml's own kernels stay. CHOIR_KERNELS in the environment
+// chooses: off, avx2, avx-vnni, avx512. Decided once.
+const KernelTable* active_table();
+
+}  // namespace choir::kernels

@@ -1,0 +1,375 @@
+#include "kernels/packed.h"
+
+#include <ggml.h>
+
+#include <cstring>
+#define GGML_COMMON_DECL_C
+#include <ggml-common.h>  // the engine's own: the blocks of its files
+
+namespace choir::kernels {
+namespace {
+
+float from_half(std::uint16_t bits) { return ggml_fp16_to_fp32(bits); }
+
+// 32 columns of one row, between the file's form and ours.
+struct Block {
+  std::uint8_t quants[kBlockColumns];  // with the zero point added: never negative
+  std::uint16_t scale = 0;             // half
+  std::uint16_t minimum = 0;           // half
+  std::uint8_t sub_scale[2] = {0, 0};  // K types: scale and minimum, or the scales of two halves
+};
+
+void low_and_high(const std::uint8_t* nibbles, std::uint8_t* quants) {
+  for (int i = 0; i < 16; ++i) {
+    quants[i] = nibbles[i] & 15;
+    quants[i + 16] = nibbles[i] >> 4;
+  }
+}
+
+Block read(const block_q4_0* row, std::int64_t block) {
+  Block out;
+  low_and_high(row[block].qs, out.quants);
+  out.scale = row[block].d;
+  return out;
+}
+
+Block read(const block_q4_1* row, std::int64_t block) {
+  Block out;
+  low_and_high(row[block].qs, out.quants);
+  out.scale = row[block].d;
+  out.minimum = row[block].m;
+  return out;
+}
+
+Block read(const block_q5_0* row, std::int64_t block) {
+  Block out;
+  low_and_high(row[block].qs, out.quants);
+  std::uint32_t high = 0;
+  std::memcpy(&high, row[block].qh, sizeof high);
+  for (int i = 0; i < kBlockColumns; ++i)
+    out.quants[i] = static_cast<std::uint8_t>(out.quants[i] | ((high >> i) & 1) << 4);
+  out.scale = row[block].d;
+  return out;
+}
+
+Block read(const block_q8_0* row, std::int64_t block) {
+  Block out;
+  for (int i = 0; i < kBlockColumns; ++i)
+    out.quants[i] = static_cast<std::uint8_t>(row[block].qs[i] + 128);
+  out.scale = row[block].d;
+  return out;
+}
+
+// Eight 6-bit scales and eight 6-bit minima share 12 bytes.
+void sub_scale_and_minimum(const std::uint8_t* packed, int index, std::uint8_t* out) {
+  if (index < 4) {
+    out[0] = packed[index] & 63;
+    out[1] = packed[index + 4] & 63;
+    return;
+  }
+  out[0] = static_cast<std::uint8_t>((packed[index + 4] & 15) | (packed[index - 4] >> 6) << 4);
+  out[1] = static_cast<std::uint8_t>((packed[index + 4] >> 4) | (packed[index] >> 6) << 4);
+}
+
+// Blocks 2n and 2n + 1 are the low and the high nibbles of the same 32 bytes.
+template <class Super>
+Block read_k(const Super& super, int index) {
+  Block out;
+  const std::uint8_t* nibbles = super.qs + index / 2 * kBlockColumns;
+  for (int i = 0; i < kBlockColumns; ++i)
+    out.quants[i] = index % 2 == 0 ? nibbles[i] & 15 : nibbles[i] >> 4;
+  out.scale = super.d;
+  out.minimum = super.dmin;
+  sub_scale_and_minimum(super.scales, index, out.sub_scale);
+  return out;
+}
+
+Block read(const block_q4_K* row, std::int64_t block) {
+  return read_k(row[block / kSuperBlocks], static_cast<int>(block % kSuperBlocks));
+}
+
+Block read(const block_q5_K* row, std::int64_t block) {
+  const block_q5_K& super = row[block / kSuperBlocks];
+  const int index = static_cast<int>(block % kSuperBlocks);
+  Block out = read_k(super, index);
+  for (int i = 0; i < kBlockColumns; ++i)
+    out.quants[i] = static_cast<std::uint8_t>(out.quants[i] | ((super.qh[i] >> index) & 1) << 4);
+  return out;
+}
+
+Block read(const block_q6_K* row, std::int64_t block) {
+  const block_q6_K& super = row[block / kSuperBlocks];
+  const int index = static_cast<int>(block % kSuperBlocks);
+  const int quarter = index % 4;  // of a half of 128 columns
+  const std::uint8_t* low = super.ql + index / 4 * 64 + quarter % 2 * 32;
+  const std::uint8_t* high = super.qh + index / 4 * 32;
+  Block out;
+  for (int i = 0; i < kBlockColumns; ++i) {
+    const int nibble = quarter < 2 ? low[i] & 15 : low[i] >> 4;
+    out.quants[i] = static_cast<std::uint8_t>(nibble | ((high[i] >> 2 * quarter) & 3) << 4);
+  }
+  out.scale = super.d;
+  for (int half = 0; half < 2; ++half)
+    out.sub_scale[half] = static_cast<std::uint8_t>(super.scales[2 * index + half]);
+  return out;
+}
+
+struct Place {
+  std::byte* quants;  // of the block
+  std::byte* scales;
+  std::byte* supers;
+  int row;  // in the group
+};
+
+void put(std::byte* at, const void* value, std::size_t bytes) { std::memcpy(at, value, bytes); }
+
+// Vector j, four columns of this row.
+std::uint32_t four(const Block& block, int vector) {
+  std::uint32_t columns = 0;
+  std::memcpy(&columns, block.quants + 4 * vector, sizeof columns);
+  return columns;
+}
+
+void put_nibbles(const Block& block, const Place& place) {
+  for (int pair = 0; pair < 4; ++pair) {
+    const std::uint32_t both =
+        (four(block, 2 * pair) & 0x0F0F0F0FU) | (four(block, 2 * pair + 1) & 0x0F0F0F0FU) << 4;
+    put(place.quants + 64 * pair + 4 * place.row, &both, sizeof both);
+  }
+}
+
+// Bit j of a byte is the fifth bit of its column in vector j.
+void put_fifth_bits(const Block& block, const Place& place) {
+  std::uint32_t bits = 0;
+  for (int vector = 0; vector < 8; ++vector)
+    bits |= ((four(block, vector) >> 4) & 0x01010101U) << vector;
+  put(place.quants + 256 + 4 * place.row, &bits, sizeof bits);
+}
+
+// Two bits for each of four vectors in a byte.
+void put_two_bits(const Block& block, const Place& place) {
+  for (int quad = 0; quad < 2; ++quad) {
+    std::uint32_t bits = 0;
+    for (int i = 0; i < 4; ++i) bits |= ((four(block, 4 * quad + i) >> 4) & 0x03030303U) << 2 * i;
+    put(place.quants + 256 + 64 * quad + 4 * place.row, &bits, sizeof bits);
+  }
+}
+
+void put_scales(PackedType type, const Block& block, const Place& place) {
+  switch (type) {
+    case PackedType::kQ4_1:
+      put(place.scales + 32 + 2 * place.row, &block.minimum, 2);
+      [[fallthrough]];
+    case PackedType::kQ4_0:
+    case PackedType::kQ5_0:
+    case PackedType::kQ8_0:
+      put(place.scales + 2 * place.row, &block.scale, 2);
+      return;
+    case PackedType::kQ4_K:
+    case PackedType::kQ5_K:
+      put(place.supers + 32 + 2 * place.row, &block.minimum, 2);
+      [[fallthrough]];
+    case PackedType::kQ6_K:
+      put(place.supers + 2 * place.row, &block.scale, 2);
+      for (int i = 0; i < 2; ++i)
+        place.scales[16 * i + place.row] = static_cast<std::byte>(block.sub_scale[i]);
+      return;
+    default:
+      return;
+  }
+}
+
+void put_quants(PackedType type, const Block& block, const Place& place) {
+  if (type == PackedType::kQ8_0) {
+    for (int vector = 0; vector < 8; ++vector)
+      put(place.quants + 64 * vector + 4 * place.row, block.quants + 4 * vector, 4);
+    return;
+  }
+  put_nibbles(block, place);
+  if (type == PackedType::kQ5_0 || type == PackedType::kQ5_K) put_fifth_bits(block, place);
+  if (type == PackedType::kQ6_K) put_two_bits(block, place);
+}
+
+Place place_of(const PackedShape& shape, std::byte* packed, std::int64_t row, std::int64_t block) {
+  const PackedBytes bytes = packed_bytes(shape.type);
+  std::byte* group = packed + static_cast<std::size_t>(row / kGroupRows) * shape.group_bytes();
+  return {group + block * bytes.quants, group + shape.scales_offset() + block * bytes.scales,
+          group + shape.supers_offset() + block / kSuperBlocks * bytes.supers,
+          static_cast<int>(row % kGroupRows)};
+}
+
+template <class FileBlock>
+void pack_blocks(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
+  constexpr auto columns = static_cast<std::int64_t>(
+      sizeof(FileBlock) > 100 ? kBlockColumns * kSuperBlocks : kBlockColumns);
+  const auto row_bytes = static_cast<std::size_t>(shape.columns / columns) * sizeof(FileBlock);
+  for (std::int64_t row = 0; row < shape.rows; ++row) {
+    const auto* from =
+        reinterpret_cast<const FileBlock*>(rows + static_cast<std::size_t>(row) * row_bytes);
+    for (std::int64_t block = 0; block < shape.blocks(); ++block) {
+      const Block values = read(from, block);
+      const Place place = place_of(shape, packed, row, block);
+      put_quants(shape.type, values, place);
+      put_scales(shape.type, values, place);
+    }
+  }
+}
+
+template <class Number>
+void pack_numbers(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
+  const auto* from = reinterpret_cast<const Number*>(rows);
+  for (std::int64_t row = 0; row < shape.rows; ++row) {
+    auto* group = reinterpret_cast<Number*>(packed + static_cast<std::size_t>(row / kGroupRows) *
+                                                         shape.group_bytes());
+    for (std::int64_t column = 0; column < shape.columns; ++column)
+      group[column * kGroupRows + row % kGroupRows] = from[row * shape.columns + column];
+  }
+}
+
+// 32 numbers of a row, zero points still in them.
+void quants_at(PackedType type, const Place& place, std::uint8_t* quants) {
+  const auto at = [&](int offset) {
+    std::uint32_t columns = 0;
+    std::memcpy(&columns, place.quants + offset + 4 * place.row, sizeof columns);
+    return columns;
+  };
+  for (int vector = 0; vector < 8; ++vector) {
+    std::uint32_t columns = 0;
+    if (type == PackedType::kQ8_0) {
+      columns = at(64 * vector);
+    } else {
+      columns = (at(64 * (vector / 2)) >> 4 * (vector % 2)) & 0x0F0F0F0FU;
+      if (type == PackedType::kQ5_0 || type == PackedType::kQ5_K)
+        columns |= ((at(256) >> vector) & 0x01010101U) << 4;
+      if (type == PackedType::kQ6_K)
+        columns |= ((at(256 + 64 * (vector / 4)) >> 2 * (vector % 4)) & 0x03030303U) << 4;
+    }
+    std::memcpy(quants + 4 * vector, &columns, sizeof columns);
+  }
+}
+
+float half_at(const std::byte* at) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, at, sizeof bits);
+  return from_half(bits);
+}
+
+// value = scale * (quant - zero_point) + offset, in the order of ggml's own unpacking.
+void unpack_block(PackedType type, const Place& place, float* values) {
+  const int row = place.row;
+  const auto sub_scale = [&](int i) { return static_cast<int>(place.scales[16 * i + row]); };
+  std::uint8_t quants[kBlockColumns];
+  quants_at(type, place, quants);
+  const auto scaled = [&](int zero_point, float scale) {
+    for (int i = 0; i < kBlockColumns; ++i)
+      values[i] = static_cast<float>(quants[i] - zero_point) * scale;
+  };
+  switch (type) {
+    case PackedType::kQ4_0:
+      return scaled(8, half_at(place.scales + 2 * row));
+    case PackedType::kQ5_0:
+      return scaled(16, half_at(place.scales + 2 * row));
+    case PackedType::kQ8_0:
+      return scaled(128, half_at(place.scales + 2 * row));
+    case PackedType::kQ4_1: {
+      scaled(0, half_at(place.scales + 2 * row));
+      const float minimum = half_at(place.scales + 32 + 2 * row);
+      for (int i = 0; i < kBlockColumns; ++i) values[i] += minimum;
+      return;
+    }
+    case PackedType::kQ4_K:
+    case PackedType::kQ5_K: {
+      scaled(0, half_at(place.supers + 2 * row) * static_cast<float>(sub_scale(0)));
+      const float minimum = half_at(place.supers + 32 + 2 * row) * static_cast<float>(sub_scale(1));
+      for (int i = 0; i < kBlockColumns; ++i) values[i] -= minimum;
+      return;
+    }
+    case PackedType::kQ6_K:
+      for (int i = 0; i < kBlockColumns; ++i)
+        values[i] = half_at(place.supers + 2 * row) *
+                    static_cast<float>(static_cast<std::int8_t>(sub_scale(i / 16))) *
+                    static_cast<float>(quants[i] - 32);
+      return;
+    default:
+      return;
+  }
+}
+
+}  // namespace
+
+std::optional<PackedType> packed_type(int ggml_type) {
+  switch (ggml_type) {
+    case GGML_TYPE_Q4_0:
+      return PackedType::kQ4_0;
+    case GGML_TYPE_Q4_1:
+      return PackedType::kQ4_1;
+    case GGML_TYPE_Q5_0:
+      return PackedType::kQ5_0;
+    case GGML_TYPE_Q8_0:
+      return PackedType::kQ8_0;
+    case GGML_TYPE_Q4_K:
+      return PackedType::kQ4_K;
+    case GGML_TYPE_Q5_K:
+      return PackedType::kQ5_K;
+    case GGML_TYPE_Q6_K:
+      return PackedType::kQ6_K;
+    case GGML_TYPE_F16:
+      return PackedType::kF16;
+    case GGML_TYPE_BF16:
+      return PackedType::kBF16;
+    case GGML_TYPE_F32:
+      return PackedType::kF32;
+    default:
+      return std::nullopt;
+  }
+}
+
+void pack(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
+  if (shape.rows % kGroupRows != 0)
+    std::memset(packed + shape.bytes() - shape.group_bytes(), 0, shape.group_bytes());
+  switch (shape.type) {
+    case PackedType::kQ4_0:
+      return pack_blocks<block_q4_0>(shape, rows, packed);
+    case PackedType::kQ4_1:
+      return pack_blocks<block_q4_1>(shape, rows, packed);
+    case PackedType::kQ5_0:
+      return pack_blocks<block_q5_0>(shape, rows, packed);
+    case PackedType::kQ8_0:
+      return pack_blocks<block_q8_0>(shape, rows, packed);
+    case PackedType::kQ4_K:
+      return pack_blocks<block_q4_K>(shape, rows, packed);
+    case PackedType::kQ5_K:
+      return pack_blocks<block_q5_K>(shape, rows, packed);
+    case PackedType::kQ6_K:
+      return pack_blocks<block_q6_K>(shape, rows, packed);
+    case PackedType::kF16:
+    case PackedType::kBF16:
+      return pack_numbers<std::uint16_t>(shape, rows, packed);
+    case PackedType::kF32:
+      return pack_numbers<float>(shape, rows, packed);
+  }
+}
+
+void unpack_row(const PackedShape& shape, const std::byte* packed, std::int64_t row,
+                float* values) {
+  if (!is_floating(shape.type)) {
+    for (std::int64_t block = 0; block < shape.blocks(); ++block)
+      unpack_block(shape.type, place_of(shape, const_cast<std::byte*>(packed), row, block),
+                   values + block * kBlockColumns);
+    return;
+  }
+  const std::byte* group =
+      packed + static_cast<std::size_t>(row / kGroupRows) * shape.group_bytes();
+  for (std::int64_t column = 0; column < shape.columns; ++column) {
+    const std::int64_t index = column * kGroupRows + row % kGroupRows;
+    if (shape.type == PackedType::kF32) {
+      std::memcpy(values + column, group + 4 * index, 4);
+    } else {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, group + 2 * index, 2);
+      values[column] = shape.type == PackedType::kF16 ? from_half(bits) : ggml_bf16_to_fp32({bits});
+    }
+  }
+}
+
+}  // namespace choir::kernels

@@ -1,0 +1,273 @@
+#include "kernels/product_op.h"
+
+#include <ggml-cpu.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/check.h"
+#include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
+#include "kernels/kernel_table.h"
+#include "kernels/weights.h"
+
+namespace choir::kernels {
+namespace {
+
+// Weights that stay in a core's cache while all tiles of rows pass over them.
+constexpr std::size_t kCachedBytes = std::size_t{128} << 10;
+// Shares of a product that a thread takes at a time: fine enough that none waits long for another.
+constexpr std::int64_t kSharesPerThread = 6;
+
+const float* row_of(const ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_t i3) {
+  return reinterpret_cast<const float*>(
+      static_cast<const char*>(tensor->data) + static_cast<std::size_t>(i1) * tensor->nb[1] +
+      static_cast<std::size_t>(i2) * tensor->nb[2] + static_cast<std::size_t>(i3) * tensor->nb[3]);
+}
+
+float* row_of(ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_t i3) {
+  return const_cast<float*>(row_of(static_cast<const ggml_tensor*>(tensor), i1, i2, i3));
+}
+
+int rows_max(const PackedShape& shape) {
+  return is_floating(shape.type) ? active_table()->float_rows_max : active_table()->rows_max;
+}
+
+// Groups to a call: what stays cached, and no more than a thread's share.
+std::int64_t groups_at_once(const PackedShape& shape, int threads) {
+  const auto cached = static_cast<std::int64_t>(kCachedBytes / shape.group_bytes());
+  const std::int64_t share =
+      threads == 1 ? shape.groups() : shape.groups() / (threads * kSharesPerThread);
+  return std::max<std::int64_t>(1, std::min(cached, share));
+}
+
+// After the barrier that ends the preparation: threads take groups until none is left.
+void multiply_shared(const ggml_compute_params& params, const Product& product) {
+  const std::int64_t groups = product.shape.groups();
+  const std::int64_t at_once = groups_at_once(product.shape, params.nth);
+  for (std::int64_t share = params.ith; share * at_once < groups;
+       share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1))
+    active_table()->multiply(product, share * at_once, std::min(groups, (share + 1) * at_once));
+}
+
+// All threads: nobody begins before everybody is here; the counter of shares is then at its start.
+void meet(const ggml_compute_params& params) {
+  if (params.nth == 1) return;
+  if (params.ith == 0) ggml_threadpool_chunk_set(params.threadpool, params.nth);
+  ggml_barrier(params.threadpool);
+}
+
+// One packed matrix and the rows of activations (.., i2, i3) that belong to it.
+void compute_matrix(const ggml_compute_params& params, const PackedWeight& weight,
+                    std::int64_t matrix, ggml_tensor* op, std::int64_t row_begin,
+                    std::int64_t rows) {
+  const ggml_tensor* x = op->src[1];
+  const int most = rows_max(weight.shape);
+  for (std::int64_t row = params.ith; row < rows; row += params.nth) {
+    const std::int64_t at = row_begin + row;
+    const std::int64_t i1 = at % x->ne[1];
+    const std::int64_t i2 = at / x->ne[1] % x->ne[2];
+    const std::int64_t i3 = at / (x->ne[1] * x->ne[2]);
+    active_table()->prepare_row(weight.shape, row_of(x, i1, i2, i3), place_row(row, rows, most),
+                                params.wdata);
+  }
+  meet(params);
+  Product product;
+  product.shape = weight.shape;
+  product.weights = weight.matrix(matrix);
+  product.prepared = params.wdata;
+  product.rows = rows;
+  product.c = static_cast<float*>(op->data) + row_begin * op->ne[0];
+  product.c_stride = op->ne[0];
+  multiply_shared(params, product);
+}
+
+// A view that is no whole matrix: row by row from numbers. Right, not fast.
+void compute_view(const ggml_compute_params& params, ggml_tensor* op) {
+  const ggml_tensor* w = op->src[0];
+  const ggml_tensor* x = op->src[1];
+  float* values = static_cast<float*>(params.wdata) + params.ith * w->ne[0];
+  for (std::int64_t i3 = 0; i3 < op->ne[3]; ++i3)
+    for (std::int64_t i2 = 0; i2 < op->ne[2]; ++i2)
+      for (std::int64_t i0 = params.ith; i0 < op->ne[0]; i0 += params.nth) {
+        unpack_view_row(w, i0, i2 / (x->ne[2] / w->ne[2]), i3 / (x->ne[3] / w->ne[3]), values);
+        for (std::int64_t i1 = 0; i1 < op->ne[1]; ++i1) {
+          const auto* from = reinterpret_cast<const char*>(row_of(x, i1, i2, i3));
+          float sum = 0.0F;
+          for (std::int64_t k = 0; k < w->ne[0]; ++k)
+            sum += values[k] *
+                   *reinterpret_cast<const float*>(from + static_cast<std::size_t>(k) * x->nb[0]);
+          row_of(op, i1, i2, i3)[i0] = sum;
+        }
+      }
+}
+
+// Whether the fast path can read these activations and write this output.
+bool plain(const ggml_tensor* op) {
+  return op->src[1]->type == GGML_TYPE_F32 && op->src[1]->nb[0] == sizeof(float) &&
+         ggml_is_contiguous(op);
+}
+
+}  // namespace
+
+std::size_t product_work_bytes(int threads, const ggml_tensor* op) {
+  const PackedWeight weight = packed_view(op->src[0]);
+  const auto view = static_cast<std::size_t>(threads * op->src[0]->ne[0]) * sizeof(float);
+  if (weight.count == 0) return view;
+  const std::int64_t rows = weight.count == 1 ? ggml_nrows(op->src[1]) : op->src[1]->ne[1];
+  return std::max(view, prepared_bytes(weight.shape) * static_cast<std::size_t>(rows));
+}
+
+void compute_product(const ggml_compute_params& params, ggml_tensor* op) {
+  const PackedWeight weight = packed_view(op->src[0]);
+  if (weight.count == 0 || !plain(op)) return compute_view(params, op);
+  const ggml_tensor* w = op->src[0];
+  const ggml_tensor* x = op->src[1];
+  if (weight.count == 1) return compute_matrix(params, weight, 0, op, 0, ggml_nrows(x));
+  for (std::int64_t i3 = 0; i3 < x->ne[3]; ++i3)
+    for (std::int64_t i2 = 0; i2 < x->ne[2]; ++i2) {
+      if (i2 + i3 > 0) ggml_barrier(params.threadpool);  // the last matrix's rows are still read
+      const std::int64_t matrix =
+          i3 / (x->ne[3] / w->ne[3]) * w->ne[2] + i2 / (x->ne[2] / w->ne[2]);
+      compute_matrix(params, weight, matrix, op, (i3 * x->ne[2] + i2) * x->ne[1], x->ne[1]);
+    }
+}
+
+namespace {
+
+// A row of activations for one expert, and where its output goes.
+struct ExpertRow {
+  const float* from;
+  float* to;
+};
+
+// What MUL_MAT_ID's threads share, laid out in the work buffer.
+struct ExpertWork {
+  std::int64_t* begins;  // [experts + 1]
+  ExpertRow* rows;       // [all], expert by expert
+  float** outputs;       // [all]
+  std::byte* prepared;
+};
+
+std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+ExpertWork expert_work(void* memory, std::int64_t experts, std::int64_t rows) {
+  auto* at = static_cast<std::byte*>(memory);
+  const auto take = [&](std::size_t bytes) {
+    std::byte* taken = at;
+    at += aligned(bytes);
+    return taken;
+  };
+  ExpertWork work = {};
+  const auto count = static_cast<std::size_t>(rows);
+  work.begins = reinterpret_cast<std::int64_t*>(
+      take(static_cast<std::size_t>(experts + 1) * sizeof(std::int64_t)));
+  work.rows = reinterpret_cast<ExpertRow*>(take(count * sizeof(ExpertRow)));
+  work.outputs = reinterpret_cast<float**>(take(count * sizeof(float*)));
+  work.prepared = at;
+  return work;
+}
+
+// One thread: rows by expert, in the order of tokens.
+void sort_rows(ggml_tensor* op, const ExpertWork& work, std::int64_t experts) {
+  const ggml_tensor* x = op->src[1];
+  const ggml_tensor* ids = op->src[2];
+  const auto expert_of = [&](std::int64_t slot, std::int64_t token) {
+    return *reinterpret_cast<const std::int32_t*>(static_cast<const char*>(ids->data) +
+                                                  static_cast<std::size_t>(slot) * ids->nb[0] +
+                                                  static_cast<std::size_t>(token) * ids->nb[1]);
+  };
+  std::fill(work.begins, work.begins + experts + 1, 0);
+  for (std::int64_t token = 0; token < ids->ne[1]; ++token)
+    for (std::int64_t slot = 0; slot < ids->ne[0]; ++slot) {
+      const std::int32_t expert = expert_of(slot, token);
+      CHOIR_CHECK(expert >= 0 && expert < experts,
+                  "the router chooses among the experts there are");
+      ++work.begins[expert + 1];
+    }
+  for (std::int64_t expert = 0; expert < experts; ++expert)
+    work.begins[expert + 1] += work.begins[expert];
+  for (std::int64_t token = ids->ne[1]; --token >= 0;)
+    for (std::int64_t slot = ids->ne[0]; --slot >= 0;) {
+      const std::int64_t at = --work.begins[expert_of(slot, token) + 1];
+      work.rows[at] = {row_of(x, slot % x->ne[1], token, 0), row_of(op, slot, token, 0)};
+      work.outputs[at] = work.rows[at].to;
+    }
+  // Filling moved each end back to its beginning.
+  for (std::int64_t expert = 0; expert < experts; ++expert)
+    work.begins[expert] = work.begins[expert + 1];
+  work.begins[experts] = ids->ne[0] * ids->ne[1];
+}
+
+}  // namespace
+
+std::size_t expert_product_work_bytes(int threads, const ggml_tensor* op) {
+  (void)threads;
+  const PackedWeight weight = packed_view(op->src[0]);
+  const auto rows = static_cast<std::size_t>(op->src[2]->ne[0] * op->src[2]->ne[1]);
+  return aligned(static_cast<std::size_t>(op->src[0]->ne[2] + 1) * sizeof(std::int64_t)) +
+         aligned(rows * sizeof(ExpertRow)) + aligned(rows * sizeof(float*)) +
+         rows * prepared_bytes(weight.shape);
+}
+
+void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) {
+  const PackedWeight weight = packed_view(op->src[0]);
+  CHOIR_CHECK(weight.count == op->src[0]->ne[2] && plain(op), "experts are whole weights");
+  const std::int64_t all = op->src[2]->ne[0] * op->src[2]->ne[1];
+  const ExpertWork work = expert_work(params.wdata, weight.count, all);
+  if (params.ith == 0) sort_rows(op, work, weight.count);
+  ggml_barrier(params.threadpool);
+
+  const std::size_t row_bytes = prepared_bytes(weight.shape);
+  const int most = rows_max(weight.shape);
+  for (std::int64_t expert = 0; expert < weight.count; ++expert) {
+    const std::int64_t begin = work.begins[expert];
+    const std::int64_t rows = work.begins[expert + 1] - begin;
+    std::byte* prepared = work.prepared + static_cast<std::size_t>(begin) * row_bytes;
+    for (std::int64_t row = 0; row < rows; ++row)
+      if ((begin + row) % params.nth == params.ith)
+        active_table()->prepare_row(weight.shape, work.rows[begin + row].from,
+                                    place_row(row, rows, most), prepared);
+  }
+  meet(params);
+
+  // Shares run through all experts, so that threads meet once.
+  const std::int64_t at_once = groups_at_once(weight.shape, params.nth);
+  const std::int64_t shares = (weight.shape.groups() + at_once - 1) / at_once;
+  for (std::int64_t share = params.ith; share < shares * weight.count;
+       share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
+    const std::int64_t expert = share / shares;
+    const std::int64_t begin = work.begins[expert];
+    Product product;
+    product.shape = weight.shape;
+    product.weights = weight.matrix(expert);
+    product.prepared = work.prepared + static_cast<std::size_t>(begin) * row_bytes;
+    product.rows = work.begins[expert + 1] - begin;
+    product.c_rows = work.outputs + begin;
+    const std::int64_t group = share % shares * at_once;
+    if (product.rows > 0)
+      active_table()->multiply(product, group, std::min(weight.shape.groups(), group + at_once));
+  }
+}
+
+void compute_get_rows(const ggml_compute_params& params, ggml_tensor* op) {
+  const ggml_tensor* w = op->src[0];
+  const ggml_tensor* ids = op->src[1];
+  const PackedWeight weight = packed_view(w);
+  const std::int64_t rows = ggml_nelements(ids);
+  for (std::int64_t at = params.ith; at < rows; at += params.nth) {
+    const std::int64_t i1 = at % ids->ne[0];
+    const std::int64_t i2 = at / ids->ne[0] % ids->ne[1];
+    const std::int64_t i3 = at / (ids->ne[0] * ids->ne[1]);
+    const std::int32_t row = *reinterpret_cast<const std::int32_t*>(
+        static_cast<const char*>(ids->data) + static_cast<std::size_t>(i1) * ids->nb[0] +
+        static_cast<std::size_t>(i2) * ids->nb[1] + static_cast<std::size_t>(i3) * ids->nb[2]);
+    CHOIR_CHECK(row >= 0 && row < w->ne[1], "the engine asks for rows that exist");
+    if (weight.count == 0)
+      unpack_view_row(w, row, i2, i3, row_of(op, i1, i2, i3));
+    else
+      unpack_row(weight.shape, weight.matrix(i3 * w->ne[2] + i2), row, row_of(op, i1, i2, i3));
+  }
+}
+
+}  // namespace choir::kernels

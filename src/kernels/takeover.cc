@@ -1,0 +1,116 @@
+#include "kernels/takeover.h"
+
+#include <ggml-cpu.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
+#include "kernels/attention_op.h"
+#include "kernels/kernel_table.h"
+#include "kernels/product_op.h"
+#include "kernels/weights.h"
+#include "traits.h"  // the engine's own: its list of extra buffer types
+
+namespace choir::kernels {
+namespace {
+
+class MatMul final : public ggml::cpu::tensor_traits {
+  bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
+    size = product_work_bytes(threads, op);
+    return true;
+  }
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
+    compute_product(*params, op);
+    return true;
+  }
+};
+
+class ExpertMatMul final : public ggml::cpu::tensor_traits {
+  bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
+    size = expert_product_work_bytes(threads, op);
+    return true;
+  }
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
+    compute_expert_product(*params, op);
+    return true;
+  }
+};
+
+class GetRows final : public ggml::cpu::tensor_traits {
+  bool work_size(int, const ggml_tensor*, std::size_t& size) override {
+    size = 0;
+    return true;
+  }
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
+    compute_get_rows(*params, op);
+    return true;
+  }
+};
+
+class Attention final : public ggml::cpu::tensor_traits {
+  bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
+    size = attention_work_bytes(threads, op);
+    return true;
+  }
+  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
+    compute_attention(*params, op);
+    return true;
+  }
+};
+
+class Takeover final : public ggml::cpu::extra_buffer_type {
+  bool supports_op(ggml_backend_dev_t, const ggml_tensor* op) override {
+    if (!is_packed(op->src[0]) || !can_pack(op->src[0])) return false;
+    switch (op->op) {
+      case GGML_OP_MUL_MAT:
+      case GGML_OP_MUL_MAT_ID:
+        return op->src[1]->type == GGML_TYPE_F32;
+      case GGML_OP_GET_ROWS:
+        return op->src[1]->type == GGML_TYPE_I32 && op->type == GGML_TYPE_F32;
+      default:
+        return false;
+    }
+  }
+
+  ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* op) override {
+    switch (op->op) {
+      case GGML_OP_MUL_MAT:
+        return is_packed(op->src[0]) ? &product_ : nullptr;
+      case GGML_OP_MUL_MAT_ID:
+        return is_packed(op->src[0]) ? &expert_product_ : nullptr;
+      case GGML_OP_GET_ROWS:
+        return is_packed(op->src[0]) ? &rows_ : nullptr;
+      case GGML_OP_FLASH_ATTN_EXT:
+        return covers_attention(op) ? &attention_ : nullptr;
+      default:
+        return nullptr;
+    }
+  }
+
+  MatMul product_;
+  ExpertMatMul expert_product_;
+  GetRows rows_;
+  Attention attention_;
+};
+
+}  // namespace
+
+void take_over() {
+  static const bool done = [] {
+    if (active_table() == nullptr) return false;
+    auto& types = ggml_backend_cpu_get_extra_buffer_types();
+    types.insert(types.begin(), weights_buffer_type());
+    return true;
+  }();
+  (void)done;
+}
+
+void* takeover_context() {
+  static Takeover takeover;
+  // ggml casts it back to the base.
+  return static_cast<ggml::cpu::extra_buffer_type*>(&takeover);
+}
+
+}  // namespace choir::kernels

@@ -1,0 +1,14 @@
+// Our kernels in ggml's CPU backend, with no patch: ggml asks every entry of its list of extra
+// buffer types, for every operation, whether it wants to compute it.
+#pragma once
+
+namespace choir::kernels {
+
+// Puts our buffer type at the front of ggml's list. Before the first model is loaded, because ggml
+// copies the list then; once for the process. Does nothing where no kernels run (active_table).
+void take_over();
+
+// What ggml expects as the context of our buffer type.
+void* takeover_context();
+
+}  // namespace choir::kernels
