@@ -48,23 +48,27 @@ struct Avx2 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 #endif
-  // Weights of all 8 bits, nibble by nibble where sums must stay within 16 bits.
-  static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
+  // Weights of all 8 bits: with 128 added for VNNI, else signed, multiplied without their signs,
+  // which keeps sums of two within 16 bits.
 #ifdef __AVXVNNI__
+  static constexpr bool kSignedWide = false;
+  static Bytes wide_weights(Bytes x) { return x; }
+  static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
     return dot(sum, weights, four);
+  }
 #else
+  static constexpr bool kSignedWide = true;
+  static Bytes wide_weights(Bytes x) {
+    return _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(0x80)));
+  }
+  static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
     std::int32_t bits;
     __builtin_memcpy(&bits, four, sizeof bits);
-    const __m256i a = _mm256_set1_epi32(bits);
-    const __m256i low = _mm256_and_si256(weights, _mm256_set1_epi8(15));
-    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(weights, 4), _mm256_set1_epi8(15));
-    const __m256i ones = _mm256_set1_epi16(1);
-    const __m256i low_sums = _mm256_madd_epi16(_mm256_maddubs_epi16(low, a), ones);
-    const __m256i high_sums =
-        _mm256_madd_epi16(_mm256_maddubs_epi16(high, a), _mm256_set1_epi16(16));
-    return _mm256_add_epi32(sum, _mm256_add_epi32(low_sums, high_sums));
-#endif
+    const __m256i pairs = _mm256_maddubs_epi16(
+        _mm256_abs_epi8(weights), _mm256_sign_epi8(_mm256_set1_epi32(bits), weights));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
+#endif
   static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
 
   static Floats zero() { return _mm256_setzero_ps(); }

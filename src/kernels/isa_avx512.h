@@ -36,7 +36,9 @@ struct Avx512 {
     __builtin_memcpy(&bits, four, sizeof bits);
     return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(bits));
   }
-  // Weights of all 8 bits.
+  // Weights of all 8 bits, with 128 added.
+  static constexpr bool kSignedWide = false;
+  static Bytes wide_weights(Bytes x) { return x; }
   static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
     return dot(sum, weights, four);
   }
