@@ -226,6 +226,7 @@ int main(int argc, char** argv) {
     add({GGML_TYPE_Q4_1, 576, 1536}, batch);
     add({GGML_TYPE_Q4_1, 1536, 576}, batch);
     add({GGML_TYPE_Q8_0, 576, 49152}, batch);
+    add({GGML_TYPE_Q8_0, 640, 262144}, batch);
   }
   for (const ggml_type type :
        {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0, GGML_TYPE_F16,

@@ -16,8 +16,12 @@ namespace {
 
 // Weights that stay in a core's cache while all tiles of rows pass over them.
 constexpr std::size_t kCachedBytes = std::size_t{128} << 10;
-// Shares of a product that a thread takes at a time: fine enough that none waits long for another.
+// Shares of a product that a thread takes at a time: many, so that none waits long for another, but
+// none smaller than some 10 us of products, so that weights are read in long runs.
 constexpr std::int64_t kSharesPerThread = 6;
+constexpr std::int64_t kShareProducts = 1'500'000;
+// Up to here every thread prepares all rows for itself, which is sooner than to wait for another.
+constexpr std::int64_t kRowsPreparedTwice = 2;
 
 const float* row_of(const ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_t i3) {
   return reinterpret_cast<const float*>(
@@ -33,21 +37,33 @@ int rows_max(const PackedShape& shape) {
   return is_floating(shape.type) ? active_table()->float_rows_max : active_table()->rows_max;
 }
 
-// Groups to a call: what stays cached, and no more than a thread's share.
-std::int64_t groups_at_once(const PackedShape& shape, int threads) {
-  const auto cached = static_cast<std::int64_t>(kCachedBytes / shape.group_bytes());
-  const std::int64_t share =
-      threads == 1 ? shape.groups() : shape.groups() / (threads * kSharesPerThread);
-  return std::max<std::int64_t>(1, std::min(cached, share));
+std::int64_t cached_groups(const PackedShape& shape) {
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(kCachedBytes / shape.group_bytes()));
 }
 
-// After the barrier that ends the preparation: threads take groups until none is left.
+// Groups [begin, end) in parts that stay cached.
+void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end) {
+  const std::int64_t at_once = product.rows == 1 ? end - begin : cached_groups(product.shape);
+  for (; begin < end; begin += at_once)
+    active_table()->multiply(product, begin, std::min(end, begin + at_once));
+}
+
+// Groups to a share.
+std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threads) {
+  const std::int64_t groups = shape.groups();
+  const std::int64_t fair = groups / (threads * kSharesPerThread);
+  const std::int64_t least =
+      kShareProducts / (shape.columns * kGroupRows * std::max<std::int64_t>(1, rows));
+  return std::clamp<std::int64_t>(std::max(fair, least), 1, (groups + threads - 1) / threads);
+}
+
+// After the barrier that ends the preparation: threads take shares until none is left.
 void multiply_shared(const ggml_compute_params& params, const Product& product) {
   const std::int64_t groups = product.shape.groups();
-  const std::int64_t at_once = groups_at_once(product.shape, params.nth);
-  for (std::int64_t share = params.ith; share * at_once < groups;
+  const std::int64_t each = share_groups(product.shape, product.rows, params.nth);
+  for (std::int64_t share = params.ith; share * each < groups;
        share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1))
-    active_table()->multiply(product, share * at_once, std::min(groups, (share + 1) * at_once));
+    multiply_groups(product, share * each, std::min(groups, (share + 1) * each));
 }
 
 // All threads: nobody begins before everybody is here; the counter of shares is then at its start.
@@ -63,23 +79,31 @@ void compute_matrix(const ggml_compute_params& params, const PackedWeight& weigh
                     std::int64_t rows) {
   const ggml_tensor* x = op->src[1];
   const int most = rows_max(weight.shape);
-  for (std::int64_t row = params.ith; row < rows; row += params.nth) {
+  const bool alone = params.nth == 1 || rows <= kRowsPreparedTwice;
+  auto* prepared = static_cast<std::byte*>(params.wdata);
+  if (alone) prepared += static_cast<std::size_t>(params.ith * rows) * prepared_bytes(weight.shape);
+  for (std::int64_t row = alone ? 0 : params.ith; row < rows; row += alone ? 1 : params.nth) {
     const std::int64_t at = row_begin + row;
     const std::int64_t i1 = at % x->ne[1];
     const std::int64_t i2 = at / x->ne[1] % x->ne[2];
     const std::int64_t i3 = at / (x->ne[1] * x->ne[2]);
     active_table()->prepare_row(weight.shape, row_of(x, i1, i2, i3), place_row(row, rows, most),
-                                params.wdata);
+                                prepared);
   }
-  meet(params);
   Product product;
   product.shape = weight.shape;
   product.weights = weight.matrix(matrix);
-  product.prepared = params.wdata;
+  product.prepared = prepared;
   product.rows = rows;
   product.c = static_cast<float*>(op->data) + row_begin * op->ne[0];
   product.c_stride = op->ne[0];
-  multiply_shared(params, product);
+  if (!alone) {
+    meet(params);
+    return multiply_shared(params, product);
+  }
+  const std::int64_t groups = weight.shape.groups();
+  multiply_groups(product, groups * params.ith / params.nth,
+                  groups * (params.ith + 1) / params.nth);
 }
 
 // A view that is no whole matrix: row by row from numbers. Right, not fast.
@@ -232,8 +256,8 @@ void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) 
   meet(params);
 
   // Shares run through all experts, so that threads meet once.
-  const std::int64_t at_once = groups_at_once(weight.shape, params.nth);
-  const std::int64_t shares = (weight.shape.groups() + at_once - 1) / at_once;
+  const std::int64_t each = share_groups(weight.shape, 1 + all / weight.count, params.nth);
+  const std::int64_t shares = (weight.shape.groups() + each - 1) / each;
   for (std::int64_t share = params.ith; share < shares * weight.count;
        share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
     const std::int64_t expert = share / shares;
@@ -244,9 +268,9 @@ void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) 
     product.prepared = work.prepared + static_cast<std::size_t>(begin) * row_bytes;
     product.rows = work.begins[expert + 1] - begin;
     product.c_rows = work.outputs + begin;
-    const std::int64_t group = share % shares * at_once;
+    const std::int64_t group = share % shares * each;
     if (product.rows > 0)
-      active_table()->multiply(product, group, std::min(weight.shape.groups(), group + at_once));
+      multiply_groups(product, group, std::min(weight.shape.groups(), group + each));
   }
 }
 
