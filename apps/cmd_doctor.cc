@@ -69,6 +69,7 @@ void print_report(const Machine& machine, const Version& all, const std::vector<
   print(table({{"choir", all.choir},
                {"engine", all.engine},
                {"built for", all.engine_features},
+               {"kernels", all.kernels},
                {"compiler", all.compiler},
                {"cpu", machine.cpu},
                {"features", joined(machine.cpu_features)},

@@ -63,6 +63,7 @@ void print_lines(const ModelInfo& m) {
       {"sliding window",
        m.sliding_window_tokens > 0 ? std::to_string(m.sliding_window_tokens) + " tokens" : ""},
       {"chat template", template_text(m)},
+      {"own kernels", m.not_covered.empty() ? "for all of it" : "not for " + line(m.not_covered)},
       {"licence", line(m.license)},
   };
   std::erase_if(rows, [](const auto& row) { return row[1].empty(); });

@@ -25,9 +25,11 @@ void add_version(CLI::App& root, Run& chosen) {
         print_json(json_of(all));
       } else {
         print(version_line() + "\n");
-        print(table(
-            {{"engine", all.engine}, {"compiler", all.compiler}, {"features", all.engine_features}},
-            "ll"));
+        print(table({{"engine", all.engine},
+                     {"compiler", all.compiler},
+                     {"features", all.engine_features},
+                     {"kernels", all.kernels}},
+                    "ll"));
       }
       return kExitOk;
     };

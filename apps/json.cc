@@ -63,7 +63,8 @@ Json json_of(const ModelInfo& model) {
           {"sliding_window_tokens", model.sliding_window_tokens},
           {"kv_bytes_per_token", model.kv_bytes_per_token},
           {"chat_template", model.chat_template},
-          {"generates", model.generates}};
+          {"generates", model.generates},
+          {"not_covered", model.not_covered}};
 }
 
 Json json_of(const Machine& machine) {
@@ -83,7 +84,8 @@ Json json_of(const Version& version) {
   return {{"choir", version.choir},
           {"engine", version.engine},
           {"compiler", version.compiler},
-          {"engine_features", version.engine_features}};
+          {"engine_features", version.engine_features},
+          {"kernels", version.kernels}};
 }
 
 Json json_of(const Advice& advice) {

@@ -189,7 +189,8 @@ Machine good_machine() {
 const Version kGoodVersion = {.choir = "0.1.0",
                               .engine = "b1",
                               .compiler = "GNU 12.2.0 Release",
-                              .engine_features = "AVX2 AVX512 AVX512_VNNI"};
+                              .engine_features = "AVX2 AVX512 AVX512_VNNI",
+                              .kernels = "avx512"};
 
 struct AdviceCase {
   std::string name;
@@ -247,6 +248,8 @@ const AdviceCase kAdviceCases[] = {
     {"SanitizerBuild",
      [](Machine&, Version& v) { v.compiler = "GNU 12.2.0 Debug -fsanitize=address"; }, kProblem,
      "sanitizer build"},
+    {"KernelsOff", [](Machine&, Version& v) { v.kernels = "off (CHOIR_KERNELS=off)"; }, kNote,
+     "our kernels are off (CHOIR_KERNELS=off)"},
 };
 INSTANTIATE_TEST_SUITE_P(, Diagnose, testing::ValuesIn(kAdviceCases),
                          [](const auto& c) { return c.param.name; });

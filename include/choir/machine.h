@@ -34,6 +34,7 @@ struct Version {
   std::string engine;  // release tag and commit of llama.cpp
   std::string compiler;
   std::string engine_features;  // what ggml was built for: "AVX512 VNNI ..."
+  std::string kernels;          // of ours, which this CPU runs: "avx512"; "off (...)" says why none
 };
 CHOIR_API Version version();
 

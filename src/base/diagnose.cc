@@ -137,6 +137,17 @@ void on_build(const Version& version, std::vector<Advice>& advice) {
                       "build with CMAKE_BUILD_TYPE=Release"});
 }
 
+void on_kernels(const Version& version, std::vector<Advice>& advice) {
+  if (version.kernels.starts_with("off"))
+    advice.push_back({Level::kNote,
+                      "our kernels are " + version.kernels +
+                          "; the engine's own compute, several times slower, and results may "
+                          "depend on what runs beside them",
+                      "unset CHOIR_KERNELS, or use a CPU with AVX2"});
+  else if (!version.kernels.empty())
+    advice.push_back({Level::kOk, "our kernels compute, with " + upper(version.kernels), ""});
+}
+
 }  // namespace
 
 std::vector<Advice> diagnose(const Machine& machine, const Version& version) {
@@ -146,6 +157,7 @@ std::vector<Advice> diagnose(const Machine& machine, const Version& version) {
   on_cpu(machine, advice);
   on_engine(machine, version, advice);
   on_build(version, advice);
+  on_kernels(version, advice);
   return advice;
 }
 

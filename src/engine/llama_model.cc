@@ -19,8 +19,8 @@ struct LlamaModel::Templates {
 llama_model_params model_params() {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  // Ours: packed as they are read, and no mapping kept beside them. Else mapped and prefetched; pages
-  // are shared with other processes.
+  // Ours: packed as they are read, and no mapping kept beside them. Else mapped and prefetched;
+  // pages are shared with other processes.
   params.load_mode =
       kernels::active_table() != nullptr ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
   return params;

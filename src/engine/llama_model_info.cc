@@ -4,8 +4,12 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <system_error>
 
+#include "choir/text.h"
+#include "kernels/kernel_table.h"
+#include "kernels/weights.h"
 #include "llama-model.h"  // the engine's own: which layers slide, and how wide K and V are
 
 namespace choir {
@@ -38,6 +42,31 @@ std::uint64_t kv_bytes_per_token(const llama_model& model) {
   return bytes;
 }
 
+// What a graph of this model computes without our kernels.
+std::string not_covered(const llama_model& model) {
+  if (kernels::active_table() == nullptr) return "everything: our kernels are off";
+  std::map<std::string, std::uint64_t> types;
+  for (const auto& [name, tensor] : llama_internal_get_tensor_map(&model))
+    if (ggml_n_dims(tensor) > 1 && !kernels::is_packed(tensor))
+      types[std::string(ggml_type_name(tensor->type)) + " weights"] += ggml_nbytes(tensor);
+  std::string out;
+  const auto add = [&](const std::string& what) { out += (out.empty() ? "" : ", ") + what; };
+  for (const auto& [type, bytes] : types) add(type + " (" + bytes_text(bytes) + ")");
+  if (llama_model_is_recurrent(&model) || llama_model_is_hybrid(&model)) add("recurrent layers");
+  const auto& hparams = model.hparams;
+  const auto head = [](std::uint32_t size) {
+    return size % 8 == 0 && size <= kernels::kHeadSizeMax;
+  };
+  for (std::uint32_t layer = 0; layer < static_cast<std::uint32_t>(llama_model_n_layer(&model));
+       ++layer)
+    if (!head(hparams.n_embd_head_k(layer)) || !head(hparams.n_embd_head_v(layer))) {
+      add("attention with heads of " + std::to_string(hparams.n_embd_head_k(layer)));
+      break;
+    }
+  if (hparams.use_alibi) add("attention with ALiBi");
+  return out;
+}
+
 }  // namespace
 
 ModelInfo read_model_info(const llama_model& model, const std::string& path) {
@@ -63,6 +92,7 @@ ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   // Diffusion models and encoder-decoders are neither: they need loops of their own.
   info.generates = llama_model_has_decoder(&model) && !llama_model_has_encoder(&model) &&
                    !llama_model_is_diffusion(&model) && model.hparams.causal_attn;
+  info.not_covered = not_covered(model);
   return info;
 }
 

@@ -7,6 +7,7 @@
 
 #include "choir/machine.h"
 #include "engine/llama_runtime.h"
+#include "kernels/kernel_table.h"
 
 #ifndef CHOIR_VERSION
 #define CHOIR_VERSION "0.1.0"
@@ -26,6 +27,7 @@ Version version() {
 #ifdef __clang__
   v.compiler = std::string("clang ") + __clang_version__;
 #endif
+  v.kernels = kernels::path_text();
   // "CPU : AVX2 = 1 | AVX512 = 1 | ..." keeps what is on.
   const std::string info = llama_print_system_info();
   for (std::size_t at = info.find(" = 1"); at != std::string::npos;

@@ -28,9 +28,13 @@ bool cpu_has_avx_vnni() {  // GCC 12 has no name for it
   return cpu_has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
 }
 
-const KernelTable* choose() {
+std::string wanted_path() {
   const char* set = std::getenv("CHOIR_KERNELS");
-  const std::string wanted = set == nullptr ? "" : set;
+  return set == nullptr ? "" : set;
+}
+
+const KernelTable* choose() {
+  const std::string wanted = wanted_path();
   if (wanted == "off") return nullptr;
   const struct {
     const KernelTable* table;
@@ -54,6 +58,12 @@ const KernelTable* choose() {
 const KernelTable* active_table() {
   static const KernelTable* const table = choose();
   return table;
+}
+
+std::string path_text() {
+  if (active_table() != nullptr) return active_table()->name;
+  const std::string wanted = wanted_path();
+  return wanted.empty() ? "off (this CPU has no AVX2)" : "off (CHOIR_KERNELS=" + wanted + ")";
 }
 
 }  // namespace choir::kernels

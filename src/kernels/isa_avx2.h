@@ -64,8 +64,8 @@ struct Avx2 {
   static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
     std::int32_t bits;
     __builtin_memcpy(&bits, four, sizeof bits);
-    const __m256i pairs = _mm256_maddubs_epi16(
-        _mm256_abs_epi8(weights), _mm256_sign_epi8(_mm256_set1_epi32(bits), weights));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights),
+                                               _mm256_sign_epi8(_mm256_set1_epi32(bits), weights));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 #endif

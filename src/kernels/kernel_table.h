@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "kernels/packed.h"
 
@@ -117,5 +118,8 @@ const KernelTable* avx_vnni_table();
 // What this CPU runs, or null: then ggml's own kernels stay. CHOIR_KERNELS in the environment
 // chooses: off, avx2, avx-vnni, avx512. Decided once.
 const KernelTable* active_table();
+
+// Its name, or why there is none: "avx512", "off (CHOIR_KERNELS=off)".
+std::string path_text();
 
 }  // namespace choir::kernels
