@@ -1,0 +1,61 @@
+"""OpenVINO GenAI under the loads of `bench/throughput.py`, which runs this with the Python that has it.
+
+    openvino_peer.py MODEL.gguf THREADS    the loads as JSON on standard input, the rates on standard output
+
+A load is {"batch", "prompt_tokens", "tokens"}; its answer {"prefill", "decode"} in tokens per second. Prefill is
+the time to the first token of all requests; decode is the rest.
+"""
+import json
+import sys
+import time
+
+import openvino_genai as genai
+
+
+def prompts(pipeline, load):
+    """Different texts of exactly prompt_tokens tokens."""
+    import openvino as ov
+    import numpy as np
+    out = []
+    for request in range(load["batch"]):
+        ids = [(request * 7919 + i * 104729) % 40000 + 100 for i in range(load["prompt_tokens"])]
+        out.append(ov.Tensor(np.array([ids], dtype=np.int64)))
+    return out
+
+
+def seconds(pipeline, inputs, tokens):
+    config = genai.GenerationConfig()
+    config.max_new_tokens = tokens
+    config.ignore_eos = True
+    config.do_sample = False
+    begin = time.perf_counter()
+    results = pipeline.generate(inputs, [config] * len(inputs))
+    taken = time.perf_counter() - begin
+    for result in results:
+        made = len(result.m_generation_ids[0])
+        if made < tokens:
+            raise RuntimeError(f"OpenVINO made {made} of {tokens} tokens")
+    return taken
+
+
+def main():
+    model, threads = sys.argv[1], int(sys.argv[2])
+    loads = json.load(sys.stdin)
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = 4
+    scheduler.max_num_seqs = 256
+    scheduler.enable_prefix_caching = False
+    pipeline = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", {}, {"INFERENCE_NUM_THREADS": threads})
+    answers = []
+    for load in loads:
+        inputs = prompts(pipeline, load)
+        seconds(pipeline, inputs, 2)  # warm
+        first = min(seconds(pipeline, inputs, 1) for _ in range(2))
+        whole = min(seconds(pipeline, inputs, load["tokens"]) for _ in range(2))
+        answers.append({"prefill": load["batch"] * load["prompt_tokens"] / first,
+                        "decode": load["batch"] * (load["tokens"] - 1) / (whole - first)})
+    json.dump(answers, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
