@@ -58,6 +58,12 @@ class Monitor {
     return std::forward<F>(use)(value_);
   }
 
+  template <class F>
+  auto with(F&& use) const {
+    const std::scoped_lock lock(mutex_);
+    return std::forward<F>(use)(value_);
+  }
+
   // Touches the state, then wakes all waiters.
   template <class F>
   auto change(F&& use) {
@@ -91,7 +97,7 @@ class Monitor {
   }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   T value_;
 };

@@ -70,16 +70,16 @@ void Lanes::ready(ExecutorId id, Priority best) {
   for (const auto& executor : to_preempt) executor->preempt();
 }
 
-LaneLayout Lanes::layout() {
-  return state_.with([](State& s) { return s.schedule.layout(); });
+LaneLayout Lanes::layout() const {
+  return state_.with([](const State& s) { return s.schedule.layout(); });
 }
 
-std::uint64_t Lanes::layout_changes() {
-  return state_.with([](State& s) { return s.schedule.layout_changes(); });
+std::uint64_t Lanes::layout_changes() const {
+  return state_.with([](const State& s) { return s.schedule.layout_changes(); });
 }
 
-double Lanes::compute_seconds(ExecutorId id) {
-  return state_.with([&](State& s) { return s.schedule.compute_seconds(id); });
+double Lanes::compute_seconds(ExecutorId id) const {
+  return state_.with([&](const State& s) { return s.schedule.compute_seconds(id); });
 }
 
 void Lanes::loop(int lane) {

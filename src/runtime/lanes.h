@@ -39,9 +39,9 @@ class Lanes {
   // There is work for it. Any thread; never blocks for longer than the lock.
   void ready(ExecutorId id, Priority best);
 
-  LaneLayout layout();
-  std::uint64_t layout_changes();
-  double compute_seconds(ExecutorId id);
+  LaneLayout layout() const;
+  std::uint64_t layout_changes() const;
+  double compute_seconds(ExecutorId id) const;
 
  private:
   struct State {

@@ -189,7 +189,7 @@ ExecutorInfo Runtime::describe(const Executor& executor) const {
           .requests_done = stats.requests_done.load(),
           .requests_failed = stats.requests_failed.load(),
           .preemptions = stats.preemptions.load(),
-          .compute_seconds = const_cast<Lanes&>(lanes_).compute_seconds(executor.id())};
+          .compute_seconds = lanes_.compute_seconds(executor.id())};
 }
 
 std::vector<ExecutorInfo> Runtime::executors() const {
@@ -205,15 +205,14 @@ std::vector<ExecutorInfo> Runtime::executors() const {
 }
 
 NodeInfo Runtime::info() const {
-  auto& self = const_cast<Runtime&>(*this);
   NodeInfo info;
-  info.lanes = self.lanes_.layout().threads;
+  info.lanes = lanes_.layout().threads;
   for (const std::int32_t threads : info.lanes) info.cores += threads;
-  info.lane_switches = self.lanes_.layout_changes();
+  info.lane_switches = lanes_.layout_changes();
   info.memory_bytes_max = memory_bytes_max_;
   info.memory_bytes_promised = promised_.load();
-  info.requests_active = self.active_.with(
-      [](const Active& a) { return static_cast<std::int32_t>(a.requests.size()); });
+  info.requests_active =
+      active_.with([](const Active& a) { return static_cast<std::int32_t>(a.requests.size()); });
   return info;
 }
 

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""One model, many requests: Choir beside llama.cpp and OpenVINO GenAI, the same file in one run.
+
+    ./dev bench throughput [--json] [--check] [--runs 3] [--only NAME] [--without-openvino]
+
+Prefill is prompt tokens per second until the first token of all requests; decode is the rest, 64 tokens a request.
+llama.cpp is `llama-batched-bench` of Choir's own engine source, built on demand; OpenVINO GenAI comes from PyPI into a folder
+of its own beside the models. Both sides of a ratio are medians of alternating runs. Stops by itself.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import venv
+
+REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(REPO, "bench", "report"))
+import report  # noqa: E402
+
+CHOIR = os.path.join(REPO, "build", "bin", "choir")
+OPENVINO = "openvino-genai==2026.4.1.0"
+TOKENS = 64
+
+# model, batch, prompt tokens, what: prefill or decode, goal beside OpenVINO, goal beside llama.cpp
+LOADS = [
+    ("smollm2-135m", 1, 256, "prefill", 1.6, 11.0),
+    ("smollm2-135m", 1, 70, "decode", 3.0, 3.0),
+    ("smollm2-135m", 8, 70, "decode", 2.0, None),
+    ("smollm2-135m", 32, 70, "decode", 2.5, None),
+    ("smollm2-135m", 64, 70, "decode", 2.5, None),
+    ("smollm2-135m", 32, 200, "decode", 2.0, None),
+    ("smollm2-135m", 32, 600, "decode", 2.0, None),
+    ("gemma3-270m", 1, 256, "prefill", None, 4.0),
+    ("gemma3-270m", 1, 70, "decode", None, 1.5),
+    ("gemma3-270m", 8, 70, "decode", None, 4.0),
+    ("gemma3-270m", 32, 70, "decode", None, 5.0),
+    ("stories260K", 1, 70, "decode", None, 1.0),
+    ("stories260K", 8, 70, "decode", None, 1.0),
+    ("stories260K", 32, 70, "decode", None, 1.0),
+    ("stories260K", 64, 70, "decode", None, 1.0),
+]
+SESSIONS = 64  # of the headline: all at once through Choir, one after another in llama.cpp
+
+
+def name_of(load):
+    model, batch, prompt, what, *_ = load
+    return f"{model} {what} {prompt if what == 'prefill' else f'{batch} x {prompt}+{TOKENS}'}"
+
+
+def paths():
+    found = {"stories260K": os.path.join(REPO, "models", "stories260K.gguf")}
+    for name in ("smollm2-135m", "gemma3-270m"):
+        subprocess.run([CHOIR, "pull", name], capture_output=True, check=True)
+    listed = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
+    found.update({m["name"]: m["path"] for m in listed["local"]})
+    return found
+
+
+def openvino_python():
+    """A Python that has OpenVINO GenAI; made once."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(cache, "choir", "peers", "openvino")
+    python = os.path.join(folder, "bin", "python")
+    if not os.path.exists(os.path.join(folder, "ready")):
+        print("fetching OpenVINO GenAI (once)", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", OPENVINO], check=True, stdout=sys.stderr)
+        with open(os.path.join(folder, "ready"), "w", encoding="utf-8") as mark:
+            mark.write(OPENVINO + "\n")
+    return python
+
+
+def choir(path, load):
+    _, batch, prompt, what, *_ = load
+    words = [CHOIR, "bench", path, "--batch", str(batch), "--prompt-tokens", str(prompt), "--tokens", str(TOKENS),
+             "--repeat", "1", "--json"]
+    answer = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    rows = [r for r in answer["rows"] if r["test"].startswith(what) and r["batch"] == batch]
+    return rows[0]["tokens_per_second"]
+
+
+def llama(program, path, load):
+    _, batch, prompt, what, *_ = load
+    threads = str(len(os.sched_getaffinity(0)))
+    context = batch * (prompt + TOKENS) + 256
+    words = [program, "-m", path, "-c", str(context), "-b", "2048", "-ub", "512", "-npp", str(prompt), "-ntg",
+             str(TOKENS), "-npl", str(batch), "-t", threads, "-tb", threads, "-fa", "on", "--output-format", "jsonl"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return lines[-1]["speed_pp" if what == "prefill" else "speed_tg"]
+
+
+def openvino(python, path, loads):
+    wanted = [{"batch": load[1], "prompt_tokens": load[2], "tokens": TOKENS} for load in loads]
+    script = os.path.join(REPO, "bench", "peers", "openvino_peer.py")
+    threads = str(len(os.sched_getaffinity(0)))
+    done = subprocess.run([python, script, path, threads], input=json.dumps(wanted), capture_output=True, text=True,
+                          check=True)
+    return [answer[load[3]] for load, answer in zip(loads, json.loads(done.stdout))]
+
+
+def headline(path, program, runs):
+    """Tokens a second of all sessions through `choir parallel`, and of one request at a time in llama.cpp."""
+    ours, theirs = [], []
+    for _ in range(runs):
+        words = [CHOIR, "parallel", "--model", path, "--sessions", str(SESSIONS), "--max-tokens", str(TOKENS),
+                 "--ignore-eos", "--json"]
+        ours.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["throughput"])
+        load = ("", 1, 24, "decode", None, None)
+        decode = llama(program, path, load)
+        prefill = llama(program, path, ("", 1, 24, "prefill", None, None))
+        theirs.append(TOKENS / (24 / prefill + TOKENS / decode))
+    return report.row(f"{SESSIONS} sessions, all in; one request at a time", "tok/s", statistics.median(ours),
+                      statistics.median(theirs), "llama.cpp", 20.0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a row misses its goal")
+    parser.add_argument("--runs", type=int, default=3, help="alternating runs of each (default 3)")
+    parser.add_argument("--only", default="", help="loads whose name has this in it")
+    parser.add_argument("--without-openvino", action="store_true")
+    arguments = parser.parse_args()
+
+    files = paths()
+    peer = subprocess.run([os.path.join(REPO, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip()
+    program = os.path.join(peer, "llama-batched-bench")
+    python = None if arguments.without_openvino else openvino_python()
+    loads = [load for load in LOADS if arguments.only in name_of(load)]
+    ours = {name_of(load): [] for load in loads}
+    theirs = {name_of(load): [] for load in loads}
+    intels = {name_of(load): [] for load in loads}
+    beside_intel = [load for load in loads if load[4] is not None and python]
+    for run in range(arguments.runs):
+        for load in loads:
+            name = name_of(load)
+            ours[name].append(choir(files[load[0]], load))
+            theirs[name].append(llama(program, files[load[0]], load))
+            print(f"run {run + 1}: {name}: choir {ours[name][-1]:.0f}, llama.cpp {theirs[name][-1]:.0f}",
+                  file=sys.stderr)
+        if beside_intel:
+            for load, rate in zip(beside_intel, openvino(python, files["smollm2-135m"], beside_intel)):
+                intels[name_of(load)].append(rate)
+                print(f"run {run + 1}: {name_of(load)}: OpenVINO {rate:.0f}", file=sys.stderr)
+
+    rows = []
+    for load in loads:
+        name = name_of(load)
+        mine = statistics.median(ours[name])
+        if intels[name]:
+            rows.append(report.row(name, "tok/s", mine, statistics.median(intels[name]), "OpenVINO GenAI", load[4]))
+        rows.append(report.row(name, "tok/s", mine, statistics.median(theirs[name]), "llama.cpp", load[5]))
+    if arguments.only in "sessions":
+        rows.append(headline(files["smollm2-135m"], program, arguments.runs))
+    sys.exit(report.finish("throughput", rows, arguments.json, arguments.check))
+
+
+if __name__ == "__main__":
+    main()
