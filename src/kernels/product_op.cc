@@ -79,10 +79,13 @@ void compute_matrix(const ggml_compute_params& params, const PackedWeight& weigh
                     std::int64_t rows) {
   const ggml_tensor* x = op->src[1];
   const int most = rows_max(weight.shape);
+  // Whole tiles to a thread, whose rows share cache lines.
+  const std::int64_t run = rows >= most * params.nth ? most : 1;
   const bool alone = params.nth == 1 || rows <= kRowsPreparedTwice;
   auto* prepared = static_cast<std::byte*>(params.wdata);
   if (alone) prepared += static_cast<std::size_t>(params.ith * rows) * prepared_bytes(weight.shape);
-  for (std::int64_t row = alone ? 0 : params.ith; row < rows; row += alone ? 1 : params.nth) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (!alone && row / run % params.nth != params.ith) continue;
     const std::int64_t at = row_begin + row;
     const std::int64_t i1 = at % x->ne[1];
     const std::int64_t i2 = at / x->ne[1] % x->ne[2];
