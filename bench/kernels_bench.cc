@@ -1,7 +1,7 @@
 // Products of packed weights: how much of the machine's peak they reach, beside ggml's own.
 //
-// Each core multiplies its half of the same weights again and again; the peak is measured in the same
-// way in the same run, with nothing but the instruction that multiplies.
+// Each core multiplies its half of the same weights again and again; the peak is measured in the
+// same way in the same run, with nothing but the instruction that multiplies.
 //
 //   ./dev bench kernels
 #include <ggml-backend.h>
@@ -70,9 +70,8 @@ void peak_avx2(int) {
     for (int chain = 0; chain < kPeakChains; ++chain) {
       __m256i x = _mm256_set1_epi8(3);
       asm volatile("" : "+x"(x));
-      sum = _mm256_add_epi32(sum,
-                             _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_set1_epi8(2)),
-                                               _mm256_set1_epi16(1)));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_set1_epi8(2)),
+                                                    _mm256_set1_epi16(1)));
     }
   asm volatile("" : "+x"(sum));
 }
@@ -116,8 +115,7 @@ double ours(const KernelTable& table, const Case& c, std::int64_t batch, int thr
       static_cast<std::byte*>(std::aligned_alloc(64, shape.bytes())), std::free);
   kernels::pack(shape, file.data(), packed.get());
   const std::vector<float> a = random_numbers(static_cast<std::size_t>(batch * c.columns));
-  std::vector<std::byte> prepared(kernels::prepared_bytes(shape) *
-                                  static_cast<std::size_t>(batch));
+  std::vector<std::byte> prepared(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
   const int most = is_floating(shape.type) ? table.float_rows_max : table.rows_max;
   for (std::int64_t row = 0; row < batch; ++row)
     table.prepare_row(shape, a.data() + row * c.columns, kernels::place_row(row, batch, most),
@@ -145,8 +143,8 @@ double ours(const KernelTable& table, const Case& c, std::int64_t batch, int thr
 }
 
 double ggmls(const Case& c, std::int64_t batch, int threads) {
-  ggml_context* context = ggml_init({.mem_size = std::size_t{1} << 20, .mem_buffer = nullptr,
-                                     .no_alloc = true});
+  ggml_context* context =
+      ggml_init({.mem_size = std::size_t{1} << 20, .mem_buffer = nullptr, .no_alloc = true});
   ggml_tensor* w = ggml_new_tensor_2d(context, c.type, c.columns, c.rows);
   ggml_tensor* x = ggml_new_tensor_2d(context, GGML_TYPE_F32, c.columns, batch);
   ggml_tensor* y = ggml_mul_mat(context, w, x);
@@ -166,8 +164,7 @@ double ggmls(const Case& c, std::int64_t batch, int threads) {
   double best = 1e9;
   for (int run = 0; run < 3; ++run)
     best = std::min(best, seconds([&] {
-                      for (long i = 0; i < rounds; ++i)
-                        ggml_backend_graph_compute(backend, graph);
+                      for (long i = 0; i < rounds; ++i) ggml_backend_graph_compute(backend, graph);
                     }));
   ggml_backend_buffer_free(buffer);
   ggml_backend_free(backend);
@@ -205,9 +202,8 @@ int main(int argc, char** argv) {
   const double top = peak(*table, threads);
   std::vector<Row> rows;
   const auto add = [&](const Case& c, std::int64_t batch) {
-    const std::string name = std::string(ggml_type_name(c.type)) + " " +
-                             std::to_string(c.columns) + " x " + std::to_string(c.rows) +
-                             ", batch " + std::to_string(batch);
+    const std::string name = std::string(ggml_type_name(c.type)) + " " + std::to_string(c.columns) +
+                             " x " + std::to_string(c.rows) + ", batch " + std::to_string(batch);
     const double value = ours(*table, c, batch, threads);
     rows.push_back({.name = name,
                     .unit = "GMAC/s",
@@ -228,9 +224,8 @@ int main(int argc, char** argv) {
     add({GGML_TYPE_Q8_0, 576, 49152}, batch);
     add({GGML_TYPE_Q8_0, 640, 262144}, batch);
   }
-  for (const ggml_type type :
-       {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0, GGML_TYPE_F16,
-        GGML_TYPE_BF16, GGML_TYPE_F32})
+  for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0,
+                               GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_F32})
     add({type, 640, 2048}, 32);
   for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0,
                                GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K})

@@ -50,5 +50,13 @@ const Case kCases[] = {
 INSTANTIATE_TEST_SUITE_P(, ChunkTokens, testing::ValuesIn(kCases),
                          [](const auto& c) { return c.param.name; });
 
+TEST(QuantumBeside, IsHalfAnUrgentFirstTokenWithinItsBounds) {
+  EXPECT_EQ(quantum_beside(milliseconds(50), Nanos{0}), milliseconds(50));
+  EXPECT_EQ(quantum_beside(milliseconds(50), milliseconds(300)), milliseconds(50));
+  EXPECT_EQ(quantum_beside(milliseconds(50), milliseconds(60)), milliseconds(30));
+  EXPECT_EQ(quantum_beside(milliseconds(50), milliseconds(4)), milliseconds(10));
+  EXPECT_EQ(quantum_beside(milliseconds(5), milliseconds(4)), milliseconds(5));
+}
+
 }  // namespace
 }  // namespace choir

@@ -13,6 +13,7 @@ constexpr std::int32_t kChunkTokensMin = 16;       // one tile of rows of the ma
 // it is CRITICAL and may abort it.
 constexpr std::int64_t kQuantaAlone = 8;
 constexpr std::int32_t kChunkTokensMinAlone = 64;
+constexpr Nanos kQuantumMin = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -25,6 +26,12 @@ std::int32_t chunk_tokens(const ChunkView& view) {
   const std::int32_t least =
       std::min(view.contended ? kChunkTokensMin : kChunkTokensMinAlone, view.batch_tokens_max);
   return static_cast<std::int32_t>(std::clamp<double>(fits, least, view.batch_tokens_max));
+}
+
+Nanos quantum_beside(Nanos configured, Nanos urgent_first_token) {
+  if (urgent_first_token <= Nanos{0}) return configured;
+  const Nanos half = std::max<Nanos>(urgent_first_token / 2, kQuantumMin);
+  return std::min(configured, half);
 }
 
 }  // namespace choir

@@ -20,4 +20,9 @@ struct ChunkView {
 // than the batch. An unknown speed counts as 4 ms a token.
 std::int32_t chunk_tokens(const ChunkView& view);
 
+// The quantum beside urgent work: no longer than half of what a first token of it computes alone,
+// so that waiting for a turn to end costs it half as much again; but at least 10 ms, below which a
+// turn is mostly its own overhead. `urgent_first_token`: 0 while none has been seen.
+Nanos quantum_beside(Nanos configured, Nanos urgent_first_token);
+
 }  // namespace choir

@@ -28,12 +28,29 @@
 
 namespace choir {
 
+// What the executors of a node know of each other's urgent work: how long a first token of class
+// CRITICAL or HIGH computes. Any thread.
+class UrgentPace {
+ public:
+  Nanos first_token() const { return Nanos{nanos_.load(std::memory_order_relaxed)}; }
+  // A moving mean over some eight requests; two at once may lose one, which is no matter.
+  void count(Nanos first_token) {
+    const Nanos::rep old = nanos_.load(std::memory_order_relaxed);
+    const Nanos::rep now = first_token.count();
+    nanos_.store(old == 0 ? now : old + (now - old) / 8, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<Nanos::rep> nanos_{0};
+};
+
 struct ExecutorRules {
   Nanos quantum = std::chrono::milliseconds(50);
   Nanos age_step = std::chrono::milliseconds(500);
   Nanos stalled = std::chrono::seconds(30);
   std::size_t stream_bytes_max = 64U << 10;
   std::size_t mailbox_max = 1024;
+  std::shared_ptr<UrgentPace> urgent = std::make_shared<UrgentPace>();
 };
 
 // Counted by the turn's owner, read by anybody.
@@ -122,6 +139,8 @@ class Executor {
   void drop_parked(LiveSequence& live);
   void begin_pass();
   bool run_pass(Pool& pool);
+  // Whether the pass to come was aborted for an arrival: it runs to its end, so it is a short one.
+  bool immune() const;
   void count_pass(int threads, Instant began, Instant ended);
   void sample_rows(Pool& pool);
   void take_token(LiveSequence& live, TokenId token, Instant now);

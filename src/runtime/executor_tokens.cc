@@ -23,8 +23,10 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   Sequence& s = l.value;
   s.tokens.push_back(token);
   l.usage.output_tokens += 1;
-  if (l.usage.output_tokens == 1)
+  if (l.usage.output_tokens == 1) {
     l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
+    if (s.priority <= Priority::kHigh) rules_.urgent->count(l.first_token);
+  }
 
   text_.clear();
   Finish end = Finish::kFailed;

@@ -24,6 +24,7 @@ struct LiveSequence {
   std::int32_t kv_tokens = 0;        // that it holds
   std::optional<Instant> held_back;  // since when its reader is too far behind
   std::string text;                  // generated here
+  Nanos first_token{0};              // computed in passes until there was one
   bool begun = false;                // was in a pass
   bool ended = false;
   Usage usage;

@@ -117,7 +117,8 @@ Result<std::shared_ptr<Executor>> Runtime::make_executor(const ExecutorConfig& c
                             .age_step = config_.age_step,
                             .stalled = config_.stalled,
                             .stream_bytes_max = config_.stream_bytes_max,
-                            .mailbox_max = static_cast<std::size_t>(config_.queue_max)};
+                            .mailbox_max = static_cast<std::size_t>(config_.queue_max),
+                            .urgent = urgent_};
   promised_ += need->weights;  // given back when the last executor of this file goes
   return std::make_shared<Executor>(
       ExecutorId{next_executor_++}, config, std::move(*model), std::move(*engine), rules, clock_,

@@ -77,6 +77,7 @@ class Runtime {
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::uint64_t> next_executor_{1};
   std::atomic<std::uint64_t> promised_{0};
+  const std::shared_ptr<UrgentPace> urgent_ = std::make_shared<UrgentPace>();
   Guarded<int> loading_{0};  // one load at a time; its value says nothing
   Guarded<Table> table_;
   Monitor<Active> active_;
