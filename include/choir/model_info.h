@@ -30,8 +30,8 @@ struct ModelInfo {
   std::uint64_t kv_bytes_per_token = 0;    // of full-attention layers, F16
   std::string chat_template;               // empty: the file has none, chats go in as raw text
   bool generates = true;                   // a decoder; encoders embed only
-  // What our kernels leave to the engine's own, "Q2_K weights, ..."; empty: nothing. Only where it is
-  // empty do results never depend on what runs beside them.
+  // What our kernels leave to the engine's own, "Q2_K weights, ..."; empty: nothing. Only where it
+  // is empty do results never depend on what runs beside them.
   std::string not_covered;
   bool operator==(const ModelInfo&) const = default;
 };

@@ -12,8 +12,8 @@
 
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
-#include "kernels/kv_order.h"
 #include "engine/llama_model.h"
+#include "kernels/kv_order.h"
 
 namespace choir {
 
@@ -58,7 +58,7 @@ class LlamaEngine final : public Engine {
   // What is left of a slot that should have `tokens` cells, or nothing if the rest cannot be used.
   std::int32_t settle(SeqId seq, llama_seq_id slot, std::int32_t tokens);
 
-  std::shared_ptr<const LlamaModel> model_;  // declared before the context: dies after it
+  std::shared_ptr<const LlamaModel> model_;    // declared before the context: dies after it
   std::unique_ptr<kernels::KvOrders> orders_;  // outlives the context that computes with them
   LlamaContextHandle context_;
   llama_memory_t memory_;

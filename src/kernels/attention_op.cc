@@ -59,7 +59,8 @@ class Attention {
     const std::size_t bytes = attention_work_bytes(1, op);
     auto* base =
         static_cast<std::byte*>(params.wdata) + bytes * static_cast<std::size_t>(params.ith);
-    scratch_ = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(base) + 63) / 64 * 64);
+    const std::size_t past = reinterpret_cast<std::uintptr_t>(base) % 64;
+    scratch_ = reinterpret_cast<float*>(base + (past == 0 ? 0 : 64 - past));
   }
 
   // This thread's share: a run of parts whose cost, counted in cells, is its share of all.

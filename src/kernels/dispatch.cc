@@ -16,8 +16,7 @@ bool cpu_has_avx512() {
 }
 
 bool cpu_has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");  // F16C came before
 }
 
 bool cpu_has_avx_vnni() {  // GCC 12 has no name for it

@@ -25,9 +25,9 @@ struct Avx2 {
   static Bytes high_nibbles(Bytes x) { return low_nibbles(_mm256_srli_epi16(x, 4)); }
   template <int kLeft>
   static Bytes with_bits(Bytes x, Bytes bits, char mask) {
-    const Bytes moved = kLeft > 0   ? _mm256_slli_epi16(bits, kLeft > 0 ? kLeft : 0)
-                        : kLeft < 0 ? _mm256_srli_epi16(bits, kLeft < 0 ? -kLeft : 0)
-                                    : bits;
+    Bytes moved = bits;
+    if constexpr (kLeft > 0) moved = _mm256_slli_epi16(bits, kLeft);
+    if constexpr (kLeft < 0) moved = _mm256_srli_epi16(bits, -kLeft);
     return _mm256_or_si256(x, _mm256_and_si256(moved, _mm256_set1_epi8(mask)));
   }
   static Ints zero_ints() { return _mm256_setzero_si256(); }

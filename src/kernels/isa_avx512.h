@@ -22,9 +22,9 @@ struct Avx512 {
   // x | (bits moved left by kLeft) & mask; negative: right.
   template <int kLeft>
   static Bytes with_bits(Bytes x, Bytes bits, char mask) {
-    const Bytes moved = kLeft > 0   ? _mm512_slli_epi16(bits, kLeft > 0 ? kLeft : 0)
-                        : kLeft < 0 ? _mm512_srli_epi16(bits, kLeft < 0 ? -kLeft : 0)
-                                    : bits;
+    Bytes moved = bits;
+    if constexpr (kLeft > 0) moved = _mm512_slli_epi16(bits, static_cast<unsigned>(kLeft));
+    if constexpr (kLeft < 0) moved = _mm512_srli_epi16(bits, static_cast<unsigned>(-kLeft));
     return _mm512_ternarylogic_epi32(x, moved, _mm512_set1_epi8(mask), 0xF8);  // x | (moved & mask)
   }
   static Ints zero_ints() { return _mm512_setzero_si512(); }

@@ -157,19 +157,19 @@ void put_two_bits(const Block& block, const Place& place) {
 
 void put_scales(PackedType type, const Block& block, const Place& place) {
   switch (type) {
-    case PackedType::kQ4_1:
+    case PackedType::kQ41:
       put(place.scales + 32 + 2 * place.row, &block.minimum, 2);
       [[fallthrough]];
-    case PackedType::kQ4_0:
-    case PackedType::kQ5_0:
-    case PackedType::kQ8_0:
+    case PackedType::kQ40:
+    case PackedType::kQ50:
+    case PackedType::kQ80:
       put(place.scales + 2 * place.row, &block.scale, 2);
       return;
-    case PackedType::kQ4_K:
-    case PackedType::kQ5_K:
+    case PackedType::kQ4K:
+    case PackedType::kQ5K:
       put(place.supers + 32 + 2 * place.row, &block.minimum, 2);
       [[fallthrough]];
-    case PackedType::kQ6_K:
+    case PackedType::kQ6K:
       put(place.supers + 2 * place.row, &block.scale, 2);
       for (int i = 0; i < 2; ++i)
         place.scales[16 * i + place.row] = static_cast<std::byte>(block.sub_scale[i]);
@@ -180,14 +180,14 @@ void put_scales(PackedType type, const Block& block, const Place& place) {
 }
 
 void put_quants(PackedType type, const Block& block, const Place& place) {
-  if (type == PackedType::kQ8_0) {
+  if (type == PackedType::kQ80) {
     for (int vector = 0; vector < 8; ++vector)
       put(place.quants + 64 * vector + 4 * place.row, block.quants + 4 * vector, 4);
     return;
   }
   put_nibbles(block, place);
-  if (type == PackedType::kQ5_0 || type == PackedType::kQ5_K) put_fifth_bits(block, place);
-  if (type == PackedType::kQ6_K) put_two_bits(block, place);
+  if (type == PackedType::kQ50 || type == PackedType::kQ5K) put_fifth_bits(block, place);
+  if (type == PackedType::kQ6K) put_two_bits(block, place);
 }
 
 Place place_of(const PackedShape& shape, std::byte* packed, std::int64_t row, std::int64_t block) {
@@ -200,9 +200,9 @@ Place place_of(const PackedShape& shape, std::byte* packed, std::int64_t row, st
 
 template <class FileBlock>
 void pack_blocks(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
-  constexpr auto columns = static_cast<std::int64_t>(
+  constexpr auto kColumns = static_cast<std::int64_t>(
       sizeof(FileBlock) > 100 ? kBlockColumns * kSuperBlocks : kBlockColumns);
-  const auto row_bytes = static_cast<std::size_t>(shape.columns / columns) * sizeof(FileBlock);
+  const auto row_bytes = static_cast<std::size_t>(shape.columns / kColumns) * sizeof(FileBlock);
   for (std::int64_t row = 0; row < shape.rows; ++row) {
     const auto* from =
         reinterpret_cast<const FileBlock*>(rows + static_cast<std::size_t>(row) * row_bytes);
@@ -235,13 +235,13 @@ void quants_at(PackedType type, const Place& place, std::uint8_t* quants) {
   };
   for (int vector = 0; vector < 8; ++vector) {
     std::uint32_t columns = 0;
-    if (type == PackedType::kQ8_0) {
+    if (type == PackedType::kQ80) {
       columns = at(64 * vector);
     } else {
       columns = (at(64 * (vector / 2)) >> 4 * (vector % 2)) & 0x0F0F0F0FU;
-      if (type == PackedType::kQ5_0 || type == PackedType::kQ5_K)
+      if (type == PackedType::kQ50 || type == PackedType::kQ5K)
         columns |= ((at(256) >> vector) & 0x01010101U) << 4;
-      if (type == PackedType::kQ6_K)
+      if (type == PackedType::kQ6K)
         columns |= ((at(256 + 64 * (vector / 4)) >> 2 * (vector % 4)) & 0x03030303U) << 4;
     }
     std::memcpy(quants + 4 * vector, &columns, sizeof columns);
@@ -265,26 +265,26 @@ void unpack_block(PackedType type, const Place& place, float* values) {
       values[i] = static_cast<float>(quants[i] - zero_point) * scale;
   };
   switch (type) {
-    case PackedType::kQ4_0:
+    case PackedType::kQ40:
       return scaled(8, half_at(place.scales + 2 * row));
-    case PackedType::kQ5_0:
+    case PackedType::kQ50:
       return scaled(16, half_at(place.scales + 2 * row));
-    case PackedType::kQ8_0:
+    case PackedType::kQ80:
       return scaled(128, half_at(place.scales + 2 * row));
-    case PackedType::kQ4_1: {
+    case PackedType::kQ41: {
       scaled(0, half_at(place.scales + 2 * row));
       const float minimum = half_at(place.scales + 32 + 2 * row);
       for (int i = 0; i < kBlockColumns; ++i) values[i] += minimum;
       return;
     }
-    case PackedType::kQ4_K:
-    case PackedType::kQ5_K: {
+    case PackedType::kQ4K:
+    case PackedType::kQ5K: {
       scaled(0, half_at(place.supers + 2 * row) * static_cast<float>(sub_scale(0)));
       const float minimum = half_at(place.supers + 32 + 2 * row) * static_cast<float>(sub_scale(1));
       for (int i = 0; i < kBlockColumns; ++i) values[i] -= minimum;
       return;
     }
-    case PackedType::kQ6_K:
+    case PackedType::kQ6K:
       for (int i = 0; i < kBlockColumns; ++i)
         values[i] = half_at(place.supers + 2 * row) *
                     static_cast<float>(static_cast<std::int8_t>(sub_scale(i / 16))) *
@@ -300,19 +300,19 @@ void unpack_block(PackedType type, const Place& place, float* values) {
 std::optional<PackedType> packed_type(int ggml_type) {
   switch (ggml_type) {
     case GGML_TYPE_Q4_0:
-      return PackedType::kQ4_0;
+      return PackedType::kQ40;
     case GGML_TYPE_Q4_1:
-      return PackedType::kQ4_1;
+      return PackedType::kQ41;
     case GGML_TYPE_Q5_0:
-      return PackedType::kQ5_0;
+      return PackedType::kQ50;
     case GGML_TYPE_Q8_0:
-      return PackedType::kQ8_0;
+      return PackedType::kQ80;
     case GGML_TYPE_Q4_K:
-      return PackedType::kQ4_K;
+      return PackedType::kQ4K;
     case GGML_TYPE_Q5_K:
-      return PackedType::kQ5_K;
+      return PackedType::kQ5K;
     case GGML_TYPE_Q6_K:
-      return PackedType::kQ6_K;
+      return PackedType::kQ6K;
     case GGML_TYPE_F16:
       return PackedType::kF16;
     case GGML_TYPE_BF16:
@@ -328,19 +328,19 @@ void pack(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
   if (shape.rows % kGroupRows != 0)
     std::memset(packed + shape.bytes() - shape.group_bytes(), 0, shape.group_bytes());
   switch (shape.type) {
-    case PackedType::kQ4_0:
+    case PackedType::kQ40:
       return pack_blocks<block_q4_0>(shape, rows, packed);
-    case PackedType::kQ4_1:
+    case PackedType::kQ41:
       return pack_blocks<block_q4_1>(shape, rows, packed);
-    case PackedType::kQ5_0:
+    case PackedType::kQ50:
       return pack_blocks<block_q5_0>(shape, rows, packed);
-    case PackedType::kQ8_0:
+    case PackedType::kQ80:
       return pack_blocks<block_q8_0>(shape, rows, packed);
-    case PackedType::kQ4_K:
+    case PackedType::kQ4K:
       return pack_blocks<block_q4_K>(shape, rows, packed);
-    case PackedType::kQ5_K:
+    case PackedType::kQ5K:
       return pack_blocks<block_q5_K>(shape, rows, packed);
-    case PackedType::kQ6_K:
+    case PackedType::kQ6K:
       return pack_blocks<block_q6_K>(shape, rows, packed);
     case PackedType::kF16:
     case PackedType::kBF16:

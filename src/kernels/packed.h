@@ -16,13 +16,13 @@
 namespace choir::kernels {
 
 enum class PackedType : std::uint8_t {
-  kQ4_0,
-  kQ4_1,
-  kQ5_0,
-  kQ8_0,
-  kQ4_K,
-  kQ5_K,
-  kQ6_K,
+  kQ40,
+  kQ41,
+  kQ50,
+  kQ80,
+  kQ4K,
+  kQ5K,
+  kQ6K,
   kF16,
   kBF16,
   kF32,
@@ -40,19 +40,19 @@ struct PackedBytes {
 };
 constexpr PackedBytes packed_bytes(PackedType type) {
   switch (type) {
-    case PackedType::kQ4_0:
+    case PackedType::kQ40:
       return {256, 32, 0};
-    case PackedType::kQ4_1:
+    case PackedType::kQ41:
       return {256, 64, 0};
-    case PackedType::kQ5_0:
+    case PackedType::kQ50:
       return {320, 32, 0};
-    case PackedType::kQ8_0:
+    case PackedType::kQ80:
       return {512, 32, 0};
-    case PackedType::kQ4_K:
+    case PackedType::kQ4K:
       return {256, 32, 64};
-    case PackedType::kQ5_K:
+    case PackedType::kQ5K:
       return {320, 32, 64};
-    case PackedType::kQ6_K:
+    case PackedType::kQ6K:
       return {384, 32, 32};
     case PackedType::kF16:
     case PackedType::kBF16:

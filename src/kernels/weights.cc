@@ -39,7 +39,8 @@ void free_pages(ggml_backend_buffer_t buffer) {
 
 // ggml accepts no null base, not even of an empty buffer.
 void* base(ggml_backend_buffer_t buffer) {
-  return buffer->context != nullptr ? buffer->context : reinterpret_cast<void*>(std::uintptr_t{64});
+  alignas(64) static std::byte nothing;
+  return buffer->context != nullptr ? buffer->context : &nothing;
 }
 
 void set_tensor(ggml_backend_buffer_t, ggml_tensor* tensor, const void* data, std::size_t offset,

@@ -198,16 +198,12 @@ StepLimits Executor::limits(int threads, bool contended) const {
       .batch_tokens_max = engine.batch_tokens_max,
       .chunk_tokens_max = chunk_tokens(
           {.seconds_per_token = width < seconds_per_token_.size() ? seconds_per_token_[width] : 0,
-           .contended = contended || decodes || immune(),
+           .contended = contended || decodes || pass_.with([](auto& p) { return p.immune; }),
            .quantum = quantum_beside(rules_.quantum, rules_.urgent->first_token()),
            .batch_tokens_max = engine.batch_tokens_max}),
       .kv_cells_free = engine.context_tokens - use.cells,
       .slots_free = engine.sequences_max - use.slots,
       .outputs_max = engine.sequences_max};
-}
-
-bool Executor::immune() const {
-  return pass_.with([](const Pass& pass) { return pass.immune; });
 }
 
 bool Executor::restore_parked() {

@@ -123,7 +123,8 @@ class Executor {
   // What other threads may know about the pass that is running.
   struct Pass {
     std::vector<RequestId> prefilling;
-    bool immune = false;  // the last one was aborted by preempt(): this one runs to its end
+    bool immune =
+        false;  // the last one was aborted by preempt(): this one is short and runs to its end
     bool preempted = false;
   };
 
@@ -139,8 +140,6 @@ class Executor {
   void drop_parked(LiveSequence& live);
   void begin_pass();
   bool run_pass(Pool& pool);
-  // Whether the pass to come was aborted for an arrival: it runs to its end, so it is a short one.
-  bool immune() const;
   void count_pass(int threads, Instant began, Instant ended);
   void sample_rows(Pool& pool);
   void take_token(LiveSequence& live, TokenId token, Instant now);
