@@ -38,8 +38,8 @@ TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 # name, models, requests of each, peer's extra arguments, peer's name, goal
 LOADS = [
     ("4 models x 2 requests, router as it comes", 4, 2, [], "llama-server router", 8.0),
-    ("4 models x 2 requests, router tuned", 4, 2, ["-t", "1", "-tb", "1"], "router, 1 thread a model", 1.4),
-    ("4 models x 8 requests, router tuned", 4, 8, ["-t", "1", "-tb", "1", "-np", "8"], "router, 1 thread a model", 1.5),
+    ("4 models x 2 requests, router tuned", 4, 2, ["-t", "1", "-tb", "1"], "router, 1 thread a model", 6.0),
+    ("4 models x 8 requests, router tuned", 4, 8, ["-t", "1", "-tb", "1", "-np", "8"], "router, 1 thread a model", 15.0),
     ("1 model x 8 requests", 1, 8, ["-np", "8"], "llama-server", 1.5),
 ]
 
