@@ -116,7 +116,7 @@ double ours(const KernelTable& table, const Case& c, std::int64_t batch, int thr
   kernels::pack(shape, file.data(), packed.get());
   const std::vector<float> a = random_numbers(static_cast<std::size_t>(batch * c.columns));
   std::vector<std::byte> prepared(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
-  const int most = is_floating(shape.type) ? table.float_rows_max : table.rows_max;
+  const int most = table.rows_max_of(shape.type);
   for (std::int64_t row = 0; row < batch; ++row)
     table.prepare_row(shape, a.data() + row * c.columns, kernels::place_row(row, batch, most),
                       prepared.data());

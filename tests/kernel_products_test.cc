@@ -66,7 +66,7 @@ struct Weights {
 std::vector<float> product(const KernelTable& table, Weights& weights, const std::vector<float>& a,
                            std::int64_t rows) {
   const PackedShape& shape = weights.shape;
-  const int most = is_floating(shape.type) ? table.float_rows_max : table.rows_max;
+  const int most = table.rows_max_of(shape.type);
   std::vector<std::byte> prepared(prepared_bytes(shape) * static_cast<std::size_t>(rows));
   for (std::int64_t row = 0; row < rows; ++row)
     table.prepare_row(shape, a.data() + row * shape.columns, place_row(row, rows, most),

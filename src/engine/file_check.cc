@@ -22,6 +22,12 @@
 namespace choir {
 namespace {
 
+// A verdict of another engine, or with other kernels, says nothing about these.
+std::string what_computes() {
+  const Version all = version();
+  return all.engine + ", kernels " + all.kernels;
+}
+
 constexpr std::size_t kVerdictsMax = 4096;  // some 500 KB of JSON
 
 std::string identity_of(const struct stat& file) {
@@ -129,8 +135,7 @@ void FileCheck::load(Verdicts& verdicts) const {
   if (options_.cache_folder.empty()) return;
   std::ifstream file(options_.cache_folder + "/checked.json");
   const auto kept = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  // A verdict of another engine says nothing about this one.
-  if (!kept.is_object() || kept.value("engine", "") != version().engine) return;
+  if (!kept.is_object() || kept.value("engine", "") != what_computes()) return;
   try {
     verdicts.hashes = kept.at("files").get<std::map<std::string, std::string>>();
     verdicts.verdicts = kept.at("verdicts").get<std::map<std::string, std::string>>();
@@ -148,7 +153,7 @@ void FileCheck::keep(const Verdicts& verdicts) const {
   const std::string temporary = path + "." + std::to_string(getpid());
   {
     std::ofstream file(temporary);
-    file << nlohmann::json{{"engine", version().engine},
+    file << nlohmann::json{{"engine", what_computes()},
                            {"files", verdicts.hashes},
                            {"verdicts", verdicts.verdicts}}
                 .dump();

@@ -7,7 +7,7 @@
 
 #include "choir/machine.h"
 #include "engine/llama_runtime.h"
-#include "kernels/kernel_table.h"
+#include "kernels/takeover.h"
 
 #ifndef CHOIR_VERSION
 #define CHOIR_VERSION "0.1.0"

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "kernels/kernel_table.h"
+#include "kernels/takeover.h"
 
 namespace choir::kernels {
 namespace {

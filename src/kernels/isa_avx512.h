@@ -66,9 +66,6 @@ struct Avx512 {
   static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-  static Floats minus_multiply_add(Floats a, Floats b, Floats c) {
-    return _mm512_fnmadd_ps(a, b, c);
-  }
 
   // 16 floats, on every instruction set.
   using Wide = __m512;

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "kernels/packed.h"
 
@@ -101,6 +100,7 @@ struct KernelTable {
   const char* name = "";
   int rows_max = 1;        // of a tile, where the weights are quantized
   int float_rows_max = 1;  // and where they are not
+  int rows_max_of(PackedType type) const { return is_floating(type) ? float_rows_max : rows_max; }
   // from: [shape.columns]. prepared: that of the whole product.
   void (*prepare_row)(const PackedShape& shape, const float* from, const RowPlace& place,
                       void* prepared);
@@ -118,8 +118,5 @@ const KernelTable* avx_vnni_table();
 // What this CPU runs, or null: then ggml's own kernels stay. CHOIR_KERNELS in the environment
 // chooses: off, avx2, avx-vnni, avx512. Decided once.
 const KernelTable* active_table();
-
-// Its name, or why there is none: "avx512", "off (CHOIR_KERNELS=off)".
-std::string path_text();
 
 }  // namespace choir::kernels

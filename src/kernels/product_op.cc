@@ -33,10 +33,6 @@ float* row_of(ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_
   return const_cast<float*>(row_of(static_cast<const ggml_tensor*>(tensor), i1, i2, i3));
 }
 
-int rows_max(const PackedShape& shape) {
-  return is_floating(shape.type) ? active_table()->float_rows_max : active_table()->rows_max;
-}
-
 std::int64_t cached_groups(const PackedShape& shape) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(kCachedBytes / shape.group_bytes()));
 }
@@ -78,7 +74,7 @@ void compute_matrix(const ggml_compute_params& params, const PackedWeight& weigh
                     std::int64_t matrix, ggml_tensor* op, std::int64_t row_begin,
                     std::int64_t rows) {
   const ggml_tensor* x = op->src[1];
-  const int most = rows_max(weight.shape);
+  const int most = active_table()->rows_max_of(weight.shape.type);
   // Whole tiles to a thread, whose rows share cache lines.
   const std::int64_t run = rows >= most * params.nth ? most : 1;
   const bool alone = params.nth == 1 || rows <= kRowsPreparedTwice;
@@ -246,7 +242,7 @@ void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) 
   ggml_barrier(params.threadpool);
 
   const std::size_t row_bytes = prepared_bytes(weight.shape);
-  const int most = rows_max(weight.shape);
+  const int most = active_table()->rows_max_of(weight.shape.type);
   for (std::int64_t expert = 0; expert < weight.count; ++expert) {
     const std::int64_t begin = work.begins[expert];
     const std::int64_t rows = work.begins[expert + 1] - begin;

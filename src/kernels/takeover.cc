@@ -2,9 +2,7 @@
 
 #include <ggml-cpu.h>
 
-#include <algorithm>
-#include <cstring>
-#include <vector>
+#include <cstddef>
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/attention_op.h"
@@ -16,49 +14,20 @@
 namespace choir::kernels {
 namespace {
 
-class MatMul final : public ggml::cpu::tensor_traits {
+// One of our operations, as ggml wants it.
+template <auto kWorkBytes, auto kCompute>
+class Operation final : public ggml::cpu::tensor_traits {
   bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
-    size = product_work_bytes(threads, op);
+    size = kWorkBytes(threads, op);
     return true;
   }
   bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
-    compute_product(*params, op);
+    kCompute(*params, op);
     return true;
   }
 };
 
-class ExpertMatMul final : public ggml::cpu::tensor_traits {
-  bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
-    size = expert_product_work_bytes(threads, op);
-    return true;
-  }
-  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
-    compute_expert_product(*params, op);
-    return true;
-  }
-};
-
-class GetRows final : public ggml::cpu::tensor_traits {
-  bool work_size(int, const ggml_tensor*, std::size_t& size) override {
-    size = 0;
-    return true;
-  }
-  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
-    compute_get_rows(*params, op);
-    return true;
-  }
-};
-
-class Attention final : public ggml::cpu::tensor_traits {
-  bool work_size(int threads, const ggml_tensor* op, std::size_t& size) override {
-    size = attention_work_bytes(threads, op);
-    return true;
-  }
-  bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
-    compute_attention(*params, op);
-    return true;
-  }
-};
+std::size_t no_work_bytes(int, const ggml_tensor*) { return 0; }
 
 class Takeover final : public ggml::cpu::extra_buffer_type {
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* op) override {
@@ -89,10 +58,10 @@ class Takeover final : public ggml::cpu::extra_buffer_type {
     }
   }
 
-  MatMul product_;
-  ExpertMatMul expert_product_;
-  GetRows rows_;
-  Attention attention_;
+  Operation<product_work_bytes, compute_product> product_;
+  Operation<expert_product_work_bytes, compute_expert_product> expert_product_;
+  Operation<no_work_bytes, compute_get_rows> rows_;
+  Operation<attention_work_bytes, compute_attention> attention_;
 };
 
 }  // namespace
