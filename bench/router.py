@@ -10,7 +10,6 @@ load, the median of alternating runs. Needs `choir pull smollm2-135m`.
 Choir is driven through `choir parallel`, the peer through its HTTP API; at these rates HTTP costs under 1 %.
 Loopback only; stops by itself.
 """
-import argparse
 import http.client
 import json
 import os
@@ -135,21 +134,14 @@ def choir_load(models, requests_each):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--check", action="store_true", help="exit 1 when a row misses its goal")
-    parser.add_argument("--runs", type=int, default=3, help="alternating runs of each (default 3)")
-    parser.add_argument("--only", default="", help="loads whose name has this in it")
-    arguments = parser.parse_args()
+    arguments = report.parser(__doc__).parse_args()
 
     pulled = subprocess.run([CHOIR, "pull", "smollm2-135m"], capture_output=True, text=True, check=False)
     models = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
     found = [m["path"] for m in models["local"] if m["name"] == "smollm2-135m"]
     if pulled.returncode != 0 or not found:
         sys.exit(f"bench router: smollm2-135m is needed: {pulled.stderr.strip()}")
-    peer = subprocess.run([os.path.join(REPO, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
-                          check=True).stdout.strip()
-    server_program = os.path.join(peer, "llama-server")
+    server_program = report.peer_program(REPO, "llama-server")
 
     rows = []
     with tempfile.TemporaryDirectory(prefix="choir-router-") as folder:

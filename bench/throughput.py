@@ -7,7 +7,6 @@ Prefill is prompt tokens per second until the first token of all requests; decod
 llama.cpp is `llama-batched-bench` of Choir's own engine source, built on demand; OpenVINO GenAI comes from PyPI into a folder
 of its own beside the models. Both sides of a ratio are medians of alternating runs. Stops by itself.
 """
-import argparse
 import json
 import os
 import statistics
@@ -120,18 +119,12 @@ def headline(path, program, runs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--check", action="store_true", help="exit 1 when a row misses its goal")
-    parser.add_argument("--runs", type=int, default=3, help="alternating runs of each (default 3)")
-    parser.add_argument("--only", default="", help="loads whose name has this in it")
+    parser = report.parser(__doc__)
     parser.add_argument("--without-openvino", action="store_true")
     arguments = parser.parse_args()
 
     files = paths()
-    peer = subprocess.run([os.path.join(REPO, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
-                          check=True).stdout.strip()
-    program = os.path.join(peer, "llama-batched-bench")
+    program = report.peer_program(REPO, "llama-batched-bench")
     python = None if arguments.without_openvino else openvino_python()
     loads = [load for load in LOADS if arguments.only in name_of(load)]
     ours = {name_of(load): [] for load in loads}

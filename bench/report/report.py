@@ -1,6 +1,8 @@
 """What every benchmark prints, for those written in Python; bench/report/report.h says the same in C++."""
+import argparse
 import json
 import os
+import subprocess
 
 
 def machine():
@@ -11,6 +13,23 @@ def machine():
                 name = line.split(":", 1)[1].strip()
                 break
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def parser(about):
+    """The arguments that every benchmark in Python takes."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", action="store_true")
+    made.add_argument("--check", action="store_true", help="exit 1 when a row misses its goal")
+    made.add_argument("--runs", type=int, default=3, help="alternating runs of each (default 3)")
+    made.add_argument("--only", default="", help="loads whose name has this in it")
+    return made
+
+
+def peer_program(repo, name):
+    """A program of llama.cpp, built from our own engine source on demand."""
+    folder = subprocess.run([os.path.join(repo, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
+                            check=True).stdout.strip()
+    return os.path.join(folder, name)
 
 
 def row(name, unit, choir, peer, peer_name, goal):
