@@ -29,6 +29,7 @@ double microseconds_per_step(int sequences) {
       {}, clock, [](std::shared_ptr<RequestState>) {});
   Schedule schedule(2, {});
   schedule.add(executor.id(), 1.0);
+  sim::NullHome home;
   for (int i = 0; i < sequences; ++i) {
     Sequence s;
     s.id = {static_cast<std::uint64_t>(i + 1)};
@@ -36,10 +37,12 @@ double microseconds_per_step(int sequences) {
     s.tokens = {1, 2, 3};
     s.prompt_tokens = 3;
     s.max_tokens = 1 << 14;
-    CHOIR_CHECK(
-        executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(),
-                                                        Instant{}, Callbacks{})),
-        "the mailbox has room");
+    CHOIR_CHECK(executor.post({s,
+                               std::make_shared<RequestState>(s.request, home, executor.id(),
+                                                              clock.now(), Instant{}, Callbacks{}),
+                               {},
+                               {}}),
+                "the mailbox has room");
   }
   schedule.ready(executor.id(), Priority::kNormal, clock.now());
   sim::NullPool pool;

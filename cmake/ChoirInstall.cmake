@@ -1,7 +1,7 @@
 # install: the library, its headers and programs, and what find_package(choir) needs.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS choir EXPORT choirTargets)
+install(TARGETS choir choir_parallel EXPORT choirTargets)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 if(TARGET choir_app)
   install(TARGETS choir_app)

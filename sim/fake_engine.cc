@@ -64,7 +64,7 @@ std::span<const TokenId> FakeModel::end_tokens() const {
 Result<std::string> FakeModel::render(std::span<const Message> messages) const {
   std::string text;
   for (const Message& message : messages) text += message.role + ": " + message.content + "\n";
-  return text;
+  return text + "assistant: ";
 }
 
 FakeEngine::FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& config,
@@ -143,6 +143,14 @@ Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens)
   const auto& source = memory_.at(from).hashes;
   memory_[to].hashes.assign(source.begin(), source.begin() + tokens);
   return tokens;
+}
+
+void FakeEngine::rename(SeqId from, SeqId to) {
+  CHOIR_CHECK(!memory_.contains(to), "a sequence is renamed to one that holds nothing");
+  auto row = memory_.extract(from);
+  if (row.empty()) return;
+  row.key() = to;
+  memory_.insert(std::move(row));
 }
 
 Result<std::string> FakeEngine::save(SeqId seq) {

@@ -59,6 +59,7 @@ class FakeEngine final : public Engine {
                                    const AbortSignal& abort) override;
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
+  void rename(SeqId from, SeqId to) override;
   Result<std::string> save(SeqId seq) override;
   Status restore(SeqId seq, std::string_view blob) override;
   std::int32_t computed(SeqId seq) const override;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "runtime/request_state.h"
 
 namespace choir::sim {
 
@@ -22,6 +23,7 @@ class NullEngine final : public Engine {
   }
   std::int32_t truncate(SeqId, std::int32_t) override { return 0; }
   Result<std::int32_t> fork(SeqId, SeqId, std::int32_t) override { return 0; }
+  void rename(SeqId, SeqId) override {}
   Result<std::string> save(SeqId) override { return std::string(); }
   Status restore(SeqId, std::string_view) override { return {}; }
   std::int32_t computed(SeqId) const override { return 0; }
@@ -40,6 +42,13 @@ class NullPool final : public Pool {
  public:
   int threads() const override { return 1; }
   void for_each(int, const std::function<void(int, int)>&) override {}
+};
+
+// Nobody waits for what becomes of a request.
+class NullHome final : public RequestHome {
+ public:
+  void drained(const RequestState&) override {}
+  void ended(const RequestState&) override {}
 };
 
 }  // namespace choir::sim

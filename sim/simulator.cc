@@ -32,9 +32,11 @@ struct Arrival {
   bool streams = false;
 };
 
-struct Simulation {
+struct Simulation final : RequestHome {
   explicit Simulation(const SimOptions& wanted);
   void run();
+  void drained(const RequestState& request) override;
+  void ended(const RequestState& request) override;
 
   int upto(int n) { return 1 + static_cast<int>(rng() % static_cast<unsigned>(n)); }
   bool one_in(int n) { return rng() % static_cast<unsigned>(n) == 0; }
@@ -89,24 +91,23 @@ Simulation::Simulation(const SimOptions& wanted)
     : options(wanted),
       rng(wanted.seed),
       cores(upto(4)),
-      schedule(cores, {.age_step = kAgeStep, .credit_seconds_max = 0.02}),
-      dispatcher({.drained =
-                      [this](const RequestState& r) {
-                        if (r.held_back.load()) {
-                          schedule.ready(r.executor, Priority::kNormal, clock.now());
-                          runnable_since.try_emplace(r.executor.value, clock.now());
-                        }
-                      },
-                  .ended =
-                      [this](const RequestState& r) {
-                        if (active.erase(r.id) == 0) broken("a request ended twice");
-                      }}) {
-  rules.quantum = milliseconds(2);
+      schedule(cores, {.age_step = kAgeStep, .credit_seconds_max = 0.02}) {
+  rules.node->quantum = milliseconds(2);
   rules.age_step = kAgeStep;
   rules.stalled = milliseconds(50);
   rules.stream_bytes_max = 24;
   make_executors();
   make_arrivals();
+}
+
+void Simulation::drained(const RequestState& r) {
+  if (!r.held_back.load()) return;
+  schedule.ready(r.executor(), Priority::kNormal, clock.now());
+  runnable_since.try_emplace(r.executor().value, clock.now());
+}
+
+void Simulation::ended(const RequestState& r) {
+  if (active.erase(r.id) == 0) broken("a request ended twice");
 }
 
 void Simulation::make_executors() {
@@ -182,8 +183,8 @@ void Simulation::arrive(const Arrival& a) {
     if (!completions.emplace(c.id, c).second) broken("a request was told its end twice");
   };
   Executor& executor = *executors[a.executor];
-  auto state =
-      std::make_shared<RequestState>(a.sequence.request, executor.id(), now, deadline, callbacks);
+  auto state = std::make_shared<RequestState>(a.sequence.request, *this, executor.id(), now,
+                                              deadline, callbacks);
   active.emplace(state->id, state);
   by_request.emplace(state->id, a);
   if (a.cancel_at) {
@@ -191,7 +192,8 @@ void Simulation::arrive(const Arrival& a) {
     std::ranges::stable_sort(cancels.begin() + static_cast<std::ptrdiff_t>(cancelled),
                              cancels.end(), {}, [](const auto& c) { return c.first; });
   }
-  CHOIR_CHECK(executor.post(a.sequence, state), "the mailbox is large enough for a workload");
+  CHOIR_CHECK(executor.post({a.sequence, state, {}, {}}),
+              "the mailbox is large enough for a workload");
   schedule.ready(executor.id(), a.sequence.priority, now);
   runnable_since.try_emplace(a.executor, now);
   if (deadline != Instant{}) {
@@ -204,9 +206,9 @@ void Simulation::do_cancels() {
   for (; cancelled < cancels.size() && cancels[cancelled].first <= clock.now(); ++cancelled) {
     const std::shared_ptr<RequestState>& state = cancels[cancelled].second;
     state->cancelled.store(true);
-    executors[state->executor.value]->interrupt(state->id);
-    schedule.ready(state->executor, Priority::kCritical, clock.now());
-    runnable_since.try_emplace(state->executor.value, clock.now());
+    executors[state->executor().value]->interrupt(state->id);
+    schedule.ready(state->executor(), Priority::kCritical, clock.now());
+    runnable_since.try_emplace(state->executor().value, clock.now());
   }
 }
 

@@ -48,6 +48,7 @@ TEST(Allocation, AStepOfDecodesTakesNothingFromTheHeap) {
                     {}, clock, [](std::shared_ptr<RequestState>) {});
   Schedule schedule(2, {});
   schedule.add(executor.id(), 1.0);
+  sim::NullHome home;
   for (std::uint64_t i = 1; i <= 64; ++i) {
     Sequence s;
     s.id = {i};
@@ -57,9 +58,11 @@ TEST(Allocation, AStepOfDecodesTakesNothingFromTheHeap) {
     s.max_tokens = 2000;
     s.sampling.repeat_penalty = 1.1F;
     s.stop = {"never said"};
-    ASSERT_TRUE(
-        executor.post(s, std::make_shared<RequestState>(s.request, executor.id(), clock.now(),
-                                                        Instant{}, Callbacks{})));
+    ASSERT_TRUE(executor.post({s,
+                               std::make_shared<RequestState>(s.request, home, executor.id(),
+                                                              clock.now(), Instant{}, Callbacks{}),
+                               {},
+                               {}}));
   }
   schedule.ready(executor.id(), Priority::kNormal, clock.now());
   OneThread pool;

@@ -85,7 +85,7 @@ def without_comments(text):
 
 def layer_message(name, target):
     """Why `name` may not include our file `target`, or None."""
-    if target.startswith("include/choir/"):
+    if target.startswith(("include/choir/", "include/parallel/")):
         return None
     top = name.split("/")[0]
     if top == "include":

@@ -1,9 +1,12 @@
 // What a node and its executors are told at creation.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "choir/export.h"
@@ -12,15 +15,40 @@
 
 namespace choir {
 
+// When requests that wait in an executor may begin.
+enum class Batching : std::uint8_t {
+  kContinuous,   // as soon as there is room
+  kOneAtATime,   // when none of the executor runs
+  kCollect,      // when sequences_max of them wait or the oldest has waited 10 ms, then together
+  kCollectBusy,  // kCollect while more than half of sequences_max wait, else kContinuous
+};
+
+// How the node shares its cores; may change while it runs.
+enum class ExecutionPolicy : std::uint8_t {
+  kBalanced,    // fair shares inside strict classes, prompts in chunks of a quantum
+  kOptimized,   // throughput: four times the quantum, a batch that is about to begin waits 5 ms
+  kLatency,     // half the quantum: decodes wait less for prompts
+  kFair,        // equal rights whatever the class
+  kSequential,  // at most one request runs in the whole node, best class first
+};
+inline constexpr std::array<std::string_view, 5> kExecutionPolicyNames = {
+    "balanced", "optimized", "latency", "fair", "sequential"};
+constexpr std::string_view to_string(ExecutionPolicy policy) {
+  return kExecutionPolicyNames.at(static_cast<std::size_t>(policy));
+}
+
 struct ExecutorConfig {
   std::string name;                             // what requests name; unique in the node
   std::string path;                             // GGUF file
   std::int32_t context_tokens = 4096;           // KV cells, shared by all its sequences
   std::int32_t sequences_max = 8;               // generations at once, 1 .. 256
+  std::int32_t sequence_tokens_max = 0;         // prompt and output of one; 0: context_tokens
   std::int32_t batch_tokens_max = 512;          // tokens of one forward pass
   double shares = 1.0;                          // of compute, relative to the others of its class
   Priority priority = Priority::kNormal;        // of requests that name none
   std::uint64_t park_bytes_max = 256ULL << 20;  // KV kept aside for sequences that lost their cells
+  Batching batching = Batching::kContinuous;
+  bool pinned = false;  // never unloaded to make room for others
   bool operator==(const ExecutorConfig&) const = default;
 };
 
@@ -39,6 +67,7 @@ struct NodeConfig {
   std::chrono::milliseconds stalled{30'000};     // a reader this far behind is cancelled
   std::uint64_t stream_bytes_max = 64ULL << 10;  // text a reader may leave unread
   CheckFiles check_files = CheckFiles::kUnseen;
+  ExecutionPolicy policy = ExecutionPolicy::kBalanced;
   bool operator==(const NodeConfig&) const = default;
 };
 

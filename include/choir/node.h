@@ -48,7 +48,17 @@ struct ExecutorInfo {
   std::uint64_t requests_done = 0;
   std::uint64_t requests_failed = 0;  // of those: ended with an error
   std::uint64_t preemptions = 0;      // sequences that lost their cells
-  double compute_seconds = 0;         // lane time x threads
+  std::uint64_t reused_tokens = 0;    // of prompts, not computed again
+  std::int32_t kept = 0;              // conversations whose KV state it holds
+  std::int32_t cells = 0;             // KV cells in use
+  bool loaded = true;                 // false: not in memory; loaded again by the next request
+  bool suspended = false;
+  std::int32_t active = 0;              // requests and embeddings that have not ended
+  double idle_seconds = 0;              // since its last request ended, or it was loaded; 0: busy
+  double load_seconds = 0;              // what the last load took
+  double seconds_per_prompt_token = 0;  // measured; 0: not known yet
+  double seconds_per_output_token = 0;
+  double compute_seconds = 0;  // lane time x threads
 };
 
 struct NodeInfo {
@@ -72,6 +82,7 @@ using OnDone = std::function<void(const Completion&)>;
 struct Callbacks {
   OnEvent on_event;  // text as it comes; may be empty
   OnDone on_done;    // once, after the last event and before the future is ready; may be empty
+  OnDone on_settled = {};  // right after on_done, when the node no longer counts the request
 };
 
 class Runtime;  // the inside; src/runtime/runtime.h
@@ -91,6 +102,28 @@ class CHOIR_API Node {
   Status add(const ExecutorConfig& config);
   // Ends its requests (finished or cancelled), frees its memory. Blocks.
   Status remove(std::string_view executor, Drain drain);
+  // Leaves memory and comes back: by load(), or by itself with its next request, which then waits
+  // for it. When an executor does not fit, idle ones are unloaded for it. Conversations stay.
+  // unload() is refused with kOverloaded while requests are active.
+  Status load(std::string_view executor);
+  Status unload(std::string_view executor);
+  // Running sequences stand still, new ones wait; after resume() they go on, token for token.
+  // Deadlines go on counting. Takes effect between two passes.
+  Status suspend(std::string_view executor);
+  Status resume(std::string_view executor);
+  // Changes shares, priority, batching and park_bytes_max of the executor `config.name` while it
+  // runs; any other field that differs is refused by name.
+  Status update(const ExecutorConfig& config);
+  // Other sequences_max and sequence_tokens_max, while requests run: a second KV memory of
+  // sequences_max x sequence_tokens_max cells is made on the same weights (both must fit for a
+  // moment) and everything moves over. A length above the model's trained one counts as that one.
+  Status resize(std::string_view executor, std::int32_t sequences_max,
+                std::int32_t sequence_tokens_max);
+  // Moves the executor with everything that runs in it to another node of this process. On failure
+  // it stays here. cancel() of its requests goes on working here.
+  Status migrate(std::string_view executor, Node& target);
+  Status set_policy(ExecutionPolicy policy);
+  ExecutionPolicy policy() const;
 
   // Refused at once: a bad request, a prompt longer than the context, a full queue, a node that is
   // shutting down. Tokenizes on the calling thread; everything else happens on the node's threads.
@@ -116,6 +149,9 @@ class CHOIR_API Node {
   // No new requests; what runs is finished or cancelled. Waits, except inside a callback, where it
   // only begins. May be called again.
   void shutdown(Drain drain);
+
+  // The inside, for layers of this library above it.
+  const std::shared_ptr<Runtime>& runtime() const { return runtime_; }
 
  private:
   explicit Node(std::shared_ptr<Runtime> runtime);

@@ -91,6 +91,7 @@ CHOIR_API std::string_view to_string(Finish finish);
 struct Usage {
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
+  std::int32_t reused_tokens = 0;  // of the prompt: their KV state was kept from an earlier turn
   std::int32_t recomputed_tokens = 0;  // computed again after the sequence had lost its cells
   double queue_seconds = 0;            // submit to its first slice of a forward pass
   double first_token_seconds = 0;      // submit to the first token; 0 when there was none

@@ -9,8 +9,15 @@ Nanos machine_time() {
 
 }  // namespace
 
-SteadyClock::SteadyClock() : start_(machine_time()) {}
+Instant SteadyClock::now() const {
+  static const Nanos start = machine_time();
+  return {machine_time() - start};
+}
 
-Instant SteadyClock::now() const { return {machine_time() - start_}; }
+std::int64_t unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 }  // namespace choir

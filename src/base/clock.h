@@ -1,6 +1,8 @@
 // The node's time. Policies are handed an Instant; only a Clock knows how to read one.
 #pragma once
 
+#include <cstdint>
+
 #include "choir/units.h"
 
 namespace choir {
@@ -12,14 +14,11 @@ class Clock {
   virtual Instant now() const = 0;
 };
 
-// The monotonic clock of the machine, zero at its creation.
+// The monotonic clock of the machine. Zero when the first of this process was read: an instant of
+// one node means the same in another, and requests move between them.
 class SteadyClock final : public Clock {
  public:
-  SteadyClock();
   Instant now() const override;
-
- private:
-  Nanos start_;
 };
 
 // A clock that stands still until it is told; for tests and the simulator. One thread moves it.
@@ -32,5 +31,8 @@ class ManualClock final : public Clock {
  private:
   Instant now_;
 };
+
+// Milliseconds since 1970, for what people read and what outlives the process; may jump.
+std::int64_t unix_ms();
 
 }  // namespace choir

@@ -37,8 +37,10 @@ Status validate(const ExecutorConfig& c) {
   if (c.context_tokens < 2 * c.sequences_max)
     return bad("context_tokens is " + std::to_string(c.context_tokens) +
                ", needs two for each of the " + std::to_string(c.sequences_max) + " sequences");
+  CHOIR_CHECK_OK(within("sequence_tokens_max", c.sequence_tokens_max, 0, kTokensMax));
   if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
     return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
+  if (c.batching > Batching::kCollectBusy) return bad("batching is not one that there is");
   if (c.priority > Priority::kLow) return bad("priority is not one of critical, high, normal, low");
   return {};
 }
@@ -52,6 +54,7 @@ Status validate(const NodeConfig& c) {
   CHOIR_CHECK_OK(within<long>("age_step (ms)", c.age_step.count(), 1, 3'600'000));
   CHOIR_CHECK_OK(within<long>("stalled (ms)", c.stalled.count(), 1, 86'400'000));
   CHOIR_CHECK_OK(within<unsigned long>("stream_bytes_max", c.stream_bytes_max, 256, 1UL << 30));
+  if (c.policy > ExecutionPolicy::kSequential) return bad("policy is not one that there is");
   return {};
 }
 

@@ -47,7 +47,8 @@ class Model {
 
   // Tokens of `text`. `special`: markers such as <|im_start|> become their token, and the beginning
   // mark of the vocabulary is put in front; without it they are plain text and nothing is added.
-  enum class Special : std::uint8_t { kParse, kPlain };
+  // kContinue: markers count and nothing is put in front, for text that goes on after other tokens.
+  enum class Special : std::uint8_t { kParse, kPlain, kContinue };
   virtual Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const = 0;
   // The bytes of one token; may be part of a UTF-8 character; empty for control tokens. Lives as
   // long as the model.
@@ -122,6 +123,8 @@ class Engine {
   // `to` gets the first `tokens` cells of `from` without computing; returns how many (see
   // truncate).
   virtual Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) = 0;
+  // What `from` holds belongs to `to` from now on, which must hold nothing.
+  virtual void rename(SeqId from, SeqId to) = 0;
   // The KV state of `seq` as bytes, for restore() on any engine of the same model.
   virtual Result<std::string> save(SeqId seq) = 0;
   // Gives `seq` the state in `blob`; it must hold nothing before. On error it holds nothing.

@@ -22,7 +22,7 @@ std::string reason() {
 
 }  // namespace
 
-llama_context_params context_params(const EngineConfig& config, bool generates) {
+llama_context_params context_params(const EngineConfig& config, const ModelInfo& model) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(config.context_tokens);
   params.n_batch =
@@ -38,8 +38,11 @@ llama_context_params context_params(const EngineConfig& config, bool generates) 
   params.no_perf = true;
   params.offload_kqv = false;
   params.op_offload = false;
-  if (!generates) {
+  if (!model.generates) {
     params.embeddings = true;
+    if (model.context_tokens_trained > 0)
+      params.n_ctx =
+          std::min(params.n_ctx, static_cast<std::uint32_t>(model.context_tokens_trained));
     params.n_batch = params.n_ubatch = params.n_ctx;
     params.n_outputs_max = 0;
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
@@ -93,7 +96,7 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(std::shared_ptr<const L
   const std::string name = model->info().name;
   try {
     LlamaContextHandle context(
-        llama_init_from_model(model->handle(), context_params(config, model->info().generates)));
+        llama_init_from_model(model->handle(), context_params(config, model->info())));
     if (!context)
       return fail(Code::kOutOfMemory, "no context of " + std::to_string(config.context_tokens) +
                                           " tokens for '" + name + "': " + reason());
@@ -166,7 +169,13 @@ Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
     batch_.add(tokens[i], static_cast<llama_pos>(i), 0, true);
   clear_engine_complaint();
   abort_ = &abort;
-  const int status = llama_encode(context_.get(), batch_.get());
+  int status = 0;
+  try {
+    status = llama_encode(context_.get(), batch_.get());
+  } catch (const std::exception& error) {
+    abort_ = nullptr;
+    return fail(Code::kEngineFailed, std::string("the engine failed to embed: ") + error.what());
+  }
   abort_ = nullptr;
   if (status != 0) {
     if (abort.stop()) return fail(Code::kCancelled, "embedding was cancelled");
@@ -210,6 +219,14 @@ Result<std::int32_t> LlamaEngine::fork(SeqId from, SeqId to, std::int32_t tokens
   tokens = std::min(tokens, computed(from));
   llama_memory_seq_cp(memory_, source, target, 0, tokens);
   return settle(to, target, tokens);
+}
+
+void LlamaEngine::rename(SeqId from, SeqId to) {
+  CHOIR_CHECK(slot_of(to) < 0, "a sequence is renamed to one that holds nothing");
+  auto row = slots_.extract(from);
+  if (row.empty()) return;
+  row.key() = to;
+  slots_.insert(std::move(row));
 }
 
 Result<std::string> LlamaEngine::save(SeqId seq) {

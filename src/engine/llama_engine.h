@@ -18,8 +18,9 @@
 namespace choir {
 
 // The context parameters of a configuration, for running and for measuring alike. An encoder
-// computes its whole input in one pass and needs embeddings instead of logits.
-llama_context_params context_params(const EngineConfig& config, bool generates);
+// computes its whole input in one pass and needs embeddings instead of logits; it has no positions
+// past those it was trained for.
+llama_context_params context_params(const EngineConfig& config, const ModelInfo& model);
 
 // Adds up what llama.cpp says it takes (or would take, for a model opened without allocation).
 ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
@@ -39,6 +40,7 @@ class LlamaEngine final : public Engine {
                                    const AbortSignal& abort) override;
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
+  void rename(SeqId from, SeqId to) override;
   Result<std::string> save(SeqId seq) override;
   Status restore(SeqId seq, std::string_view blob) override;
   std::int32_t computed(SeqId seq) const override;

@@ -74,15 +74,16 @@ Result<std::vector<TokenId>> LlamaModel::tokenize(std::string_view text, Special
   if (text.size() > (1U << 30))
     return fail(Code::kInvalidArgument, "text has " + std::to_string(text.size()) +
                                             " bytes, at most 1073741824 can be tokenized");
-  const bool parse = special == Special::kParse;
+  const bool begin = special == Special::kParse;
+  const bool parse = special != Special::kPlain;
   const auto bytes = static_cast<std::int32_t>(text.size());
   std::vector<TokenId> tokens(text.size() + 2);
   try {
     std::int32_t count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(),
-                                        static_cast<std::int32_t>(tokens.size()), parse, parse);
+                                        static_cast<std::int32_t>(tokens.size()), begin, parse);
     if (count < 0) {
       tokens.resize(static_cast<std::size_t>(-count));
-      count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(), -count, parse, parse);
+      count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(), -count, begin, parse);
     }
     if (count < 0) return fail(Code::kEngineFailed, "text cannot be tokenized");
     tokens.resize(static_cast<std::size_t>(count));

@@ -27,8 +27,7 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
   };
   if (!model) return bad("cannot be loaded");
   const ModelInfo info = read_model_info(*model, path);
-  LlamaContextHandle context(
-      llama_init_from_model(model.get(), context_params(config, info.generates)));
+  LlamaContextHandle context(llama_init_from_model(model.get(), context_params(config, info)));
   if (!context) return bad("gives no context");
   return read_bytes(*context, config, info);
 }
@@ -52,7 +51,10 @@ Status try_file(const std::string& path, const EngineConfig& config,
   const SteadyClock clock;
   const AbortSignal never(clock);
   if (!model->info().generates) {
-    CHOIR_TRY(engine->embed(tokens, never));
+    for (const float value : CHOIR_TRY(engine->embed(tokens, never)))
+      if (std::isnan(value))
+        return fail(Code::kEngineFailed, "'" + path + "' is damaged: its weights give no numbers");
+    engine->detach();
     return {};
   }
   const StepPlan plan{.slices = {{SeqId{1}, 0, static_cast<std::int32_t>(tokens.size()), true}},

@@ -138,7 +138,8 @@ std::size_t product_work_bytes(int threads, const ggml_tensor* op) {
   const auto view = static_cast<std::size_t>(threads * op->src[0]->ne[0]) * sizeof(float);
   if (weight.count == 0) return view;
   const std::int64_t rows = weight.count == 1 ? ggml_nrows(op->src[1]) : op->src[1]->ne[1];
-  return std::max(view, prepared_bytes(weight.shape) * static_cast<std::size_t>(rows));
+  const std::int64_t copies = rows <= kRowsPreparedTwice ? threads : 1;
+  return std::max(view, prepared_bytes(weight.shape) * static_cast<std::size_t>(rows * copies));
 }
 
 void compute_product(const ggml_compute_params& params, ggml_tensor* op) {

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "base/check.h"
@@ -94,7 +95,11 @@ ggml_backend_buffer_type_t weights_buffer_type() {
 
 bool can_pack(const ggml_tensor* tensor) {
   return packed_type(tensor->type).has_value() && ggml_is_contiguous(tensor) &&
-         ggml_nelements(tensor) > 0;
+         ggml_nelements(tensor) > 0 && !is_read_as_it_lies(tensor);
+}
+
+bool is_read_as_it_lies(const ggml_tensor* tensor) {
+  return std::string_view(tensor->name) == "token_types.weight";
 }
 
 PackedWeight packed_weight(const ggml_tensor* root) {

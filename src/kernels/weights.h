@@ -23,8 +23,12 @@ inline bool is_packed(const ggml_tensor* tensor) {
          tensor->buffer->buft == weights_buffer_type();
 }
 
-// Whether a weight of this type and shape can be packed.
+// Whether this weight can be packed.
 bool can_pack(const ggml_tensor* tensor);
+
+// A table of which the engine adds a row through a view, with no operation that we are asked about:
+// the token types of an encoder. Packed, its bytes would be read as if they were not.
+bool is_read_as_it_lies(const ggml_tensor* tensor);
 
 // The packed matrices of a weight: [count] of `shape`, one after the other.
 struct PackedWeight {

@@ -1,5 +1,6 @@
 #include "policy/admit.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
@@ -29,6 +30,13 @@ std::string format_bytes(std::uint64_t bytes) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f %s", amount, kUnits.at(unit));
   return text.data();
+}
+
+std::uint64_t missing_bytes(const ExecutorBytes& need, const MemoryView& memory) {
+  const std::uint64_t total = need.total();
+  const std::uint64_t left = memory.limit > memory.promised ? memory.limit - memory.promised : 0;
+  const std::uint64_t room = std::min(left, memory.free);
+  return total > room ? total - room : 0;
 }
 
 Status admit(std::string_view name, const ExecutorBytes& need, const MemoryView& memory) {

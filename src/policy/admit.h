@@ -38,6 +38,9 @@ struct MemoryView {
 // "1.5 GiB", "96.0 MiB", "512 B": as all messages print bytes. Never "1024.0 MiB".
 std::string format_bytes(std::uint64_t bytes);
 
+// Bytes that would have to come free for it to fit; 0: it fits.
+std::uint64_t missing_bytes(const ExecutorBytes& need, const MemoryView& memory);
+
 // Fails with kOutOfMemory and a sentence that has need (in parts), room, what is missing, and what
 // to change. An executor fits when promised + need <= limit and need <= free; the limit is looked
 // at first.

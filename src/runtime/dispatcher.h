@@ -2,7 +2,6 @@
 #pragma once
 
 #include <deque>
-#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -14,13 +13,7 @@ namespace choir {
 
 class Dispatcher {
  public:
-  // Called on a dispatcher thread: after a request's text was taken, and after its end was told.
-  struct Hooks {
-    std::function<void(const RequestState&)> drained;
-    std::function<void(const RequestState&)> ended;
-  };
-
-  explicit Dispatcher(Hooks hooks) : hooks_(std::move(hooks)) {}
+  Dispatcher() = default;
   ~Dispatcher();
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
@@ -48,7 +41,6 @@ class Dispatcher {
   void loop();
   void deliver(const std::shared_ptr<RequestState>& request, std::string& text);
 
-  Hooks hooks_;
   Monitor<Queue> queue_;
   std::vector<std::thread> threads_;
 };

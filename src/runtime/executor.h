@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,35 +23,22 @@
 #include "core/step_plan.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "policy/release.h"
+#include "policy/spread.h"
 #include "policy/step.h"
+#include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
+#include "runtime/node_rules.h"
 #include "runtime/request_state.h"
 
 namespace choir {
 
-// What the executors of a node know of each other's urgent work: how long a first token of class
-// CRITICAL or HIGH computes. Any thread.
-class UrgentPace {
- public:
-  Nanos first_token() const { return Nanos{nanos_.load(std::memory_order_relaxed)}; }
-  // A moving mean over some eight requests; two at once may lose one, which is no matter.
-  void count(Nanos first_token) {
-    const Nanos::rep old = nanos_.load(std::memory_order_relaxed);
-    const Nanos::rep now = first_token.count();
-    nanos_.store(old == 0 ? now : old + (now - old) / 8, std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<Nanos::rep> nanos_{0};
-};
-
 struct ExecutorRules {
-  Nanos quantum = std::chrono::milliseconds(50);
   Nanos age_step = std::chrono::milliseconds(500);
   Nanos stalled = std::chrono::seconds(30);
   std::size_t stream_bytes_max = 64U << 10;
   std::size_t mailbox_max = 1024;
-  std::shared_ptr<UrgentPace> urgent = std::make_shared<UrgentPace>();
+  std::shared_ptr<NodeRules> node = std::make_shared<NodeRules>();
 };
 
 // Counted by the turn's owner, read by anybody.
@@ -64,6 +52,10 @@ struct ExecutorStats {
   std::atomic<std::uint64_t> requests_failed{0};
   std::atomic<std::uint64_t> preemptions{0};
   std::atomic<std::uint64_t> aborts{0};
+  std::atomic<std::uint64_t> reused_tokens{0};
+  std::atomic<std::int32_t> cells{0};               // held by sequences and kept conversations
+  std::atomic<double> seconds_per_prompt_token{0};  // as measured; 0: not known yet
+  std::atomic<double> seconds_per_output_token{0};
 };
 
 struct TurnResult {
@@ -79,28 +71,81 @@ class Executor {
 
   Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const Model> model,
            std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
-           Notify notify);
+           Notify notify, std::shared_ptr<ExecutorStats> stats = std::make_shared<ExecutorStats>());
   // Embeddings that were not computed end as cancelled. Needs: no request of its own is active.
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
   ExecutorId id() const { return id_; }
-  const ExecutorConfig& config() const { return config_; }
+  const std::string& name() const { return name_; }
+  ExecutorConfig config() const {
+    return config_.with([](const ExecutorConfig& c) { return c; });
+  }
   const Model& model() const { return *model_; }
-  ExecutorBytes bytes() const { return bytes_; }
-  // The longest a single sequence can get: its cells, and what the model was trained for.
-  std::int32_t sequence_tokens_max() const { return sequence_tokens_max_; }
-  const ExecutorStats& stats() const { return stats_; }
+  const std::shared_ptr<const Model>& shared_model() const { return model_; }
+  ExecutorBytes bytes() const {
+    return bytes_.with([](const ExecutorBytes& b) { return b; });
+  }
+  // The longest a single sequence can get: its cells, its configured most, and what the model was
+  // trained for.
+  std::int32_t sequence_tokens_max() const { return sequence_tokens_max_.load(); }
+  const ExecutorStats& stats() const { return *stats_; }
+  bool suspended() const { return suspended_.load(); }
+  bool holds(ConversationKey key) const { return kept_.holds(key); }
+  std::int32_t kept() const { return kept_.count(); }
 
-  // A new sequence, or one that ran elsewhere. False when the mailbox is full or closed.
-  bool post(Sequence sequence, std::shared_ptr<RequestState> request);
+  // A new sequence. Its KV state is kept under `conversation` when it ends, and taken from there
+  // now, or from `kv`, as far as the tokens agree. One without tokens waits for provide(). False
+  // when the mailbox is full or closed.
+  struct Mail {
+    Sequence sequence;
+    std::shared_ptr<RequestState> request;
+    ConversationKey conversation;
+    KvState kv;
+    bool gated = false;  // does not compute before open_gate()
+  };
+  bool post(Mail mail);
   // A text to embed, computed alone in a turn of its own. False when the mailbox is full or closed.
   struct EmbedJob {
     std::vector<TokenId> tokens;
     std::shared_ptr<std::promise<Result<std::vector<float>>>> promise;
   };
   bool post_embedding(EmbedJob job) { return embed_jobs_.post(std::move(job)); }
+
+  // Something to do between two passes, by whoever has the turn; it may call what is below under
+  // "in a job". False when the executor takes no more (removed).
+  using Job = std::function<void(Executor&)>;
+  bool post_job(Job job) { return jobs_.post(std::move(job)); }
+  // No job is taken any more; those that came run here. Needs: no lane has it.
+  void close_jobs();
+
+  // In a job:
+  void suspend() { suspended_.store(true); }
+  void resume() { suspended_.store(false); }
+  // Live from the next pass on: shares are the schedule's, all else must be as it is.
+  void update(const ExecutorConfig& config);
+  // The tokens of a request that was posted without, or the reason why it has none.
+  void provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv);
+  void open_gate(std::span<const RequestId> requests);
+  // Swaps the engine, with all sequences and kept states; `engine` is the old one afterwards.
+  // kInvalidArgument, and nothing happens, where a sequence is longer already than the new one
+  // takes.
+  Status swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConfig& config);
+  // Takes everything out, for adopt() in another executor of the same model file.
+  struct Belongings {
+    std::vector<std::unique_ptr<LiveSequence>> live;  // KV parked
+    std::map<ConversationKey, KvState> kept;
+  };
+  Belongings extract();
+  std::vector<EmbedJob> take_embeddings();
+  // How long its queue is, and sequences out of it: not begun, of no conversation, newest first.
+  QueueView queue() const;
+  std::vector<std::unique_ptr<LiveSequence>> give_up(std::int32_t count);
+  void adopt(Belongings belongings);
+  std::optional<KvState> copy_kept(ConversationKey key) { return kept_.copy(key, *engine_); }
+  void forget_kept(ConversationKey key) { kept_.forget(key, *engine_, park_); }
+
   // After request->cancelled was set: ends a pass in which its prompt is computed.
   void interrupt(RequestId request);
   // A CRITICAL arrival wants the cores: ends a pass that computes prompts, but never two in a row.
@@ -112,14 +157,11 @@ class Executor {
   // Every live sequence as its value, deadlines counted down to now. Between turns.
   std::vector<std::string> serialize_live() const;
   bool has_work() const {
-    return !live_.empty() || !mailbox_.empty() || !embed_queue_.empty() || !embed_jobs_.empty();
+    return !live_.empty() || !mailbox_.empty() || !embed_queue_.empty() || !embed_jobs_.empty() ||
+           !jobs_.empty();
   }
 
  private:
-  struct Mail {
-    Sequence sequence;
-    std::shared_ptr<RequestState> request;
-  };
   // What other threads may know about the pass that is running.
   struct Pass {
     std::vector<RequestId> prefilling;
@@ -128,16 +170,31 @@ class Executor {
     bool preempted = false;
   };
 
+  static std::int32_t longest_sequence(const ExecutorConfig& config, const EngineConfig& engine,
+                                       const ModelInfo& model);
+  void run_jobs();
   void accept_mail(Instant now);
+  void accept(Mail mail, Instant now);
+  void insert(std::unique_ptr<LiveSequence> live);
+  void reuse(LiveSequence& live, KvState kv);
+  void count_reused(LiveSequence& live);
   void embed_one(Pool& pool);
   void end_the_ended(Instant now);
   void hold_back_slow_readers(Instant now);
-  void make_views(Instant now);
+  // Which sequences may compute in this turn.
+  void release(Instant now);
+  void make_views();
+  KvUse use() const;
+  // Kept conversations leave the cells that those with work want; then those that may not compute.
+  void make_room();
   StepLimits limits(int threads, bool contended) const;
   // Turns slices of parked sequences into restored KV; true when the plan is worth another look.
   bool restore_parked();
-  void park(LiveSequence& live);
+  enum class Budget : std::uint8_t { kHeed, kIgnore };
+  void park(LiveSequence& live, Budget budget = Budget::kHeed);
   void drop_parked(LiveSequence& live);
+  // At its end: what it computed is its conversation's, or nobody's.
+  void leave_kv(LiveSequence& live, Finish finish, Instant now);
   void begin_pass();
   bool run_pass(Pool& pool);
   void count_pass(int threads, Instant began, Instant ended);
@@ -149,31 +206,41 @@ class Executor {
   LiveSequence& live(SeqId id);
 
   const ExecutorId id_;
-  const ExecutorConfig config_;
+  const std::string name_;
+  Guarded<ExecutorConfig> config_;
   const std::shared_ptr<const Model> model_;
-  const std::unique_ptr<Engine> engine_;
-  const ExecutorBytes bytes_;
-  const std::int32_t sequence_tokens_max_;
+  std::unique_ptr<Engine> engine_;  // the turn's owner's
+  Guarded<ExecutorBytes> bytes_;
+  std::atomic<std::int32_t> sequence_tokens_max_;
+  std::atomic<bool> suspended_{false};
   const ExecutorRules rules_;
   const Clock& clock_;
   const Notify notify_;
-  ExecutorStats stats_;
+  const std::shared_ptr<ExecutorStats> stats_;
   Mailbox<Mail> mailbox_;
   Mailbox<EmbedJob> embed_jobs_;
+  Mailbox<Job> jobs_;
   Guarded<Pass> pass_;
   AbortSignal abort_;
 
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
   std::vector<SeqId> live_ids_;                      // the same order, for searching
   std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
-  std::uint64_t parked_bytes_ = 0;
+  KeptStates kept_;
+  ParkBudget park_;
+  Batching batching_;                      // as in config_
+  Priority priority_;                      // as in config_
   std::int32_t parked_ = 0;                // sequences with KV state aside
   std::vector<double> seconds_per_token_;  // of prompts, by number of threads
+  std::optional<Instant> release_at_;  // when waiting sequences may begin though nothing changes
+  bool some_ended_ = false;            // in this turn: others may now begin
 
   std::deque<EmbedJob> embed_queue_;
 
   // Reused from step to step.
   std::vector<Mail> mail_;
+  std::vector<Job> job_list_;
+  std::vector<WaitView> waits_;
   std::vector<SeqView> views_;
   StepScratch step_scratch_;
   StepPlan plan_;

@@ -15,7 +15,7 @@ void Executor::sample_rows(Pool& pool) {
       std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
   const Instant now = clock_.now();
-  stats_.output_tokens.fetch_add(rows_.size(), std::memory_order_relaxed);
+  stats_->output_tokens.fetch_add(rows_.size(), std::memory_order_relaxed);
   for (const Row& row : rows_) take_token(*row.live, row.token, now);
 }
 
@@ -25,7 +25,7 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   l.usage.output_tokens += 1;
   if (l.usage.output_tokens == 1) {
     l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
-    if (s.priority <= Priority::kHigh) rules_.urgent->count(l.first_token);
+    if (s.priority <= Priority::kHigh) rules_.node->urgent.count(l.first_token);
   }
 
   text_.clear();
@@ -53,9 +53,7 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
 void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error, Instant now) {
   if (l.ended) return;
   l.ended = true;
-  if (l.computed > 0) engine_->truncate(l.value.id, 0);
-  l.computed = 0;
-  drop_parked(l);
+  leave_kv(l, finish, now);
 
   // What the text assembly held back is text after all, unless a stop string has ended it.
   text_.clear();
@@ -65,21 +63,23 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
 
   Completion completion;
   completion.id = l.value.request;
-  completion.executor = config_.name;
+  completion.executor = name_;
   completion.text = std::move(l.text);
-  completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
+  if (!l.awaited)
+    completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
   completion.finish = finish;
   completion.error = std::move(error);
   completion.usage = l.usage;
   completion.usage.total_seconds = to_seconds(now - l.request->submitted);
-  stats_.requests_done.fetch_add(1, std::memory_order_relaxed);
-  if (completion.error) stats_.requests_failed.fetch_add(1, std::memory_order_relaxed);
+  stats_->requests_done.fetch_add(1, std::memory_order_relaxed);
+  if (completion.error) stats_->requests_failed.fetch_add(1, std::memory_order_relaxed);
   l.request->finish(std::move(completion));
   notify_(l.request);
 }
 
 void Executor::erase_finished() {
   if (std::erase_if(live_, [](const auto& l) { return l->ended; }) == 0) return;
+  some_ended_ = true;
   live_ids_.clear();
   for (const auto& l : live_) live_ids_.push_back(l->value.id);
   if (live_.empty()) tenant_served_.clear();

@@ -45,6 +45,14 @@ void Lanes::add(std::shared_ptr<Executor> executor) {
   });
 }
 
+void Lanes::set_shares(ExecutorId id, double shares) {
+  state_.with([&](State& s) { s.schedule.set_shares(id, shares); });
+}
+
+void Lanes::set_rules(const TurnRules& rules) {
+  state_.with([&](State& s) { s.schedule.set_rules(rules); });
+}
+
 void Lanes::remove(ExecutorId id) {
   const std::shared_ptr<Executor> last = state_.wait([&](State& s) {
     std::shared_ptr<Executor> found;

@@ -34,6 +34,8 @@ class Lanes {
   void stop();
 
   void add(std::shared_ptr<Executor> executor);
+  void set_shares(ExecutorId id, double shares);
+  void set_rules(const TurnRules& rules);
   // Blocks until it is not running, then forgets it.
   void remove(ExecutorId id);
   // There is work for it. Any thread; never blocks for longer than the lock.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/kv_state.h"
 #include "core/sequence.h"
 #include "core/step_plan.h"
 #include "runtime/request_state.h"
@@ -20,8 +21,15 @@ struct LiveSequence {
   Instant last_progress;             // last time it was in a pass
   Priority lifted = Priority::kLow;  // the best class that waiting has earned it; never falls
   double* tenant_served = nullptr;   // into the executor's table
+  ConversationKey conversation;      // its KV state is kept at the end; {0}: not
   std::string kv;                    // parked KV state; empty: none
   std::int32_t kv_tokens = 0;        // that it holds
+  std::int32_t kv_use = 0;           // of those, the first ones that are this sequence's
+  bool reusing = false;              // `kv` is of an earlier request
+  bool awaited = false;              // its tokens are not known yet: an earlier turn still runs
+  bool gated = false;                // waits for others with which it is to begin
+  bool released = false;             // may compute (policy/release.h)
+  bool held = false;                 // not in this turn's plan
   std::optional<Instant> held_back;  // since when its reader is too far behind
   std::string text;                  // generated here
   Nanos first_token{0};              // computed in passes until there was one

@@ -10,13 +10,17 @@
 
 namespace choir {
 
-Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {
+Result<std::shared_ptr<Runtime>> create_runtime(const NodeConfig& config) {
   CHOIR_CHECK_OK(validate(config));
   const Machine machine = read_machine();
   auto backend = std::make_unique<LlamaBackend>(
       FileCheckOptions{.check = config.check_files, .cache_folder = cache_folder(), .probe = {}},
       config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free());
-  auto runtime = CHOIR_TRY(Runtime::create(config, machine, std::move(backend)));
+  return Runtime::create(config, machine, std::move(backend));
+}
+
+Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {
+  auto runtime = CHOIR_TRY(create_runtime(config));
   return std::unique_ptr<Node>(new Node(std::move(runtime)));
 }
 
@@ -34,6 +38,24 @@ Status Node::add(const ExecutorConfig& config) { return runtime_->add(config); }
 Status Node::remove(std::string_view executor, Drain drain) {
   return runtime_->remove(executor, drain);
 }
+
+Status Node::load(std::string_view executor) { return runtime_->load(executor); }
+Status Node::unload(std::string_view executor) { return runtime_->unload(executor); }
+Status Node::suspend(std::string_view executor) { return runtime_->suspend(executor); }
+Status Node::resume(std::string_view executor) { return runtime_->resume(executor); }
+Status Node::update(const ExecutorConfig& config) { return runtime_->update(config); }
+
+Status Node::resize(std::string_view executor, std::int32_t sequences_max,
+                    std::int32_t sequence_tokens_max) {
+  return runtime_->resize(executor, sequences_max, sequence_tokens_max);
+}
+
+Status Node::migrate(std::string_view executor, Node& target) {
+  return runtime_->migrate(executor, *target.runtime_);
+}
+
+Status Node::set_policy(ExecutionPolicy policy) { return runtime_->set_policy(policy); }
+ExecutionPolicy Node::policy() const { return runtime_->policy(); }
 
 Result<Submission> Node::submit(Request request, Callbacks callbacks) {
   return runtime_->submit(std::move(request), std::move(callbacks));
@@ -66,10 +88,7 @@ Result<std::vector<float>> Node::embed(std::string_view executor, std::string_vi
 std::vector<ExecutorInfo> Node::executors() const { return runtime_->executors(); }
 
 Result<ExecutorInfo> Node::executor(std::string_view name) const {
-  const auto found = CHOIR_TRY(runtime_->find(name));
-  for (ExecutorInfo& info : runtime_->executors())
-    if (info.config.name == found->config().name) return std::move(info);
-  return fail(Code::kNotFound, "no executor is named '" + std::string(name) + "'");
+  return runtime_->executor(name);
 }
 
 NodeInfo Node::info() const { return runtime_->info(); }

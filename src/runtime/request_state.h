@@ -17,24 +17,46 @@
 
 namespace choir {
 
+class RequestState;
+
+// Where a request lives; told by the dispatchers. Outlives every request of its own.
+class RequestHome {
+ public:
+  virtual ~RequestHome() = default;
+  virtual void drained(const RequestState& request) = 0;  // its text was taken
+  virtual void ended(const RequestState& request) = 0;    // its end was told
+};
+
 class RequestState {
  public:
-  RequestState(RequestId its_id, ExecutorId its_executor, Instant when, Instant end_by,
-               Callbacks whom_to_tell)
+  RequestState(RequestId its_id, RequestHome& its_home, ExecutorId its_executor, Instant when,
+               Instant end_by, Callbacks whom_to_tell)
       : id(its_id),
-        executor(its_executor),
         submitted(when),
         deadline(end_by),
-        callbacks(std::move(whom_to_tell)) {}
+        callbacks(std::move(whom_to_tell)),
+        home_(&its_home),
+        executor_(its_executor) {}
 
   const RequestId id;
-  const ExecutorId executor;
   const Instant submitted;
   const Instant deadline;  // Instant{}: none
   const Callbacks callbacks;
   std::promise<Completion> promise;
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
+
+  RequestHome& home() const { return *home_.load(); }
+  ExecutorId executor() const { return executor_.load(); }
+  // To another node, while no lane has its sequence.
+  void move_to(RequestHome& home, ExecutorId executor) {
+    executor_.store(executor);
+    home_.store(&home);
+  }
+  // What it will cost, for those who spread load: set before it is posted.
+  std::atomic<bool> awaited{false};  // its tokens are not known yet
+  double estimated_seconds = 0;
+  Priority priority = Priority::kNormal;
 
   bool streams() const { return static_cast<bool>(callbacks.on_event); }
 
@@ -67,6 +89,8 @@ class RequestState {
   };
   mutable Guarded<Buffer> buffer_;
   std::atomic<bool> dispatching_{false};
+  std::atomic<RequestHome*> home_;
+  std::atomic<ExecutorId> executor_;
 };
 
 }  // namespace choir

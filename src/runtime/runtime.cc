@@ -23,6 +23,12 @@ std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   return std::vector<int>(static_cast<std::size_t>(cores), -1);
 }
 
+EngineConfig engine_config_of(const ExecutorConfig& config) {
+  return {.context_tokens = config.context_tokens,
+          .sequences_max = config.sequences_max,
+          .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
+}
+
 std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
   return config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free() / 10 * 9;
 }
@@ -36,6 +42,7 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
     log(LogLevel::kWarn, "cores is " + std::to_string(config.cores) + ", this process may use " +
                              std::to_string(machine.cores) + ": taking those");
   auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)));
+  CHOIR_CHECK_OK(runtime->set_policy(config.policy));
   try {
     runtime->dispatcher_.start(config.dispatchers);
     runtime->alarms_.start();
@@ -51,12 +58,6 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
       epoch_(static_cast<std::uint64_t>(std::random_device{}()) << 32U),
       backend_(std::move(backend)),
       memory_bytes_max_(memory_limit(config, machine)),
-      dispatcher_({.drained =
-                       [this](const RequestState& request) {
-                         if (request.held_back.load())
-                           lanes_.ready(request.executor, Priority::kNormal);
-                       },
-                   .ended = [this](const RequestState& request) { strike(request); }}),
       // An alarm goes first: what it ends costs no compute.
       alarms_(clock_, [this](ExecutorId id) { lanes_.ready(id, Priority::kCritical); }),
       lanes_(lane_cpus(config, machine), {.age_step = config.age_step}, clock_, *backend_,
@@ -75,86 +76,117 @@ MemoryView Runtime::memory_view() const {
           .free = std::min(memory_bytes_max_, read_machine().memory_free())};
 }
 
+void Runtime::drained(const RequestState& request) {
+  if (request.held_back.load()) lanes_.ready(request.executor(), Priority::kNormal);
+}
+
+void Runtime::ended(const RequestState& request) { strike(request); }
+
 Status Runtime::add(const ExecutorConfig& config) {
   CHOIR_CHECK_OK(validate(config));
   CHOIR_CHECK_OK(refuse_inside_callback("add()", "another thread"));
   return loading_.with([&](int&) -> Status {
-    const bool taken = table_.with([&](const Table& t) { return t.by_name.contains(config.name); });
-    if (taken)
+    if (table_.with([&](const Table& t) { return t.by_name.contains(config.name); }))
       return fail(Code::kAlreadyExists,
                   "an executor named '" + config.name + "' is running already");
     if (active_.with([](const Active& a) { return a.closing; }))
       return fail(Code::kCancelled, "the node is shutting down");
-    std::shared_ptr<Executor> executor = CHOIR_TRY(make_executor(config));
-    promised_ += executor->bytes().kv + executor->bytes().compute + executor->bytes().logits;
+    Row row{.id = {next_executor_++},
+            .config = config,
+            .model = {},
+            .stats = std::make_shared<ExecutorStats>(),
+            .executor = nullptr};
+    const Instant began = clock_.now();
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(make_executor(row));
+    row.load_seconds = to_seconds(clock_.now() - began);
+    row.model = executor->model().info();
+    row.executor = executor;
     lanes_.add(executor);
+    active_.with([&](Active& a) { a.by_executor[row.id].last_used = clock_.now(); });
     table_.with([&](Table& t) {
-      t.by_id.emplace(executor->id(), executor);
-      t.by_name.emplace(config.name, executor);
+      t.names.emplace(row.id, config.name);
+      t.by_name.emplace(config.name, std::move(row));
     });
     return {};
   });
 }
 
-Result<std::shared_ptr<Executor>> Runtime::make_executor(const ExecutorConfig& config) {
-  EngineConfig engine_config{
-      .context_tokens = config.context_tokens,
-      .sequences_max = config.sequences_max,
-      .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
+Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
+  const ExecutorConfig& config = row.config;
+  const EngineConfig engine_config = engine_config_of(config);
   const auto in = [&](Error error) {
     return tl::unexpected(std::move(error).in("executor '" + config.name + "'"));
   };
-  const auto need = backend_->measure(config.path, engine_config);
+  auto need = backend_->measure(config.path, engine_config);
   if (!need) return in(need.error());
-  if (Status fits = admit(config.name, *need, memory_view()); !fits)
-    return tl::unexpected(fits.error());
+  if (make_room(config.name, config.path, *need)) {
+    // Weights that would have been shared may have left with the last executor of that file.
+    need = backend_->measure(config.path, engine_config);
+    if (!need) return in(need.error());
+  }
+  CHOIR_CHECK_OK(admit(config.name, *need, memory_view()));
   auto model = backend_->load(config.path);
   if (!model) return in(model.error());
   auto engine = backend_->create_engine(*model, engine_config);
   if (!engine) return in(engine.error());
   if (Status warm = warm_up(*backend_, **model, **engine, clock_); !warm) return in(warm.error());
-  const ExecutorRules rules{.quantum = config_.quantum,
-                            .age_step = config_.age_step,
+  const ExecutorRules rules{.age_step = config_.age_step,
                             .stalled = config_.stalled,
                             .stream_bytes_max = config_.stream_bytes_max,
                             .mailbox_max = static_cast<std::size_t>(config_.queue_max),
-                            .urgent = urgent_};
-  promised_ += need->weights;  // given back when the last executor of this file goes
-  return std::make_shared<Executor>(
-      ExecutorId{next_executor_++}, config, std::move(*model), std::move(*engine), rules, clock_,
-      [this](std::shared_ptr<RequestState> request) { dispatcher_.notify(std::move(request)); });
+                            .node = rules_};
+  auto executor = std::make_shared<Executor>(
+      row.id, config, std::move(*model), std::move(*engine), rules, clock_,
+      [this](std::shared_ptr<RequestState> request) { dispatcher_.notify(std::move(request)); },
+      row.stats);
+  const ExecutorBytes bytes = executor->bytes();
+  // Weights: given back when the last executor of this file goes.
+  promised_ += need->weights + bytes.kv + bytes.compute + bytes.logits;
+  return executor;
 }
 
 Status Runtime::remove(std::string_view name, Drain drain) {
   CHOIR_CHECK_OK(refuse_inside_callback("remove()", "another thread"));
-  const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
+  const Row row = CHOIR_TRY(this->row(name));
   // Under the lock that counts requests: from here on none can come in, however early its caller
   // has found the executor.
-  const bool ours = active_.with([&](Active& a) {
-    if (std::ranges::find(a.closed, executor->id()) != a.closed.end()) return false;
-    a.closed.push_back(executor->id());
-    return true;
-  });
+  const bool ours = active_
+                        .wait([&](Active& a) -> std::optional<bool> {
+                          const auto found = a.by_executor.find(row.id);
+                          if (found == a.by_executor.end() || found->second.door == Door::kShut)
+                            return false;
+                          if (found->second.door == Door::kAway) return std::nullopt;
+                          found->second.door = Door::kShut;
+                          return true;
+                        })
+                        .value();
   if (!ours)
     return fail(Code::kNotFound, "executor '" + std::string(name) + "' is being removed already");
-  if (drain == Drain::kCancel) cancel_all(executor->id());
-  active_.wait([&](Active& a) { return a.by_executor[executor->id()] == 0; });
-  lanes_.remove(executor->id());
-  alarms_.set(executor->id(), std::nullopt);
-  active_.with([&](Active& a) { a.by_executor.erase(executor->id()); });
-  const bool last_of_file = table_.with([&](Table& t) {
-    t.by_name.erase(executor->config().name);
-    t.by_id.erase(executor->id());
-    return std::ranges::none_of(
-        t.by_id, [&](const auto& row) { return &row.second->model() == &executor->model(); });
+  if (drain == Drain::kCancel) cancel_all(row.id);
+  if (const auto executor = loaded(name); executor && executor->suspended()) (void)resume(name);
+  active_.wait([&](Active& a) {
+    const Activity& activity = a.by_executor[row.id];
+    return activity.requests == 0 && activity.embeddings == 0;
   });
-  const ExecutorBytes bytes = executor->bytes();
-  promised_ -= bytes.kv + bytes.compute + bytes.logits + (last_of_file ? bytes.weights : 0);
+  loading_.with([&](int&) {
+    const std::shared_ptr<Executor> executor = loaded(name);
+    table_.with([&](Table& t) {
+      t.by_name.erase(row.config.name);
+      t.names.erase(row.id);
+    });
+    if (executor) {
+      take_from_lanes(executor);
+      hand_over_kept(*executor);
+      give_back_bytes(*executor);
+    }
+    active_.change([&](Active& a) { a.by_executor.erase(row.id); });
+    return 0;
+  });
   return {};
 }
 
-Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) const {
-  return table_.with([&](const Table& t) -> Result<std::shared_ptr<Executor>> {
+Result<Runtime::Row> Runtime::row(std::string_view name) const {
+  return table_.with([&](const Table& t) -> Result<Row> {
     if (name.empty()) {
       if (t.by_name.size() == 1) return t.by_name.begin()->second;
       return fail(Code::kInvalidArgument, "no executor is named, and the node has " +
@@ -162,47 +194,83 @@ Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) const {
     }
     if (const auto found = t.by_name.find(name); found != t.by_name.end()) return found->second;
     std::vector<std::string> known;
-    for (const auto& [other, executor] : t.by_name) known.push_back(other);
+    for (const auto& [other, row] : t.by_name) known.push_back(other);
     std::string message = "no executor is named '" + std::string(name) + "'";
     if (const auto close = nearest(name, known)) message += "; the nearest is '" + *close + "'";
     return fail(Code::kNotFound, message);
   });
 }
 
-std::shared_ptr<Executor> Runtime::by_id(ExecutorId id) const {
+Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) {
+  for (;;) {
+    const Row known = CHOIR_TRY(row(name));
+    if (known.executor) return known.executor;
+    CHOIR_CHECK_OK(load_row(known.config.name));
+  }
+}
+
+std::shared_ptr<Executor> Runtime::loaded(std::string_view name) const {
   return table_.with([&](const Table& t) {
-    const auto found = t.by_id.find(id);
-    return found == t.by_id.end() ? nullptr : found->second;
+    const auto found = t.by_name.find(name);
+    return found == t.by_name.end() ? nullptr : found->second.executor;
   });
 }
 
-ExecutorInfo Runtime::describe(const Executor& executor) const {
-  const ExecutorStats& stats = executor.stats();
-  const ExecutorBytes bytes = executor.bytes();
-  return {.config = executor.config(),
-          .model = executor.model().info(),
-          .memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits},
-          .running = stats.running.load(),
-          .waiting = stats.waiting.load(),
-          .steps = stats.steps.load(),
-          .prompt_tokens = stats.prompt_tokens.load(),
-          .output_tokens = stats.output_tokens.load(),
-          .requests_done = stats.requests_done.load(),
-          .requests_failed = stats.requests_failed.load(),
-          .preemptions = stats.preemptions.load(),
-          .compute_seconds = lanes_.compute_seconds(executor.id())};
+std::shared_ptr<Executor> Runtime::by_id(ExecutorId id) const {
+  return table_.with([&](const Table& t) {
+    const auto found = t.names.find(id);
+    return found == t.names.end() ? nullptr : t.by_name.at(found->second).executor;
+  });
+}
+
+ExecutorInfo Runtime::describe(const Row& row) const {
+  const ExecutorStats& stats = *row.stats;
+  ExecutorInfo info{.config = row.config,
+                    .model = row.model,
+                    .memory = {},
+                    .running = stats.running.load(),
+                    .waiting = stats.waiting.load(),
+                    .steps = stats.steps.load(),
+                    .prompt_tokens = stats.prompt_tokens.load(),
+                    .output_tokens = stats.output_tokens.load(),
+                    .requests_done = stats.requests_done.load(),
+                    .requests_failed = stats.requests_failed.load(),
+                    .preemptions = stats.preemptions.load(),
+                    .reused_tokens = stats.reused_tokens.load(),
+                    .loaded = row.executor != nullptr,
+                    .load_seconds = row.load_seconds,
+                    .seconds_per_prompt_token = stats.seconds_per_prompt_token.load(),
+                    .seconds_per_output_token = stats.seconds_per_output_token.load(),
+                    .compute_seconds = row.compute_seconds};
+  if (row.executor) {
+    const ExecutorBytes bytes = row.executor->bytes();
+    info.config = row.executor->config();
+    info.memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits};
+    info.kept = row.executor->kept();
+    info.cells = stats.cells.load();
+    info.compute_seconds += lanes_.compute_seconds(row.id);
+  }
+  active_.with([&](const Active& a) {
+    const auto found = a.by_executor.find(row.id);
+    if (found == a.by_executor.end()) return;
+    const Activity& activity = found->second;
+    info.suspended = activity.suspended;
+    info.active = activity.requests + activity.embeddings;
+    if (info.active == 0) info.idle_seconds = to_seconds(clock_.now() - activity.last_used);
+  });
+  return info;
 }
 
 std::vector<ExecutorInfo> Runtime::executors() const {
-  const auto all = table_.with([](const Table& t) {
-    std::vector<std::shared_ptr<Executor>> list;
-    for (const auto& [name, executor] : t.by_name) list.push_back(executor);
-    return list;
-  });
+  const auto rows = table_.with([](const Table& t) { return t.by_name; });
   std::vector<ExecutorInfo> infos;
-  infos.reserve(all.size());
-  for (const auto& executor : all) infos.push_back(describe(*executor));
+  infos.reserve(rows.size());
+  for (const auto& [name, row] : rows) infos.push_back(describe(row));
   return infos;
+}
+
+Result<ExecutorInfo> Runtime::executor(std::string_view name) const {
+  return describe(CHOIR_TRY(row(name)));
 }
 
 NodeInfo Runtime::info() const {
@@ -218,10 +286,12 @@ NodeInfo Runtime::info() const {
 }
 
 void Runtime::shutdown(Drain drain) {
-  active_.with([](Active& a) { a.closing = true; });
+  active_.change([](Active& a) { a.closing = true; });
   if (drain == Drain::kCancel) cancel_all(std::nullopt);
+  for (const ExecutorInfo& info : executors())
+    if (info.suspended) (void)resume(info.config.name);
   if (Dispatcher::on_dispatcher_thread()) return;
-  active_.wait([](Active& a) { return a.requests.empty(); });
+  active_.wait([](Active& a) { return a.requests.empty() && a.embeddings == 0; });
 }
 
 Status Runtime::wait_idle() {

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -15,58 +17,159 @@
 #include "base/guarded.h"
 #include "choir/machine.h"
 #include "choir/node.h"
+#include "core/kv_state.h"
 #include "engine/engine.h"
+#include "policy/route.h"
 #include "runtime/alarms.h"
 #include "runtime/dispatcher.h"
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
+#include "runtime/node_rules.h"
 
 namespace choir {
 
-class Runtime {
+// How a request goes on with a conversation (context/conversations.h).
+struct Continuation {
+  ConversationKey key;
+  KvState kv;            // taken where the executor holds nothing of this conversation
+  bool awaited = false;  // tokens come with provide(): an earlier turn still runs
+  bool gated = false;    // waits for open_gate()
+};
+
+class Runtime final : public RequestHome, public std::enable_shared_from_this<Runtime> {
  public:
   // The backend is llama.cpp in a product and a fake in tests.
   static Result<std::shared_ptr<Runtime>> create(const NodeConfig& config, const Machine& machine,
                                                  std::unique_ptr<Backend> backend);
-  ~Runtime();
+  ~Runtime() override;
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
   // As in choir/node.h.
   Status add(const ExecutorConfig& config);
   Status remove(std::string_view name, Drain drain);
-  Result<Submission> submit(Request request, Callbacks callbacks);
+  Status load(std::string_view name);
+  Status unload(std::string_view name);
+  Status suspend(std::string_view name);
+  Status resume(std::string_view name);
+  Status update(const ExecutorConfig& config);
+  // batch_tokens_max 0: as it is.
+  Status resize(std::string_view name, std::int32_t sequences_max, std::int32_t sequence_tokens_max,
+                std::int32_t batch_tokens_max = 0);
+  Status migrate(std::string_view name, Runtime& target);
+  Status set_policy(ExecutionPolicy policy);
+  ExecutionPolicy policy() const { return policy_.load(); }
+  Result<Submission> submit(Request request, Callbacks callbacks, Continuation continuation = {});
   Result<Completion> run(Request request);
   Status cancel(RequestId id);
   Status wait_idle();
-  Result<std::shared_ptr<Executor>> find(std::string_view name) const;
   Result<std::vector<float>> embed(std::string_view name, std::string_view text);
   std::vector<ExecutorInfo> executors() const;
+  Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
   void shutdown(Drain drain);
 
+  // The executor of that name; one that was unloaded is loaded first.
+  Result<std::shared_ptr<Executor>> find(std::string_view name);
+  // The tokens of a request that was submitted as `awaited`. One that has ended is left alone.
+  void provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv);
+  // Requests that were submitted as `gated` begin, those of one executor in the same pass if they
+  // fit.
+  void open_gate(const std::vector<RequestId>& ids);
+  // Whether the executor has KV state of this conversation now.
+  bool holds(std::string_view name, ConversationKey key) const;
+  // A copy of it; waits for the executor's next turn.
+  Result<KvState> copy_kept(std::string_view name, ConversationKey key);
+  void forget_kept(std::string_view name, ConversationKey key);
+  // Told of every conversation whose executor leaves memory, on the thread that unloads it.
+  using Keeper = std::function<void(ConversationKey, KvState)>;
+  void set_keeper(Keeper keeper);
+
+  // Which of `names` gets a request; unloaded ones only when none is loaded.
+  Result<std::string> route(const std::vector<std::string>& names, const Request& request,
+                            ConversationKey key, Balance balance, std::uint64_t turn) const;
+  // Moves requests that have not begun between `names`, which run the same model file; returns how
+  // many moved.
+  Result<std::int32_t> spread_queues(const std::vector<std::string>& names);
+
  private:
-  // Every request that has not ended, and how many of them each executor has.
+  enum class Door : std::uint8_t {
+    kOpen,
+    kAway,  // being unloaded or moved: who comes now waits for the outcome
+    kShut,  // being removed
+  };
+  // What is active in one executor.
+  struct Activity {
+    std::int32_t requests = 0;
+    std::int32_t embeddings = 0;
+    double estimated_seconds = 0;
+    Instant last_used;
+    Door door = Door::kOpen;
+    bool suspended = false;
+  };
   struct Active {
-    std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;
-    std::map<ExecutorId, std::int32_t> by_executor;
-    std::vector<ExecutorId> closed;  // removed, or about to be: no new requests
-    bool closing = false;            // the node takes no more
+    std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
+    std::map<ExecutorId, Activity> by_executor;
+    std::int32_t embeddings = 0;
+    bool closing = false;  // the node takes no more
+  };
+  // An executor that was added, in memory or not.
+  struct Row {
+    ExecutorId id;
+    ExecutorConfig config;
+    ModelInfo model;
+    std::shared_ptr<ExecutorStats> stats;
+    std::shared_ptr<Executor> executor;  // null: unloaded
+    double load_seconds = 0;
+    double compute_seconds = 0;  // until it was last unloaded
   };
   struct Table {
-    std::map<std::string, std::shared_ptr<Executor>, std::less<>> by_name;
-    std::map<ExecutorId, std::shared_ptr<Executor>> by_id;
+    std::map<std::string, Row, std::less<>> by_name;
+    std::map<ExecutorId, std::string> names;
   };
+  // Where executors went that were here, so that their requests are still reached.
+  using Forwards = std::vector<std::weak_ptr<Runtime>>;
 
   Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);
-  Result<std::shared_ptr<Executor>> make_executor(const ExecutorConfig& config);
+  void drained(const RequestState& request) override;
+  void ended(const RequestState& request) override;
+
+  Result<Row> row(std::string_view name) const;
+  Result<std::shared_ptr<Executor>> make_executor(const Row& row);
+  Status load_row(const std::string& name);
+  Status unload_row(const Row& row);
+  // Everything but the row: the executor's turns, alarm and bytes.
+  void take_from_lanes(const std::shared_ptr<Executor>& executor);
+  // KV state of conversations, to the keeper. Needs: taken from the lanes.
+  void hand_over_kept(Executor& executor);
+  void give_back_bytes(const Executor& executor);
+  // True when somebody left.
+  bool make_room(const std::string& name, const std::string& path, const ExecutorBytes& need);
+  // From now on nobody comes in; false when requests are active and `busy_too` is not set.
+  Status close_door(const Row& row, bool busy_too);
+  void open_door(ExecutorId id, Door door);
+  // Runs `job` between two passes of the executor and returns what it returns.
+  template <class Job>
+  auto in_turn(const std::shared_ptr<Executor>& executor, Job job)
+      -> Result<std::invoke_result_t<Job, Executor&>>;
+
   Result<std::vector<TokenId>> prompt_tokens(const Executor& executor,
                                              const Request& request) const;
-  Status enlist(const Executor& executor, const std::shared_ptr<RequestState>& state);
+  Result<std::vector<TokenId>> embedding_tokens(const Executor& executor,
+                                                std::string_view text) const;
+  Sequence make_sequence(const Executor& executor, Request& request) const;
+  enum class Entry : std::uint8_t { kIn, kAgain };
+  // Whether one may come in now; nullopt: wait, it is just leaving or moving.
+  std::optional<Result<Entry>> at_door(const Active& a, const Executor& executor) const;
+  Result<Entry> enlist(Executor& executor, Executor::Mail mail);
   void strike(const RequestState& state);
+  // Under `sequential`: whose turn it is. Wakes its executor.
+  void next_request(Active& a);
   void cancel_all(std::optional<ExecutorId> only);
   std::shared_ptr<Executor> by_id(ExecutorId id) const;
-  ExecutorInfo describe(const Executor& executor) const;
+  std::shared_ptr<Executor> loaded(std::string_view name) const;
+  std::vector<std::shared_ptr<Runtime>> forwards() const;
+  ExecutorInfo describe(const Row& row) const;
   MemoryView memory_view() const;
 
   const NodeConfig config_;
@@ -77,13 +180,19 @@ class Runtime {
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::uint64_t> next_executor_{1};
   std::atomic<std::uint64_t> promised_{0};
-  const std::shared_ptr<UrgentPace> urgent_ = std::make_shared<UrgentPace>();
-  Guarded<int> loading_{0};  // one load at a time; its value says nothing
+  std::atomic<ExecutionPolicy> policy_{ExecutionPolicy::kBalanced};
+  const std::shared_ptr<NodeRules> rules_ = std::make_shared<NodeRules>();
+  Guarded<int> loading_{0};  // one load, unload or resize at a time; its value says nothing
+  Guarded<Keeper> keeper_;
+  Guarded<Forwards> forwards_;
   Guarded<Table> table_;
   Monitor<Active> active_;
   Dispatcher dispatcher_;
   Alarms alarms_;
   Lanes lanes_;  // last: its threads use all of the above
 };
+
+// One on llama.cpp.
+Result<std::shared_ptr<Runtime>> create_runtime(const NodeConfig& config);
 
 }  // namespace choir

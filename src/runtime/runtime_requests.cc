@@ -1,6 +1,7 @@
 // Requests in the node: from submit() to the end.
 #include <algorithm>
 #include <limits>
+#include <tuple>
 
 #include "runtime/runtime.h"
 
@@ -10,12 +11,18 @@ namespace {
 // No token of any vocabulary we know is longer; longer text cannot fit whatever it says.
 constexpr std::size_t kBytesPerTokenMax = 256;
 
+// What a token is guessed to cost before an executor has measured it: a small model on two cores.
+constexpr double kPromptTokenSeconds = 0.001;
+constexpr double kOutputTokenSeconds = 0.005;
+
+double speed_or(double measured, double guess) { return measured > 0 ? measured : guess; }
+
 Status fits_in_context(const Executor& executor, std::size_t tokens) {
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
   if (tokens == 0) return fail(Code::kInvalidArgument, "prompt is empty: it has no tokens");
   if (tokens >= most)
     return fail(Code::kInvalidArgument,
-                "prompt has " + std::to_string(tokens) + " tokens, '" + executor.config().name +
+                "prompt has " + std::to_string(tokens) + " tokens, '" + executor.name() +
                     "' takes " + std::to_string(most - 1) +
                     "; shorten it or give the executor more context_tokens");
   return {};
@@ -31,8 +38,8 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
     for (const TokenId token : request.tokens)
       if (token < 0 || token >= model.info().vocab_tokens)
         return fail(Code::kInvalidArgument, "token " + std::to_string(token) +
-                                                " is not in the vocabulary of '" +
-                                                executor.config().name + "', which has 0 to " +
+                                                " is not in the vocabulary of '" + executor.name() +
+                                                "', which has 0 to " +
                                                 std::to_string(model.info().vocab_tokens - 1));
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
@@ -41,75 +48,170 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
       request.messages.empty() ? request.text : CHOIR_TRY(model.render(request.messages));
   if (text.size() > most * kBytesPerTokenMax)
     return fail(Code::kInvalidArgument, "prompt has " + std::to_string(text.size()) + " bytes, '" +
-                                            executor.config().name + "' takes " +
+                                            executor.name() + "' takes " +
                                             std::to_string(most - 1) + " tokens; shorten it");
   auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
   CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
   return tokens;
 }
 
-Result<Submission> Runtime::submit(Request request, Callbacks callbacks) {
-  CHOIR_CHECK_OK(validate(request));
-  const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
-  if (!executor->model().info().generates)
-    return fail(Code::kInvalidArgument, "'" + executor->config().name +
-                                            "' is an encoder: it embeds text and generates none");
-  const Instant now = clock_.now();
+Sequence Runtime::make_sequence(const Executor& executor, Request& request) const {
   Sequence sequence;
-  sequence.tokens = CHOIR_TRY(prompt_tokens(*executor, request));
-  const RequestId id{epoch_ | next_id_++};
-  sequence.id = {id.value};
-  sequence.request = id;
-  sequence.model_fingerprint = executor->model().fingerprint();
-  sequence.prompt_tokens = sequence.known_tokens();
-  sequence.max_tokens =
-      std::min(request.max_tokens, executor->sequence_tokens_max() - sequence.prompt_tokens);
+  sequence.model_fingerprint = executor.model().fingerprint();
+  sequence.max_tokens = request.max_tokens;
   sequence.sampling = std::move(request.sampling);
   if (request.ignore_eos)
-    for (const TokenId end : executor->model().end_tokens())
+    for (const TokenId end : executor.model().end_tokens())
       sequence.sampling.bias.push_back({end, -std::numeric_limits<float>::infinity()});
   sequence.stop = std::move(request.stop);
   sequence.ignore_eos = request.ignore_eos;
-  sequence.priority = request.priority.value_or(executor->config().priority);
+  sequence.priority = request.priority.value_or(executor.config().priority);
   sequence.tenant = std::move(request.tenant);
-
-  const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
-  auto state =
-      std::make_shared<RequestState>(id, executor->id(), now, deadline, std::move(callbacks));
-  Submission submission{.id = id, .result = state->promise.get_future()};
-  CHOIR_CHECK_OK(enlist(*executor, state));
-  const Priority priority = sequence.priority;
-  if (!executor->post(std::move(sequence), state)) {
-    strike(*state);
-    return fail(Code::kOverloaded,
-                "the mailbox of '" + executor->config().name + "' is full; try again later");
-  }
-  lanes_.ready(executor->id(), priority);
-  if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
-  return submission;
+  return sequence;
 }
 
-Status Runtime::enlist(const Executor& executor, const std::shared_ptr<RequestState>& state) {
-  return active_.with([&](Active& a) -> Status {
-    if (a.closing) return fail(Code::kCancelled, "the node is shutting down");
-    if (std::ranges::find(a.closed, executor.id()) != a.closed.end())
-      return fail(Code::kNotFound, "executor '" + executor.config().name + "' is being removed");
-    std::int32_t& count = a.by_executor[executor.id()];
-    if (count >= config_.queue_max)
-      return fail(Code::kOverloaded, "'" + executor.config().name + "' has " +
-                                         std::to_string(count) + " requests, at most " +
+Result<Submission> Runtime::submit(Request request, Callbacks callbacks,
+                                   Continuation continuation) {
+  CHOIR_CHECK_OK(validate(request));
+  const Instant now = clock_.now();
+  const RequestId id{epoch_ | next_id_++};
+  const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
+  auto state =
+      std::make_shared<RequestState>(id, *this, ExecutorId{}, now, deadline, std::move(callbacks));
+  Submission submission{.id = id, .result = state->promise.get_future()};
+  for (;;) {
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
+    if (!executor->model().info().generates)
+      return fail(Code::kInvalidArgument,
+                  "'" + executor->name() + "' is an encoder: it embeds text and generates none");
+    std::vector<TokenId> tokens;
+    if (!continuation.awaited) tokens = CHOIR_TRY(prompt_tokens(*executor, request));
+    const ExecutorStats& stats = executor->stats();
+    state->estimated_seconds =
+        static_cast<double>(tokens.size()) *
+            speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
+        request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
+    state->awaited.store(continuation.awaited || continuation.gated);
+    state->priority = request.priority.value_or(executor->config().priority);
+    state->move_to(*this, executor->id());
+    Executor::Mail mail{make_sequence(*executor, request), state, continuation.key, continuation.kv,
+                        continuation.gated};
+    mail.sequence.id = {id.value};
+    mail.sequence.request = id;
+    mail.sequence.tokens = std::move(tokens);
+    mail.sequence.prompt_tokens = mail.sequence.known_tokens();
+    mail.sequence.max_tokens = std::min(
+        mail.sequence.max_tokens, executor->sequence_tokens_max() - mail.sequence.prompt_tokens);
+    if (CHOIR_TRY(enlist(*executor, std::move(mail))) == Entry::kAgain) continue;
+    lanes_.ready(executor->id(), state->priority);
+    if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
+    return submission;
+  }
+}
+
+void Runtime::provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv) {
+  const auto state = active_.with([&](const Active& a) {
+    const auto found = a.requests.find(id);
+    return found == a.requests.end() ? nullptr : found->second;
+  });
+  if (!state) {
+    for (const auto& other : forwards()) other->provide(id, tokens, kv);
+    return;
+  }
+  const auto executor = by_id(state->executor());
+  if (!executor) return;
+  (void)executor->post_job(
+      [id, tokens = std::move(tokens), kv = std::move(kv), this, state](Executor& e) mutable {
+        e.provide(id, std::move(tokens), std::move(kv));
+        active_.with([&](Active& a) { next_request(a); });
+      });
+  lanes_.ready(executor->id(), state->priority);
+}
+
+void Runtime::open_gate(const std::vector<RequestId>& ids) {
+  std::map<ExecutorId, std::vector<RequestId>> by_executor;
+  active_.with([&](const Active& a) {
+    for (const RequestId id : ids)
+      if (const auto found = a.requests.find(id); found != a.requests.end()) {
+        found->second->awaited.store(false);
+        by_executor[found->second->executor()].push_back(id);
+      }
+  });
+  for (const auto& other : forwards()) other->open_gate(ids);
+  for (auto& [id, requests] : by_executor) {
+    const auto executor = by_id(id);
+    if (!executor) continue;
+    (void)executor->post_job(
+        [requests = std::move(requests)](Executor& e) { e.open_gate(requests); });
+    lanes_.ready(id, executor->config().priority);
+  }
+  active_.with([&](Active& a) { next_request(a); });
+}
+
+std::optional<Result<Runtime::Entry>> Runtime::at_door(const Active& a,
+                                                       const Executor& executor) const {
+  if (a.closing) return fail(Code::kCancelled, "the node is shutting down");
+  const auto found = a.by_executor.find(executor.id());
+  if (found == a.by_executor.end()) return Entry::kAgain;  // moved or removed: ask by name again
+  if (found->second.door == Door::kShut)
+    return fail(Code::kNotFound, "executor '" + executor.name() + "' is being removed");
+  if (found->second.door == Door::kAway) return std::nullopt;
+  return loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
+}
+
+// Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
+Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail mail) {
+  const std::shared_ptr<RequestState> state = mail.request;
+  return *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
+    const auto entry = at_door(a, executor);
+    if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+    Activity& activity = a.by_executor.at(executor.id());
+    if (activity.requests >= config_.queue_max || !executor.post(std::move(mail)))
+      return fail(Code::kOverloaded, "'" + executor.name() + "' has " +
+                                         std::to_string(activity.requests) + " requests, at most " +
                                          std::to_string(config_.queue_max) +
                                          " may wait or run; try again later");
-    ++count;
+    ++activity.requests;
+    activity.estimated_seconds += state->estimated_seconds;
+    activity.last_used = clock_.now();
     a.requests.emplace(state->id, state);
-    return {};
+    next_request(a);
+    return Entry::kIn;
   });
 }
 
 void Runtime::strike(const RequestState& state) {
   active_.change([&](Active& a) {
-    if (a.requests.erase(state.id) > 0) --a.by_executor[state.executor];
+    if (a.requests.erase(state.id) == 0) return;
+    const auto found = a.by_executor.find(state.executor());
+    if (found != a.by_executor.end()) {
+      Activity& activity = found->second;
+      --activity.requests;
+      activity.estimated_seconds =
+          activity.requests == 0 ? 0 : activity.estimated_seconds - state.estimated_seconds;
+      activity.last_used = clock_.now();
+    }
+    next_request(a);
   });
+}
+
+void Runtime::next_request(Active& a) {
+  if (!rules_->one_request.load()) return;
+  const auto can_run = [&](const RequestState& state) {
+    const auto found = a.by_executor.find(state.executor());
+    return !state.awaited.load() && found != a.by_executor.end() && !found->second.suspended;
+  };
+  const auto current = a.requests.find(rules_->turn_of.load());
+  if (current != a.requests.end() && can_run(*current->second)) return;
+  const RequestState* best = nullptr;
+  if (a.embeddings == 0)
+    for (const auto& [id, state] : a.requests)
+      if (can_run(*state) &&
+          (best == nullptr || std::tie(state->priority, state->submitted, state->id) <
+                                  std::tie(best->priority, best->submitted, best->id)))
+        best = state.get();
+  rules_->turn_of.store(best == nullptr ? RequestId{} : best->id);
+  if (best != nullptr) lanes_.ready(best->executor(), best->priority);
 }
 
 Result<Completion> Runtime::run(Request request) {
@@ -117,21 +219,61 @@ Result<Completion> Runtime::run(Request request) {
   return CHOIR_TRY(submit(std::move(request), {})).result.get();
 }
 
+Result<std::vector<TokenId>> Runtime::embedding_tokens(const Executor& executor,
+                                                       std::string_view text) const {
+  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
+  const auto too_long = [&](const std::string& what) {
+    return fail(Code::kInvalidArgument, "text to embed has " + what + ", '" + executor.name() +
+                                            "' embeds at most " + std::to_string(most) +
+                                            " tokens; shorten it");
+  };
+  if (text.size() > most * kBytesPerTokenMax)
+    return too_long(std::to_string(text.size()) + " bytes");
+  const Model& model = executor.model();
+  auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
+  if (tokens.size() > most) return too_long(std::to_string(tokens.size()) + " tokens");
+  const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
+  if (tokens.size() <= marks.size())
+    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
+  return tokens;
+}
+
 Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text) {
   CHOIR_CHECK_OK(refuse_inside_callback("embed()", "another thread"));
-  const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
-  if (executor->model().info().generates)
-    return fail(Code::kInvalidArgument, "'" + executor->config().name +
-                                            "' generates text; embeddings need an encoder model");
-  Executor::EmbedJob job{
-      .tokens = CHOIR_TRY(executor->model().tokenize(text, Model::Special::kParse)),
-      .promise = std::make_shared<std::promise<Result<std::vector<float>>>>()};
-  auto future = job.promise->get_future();
-  if (!executor->post_embedding(std::move(job)))
-    return fail(Code::kOverloaded,
-                "the mailbox of '" + executor->config().name + "' is full; try again later");
-  lanes_.ready(executor->id(), executor->config().priority);
-  return future.get();
+  for (;;) {
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
+    if (executor->model().info().generates)
+      return fail(Code::kInvalidArgument,
+                  "'" + executor->name() + "' generates text; embeddings need an encoder model");
+    Executor::EmbedJob job{.tokens = CHOIR_TRY(embedding_tokens(*executor, text)),
+                           .promise = std::make_shared<std::promise<Result<std::vector<float>>>>()};
+    auto future = job.promise->get_future();
+    const Result<Entry> came = *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
+      // Where only one request may run in the node, this one waits for its turn here.
+      if (rules_->one_request.load() && !a.requests.empty()) return std::nullopt;
+      if (rules_->one_request.load() && a.embeddings > 0) return std::nullopt;
+      const auto entry = at_door(a, *executor);
+      if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+      if (!executor->post_embedding(std::move(job)))
+        return fail(Code::kOverloaded,
+                    "the mailbox of '" + executor->name() + "' is full; try again later");
+      ++a.by_executor.at(executor->id()).embeddings;
+      ++a.embeddings;
+      return Entry::kIn;
+    });
+    if (CHOIR_TRY(came) == Entry::kAgain) continue;
+    lanes_.ready(executor->id(), executor->config().priority);
+    Result<std::vector<float>> vector = future.get();
+    active_.change([&](Active& a) {
+      --a.embeddings;
+      if (const auto found = a.by_executor.find(executor->id()); found != a.by_executor.end()) {
+        --found->second.embeddings;
+        found->second.last_used = clock_.now();
+      }
+      next_request(a);
+    });
+    return vector;
+  }
 }
 
 Status Runtime::cancel(RequestId id) {
@@ -139,12 +281,15 @@ Status Runtime::cancel(RequestId id) {
     const auto found = a.requests.find(id);
     return found == a.requests.end() ? nullptr : found->second;
   });
-  if (!state)
+  if (!state) {
+    for (const auto& other : forwards())
+      if (other->cancel(id)) return {};
     return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
+  }
   state->cancelled.store(true);
-  if (const auto executor = by_id(state->executor)) {
+  if (const auto executor = by_id(state->executor())) {
     executor->interrupt(id);
-    lanes_.ready(state->executor, Priority::kCritical);  // a turn that ends work costs none
+    lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
   }
   return {};
 }
@@ -153,7 +298,7 @@ void Runtime::cancel_all(std::optional<ExecutorId> only) {
   const auto ids = active_.with([&](const Active& a) {
     std::vector<RequestId> list;
     for (const auto& [id, state] : a.requests)
-      if (!only || state->executor == *only) list.push_back(id);
+      if (!only || state->executor() == *only) list.push_back(id);
     return list;
   });
   for (const RequestId id : ids) (void)cancel(id);

@@ -24,6 +24,16 @@ void Schedule::remove(ExecutorId id) {
   entries_.erase(id);
 }
 
+void Schedule::set_shares(ExecutorId id, double shares) {
+  if (const auto found = entries_.find(id); found != entries_.end()) found->second.shares = shares;
+}
+
+void Schedule::set_rules(const TurnRules& rules) {
+  rules_ = rules;
+  times_ = {};
+  for (auto& [id, entry] : entries_) entry.virtual_seconds = 0;
+}
+
 void Schedule::join(Entry& entry, Priority best) {
   const double left = times_.at(timeline(entry.priority, rules_));
   const double joined = times_.at(timeline(best, rules_));

@@ -36,6 +36,10 @@ class Schedule {
   // Needs: not running.
   void remove(ExecutorId id);
 
+  void set_shares(ExecutorId id, double shares);
+  // Classes or not, from the next turn on; the timelines start level again.
+  void set_rules(const TurnRules& rules);
+
   // There is work for it (mail came), of this class at best. Any state; a running executor gets
   // another turn. Returns true when an idle lane could take it now.
   bool ready(ExecutorId id, Priority best, Instant now);
@@ -77,7 +81,7 @@ class Schedule {
   void join(Entry& entry, Priority best);
 
   const int cores_;
-  const TurnRules rules_;
+  TurnRules rules_;
   std::map<ExecutorId, Entry> entries_;
   std::array<double, kTimelines> times_{};  // of each class, see policy/turn.h
   LaneLayout layout_;

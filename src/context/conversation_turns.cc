@@ -1,0 +1,167 @@
+// The turns of a conversation: one at a time, each from what the one before has left.
+#include <algorithm>
+
+#include "base/log.h"
+#include "context/conversations.h"
+#include "context/snapshot.h"
+
+namespace choir {
+
+Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, Turn turn,
+                                      Callbacks callbacks) {
+  const auto talk = CHOIR_TRY(find(turn.request.executor, id));
+  auto pending = std::make_shared<Pending>();
+  pending->turn = std::move(turn);
+  const bool maintain = table_.with([&](Table&) {
+    talk->runtime = runtime.weak_from_this();
+    talk->used = clock_.now();
+    return talk->record.maintain;
+  });
+  if (!maintain) {  // always the history as it was given: no turn waits for another
+    auto prepared = CHOIR_TRY(prepare(talk, pending->turn, runtime));
+    Request request = pending->turn.request;
+    request.text.clear();
+    request.tokens = std::move(prepared.first.tokens);
+    return runtime.submit(std::move(request), std::move(callbacks));
+  }
+  callbacks.on_done = [this, talk, pending,
+                       told = std::move(callbacks.on_done)](const Completion& completion) {
+    ended(talk, pending, completion);
+    if (told) told(completion);
+  };
+  const bool first = table_.with([&](Table&) {
+    if (talk->busy) return false;
+    talk->busy = true;
+    pending->state = Pending::State::kRunning;
+    return true;
+  });
+  if (first) {
+    const auto submitted = [&]() -> Result<Submission> {
+      auto [prompt, kv] = CHOIR_TRY(prepare(talk, pending->turn, runtime));
+      Request request = pending->turn.request;
+      request.text.clear();
+      request.tokens = prompt.tokens;
+      table_.with([&](Table&) {
+        talk->prompt = std::move(prompt);
+        return 0;
+      });
+      return runtime.submit(std::move(request), std::move(callbacks),
+                            {.key = talk->key, .kv = std::move(kv)});
+    };
+    auto submission = submitted();
+    if (!submission) next(talk);
+    return submission;
+  }
+
+  auto submission = CHOIR_TRY(runtime.submit(pending->turn.request, std::move(callbacks),
+                                             {.key = talk->key, .kv = {}, .awaited = true}));
+  const bool now = table_.with([&](Table&) {
+    pending->id = submission.id;
+    if (pending->state == Pending::State::kDone) return false;  // cancelled in the meantime
+    if (talk->busy) {
+      talk->waiting.push_back(pending);
+      return false;
+    }
+    talk->busy = true;
+    pending->state = Pending::State::kRunning;
+    return true;
+  });
+  if (now) begin(talk, pending, runtime);
+  return submission;
+}
+
+Result<std::pair<NextPrompt, KvState>> Conversations::prepare(const std::shared_ptr<Talk>& talk,
+                                                              const Turn& turn, Runtime& runtime) {
+  const auto executor = CHOIR_TRY(runtime.find(turn.request.executor));
+  ConversationRecord record = table_.with([&](const Table&) { return talk->record; });
+  if (!turn.system.empty()) record.system = turn.system;
+  PromptRules rules{.tokens_max = executor->sequence_tokens_max(),
+                    .answer_tokens = turn.request.max_tokens,
+                    .raw = turn.raw};
+  if (record.tokens_max > 0) rules.tokens_max = std::min(rules.tokens_max, record.tokens_max);
+  std::pair<NextPrompt, KvState> prepared;
+  prepared.first = CHOIR_TRY(next_prompt(executor->model(), record, turn.request.text, rules));
+  if (record.tokens.empty() || !record.maintain || executor->holds(talk->key)) return prepared;
+  prepared.second = table_.with([&](Table& t) {
+    t.aside_bytes -= talk->aside.blob.size();
+    return std::exchange(talk->aside, {});
+  });
+  if (!prepared.second.blob.empty() || !talk->store) return prepared;
+  const std::string path = snapshot_path(talk->folder, record.executor, record.id);
+  auto snapshot = read_snapshot(path);
+  if (snapshot && snapshot->model_fingerprint == executor->model().fingerprint()) {
+    prepared.second = {std::move(snapshot->kv), std::move(snapshot->tokens)};
+  } else if (snapshot || snapshot.error().code != Code::kNotFound) {
+    log(LogLevel::kWarn,
+        "conversation '" + record.id + "' is computed again: " +
+            (snapshot ? "its KV state is of another model" : snapshot.error().message));
+    (void)erase_snapshot(path);
+  }
+  return prepared;
+}
+
+void Conversations::begin(const std::shared_ptr<Talk>& talk,
+                          const std::shared_ptr<Pending>& pending, Runtime& runtime) {
+  auto prepared = prepare(talk, pending->turn, runtime);
+  if (!prepared) {
+    runtime.provide(pending->id, tl::unexpected(prepared.error()), {});
+    return;
+  }
+  auto tokens = prepared->first.tokens;
+  table_.with([&](Table&) {
+    talk->prompt = std::move(prepared->first);
+    return 0;
+  });
+  runtime.provide(pending->id, std::move(tokens), std::move(prepared->second));
+}
+
+void Conversations::ended(const std::shared_ptr<Talk>& talk,
+                          const std::shared_ptr<Pending>& pending, const Completion& completion) {
+  const auto was = table_.with([&](Table&) {
+    std::erase(talk->waiting, pending);
+    return std::exchange(pending->state, Pending::State::kDone);
+  });
+  if (was != Pending::State::kRunning) return;
+  const auto runtime = talk->runtime.lock();
+  const bool well = completion.finish == Finish::kStop || completion.finish == Finish::kLength;
+  if (well && runtime) {
+    if (const auto executor = runtime->find(pending->turn.request.executor)) {
+      const auto record = table_.with([&](Table&) -> std::optional<ConversationRecord> {
+        if (talk->erased) return std::nullopt;
+        ConversationRecord& r = talk->record;
+        if (!pending->turn.system.empty()) r.system = pending->turn.system;
+        add_turn((*executor)->model(), r, std::move(talk->prompt), pending->turn.request.text,
+                 completion.text, completion.tokens);
+        talk->used = clock_.now();
+        r.last_used_ms = pending->turn.now_ms;
+        return r;
+      });
+      // Outside of the lock: it waits for the disk.
+      if (record && talk->store) store(talk, *record);
+    }
+  }
+  next(talk);
+}
+
+void Conversations::store(const std::shared_ptr<Talk>& talk, const ConversationRecord& record) {
+  if (const Status put = talk->store->put(record); !put)
+    log(LogLevel::kError,
+        "conversation '" + record.id + "' could not be stored: " + put.error().message);
+  if (table_.with([&](const Table&) { return talk->erased; }))
+    (void)talk->store->erase(record.executor, record.id);
+}
+
+void Conversations::next(const std::shared_ptr<Talk>& talk) {
+  const auto pending = table_.with([&](Table&) -> std::shared_ptr<Pending> {
+    talk->busy = !talk->waiting.empty();
+    if (!talk->busy) return nullptr;
+    auto front = std::move(talk->waiting.front());
+    talk->waiting.pop_front();
+    front->state = Pending::State::kRunning;
+    return front;
+  });
+  if (!pending) return;
+  if (const auto runtime = talk->runtime.lock()) begin(talk, pending, *runtime);
+}
+
+}  // namespace choir

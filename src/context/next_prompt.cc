@@ -1,0 +1,79 @@
+#include "context/next_prompt.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace choir {
+namespace {
+
+Result<std::string> rendered(const Model& model, const ConversationRecord& record,
+                             std::string_view user, std::size_t dropped, bool raw) {
+  std::vector<Message> messages;
+  if (!record.system.empty()) messages.push_back({"system", record.system});
+  messages.insert(messages.end(), record.history.begin() + static_cast<std::ptrdiff_t>(dropped),
+                  record.history.end());
+  messages.push_back({"user", std::string(user)});
+  if (!raw) return model.render(messages);
+  std::string text;
+  for (const Message& message : messages) text += message.content;
+  return text;
+}
+
+}  // namespace
+
+Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& record,
+                               std::string_view user, const PromptRules& rules) {
+  const std::int32_t room = rules.tokens_max - std::min(rules.answer_tokens, rules.tokens_max / 4);
+  NextPrompt prompt;
+  prompt.covered = CHOIR_TRY(rendered(model, record, user, 0, rules.raw));
+  if (!record.tokens.empty() && record.model_fingerprint == model.fingerprint() &&
+      prompt.covered.starts_with(record.covered)) {
+    const std::string_view rest = std::string_view(prompt.covered).substr(record.covered.size());
+    const auto added = CHOIR_TRY(model.tokenize(rest, Model::Special::kContinue));
+    prompt.tokens = record.tokens;
+    prompt.tokens.insert(prompt.tokens.end(), added.begin(), added.end());
+  } else {
+    prompt.tokens = CHOIR_TRY(model.tokenize(prompt.covered, Model::Special::kParse));
+  }
+  const auto fits = [&](std::int32_t most) {
+    return static_cast<std::int64_t>(prompt.tokens.size()) <= most;
+  };
+  if (fits(room)) return prompt;
+  // Re-rendered and computed again, never shifted: KV state knows positions.
+  const std::int32_t target = rules.tokens_max / 4 * 3;
+  while (!fits(std::min(room, target)) && prompt.dropped < record.history.size()) {
+    prompt.dropped = std::min(prompt.dropped + 2, record.history.size());
+    prompt.covered = CHOIR_TRY(rendered(model, record, user, prompt.dropped, rules.raw));
+    prompt.tokens = CHOIR_TRY(model.tokenize(prompt.covered, Model::Special::kParse));
+  }
+  if (!fits(room))
+    return fail(Code::kInvalidArgument,
+                "conversation '" + record.id + "' takes " + std::to_string(rules.tokens_max) +
+                    " tokens, and the new message with the system message alone has " +
+                    std::to_string(prompt.tokens.size()) + "; shorten it or raise its limit");
+  return prompt;
+}
+
+void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt, std::string user,
+              std::string_view text, std::vector<TokenId> tokens) {
+  if (!tokens.empty() && std::ranges::binary_search(model.end_tokens(), tokens.back()))
+    tokens.pop_back();
+  std::string said;
+  for (const TokenId token : tokens) said += model.piece(token);
+  if (said != text) {  // a stop string was cut off, or half a character
+    auto again = model.tokenize(text, Model::Special::kPlain);
+    tokens = again ? std::move(*again) : std::vector<TokenId>();
+  }
+  record.history.erase(record.history.begin(),
+                       record.history.begin() + static_cast<std::ptrdiff_t>(prompt.dropped));
+  record.history.push_back({"user", std::move(user)});
+  record.history.push_back({"assistant", std::string(text)});
+  record.tokens = std::move(prompt.tokens);
+  record.tokens.insert(record.tokens.end(), tokens.begin(), tokens.end());
+  record.covered = std::move(prompt.covered);
+  record.covered += text;
+  record.model_fingerprint = model.fingerprint();
+  ++record.turns;
+}
+
+}  // namespace choir

@@ -1,0 +1,27 @@
+// KV state outside an engine: what was computed, and for which tokens.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "choir/ids.h"
+
+namespace choir {
+
+// A conversation, as executors know it: whose KV state to keep when a request ends. Unique in the
+// process; {0}: none.
+using ConversationKey = Id<struct ConversationTag>;
+
+struct KvState {
+  std::string blob;             // from Engine::save(); empty: none
+  std::vector<TokenId> tokens;  // all of them have a cell in it
+};
+
+inline std::int32_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
+  return static_cast<std::int32_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+}  // namespace choir

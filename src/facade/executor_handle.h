@@ -1,0 +1,159 @@
+// The inside of an AdvancedLLMExecutor: where its executor is and what its callers said of it. All
+// else is asked of the node each time.
+//
+// Threads: every call from any thread. Calls that change where the executor is (initialize,
+// shutdown, migrate, scale, ...) go one at a time; inside a callback, which such a call may be
+// waiting for, they are refused instead of waiting.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/guarded.h"
+#include "facade/request_names.h"
+#include "facade/translate.h"
+#include "facade/world.h"
+
+namespace choir::parallel {
+
+class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
+ public:
+  ExecutorHandle(LLMExecutionConfig config, std::shared_ptr<RequestNames> names);
+
+  // On the process's first node, or on the one of that name.
+  Status initialize(const std::string& node = "home");
+  Status shutdown();
+  // shutdown() on a thread that may wait for it.
+  void shut_down_elsewhere();
+  bool initialized() const;
+  LLMExecutionStatus status() const;
+  LLMExecutionConfig config() const;
+  Status update(const LLMExecutionConfig& config);
+  Status set_priority(LLMPriority priority);
+  Status set_mode(LLMExecutionMode mode);
+  std::string last_error() const;
+  // Keeps the reason for lastError(), logs it, and says whether all was well.
+  bool report(const char* call, const Status& status) const;
+
+  using Done = std::function<void(LLMExecutionResponse)>;
+  struct Way {
+    TokenCallback stream;  // instead of onToken()'s
+    // Not to begin before the gate opens; told the id, or nullopt when it was refused.
+    std::function<void(std::optional<RequestId>)> gated;
+  };
+  // The one way in: `done` is called once, on a callback thread, or here where it is refused.
+  void start(LLMExecutionRequest request, Way way, Done done);
+  LLMExecutionResponse run(LLMExecutionRequest request, Way way);
+  void set_on_token(TokenCallback callback);
+  bool cancel(const std::string& request_id) const;
+  // Of a request of this executor that the node has accepted.
+  Status cancel(RequestId id) const;
+  void cancel_all() const;
+  std::vector<std::string> active() const { return names_->active(this); }
+  bool active(const std::string& request_id) const { return names_->owner(request_id) == this; }
+  Result<std::vector<float>> embed(const std::string& text);
+
+  Result<std::string> create_context(const LLMExecutionContext& context);
+  Status update_context(const std::string& id, const LLMExecutionContext& context);
+  Status delete_context(const std::string& id);
+  Result<LLMExecutionContext> context(const std::string& id) const;
+  std::vector<std::string> contexts() const;
+
+  Metrics metrics() const;
+  double utilization() const;
+  void set_profiling(bool on);
+  Metrics profiling_data() const;
+  std::map<std::string, std::string> resource_info() const;
+  Status validate_resources() const;
+
+  Status suspend();
+  Status resume();
+  Status migrate(const std::string& node);
+  // A new executor on the same weights and node, with copies of the conversations; the adopter
+  // takes it.
+  Status clone(const std::string& id);
+  using Adopter = std::function<Status(std::shared_ptr<ExecutorHandle>)>;
+  void set_adopter(Adopter adopter);
+  Status scale(std::size_t batch, std::size_t length);
+  Status optimize(Nanos time_max);
+  Status load();
+  Status unload();
+  bool loaded() const;
+
+  // Where it is now; kNotFound when it is not initialized.
+  struct Place {
+    std::shared_ptr<World> world;
+    std::shared_ptr<Runtime> node;
+    std::string name;  // there
+    std::string node_name;
+    bool encoder = false;
+  };
+  Result<Place> place() const;
+  std::optional<ExecutorInfo> info() const;
+  std::string group() const;
+
+ private:
+  enum class Phase : std::uint8_t { kIdle, kLoading, kReady, kFailed };
+  struct State {
+    LLMExecutionConfig config;
+    ExecutorSettings settings;
+    Phase phase = Phase::kIdle;
+    bool changing = false;
+    std::optional<Place> place;
+    TokenCallback on_token;
+    Adopter adopter;
+    bool profiling = false;
+    std::map<std::string, double> optimized;  // what optimize() found
+  };
+  // Of requests; the node counts its own.
+  struct Counts {
+    std::uint64_t requests = 0;
+    std::uint64_t completed = 0;
+    std::uint64_t errors = 0;
+    std::uint64_t cancelled = 0;
+    double latency_seconds = 0;
+    double output_tokens = 0;
+    double reused_tokens = 0;
+    // While profiling:
+    double queue_seconds = 0;
+    double prefill_seconds = 0;
+    double decode_seconds = 0;
+    std::uint64_t profiled = 0;
+  };
+  struct Window {  // of utilization()
+    double seconds[2] = {0, 0};
+    double compute[2] = {0, 0};
+  };
+  struct Running;  // one request between start() and its end
+
+  // One change at a time.
+  Status change(const std::function<Status()>& work);
+  Status begin_change();
+  void end_change();
+  Status enter(const std::shared_ptr<World>& world, const std::string& node);
+  Status leave(const Place& place);
+  ExecutorConfig node_config(const ModelInfo& model, const LLMExecutionConfig& config,
+                             const ExecutorSettings& settings, const std::string& name) const;
+  Status check_shape(const ModelInfo& model, const LLMExecutionConfig& config,
+                     const ExecutorSettings& settings) const;
+  Result<Submission> submit(const std::shared_ptr<Running>& running, const Place& place);
+  void start_embedding(const std::shared_ptr<Running>& running, const Place& place);
+  void finish(const std::shared_ptr<Running>& running, LLMExecutionResponse response);
+  void settle(const std::shared_ptr<Running>& running, const Completion& completion);
+  Result<std::vector<TokenId>> tokens_of(const std::vector<std::string>& pieces,
+                                         const Place& place) const;
+  Result<double> prompt_speed(const Place& place);
+
+  const std::shared_ptr<RequestNames> names_;
+  mutable Monitor<State> state_;
+  mutable Guarded<std::string> last_error_;
+  mutable Guarded<Counts> counts_;
+  mutable Guarded<Window> window_;
+  std::atomic<std::int64_t> last_used_ms_{0};
+};
+
+}  // namespace choir::parallel

@@ -1,0 +1,93 @@
+// An executor stands still, leaves memory, grows, moves to another node, has a copy.
+#include "facade/executor_handle.h"
+
+namespace choir::parallel {
+
+Status ExecutorHandle::suspend() {
+  const Place here = CHOIR_TRY(place());
+  return here.node->suspend(here.name);
+}
+
+Status ExecutorHandle::resume() {
+  const Place here = CHOIR_TRY(place());
+  return here.node->resume(here.name);
+}
+
+Status ExecutorHandle::load() {
+  return change([&]() -> Status {
+    const Place here = CHOIR_TRY(place());
+    return here.node->load(here.name);
+  });
+}
+
+Status ExecutorHandle::unload() {
+  return change([&]() -> Status {
+    const Place here = CHOIR_TRY(place());
+    return here.node->unload(here.name);
+  });
+}
+
+bool ExecutorHandle::loaded() const {
+  const auto now = info();
+  return now && now->loaded;
+}
+
+Status ExecutorHandle::scale(std::size_t batch, std::size_t length) {
+  return change([&]() -> Status {
+    const Place here = CHOIR_TRY(place());
+    if (here.encoder)
+      return fail(Code::kInvalidArgument,
+                  "an encoder takes one text at a time: there is nothing to scale");
+    LLMExecutionConfig wanted = config();
+    wanted.batchSize = batch;
+    wanted.maxSequenceLength = length;
+    CHOIR_CHECK_OK(read_settings(wanted));
+    CHOIR_CHECK_OK(here.node->resize(here.name, static_cast<std::int32_t>(batch),
+                                     static_cast<std::int32_t>(length)));
+    state_.with([&](State& s) {
+      s.config.batchSize = batch;
+      s.config.maxSequenceLength = length;
+    });
+    return {};
+  });
+}
+
+Status ExecutorHandle::migrate(const std::string& node) {
+  return change([&]() -> Status {
+    const Place here = CHOIR_TRY(place());
+    const auto target = CHOIR_TRY(here.world->node(node));
+    if (target == here.node) return {};
+    CHOIR_CHECK_OK(here.node->migrate(here.name, *target));
+    here.world->conversations().moved(here.name, *target);
+    state_.with([&](State& s) {
+      if (!s.place) return;
+      s.place->node = target;
+      s.place->node_name = node;
+    });
+    return {};
+  });
+}
+
+Status ExecutorHandle::clone(const std::string& id) {
+  const Place here = CHOIR_TRY(place());
+  const Adopter adopter = state_.with([](const State& s) { return s.adopter; });
+  if (!adopter)
+    return fail(Code::kInvalidArgument, "nobody could reach the clone: '" + config().llmId +
+                                            "' belongs to no manager; create it with createLLM()");
+  LLMExecutionConfig wanted = config();
+  const std::string group = this->group().empty() ? wanted.llmId : this->group();
+  wanted.llmId = id;
+  wanted.parameters["group"] = group;
+  auto copy = std::make_shared<ExecutorHandle>(wanted, names_);
+  CHOIR_CHECK_OK(adopter(copy));  // checks the id and the limit, and initializes it
+  const Place there = CHOIR_TRY(copy->place());
+  CHOIR_CHECK_OK(here.world->conversations().copy_all(here.name, there.name));
+  state_.with([&](State& s) {
+    s.settings.group = group;
+    s.config.parameters["group"] = group;
+    return 0;
+  });
+  return {};
+}
+
+}  // namespace choir::parallel

@@ -1,0 +1,144 @@
+#include "facade/world.h"
+
+#include <optional>
+#include <thread>
+
+#include "choir/catalog.h"
+#include "choir/text.h"
+#include "runtime/dispatcher.h"
+
+namespace choir::parallel {
+namespace {
+
+// Loads and embeddings at once; more would only take memory from each other.
+constexpr int kWorkers = 4;
+
+struct Current {
+  std::weak_ptr<World> world;
+  std::optional<World::Parts> parts;
+};
+
+Guarded<Current>& current() {
+  static Guarded<Current> current;
+  return current;
+}
+
+World::Parts real_parts() {
+  return {.make_node = [] { return create_runtime({}); },
+          .resolve = [](const std::string& name) { return resolve_model(name); },
+          .inspect = [](const std::string& path) { return inspect_model(path); }};
+}
+
+// Joins the node's threads, so not on one of them.
+void end(World* world) {
+  if (Dispatcher::on_dispatcher_thread() || Workers::on_worker_thread())
+    std::thread([world] { delete world; }).detach();
+  else
+    delete world;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<World>> World::get() {
+  return current().with([](Current& c) -> Result<std::shared_ptr<World>> {
+    if (auto alive = c.world.lock()) return alive;
+    std::unique_ptr<World> made(new World(c.parts ? *c.parts : real_parts()));
+    made->home_ = CHOIR_TRY(made->parts_.make_node());
+    made->conversations_->serve(*made->home_);
+    std::shared_ptr<World> world(made.release(), end);
+    c.world = world;
+    return world;
+  });
+}
+
+void World::set_parts(std::optional<Parts> parts) {
+  current().with([&](Current& c) {
+    c.parts = std::move(parts);
+    c.world.reset();
+    return 0;
+  });
+}
+
+World::World(Parts parts)
+    : parts_(std::move(parts)),
+      conversations_(std::make_unique<Conversations>()),
+      workers_(std::make_unique<Workers>(kWorkers)) {}
+
+World::~World() {
+  workers_.reset();
+  nodes_.with([](auto& nodes) {
+    for (auto& [name, node] : nodes) node->shutdown(Drain::kCancel);
+    nodes.clear();
+    return 0;
+  });
+  home_.reset();  // before the conversations that its requests tell
+}
+
+Result<ModelInfo> World::model(const std::string& name) {
+  const std::string path = CHOIR_TRY(parts_.resolve(name));
+  auto known = models_.with([&](const auto& models) {
+    const auto found = models.find(path);
+    return found == models.end() ? std::optional<ModelInfo>() : found->second;
+  });
+  if (known) return std::move(*known);
+  ModelInfo info = CHOIR_TRY(parts_.inspect(path));
+  info.path = path;
+  models_.with([&](auto& models) { return models.insert_or_assign(path, info).second; });
+  return info;
+}
+
+std::string World::take_name(const std::string& wanted) {
+  return names_.with([&](std::set<std::string>& names) {
+    std::string name = wanted;
+    for (int i = 2; !names.insert(name).second; ++i) name = wanted + "#" + std::to_string(i);
+    return name;
+  });
+}
+
+void World::release_name(const std::string& name) {
+  names_.with([&](std::set<std::string>& names) { return names.erase(name); });
+}
+
+Status World::register_node(const std::string& name) {
+  if (name.empty() || name == "home")
+    return fail(Code::kInvalidArgument, "a node needs a name of its own, other than 'home'");
+  return nodes_.with([&](auto& nodes) -> Status {
+    if (nodes.contains(name))
+      return fail(Code::kAlreadyExists, "a node '" + name + "' is registered already");
+    auto node = CHOIR_TRY(parts_.make_node());
+    conversations_->serve(*node);
+    nodes.emplace(name, std::move(node));
+    return {};
+  });
+}
+
+Status World::unregister_node(const std::string& name) {
+  std::shared_ptr<Runtime> node = CHOIR_TRY(this->node(name));
+  if (const auto count = node->executors().size(); count > 0)
+    return fail(Code::kOverloaded, "node '" + name + "' has " + std::to_string(count) +
+                                       " executors; migrate or shut them down first");
+  nodes_.with([&](auto& nodes) { return nodes.erase(name); });
+  return {};
+}
+
+Result<std::shared_ptr<Runtime>> World::node(const std::string& name) const {
+  if (name == "home") return home_;
+  return nodes_.with([&](const auto& nodes) -> Result<std::shared_ptr<Runtime>> {
+    const auto found = nodes.find(name);
+    if (found != nodes.end()) return found->second;
+    std::string known = "home";
+    for (const auto& [other, node] : nodes) known += ", " + other;
+    return fail(Code::kNotFound, "no node '" + printable_line(name, 60) +
+                                     "' is registered in this process, only " + known);
+  });
+}
+
+std::vector<std::string> World::nodes() const {
+  return nodes_.with([](const auto& nodes) {
+    std::vector<std::string> names = {"home"};
+    for (const auto& [name, node] : nodes) names.push_back(name);
+    return names;
+  });
+}
+
+}  // namespace choir::parallel

@@ -1,0 +1,72 @@
+// What all executors and managers of this API share in a process: one node, its conversations, the
+// nodes registered beside it. Made with the first executor or manager that is initialized, gone
+// with the last.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "choir/model_info.h"
+#include "choir/result.h"
+#include "context/conversations.h"
+#include "facade/workers.h"
+#include "runtime/runtime.h"
+
+namespace choir::parallel {
+
+class World {
+ public:
+  // What a world is made of; tests put a fake engine in.
+  struct Parts {
+    std::function<Result<std::shared_ptr<Runtime>>()> make_node;
+    std::function<Result<std::string>(const std::string&)> resolve;  // a model's name to its file
+    std::function<Result<ModelInfo>(const std::string&)> inspect;
+  };
+  // The process's. kOverloaded and such where its node cannot be made.
+  static Result<std::shared_ptr<World>> get();
+  // From the next world on; nullopt: the real ones. For tests.
+  static void set_parts(std::optional<Parts> parts);
+
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  const std::shared_ptr<Runtime>& home() const { return home_; }
+  Conversations& conversations() { return *conversations_; }
+  Workers& workers() { return *workers_; }
+  const Clock& clock() const { return clock_; }
+
+  // The file of a model name, and what it says about itself (read once).
+  Result<ModelInfo> model(const std::string& name);
+
+  // An executor's name in the nodes of this process: `wanted`, or with a number where another
+  // manager has one of that name.
+  std::string take_name(const std::string& wanted);
+  void release_name(const std::string& name);
+
+  Status register_node(const std::string& name);
+  Status unregister_node(const std::string& name);
+  // kNotFound with the names there are. "home" is the first one.
+  Result<std::shared_ptr<Runtime>> node(const std::string& name) const;
+  std::vector<std::string> nodes() const;
+
+ private:
+  explicit World(Parts parts);
+
+  const Parts parts_;
+  SteadyClock clock_;
+  std::shared_ptr<Runtime> home_;
+  std::unique_ptr<Conversations> conversations_;
+  std::unique_ptr<Workers> workers_;
+  Guarded<std::map<std::string, std::shared_ptr<Runtime>>> nodes_;
+  Guarded<std::map<std::string, ModelInfo>> models_;
+  Guarded<std::set<std::string>> names_;
+};
+
+}  // namespace choir::parallel

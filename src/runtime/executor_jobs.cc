@@ -1,0 +1,132 @@
+// What an executor is asked to do between two passes.
+#include <algorithm>
+#include <utility>
+
+#include "runtime/executor.h"
+
+namespace choir {
+
+void Executor::update(const ExecutorConfig& config) {
+  batching_ = config.batching;
+  priority_ = config.priority;
+  park_.most = config.park_bytes_max;
+  config_.with([&](ExecutorConfig& c) { c = config; });
+}
+
+void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv) {
+  const auto found = std::ranges::find_if(
+      live_, [&](const auto& l) { return l->request->id == request && !l->ended; });
+  if (found == live_.end() || !(*found)->awaited) return;  // cancelled, or out of time
+  LiveSequence& l = **found;
+  const Instant now = clock_.now();
+  const std::int32_t room = sequence_tokens_max();
+  if (tokens && static_cast<std::int64_t>(tokens->size()) >= room)
+    tokens = fail(Code::kInvalidArgument, "the conversation has " + std::to_string(tokens->size()) +
+                                              " tokens, '" + name_ + "' takes " +
+                                              std::to_string(room - 1));
+  if (!tokens) {
+    finish(l, Finish::kFailed, tokens.error(), now);
+    return;
+  }
+  l.value.tokens = std::move(*tokens);
+  l.value.prompt_tokens = l.value.known_tokens();
+  l.value.max_tokens = std::min(l.value.max_tokens, room - l.value.prompt_tokens);
+  l.usage.prompt_tokens = l.value.prompt_tokens;
+  l.awaited = false;
+  l.request->awaited.store(false);
+  l.last_progress = now;
+  reuse(l, std::move(kv));
+}
+
+void Executor::open_gate(std::span<const RequestId> requests) {
+  for (const auto& l : live_)
+    if (std::ranges::find(requests, l->request->id) != requests.end()) l->gated = false;
+}
+
+Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConfig& config) {
+  const std::int32_t longest = longest_sequence(config, engine->config(), model_->info());
+  for (const auto& l : live_)
+    if (l->value.known_tokens() >= longest)
+      return fail(Code::kInvalidArgument,
+                  "a running sequence has " + std::to_string(l->value.known_tokens()) +
+                      " tokens already, the new length is " + std::to_string(longest) +
+                      "; cancel it or let it end first");
+  for (const auto& l : live_) park(*l, Budget::kIgnore);
+  kept_.park_all(*engine_, park_);
+  std::swap(engine, engine_);
+  bytes_.with([&](ExecutorBytes& b) { b = engine_->sizes(); });
+  sequence_tokens_max_.store(longest);
+  update(config);
+  return {};
+}
+
+Executor::Belongings Executor::extract() {
+  accept_mail(clock_.now());
+  erase_finished();
+  Belongings belongings;
+  for (const auto& l : live_) {
+    park(*l, Budget::kIgnore);
+    park_.used -= l->kv.size();
+    if (!l->kv.empty()) --parked_;
+  }
+  for (const ConversationKey key : kept_.keys()) {
+    if (auto state = kept_.copy(key, *engine_)) belongings.kept.emplace(key, std::move(*state));
+    kept_.forget(key, *engine_, park_);
+  }
+  belongings.live = std::exchange(live_, {});
+  live_ids_.clear();
+  tenant_served_.clear();
+  return belongings;
+}
+
+std::vector<Executor::EmbedJob> Executor::take_embeddings() {
+  std::vector<EmbedJob> jobs;
+  embed_jobs_.take_all(jobs);
+  std::ranges::move(embed_queue_, std::back_inserter(jobs));
+  embed_queue_.clear();
+  return jobs;
+}
+
+namespace {
+
+bool may_move(const LiveSequence& l) {
+  return !l.ended && !l.awaited && !l.begun && l.computed == 0 &&
+         l.conversation == ConversationKey{};
+}
+
+}  // namespace
+
+QueueView Executor::queue() const {
+  const auto queued = std::ranges::count_if(live_, [](const auto& l) { return may_move(*l); });
+  return {.id = id_,
+          .queued = static_cast<std::int32_t>(queued),
+          .fixed = static_cast<std::int32_t>(static_cast<std::ptrdiff_t>(live_.size()) - queued)};
+}
+
+std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count) {
+  std::vector<std::unique_ptr<LiveSequence>> given;
+  for (auto at = live_.rbegin(); at != live_.rend() && std::ssize(given) < count; ++at)
+    if (may_move(**at)) given.push_back(std::move(*at));
+  std::erase(live_, nullptr);
+  live_ids_.clear();
+  for (const auto& l : live_) live_ids_.push_back(l->value.id);
+  return given;
+}
+
+void Executor::adopt(Belongings belongings) {
+  for (auto& [key, state] : belongings.kept) {
+    park_.used += state.blob.size();
+    kept_.keep(key, {.seq = {},
+                     .tokens = std::move(state.tokens),
+                     .blob = std::move(state.blob),
+                     .used = clock_.now()});
+  }
+  for (auto& l : belongings.live) {
+    park_.used += l->kv.size();
+    if (!l->kv.empty()) ++parked_;
+    l->released = false;
+    insert(std::move(l));
+  }
+}
+
+}  // namespace choir

@@ -1,0 +1,111 @@
+// The middle of a turn: one forward pass, which other threads may cut short.
+#include <algorithm>
+
+#include "runtime/executor.h"
+
+namespace choir {
+
+// Tells the other threads which prompts are in the pass before it looks at their wishes a last
+// time: a cancel that comes later finds the list, one that came earlier is seen here.
+void Executor::begin_pass() {
+  Instant deadline;
+  bool cancelled = false;
+  abort_.reset();
+  pass_.with([&](Pass& pass) {
+    pass.prefilling.clear();
+    pass.preempted = false;
+    for (std::size_t i = 0; i < plan_.slices.size(); ++i)
+      if (plan_.slices[i].count > 1) pass.prefilling.push_back(slice_live_[i]->value.request);
+  });
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
+    if (plan_.slices[i].count == 1) continue;
+    const RequestState& request = *slice_live_[i]->request;
+    cancelled = cancelled || request.cancelled.load();
+    if (request.deadline != Instant{} && (deadline == Instant{} || request.deadline < deadline))
+      deadline = request.deadline;
+  }
+  abort_.set_deadline(deadline);
+  if (cancelled) abort_.raise();
+}
+
+bool Executor::run_pass(Pool& pool) {
+  slice_live_.clear();
+  slice_tokens_.clear();
+  for (const Slice& slice : plan_.slices) {
+    LiveSequence& l = live(slice.seq);
+    slice_live_.push_back(&l);
+    slice_tokens_.push_back(
+        std::span(l.value.tokens)
+            .subspan(static_cast<std::size_t>(slice.begin), static_cast<std::size_t>(slice.count)));
+  }
+  begin_pass();
+  const Instant began = clock_.now();
+  engine_->attach(pool);
+  const Result<RunOutcome> outcome = engine_->run(plan_, slice_tokens_, abort_);
+  engine_->detach();
+  const Instant ended = clock_.now();
+  pass_.with([&](Pass& pass) {
+    pass.prefilling.clear();
+    pass.immune = outcome && *outcome == RunOutcome::kAborted && pass.preempted;
+  });
+  if (outcome && *outcome == RunOutcome::kDone) {
+    count_pass(pool.threads(), began, ended);
+    return true;
+  }
+
+  for (LiveSequence* l : slice_live_) {
+    l->computed = engine_->computed(l->value.id);
+    if (!outcome) finish(*l, Finish::kFailed, outcome.error(), ended);
+  }
+  if (outcome && *outcome == RunOutcome::kAborted)
+    stats_->aborts.fetch_add(1, std::memory_order_relaxed);
+  if (outcome && *outcome == RunOutcome::kNoCells) {
+    // The ledger said there was room and the engine found none: make some, the newest first.
+    const auto holder = std::ranges::find_if(live_.rbegin(), live_.rend(),
+                                             [](const auto& l) { return l->computed > 0; });
+    if (holder != live_.rend()) {
+      park(**holder);
+      stats_->preemptions.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  return false;
+}
+
+void Executor::count_pass(int threads, Instant began, Instant ended) {
+  std::int32_t tokens = 0;
+  std::int32_t prompt_tokens = 0;
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
+    const std::int32_t count = plan_.slices[i].count;
+    LiveSequence& l = *slice_live_[i];
+    l.computed += count;
+    l.last_progress = ended;
+    if (l.usage.output_tokens == 0) l.first_token += ended - began;
+    *l.tenant_served += count;
+    if (!l.begun) {
+      l.begun = true;
+      l.usage.queue_seconds = to_seconds(began - l.request->submitted);
+    }
+    tokens += count;
+    if (count > 1) prompt_tokens += count;
+  }
+  stats_->steps.fetch_add(1, std::memory_order_relaxed);
+  stats_->prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens),
+                                  std::memory_order_relaxed);
+  const double seconds = to_seconds(ended - began);
+  if (prompt_tokens == 0) {
+    // One row of a decode; a full batch makes it cheaper, which is what a newcomer will see too.
+    std::atomic<double>& average = stats_->seconds_per_output_token;
+    const double old = average.load(std::memory_order_relaxed);
+    const double row = seconds / tokens;
+    average.store(old == 0 ? row : 0.9 * old + 0.1 * row, std::memory_order_relaxed);
+  }
+  if (prompt_tokens < 16 || prompt_tokens * 2 < tokens) return;  // the speed of prompts is wanted
+  const auto width = static_cast<std::size_t>(threads);
+  if (seconds_per_token_.size() <= width) seconds_per_token_.resize(width + 1, 0);
+  const double measured = seconds / tokens;
+  double& average = seconds_per_token_[width];
+  average = average == 0 ? measured : 0.7 * average + 0.3 * measured;
+  stats_->seconds_per_prompt_token.store(average, std::memory_order_relaxed);
+}
+
+}  // namespace choir

@@ -1,0 +1,61 @@
+// The KV state of conversations between their requests: in the engine's cells while nobody else
+// needs them, then as bytes within the executor's budget, then gone (and computed again).
+//
+// Owned by an executor and used by whoever has its turn; holds() from any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/guarded.h"
+#include "core/kv_ledger.h"
+#include "core/kv_state.h"
+#include "core/sequence.h"
+#include "engine/engine.h"
+
+namespace choir {
+
+// Bytes of KV state that an executor keeps outside its engine.
+struct ParkBudget {
+  std::uint64_t most = 0;
+  std::uint64_t used = 0;
+  bool takes(std::uint64_t bytes) const { return used + bytes <= most; }
+};
+
+class KeptStates {
+ public:
+  struct Entry {
+    SeqId seq;                    // holds the cells; meaningless once parked
+    std::vector<TokenId> tokens;  // with a cell, in order
+    std::string blob;             // parked; empty: in the engine
+    Instant used;
+    bool resident() const { return blob.empty(); }
+  };
+
+  void keep(ConversationKey key, Entry entry);
+  std::optional<Entry> take(ConversationKey key);
+  // What the resident ones hold of the engine.
+  KvUse use() const;
+  // Frees the cells of the resident one that was used longest ago: parked if the budget takes it
+  // (older parked ones make room), else forgotten. False when none is resident.
+  bool evict_oldest(Engine& engine, ParkBudget& budget);
+  // Every resident one leaves the engine, whatever the budget says; for a change of engine.
+  void park_all(Engine& engine, ParkBudget& budget);
+  void forget(ConversationKey key, Engine& engine, ParkBudget& budget);
+  // A copy of the state, which stays.
+  std::optional<KvState> copy(ConversationKey key, Engine& engine) const;
+  std::vector<ConversationKey> keys() const;
+
+  bool holds(ConversationKey key) const;
+  std::int32_t count() const;
+
+ private:
+  std::map<ConversationKey, Entry> entries_;
+  Guarded<std::set<ConversationKey>> known_;  // the keys, for other threads
+};
+
+}  // namespace choir
