@@ -11,6 +11,7 @@
 
 #include "kernels/attention_op.h"
 #include "kernels/kernel_table.h"
+#include "kernels/product_op.h"
 #include "kernels/takeover.h"
 #include "kernels/weights.h"
 
@@ -183,6 +184,22 @@ TEST_F(KernelGraph, ProductsOfAnyShapeAndView) {
         }
     if (HasFailure()) return;
   }
+}
+
+// Few rows are prepared by every thread for itself; floats take most room.
+TEST_F(KernelGraph, EveryThreadHasScratchForItsOwnCopyOfFewRows) {
+  constexpr std::size_t kThreads = 4;
+  Graph graph(kThreads);
+  ggml_tensor* w = ggml_new_tensor_2d(graph.weights(), GGML_TYPE_F16, 4096, 16);
+  ggml_tensor* x = ggml_new_tensor_2d(graph.rest(), GGML_TYPE_F32, 4096, 2);
+  ggml_tensor* y = ggml_mul_mat(graph.rest(), w, x);
+  (void)graph.compute(y, [&] {
+    const std::vector<char> zeros(ggml_nbytes(w), 0);  // more than x has
+    ggml_backend_tensor_set(w, zeros.data(), 0, ggml_nbytes(w));
+    ggml_backend_tensor_set(x, zeros.data(), 0, ggml_nbytes(x));
+    EXPECT_GE(product_work_bytes(kThreads, y),
+              kThreads * 2 * prepared_bytes(packed_weight(w).shape));
+  });
 }
 
 TEST_F(KernelGraph, EveryTokenGoesThroughItsExperts) {

@@ -9,11 +9,15 @@
 
 #include "choir/catalog.h"
 
+#ifndef CHOIR_TEST_MODELS  // a program that is started by hand is told the folder when it is built
+#define CHOIR_TEST_MODELS "models"
+#endif
+
 namespace choir {
 
 inline std::string stories() {
   const char* folder = std::getenv("CHOIR_TEST_MODELS");
-  return std::string(folder == nullptr ? "models" : folder) + "/stories260K.gguf";
+  return std::string(folder == nullptr ? CHOIR_TEST_MODELS : folder) + "/stories260K.gguf";
 }
 
 // Empty when the model is not in the models folder.

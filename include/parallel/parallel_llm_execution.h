@@ -336,8 +336,8 @@ class CHOIR_API GlobalParallelLLMExecutionSystem {
   bool setSystemConfiguration(const std::map<std::string, std::string>& configuration);
   std::map<std::string, std::string> getSystemConfiguration() const;
 
-  // A second node of this process, to migrate executors to; it lives until the process ends or it
-  // is unregistered, which is refused while executors are on it.
+  // A second node of this process, to migrate executors to; it lives until it is unregistered,
+  // which is refused while executors are on it, or the last manager and executor have ended.
   bool registerNode(const std::string& name);
   bool unregisterNode(const std::string& name);
   std::vector<std::string> getNodes() const;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "context/conversations.h"
 #include "context/snapshot.h"
 
@@ -10,6 +11,9 @@ namespace choir {
 Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, Turn turn,
                                       Callbacks callbacks) {
   const auto talk = CHOIR_TRY(find(turn.request.executor, id));
+  CHOIR_CHECK_OK(validate(turn.request));
+  if (first_invalid_utf8(turn.system))
+    return fail(Code::kInvalidArgument, "the system message is not valid UTF-8");
   auto pending = std::make_shared<Pending>();
   pending->turn = std::move(turn);
   const bool maintain = table_.with([&](Table&) {
@@ -21,7 +25,7 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
     auto prepared = CHOIR_TRY(prepare(talk, pending->turn, runtime));
     Request request = pending->turn.request;
     request.text.clear();
-    request.tokens = std::move(prepared.first.tokens);
+    request.tokens = std::move(prepared.prompt.tokens);
     return runtime.submit(std::move(request), std::move(callbacks));
   }
   callbacks.on_done = [this, talk, pending,
@@ -37,16 +41,16 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
   });
   if (first) {
     const auto submitted = [&]() -> Result<Submission> {
-      auto [prompt, kv] = CHOIR_TRY(prepare(talk, pending->turn, runtime));
+      Prepared prepared = CHOIR_TRY(prepare(talk, pending->turn, runtime));
       Request request = pending->turn.request;
       request.text.clear();
-      request.tokens = prompt.tokens;
+      request.tokens = prepared.prompt.tokens;
       table_.with([&](Table&) {
-        talk->prompt = std::move(prompt);
-        return 0;
+        talk->prompt = std::move(prepared.prompt);
+        talk->model = std::move(prepared.model);
       });
       return runtime.submit(std::move(request), std::move(callbacks),
-                            {.key = talk->key, .kv = std::move(kv)});
+                            {.key = talk->key, .kv = std::move(prepared.kv)});
     };
     auto submission = submitted();
     if (!submission) next(talk);
@@ -70,8 +74,8 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
   return submission;
 }
 
-Result<std::pair<NextPrompt, KvState>> Conversations::prepare(const std::shared_ptr<Talk>& talk,
-                                                              const Turn& turn, Runtime& runtime) {
+Result<Conversations::Prepared> Conversations::prepare(const std::shared_ptr<Talk>& talk,
+                                                       const Turn& turn, Runtime& runtime) {
   const auto executor = CHOIR_TRY(runtime.find(turn.request.executor));
   ConversationRecord record = table_.with([&](const Table&) { return talk->record; });
   if (!turn.system.empty()) record.system = turn.system;
@@ -79,18 +83,19 @@ Result<std::pair<NextPrompt, KvState>> Conversations::prepare(const std::shared_
                     .answer_tokens = turn.request.max_tokens,
                     .raw = turn.raw};
   if (record.tokens_max > 0) rules.tokens_max = std::min(rules.tokens_max, record.tokens_max);
-  std::pair<NextPrompt, KvState> prepared;
-  prepared.first = CHOIR_TRY(next_prompt(executor->model(), record, turn.request.text, rules));
+  Prepared prepared;
+  prepared.model = executor->shared_model();
+  prepared.prompt = CHOIR_TRY(next_prompt(executor->model(), record, turn.request.text, rules));
   if (record.tokens.empty() || !record.maintain || executor->holds(talk->key)) return prepared;
-  prepared.second = table_.with([&](Table& t) {
+  prepared.kv = table_.with([&](Table& t) {
     t.aside_bytes -= talk->aside.blob.size();
     return std::exchange(talk->aside, {});
   });
-  if (!prepared.second.blob.empty() || !talk->store) return prepared;
+  if (!prepared.kv.blob.empty() || !talk->store) return prepared;
   const std::string path = snapshot_path(talk->folder, record.executor, record.id);
   auto snapshot = read_snapshot(path);
   if (snapshot && snapshot->model_fingerprint == executor->model().fingerprint()) {
-    prepared.second = {std::move(snapshot->kv), std::move(snapshot->tokens)};
+    prepared.kv = {std::move(snapshot->kv), std::move(snapshot->tokens)};
   } else if (snapshot || snapshot.error().code != Code::kNotFound) {
     log(LogLevel::kWarn,
         "conversation '" + record.id + "' is computed again: " +
@@ -107,12 +112,12 @@ void Conversations::begin(const std::shared_ptr<Talk>& talk,
     runtime.provide(pending->id, tl::unexpected(prepared.error()), {});
     return;
   }
-  auto tokens = prepared->first.tokens;
+  auto tokens = prepared->prompt.tokens;
   table_.with([&](Table&) {
-    talk->prompt = std::move(prepared->first);
-    return 0;
+    talk->prompt = std::move(prepared->prompt);
+    talk->model = std::move(prepared->model);
   });
-  runtime.provide(pending->id, std::move(tokens), std::move(prepared->second));
+  runtime.provide(pending->id, std::move(tokens), std::move(prepared->kv));
 }
 
 void Conversations::ended(const std::shared_ptr<Talk>& talk,
@@ -122,23 +127,18 @@ void Conversations::ended(const std::shared_ptr<Talk>& talk,
     return std::exchange(pending->state, Pending::State::kDone);
   });
   if (was != Pending::State::kRunning) return;
-  const auto runtime = talk->runtime.lock();
-  const bool well = completion.finish == Finish::kStop || completion.finish == Finish::kLength;
-  if (well && runtime) {
-    if (const auto executor = runtime->find(pending->turn.request.executor)) {
-      const auto record = table_.with([&](Table&) -> std::optional<ConversationRecord> {
-        if (talk->erased) return std::nullopt;
-        ConversationRecord& r = talk->record;
-        if (!pending->turn.system.empty()) r.system = pending->turn.system;
-        add_turn((*executor)->model(), r, std::move(talk->prompt), pending->turn.request.text,
-                 completion.text, completion.tokens);
-        talk->used = clock_.now();
-        r.last_used_ms = pending->turn.now_ms;
-        return r;
-      });
-      // Outside of the lock: it waits for the disk.
-      if (record && talk->store) store(talk, *record);
-    }
+  if (completion.finish == Finish::kStop || completion.finish == Finish::kLength) {
+    const auto record = table_.with([&](Table&) -> std::optional<ConversationRecord> {
+      if (talk->erased) return std::nullopt;
+      ConversationRecord& r = talk->record;
+      if (!pending->turn.system.empty()) r.system = pending->turn.system;
+      add_turn(*talk->model, r, std::move(talk->prompt), completion.text, completion.tokens);
+      talk->used = clock_.now();
+      r.last_used_ms = pending->turn.now_ms;
+      return r;
+    });
+    // Outside of the lock: it waits for the disk.
+    if (record && talk->store) store(talk, *record);
   }
   next(talk);
 }
@@ -153,6 +153,7 @@ void Conversations::store(const std::shared_ptr<Talk>& talk, const ConversationR
 
 void Conversations::next(const std::shared_ptr<Talk>& talk) {
   const auto pending = table_.with([&](Table&) -> std::shared_ptr<Pending> {
+    talk->model.reset();  // one that leaves memory is not kept here
     talk->busy = !talk->waiting.empty();
     if (!talk->busy) return nullptr;
     auto front = std::move(talk->waiting.front());

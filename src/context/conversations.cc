@@ -60,7 +60,10 @@ Status Conversations::attach(const std::string& executor, const std::string& fol
     Home home{.folder = folder, .store = nullptr, .talks = {}};
     if (!folder.empty()) {
       home.store = t.stores[folder].lock();
-      if (!home.store) home.store = CHOIR_TRY(ConversationStore::open(folder));
+      if (!home.store) {
+        home.store = CHOIR_TRY(ConversationStore::open(folder));
+        sweep_snapshots(folder);
+      }
       t.stores[folder] = home.store;
       for (const std::string& id : CHOIR_TRY(home.store->ids(executor))) {
         auto stored = home.store->get(executor, id);
@@ -157,7 +160,10 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
   std::deque<std::shared_ptr<Pending>> waiting;
   const Status erased = table_.with([&](Table& t) -> Status {
     if (talk->erased) return no_conversation(executor, id);
-    if (talk->store) CHOIR_CHECK_OK(talk->store->erase(executor, id));
+    if (talk->store) {
+      (void)erase_snapshot(snapshot_path(talk->folder, executor, id));
+      CHOIR_CHECK_OK(talk->store->erase(executor, id));
+    }
     talk->erased = true;
     waiting.swap(talk->waiting);
     t.aside_bytes -= talk->aside.blob.size();
@@ -167,7 +173,6 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
     return {};
   });
   CHOIR_CHECK_OK(erased);
-  if (talk->store) (void)erase_snapshot(snapshot_path(talk->folder, executor, id));
   const auto runtime = talk->runtime.lock();
   if (!runtime) return {};
   for (const auto& pending : waiting)
@@ -213,6 +218,7 @@ Status Conversations::copy_all(const std::string& from, const std::string& to) {
   for (const auto& [id, talk] : talks) {
     ConversationRecord record = table_.with([&](const Table&) { return talk->record; });
     record.executor = to;
+    (void)erase(to, id);  // a store may have one of an earlier clone
     CHOIR_TRY(create(std::move(record)));
     if (const auto runtime = talk->runtime.lock())
       if (auto state = runtime->copy_kept(from, talk->key)) keep(key(to, id), std::move(*state));

@@ -93,7 +93,8 @@ class Conversations {
     bool busy = false;
     bool erased = false;
     std::deque<std::shared_ptr<Pending>> waiting;
-    NextPrompt prompt;  // of the running turn
+    NextPrompt prompt;                   // of the running turn
+    std::shared_ptr<const Model> model;  // that it is for
     KvState aside;
     std::uint64_t turns_written = 0;  // record.turns whose KV state is in the store
     Instant used;
@@ -113,9 +114,13 @@ class Conversations {
 
   void keep(ConversationKey key, KvState state);
   Result<std::shared_ptr<Talk>> find(const std::string& executor, const std::string& id) const;
-  // The prompt of the next turn, and the KV state to go on from where the executor has none.
-  Result<std::pair<NextPrompt, KvState>> prepare(const std::shared_ptr<Talk>& talk,
-                                                 const Turn& turn, Runtime& runtime);
+  // The next turn's prompt, and the KV state to go on from where the executor has none.
+  struct Prepared {
+    NextPrompt prompt;
+    std::shared_ptr<const Model> model;
+    KvState kv;
+  };
+  Result<Prepared> prepare(const std::shared_ptr<Talk>& talk, const Turn& turn, Runtime& runtime);
   void ended(const std::shared_ptr<Talk>& talk, const std::shared_ptr<Pending>& pending,
              const Completion& completion);
   void store(const std::shared_ptr<Talk>& talk, const ConversationRecord& record);

@@ -13,18 +13,30 @@ Result<std::string> rendered(const Model& model, const ConversationRecord& recor
   messages.insert(messages.end(), record.history.begin() + static_cast<std::ptrdiff_t>(dropped),
                   record.history.end());
   messages.push_back({"user", std::string(user)});
-  if (!raw) return model.render(messages);
+  if (!raw && !model.info().chat_template.empty()) return model.render(messages);
+  // An answer follows its question as the model wrote it, without a mark between them.
   std::string text;
-  for (const Message& message : messages) text += message.content;
+  for (const Message& message : messages) {
+    if (!text.empty() && message.role != "assistant") text += '\n';
+    text += message.content;
+  }
   return text;
 }
 
 }  // namespace
 
-Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& record,
-                               std::string_view user, const PromptRules& rules) {
+Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& given,
+                               std::string_view message, const PromptRules& rules) {
+  // Users and assistant take turns: templates insist, and histories of bare texts count on it.
+  ConversationRecord record = given;
+  std::string user(message);
+  if (!record.history.empty() && record.history.back().role == "user") {
+    user = record.history.back().content + "\n" + user;
+    record.history.pop_back();
+  }
   const std::int32_t room = rules.tokens_max - std::min(rules.answer_tokens, rules.tokens_max / 4);
   NextPrompt prompt;
+  prompt.user = user;
   prompt.covered = CHOIR_TRY(rendered(model, record, user, 0, rules.raw));
   if (!record.tokens.empty() && record.model_fingerprint == model.fingerprint() &&
       prompt.covered.starts_with(record.covered)) {
@@ -54,7 +66,7 @@ Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& rec
   return prompt;
 }
 
-void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt, std::string user,
+void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt,
               std::string_view text, std::vector<TokenId> tokens) {
   if (!tokens.empty() && std::ranges::binary_search(model.end_tokens(), tokens.back()))
     tokens.pop_back();
@@ -64,9 +76,10 @@ void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt,
     auto again = model.tokenize(text, Model::Special::kPlain);
     tokens = again ? std::move(*again) : std::vector<TokenId>();
   }
+  if (!record.history.empty() && record.history.back().role == "user") record.history.pop_back();
   record.history.erase(record.history.begin(),
                        record.history.begin() + static_cast<std::ptrdiff_t>(prompt.dropped));
-  record.history.push_back({"user", std::move(user)});
+  record.history.push_back({"user", std::move(prompt.user)});
   record.history.push_back({"assistant", std::string(text)});
   record.tokens = std::move(prompt.tokens);
   record.tokens.insert(record.tokens.end(), tokens.begin(), tokens.end());

@@ -19,6 +19,7 @@ namespace choir {
 struct NextPrompt {
   std::vector<TokenId> tokens;
   std::string covered;      // the text they stand for, with the assistant's turn opened
+  std::string user;         // the message, behind one that the history ended with unanswered
   std::size_t dropped = 0;  // messages of the history that left at its front
 };
 
@@ -35,7 +36,7 @@ Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& rec
                                std::string_view user, const PromptRules& rules);
 
 // The record after the answer: history, tokens and covered text. `tokens` are those generated.
-void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt, std::string user,
+void add_turn(const Model& model, ConversationRecord& record, NextPrompt prompt,
               std::string_view text, std::vector<TokenId> tokens);
 
 }  // namespace choir

@@ -68,10 +68,13 @@ Status ExecutorHandle::change(const std::function<Status()>& work) {
   return status;
 }
 
-Status ExecutorHandle::initialize(const std::string& node) {
+Status ExecutorHandle::initialize() {
+  CHOIR_CHECK_OK(refuse_inside_callback("initialize()", "another thread"));
   return change([&]() -> Status {
     if (initialized()) return {};
+    (void)leave();  // asked for in a callback, and not done yet
     state_.with([](State& s) { s.phase = Phase::kLoading; });
+    const std::string node = state_.with([](const State& s) { return s.node; });
     const Status entered = [&]() -> Status { return enter(CHOIR_TRY(World::get()), node); }();
     state_.with([&](State& s) { s.phase = entered ? Phase::kReady : Phase::kFailed; });
     return entered;
@@ -172,10 +175,15 @@ ExecutorConfig ExecutorHandle::node_config(const ModelInfo& model, const LLMExec
   return c;
 }
 
-Status ExecutorHandle::leave(const Place& place) {
-  const Status removed = place.node->remove(place.name, Drain::kCancel);
-  place.world->conversations().detach(place.name);
-  place.world->release_name(place.name);
+Status ExecutorHandle::leave() {
+  const auto place = state_.with([](State& s) {
+    s.phase = Phase::kIdle;
+    return std::exchange(s.place, std::nullopt);
+  });
+  if (!place) return {};
+  const Status removed = place->node->remove(place->name, Drain::kCancel);
+  place->world->conversations().detach(place->name);
+  place->world->release_name(place->name);
   return removed;
 }
 
@@ -184,13 +192,7 @@ Status ExecutorHandle::shutdown() {
     shut_down_elsewhere();
     return {};
   }
-  return change([&]() -> Status {
-    const auto place = state_.with([](State& s) {
-      s.phase = Phase::kIdle;
-      return std::exchange(s.place, std::nullopt);
-    });
-    return place ? leave(*place) : Status();
-  });
+  return change([&] { return leave(); });
 }
 
 void ExecutorHandle::shut_down_elsewhere() {
@@ -198,8 +200,12 @@ void ExecutorHandle::shut_down_elsewhere() {
   if (!here) return;
   state_.with([](State& s) { s.phase = Phase::kIdle; });  // no new requests from now on
   cancel_all();
-  here->world->workers().post(
-      [self = shared_from_this()] { (void)self->report("shutdown", self->shutdown()); });
+  (void)here->node->resume(here->name);  // embeddings that stand still would keep the workers
+  here->world->workers().post([self = shared_from_this()] {
+    const Status left =
+        self->change([&] { return self->initialized() ? Status() : self->leave(); });
+    (void)self->report("shutdown", left);
+  });
 }
 
 bool ExecutorHandle::initialized() const {
@@ -261,7 +267,9 @@ Status ExecutorHandle::update(const LLMExecutionConfig& wanted) {
       CHOIR_CHECK_OK(here->node->update(live));
     }
     state_.with([&](State& s) {
+      const TimePoint created = s.config.createdAt;
       s.config = wanted;
+      if (wanted.createdAt == TimePoint{}) s.config.createdAt = created;
       s.settings = settings;
       return 0;
     });
@@ -297,6 +305,13 @@ std::optional<ExecutorInfo> ExecutorHandle::info() const {
 
 std::string ExecutorHandle::group() const {
   return state_.with([](const State& s) { return s.settings.group; });
+}
+
+void ExecutorHandle::set_node(const std::string& node) {
+  state_.with([&](State& s) {
+    s.node = node;
+    return 0;
+  });
 }
 
 void ExecutorHandle::set_adopter(Adopter adopter) {

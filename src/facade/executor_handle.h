@@ -24,8 +24,8 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
  public:
   ExecutorHandle(LLMExecutionConfig config, std::shared_ptr<RequestNames> names);
 
-  // On the process's first node, or on the one of that name.
-  Status initialize(const std::string& node = "home");
+  // On the process's first node, or the one of set_node().
+  Status initialize();
   Status shutdown();
   // shutdown() on a thread that may wait for it.
   void shut_down_elsewhere();
@@ -42,8 +42,8 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   using Done = std::function<void(LLMExecutionResponse)>;
   struct Way {
     TokenCallback stream;  // instead of onToken()'s
-    // Not to begin before the gate opens; told the id, or nullopt when it was refused.
-    std::function<void(std::optional<RequestId>)> gated;
+    // Not to begin before the gate of that node opens; told the id there, unless it was refused.
+    std::function<void(const std::shared_ptr<Runtime>&, RequestId)> gated;
   };
   // The one way in: `done` is called once, on a callback thread, or here where it is refused.
   void start(LLMExecutionRequest request, Way way, Done done);
@@ -78,6 +78,8 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   Status clone(const std::string& id);
   using Adopter = std::function<Status(std::shared_ptr<ExecutorHandle>)>;
   void set_adopter(Adopter adopter);
+  // Which node initialize() uses where none is named.
+  void set_node(const std::string& node);
   Status scale(std::size_t batch, std::size_t length);
   Status optimize(Nanos time_max);
   Status load();
@@ -106,6 +108,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
     std::optional<Place> place;
     TokenCallback on_token;
     Adopter adopter;
+    std::string node = "home";  // to initialize on
     bool profiling = false;
     std::map<std::string, double> optimized;  // what optimize() found
   };
@@ -135,7 +138,10 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   Status begin_change();
   void end_change();
   Status enter(const std::shared_ptr<World>& world, const std::string& node);
-  Status leave(const Place& place);
+  // Out of its node and out of its conversations' home. Part of a change.
+  Status leave();
+  // A call for which it must be in its node; again where it has just moved to another.
+  Status where_it_is(const std::function<Status(const Place&)>& call) const;
   ExecutorConfig node_config(const ModelInfo& model, const LLMExecutionConfig& config,
                              const ExecutorSettings& settings, const std::string& name) const;
   Status check_shape(const ModelInfo& model, const LLMExecutionConfig& config,

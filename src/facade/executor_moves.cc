@@ -4,13 +4,23 @@
 namespace choir::parallel {
 
 Status ExecutorHandle::suspend() {
-  const Place here = CHOIR_TRY(place());
-  return here.node->suspend(here.name);
+  return where_it_is([](const Place& here) { return here.node->suspend(here.name); });
 }
 
 Status ExecutorHandle::resume() {
-  const Place here = CHOIR_TRY(place());
-  return here.node->resume(here.name);
+  return where_it_is([](const Place& here) { return here.node->resume(here.name); });
+}
+
+// A node does not know it any more the moment after it has moved.
+Status ExecutorHandle::where_it_is(const std::function<Status(const Place&)>& call) const {
+  Place here = CHOIR_TRY(place());
+  for (;;) {
+    Status status = call(here);
+    if (status || status.error().code != Code::kNotFound) return status;
+    auto now = place();
+    if (!now || now->node == here.node) return status;
+    here = std::move(*now);
+  }
 }
 
 Status ExecutorHandle::load() {
@@ -57,14 +67,14 @@ Status ExecutorHandle::migrate(const std::string& node) {
     const Place here = CHOIR_TRY(place());
     const auto target = CHOIR_TRY(here.world->node(node));
     if (target == here.node) return {};
-    CHOIR_CHECK_OK(here.node->migrate(here.name, *target));
-    here.world->conversations().moved(here.name, *target);
-    state_.with([&](State& s) {
-      if (!s.place) return;
-      s.place->node = target;
-      s.place->node_name = node;
+    return here.node->migrate(here.name, *target, [&] {
+      here.world->conversations().moved(here.name, *target);
+      state_.with([&](State& s) {
+        if (!s.place) return;
+        s.place->node = target;
+        s.place->node_name = node;
+      });
     });
-    return {};
   });
 }
 
@@ -79,6 +89,7 @@ Status ExecutorHandle::clone(const std::string& id) {
   wanted.llmId = id;
   wanted.parameters["group"] = group;
   auto copy = std::make_shared<ExecutorHandle>(wanted, names_);
+  copy->set_node(here.node_name);
   CHOIR_CHECK_OK(adopter(copy));  // checks the id and the limit, and initializes it
   const Place there = CHOIR_TRY(copy->place());
   CHOIR_CHECK_OK(here.world->conversations().copy_all(here.name, there.name));

@@ -39,7 +39,6 @@ void ExecutorHandle::start(LLMExecutionRequest request, Way way, Done done) {
   LLMExecutionRequest& given = running->request;
   const auto refuse = [&](const Error& error) {
     (void)report("execute", tl::unexpected(error));
-    if (running->way.gated) running->way.gated(std::nullopt);
     counts_.with([](Counts& c) {
       ++c.requests;
       return ++c.errors;
@@ -56,10 +55,14 @@ void ExecutorHandle::start(LLMExecutionRequest request, Way way, Done done) {
   auto settings = read_request(given, config().priority);
   if (!settings) return refuse(settings.error());
   running->settings = std::move(*settings);
-  if (given.parameters.contains("pipeline_input"))
+  if (const auto input = given.parameters.find("pipeline_input");
+      input != given.parameters.end() && input->second == "previous")
     return refuse({Code::kInvalidArgument,
                    "pipeline_input is for requests of executePipelined() and executeHybrid() that "
                    "have one before them"});
+  if (here->encoder && !running->settings.context_id.empty())
+    return refuse(
+        {Code::kInvalidArgument, "an encoder has no conversations: leave context_id out"});
   running->world = here->world;
   running->accepted = here->world->clock().now();
   auto name = names_->claim(given.requestId, this);
@@ -76,23 +79,25 @@ void ExecutorHandle::start(LLMExecutionRequest request, Way way, Done done) {
   });
 
   if (here->encoder) return start_embedding(running, *here);
-  const auto go = [self = shared_from_this(), running](const Place& there) {
-    const auto submission = self->submit(running, there);
-    if (submission) {
-      if (self->names_->accepted(running->request.requestId, submission->id))
-        (void)there.node->cancel(submission->id);
-      if (running->way.gated) running->way.gated(submission->id);
-      return;
-    }
-    if (running->way.gated) running->way.gated(std::nullopt);
+  const auto go = [self = shared_from_this(), running] {
+    const Status submitted = self->where_it_is([&](const Place& there) -> Status {
+      const auto submission = CHOIR_TRY(self->submit(running, there));
+      if (self->names_->accepted(running->request.requestId, submission.id))
+        (void)there.node->cancel(submission.id);
+      // A conversation's turns begin one after the other, whoever else begins.
+      if (running->way.gated && running->settings.context_id.empty())
+        running->way.gated(there.node, submission.id);
+      return {};
+    });
+    if (submitted) return;
     LLMExecutionResponse response;
-    response.error = submission.error().message;
+    response.error = submitted.error().message;
     self->finish(running, std::move(response));
   };
   // A load takes as long as it takes: not on the caller's thread, except where a whole batch waits
   // for it anyway.
-  if (loaded() || running->way.gated) return go(*here);
-  here->world->workers().post([go, there = *here] { go(there); });
+  if (loaded() || running->way.gated) return go();
+  here->world->workers().post(go);
 }
 
 Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& running,
@@ -137,7 +142,7 @@ Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& runnin
   } else if (given.inputText.empty()) {
     return fail(Code::kInvalidArgument, "inputText is empty: there is nothing to answer");
   } else if (settings.raw) {
-    request.text = given.prompt + given.inputText;
+    request.text = given.prompt + (given.prompt.empty() ? "" : "\n") + given.inputText;
   } else {
     if (!given.prompt.empty()) request.messages.push_back({"system", given.prompt});
     request.messages.push_back({"user", given.inputText});
@@ -176,6 +181,7 @@ Result<std::vector<TokenId>> ExecutorHandle::tokens_of(const std::vector<std::st
 void ExecutorHandle::settle(const std::shared_ptr<Running>& running, const Completion& completion) {
   LLMExecutionResponse response;
   response.success = completion.finish == Finish::kStop || completion.finish == Finish::kLength;
+  response.llmId = running->world->llm_id_of(completion.executor);  // it may have been moved
   response.outputText = completion.text;
   response.outputTokens = pieces_of(*running->model, completion.tokens);
   response.inputLength = static_cast<std::size_t>(completion.usage.prompt_tokens);
@@ -200,7 +206,7 @@ void ExecutorHandle::finish(const std::shared_ptr<Running>& running,
                             LLMExecutionResponse response) {
   const double seconds = to_seconds(running->world->clock().now() - running->accepted);
   response.requestId = running->request.requestId;
-  response.llmId = config().llmId;
+  if (response.llmId.empty()) response.llmId = config().llmId;
   response.latency = static_cast<float>(seconds);
   if (seconds > 0)
     response.throughput = static_cast<float>(static_cast<double>(response.outputLength) / seconds);
@@ -217,16 +223,17 @@ void ExecutorHandle::finish(const std::shared_ptr<Running>& running,
 }
 
 void ExecutorHandle::start_embedding(const std::shared_ptr<Running>& running, const Place& here) {
-  if (running->way.gated) running->way.gated(std::nullopt);
-  here.world->workers().post([self = shared_from_this(), running, here] {
+  here.world->embedders().post([self = shared_from_this(), running, here] {
     LLMExecutionResponse response;
-    const auto vector = here.node->embed(here.name, running->request.inputText);
-    const auto budget = running->request.timeout;
+    std::chrono::milliseconds left = running->request.timeout;
+    if (left.count() > 0) {  // what it has waited for a thread counts
+      const Nanos waited = here.world->clock().now() - running->accepted;
+      left = std::max(left - std::chrono::duration_cast<std::chrono::milliseconds>(waited),
+                      std::chrono::milliseconds(1));
+    }
+    const auto vector = here.node->embed(here.name, running->request.inputText, left);
     if (!vector) {
       response.error = vector.error().message;
-    } else if (budget.count() > 0 && here.world->clock().now() - running->accepted > budget) {
-      response.error = "deadline exceeded: the embedding had " + std::to_string(budget.count()) +
-                       " ms and took longer";
     } else {
       response.success = true;
       response.outputText = nlohmann::json(*vector).dump();
@@ -250,6 +257,8 @@ LLMExecutionResponse ExecutorHandle::run(LLMExecutionRequest request, Way way) {
     response.requestId = request.requestId;
     response.llmId = config().llmId;
     response.error = status.error().message;
+    response.completedAt = wall_now();
+    (void)report("execute", status);
     return response;
   }
   std::promise<LLMExecutionResponse> promise;

@@ -182,10 +182,11 @@ Status ExecutorHandle::optimize(Nanos time_max) {
                   "an encoder computes a text in one pass: there is nothing to choose");
     const ExecutorInfo before = CHOIR_TRY(here.node->executor(here.name));
     if (before.active > 0 || before.suspended)
-      return fail(Code::kOverloaded,
-                  "it has " + std::to_string(before.active) +
-                      " active requests or is suspended: measurements would mean nothing; call "
-                      "again when it is idle");
+      return fail(
+          Code::kOverloaded,
+          (before.suspended ? "it is suspended"
+                            : "it has " + std::to_string(before.active) + " active requests") +
+              std::string(": nothing could be measured; call again when it is idle"));
     const Clock& clock = here.world->clock();
     const Instant end = clock.now() + time_max;
     CHOIR_TRY(prompt_speed(here));  // loads it, warms it up
@@ -199,17 +200,21 @@ Status ExecutorHandle::optimize(Nanos time_max) {
     std::int32_t chosen = old;
     std::int32_t current = old;
     int tried = 1;
+    Nanos took{0};
     // Another size of a pass changes no result only where ours are all the kernels that compute.
     if (before.model.not_covered.empty()) {
       for (const std::int32_t tokens : kPassTokens) {
+        // As long as the last one took, this one will take.
         if (tokens == old || tokens > before.config.context_tokens ||
-            tokens < before.config.sequences_max || clock.now() >= end)
+            tokens < before.config.sequences_max || clock.now() + took >= end)
           continue;
+        const Instant began = clock.now();
         if (!resize(tokens)) continue;  // does not fit beside the old one
         current = tokens;
         CHOIR_TRY(prompt_speed(here));
         const double speed = CHOIR_TRY(prompt_speed(here));
         ++tried;
+        took = clock.now() - began;
         if (speed > best * 1.03) {  // less is noise
           best = speed;
           chosen = tokens;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/guarded.h"
 #include "base/log.h"
@@ -101,12 +102,16 @@ class SystemInside {
     Configuration configuration = defaults();
     Settings settings = *read(defaults());
     std::uint64_t version = 0;  // of the settings: the duties' thread looks again
-    bool running = false;       // that thread
+    std::uint64_t run = 0;      // grows with every initialize() and shutdown(): whose thread it is
     std::uint64_t duties_done = 0;
   };
+  // One initialize() or shutdown() at a time.
+  struct Threads {
+    std::thread duties;
+    std::vector<std::thread> ended;  // by a callback, which could not wait for them
+  };
   Monitor<State> state;
-  std::thread duties;
-  Guarded<int> starting{0};  // one initialize() or shutdown() at a time; its value says nothing
+  Guarded<Threads> threads;
   mutable Guarded<std::string> error;
 
   bool report(const char* call, const Status& status) const {
@@ -131,11 +136,11 @@ class SystemInside {
     return {};
   }
 
-  void run_duties();
+  void run_duties(std::uint64_t run);
 };
 
 // Each duty when its time has come; a change of the settings starts all intervals anew.
-void SystemInside::run_duties() {
+void SystemInside::run_duties(std::uint64_t run) {
   const SteadyClock clock;
   std::uint64_t version = UINT64_MAX;
   std::array<Instant, 3> due{};
@@ -146,7 +151,7 @@ void SystemInside::run_duties() {
     bool running = true;
     const Instant now = clock.now();
     state.with([&](State& s) {
-      running = s.running;
+      running = s.run == run;
       manager = s.manager;
       duty = {s.settings.cleanup, s.settings.optimization, s.settings.profiling};
       if (std::exchange(version, s.version) != s.version)
@@ -171,7 +176,7 @@ void SystemInside::run_duties() {
     }
     manager.reset();
     state.wait_for(std::max(wait, Nanos{1}),
-                   [&](const State& s) { return !s.running || s.version != version; });
+                   [&](const State& s) { return s.run != run || s.version != version; });
   }
 }
 
@@ -186,41 +191,37 @@ GlobalParallelLLMExecutionSystem::GlobalParallelLLMExecutionSystem()
 GlobalParallelLLMExecutionSystem::~GlobalParallelLLMExecutionSystem() { shutdown(); }
 
 bool GlobalParallelLLMExecutionSystem::initialize() {
-  return inside_->starting.with([&](int&) {
+  return inside_->threads.with([&](auto& threads) {
     if (isInitialized()) return true;
     auto manager = std::make_shared<ParallelLLMExecutionManager>();
     if (!manager->initialize())
       return inside_->report("initialize", fail(Code::kUnavailable, manager->lastError()));
     const Settings settings = inside_->state.with([](const auto& s) { return s.settings; });
     if (!inside_->report("initialize", SystemInside::apply(*manager, settings))) return false;
-    inside_->state.change([&](auto& s) {
+    const std::uint64_t run = inside_->state.change([&](auto& s) {
       s.manager = std::move(manager);
-      s.running = true;
       ++s.version;
+      return ++s.run;
     });
-    inside_->duties = std::thread([inside = inside_.get()] { inside->run_duties(); });
+    threads.duties = std::thread([inside = inside_.get(), run] { inside->run_duties(run); });
     return true;
   });
 }
 
 void GlobalParallelLLMExecutionSystem::shutdown() {
   std::shared_ptr<ParallelLLMExecutionManager> manager;
-  std::thread duties;
-  inside_->starting.with([&](int&) {
+  // A callback may be what a duty waits for.
+  const bool waits = !Dispatcher::on_dispatcher_thread();
+  auto ended = inside_->threads.with([&](auto& threads) {
     inside_->state.change([&](auto& s) {
       manager = std::exchange(s.manager, nullptr);
-      s.running = false;
+      ++s.run;
     });
-    duties = std::move(inside_->duties);
-    return 0;
+    if (threads.duties.joinable()) threads.ended.push_back(std::move(threads.duties));
+    return waits ? std::exchange(threads.ended, {}) : std::vector<std::thread>();
   });
   if (manager) manager->shutdown();
-  if (!duties.joinable()) return;
-  // A callback may be what the duty waits for.
-  if (Dispatcher::on_dispatcher_thread())
-    duties.detach();
-  else
-    duties.join();
+  for (std::thread& thread : ended) thread.join();
 }
 
 bool GlobalParallelLLMExecutionSystem::isInitialized() const {

@@ -25,7 +25,7 @@ std::string ManagerInside::last_error() const {
 Status ManagerInside::initialize() {
   if (initialized()) return {};
   auto world = CHOIR_TRY(World::get());
-  CHOIR_CHECK_OK(world->home()->set_policy(policy_.load()));
+  if (policy_set_.load()) CHOIR_CHECK_OK(world->set_policy(policy_.load()));
   table_.with([&](Table& t) {
     if (!t.world) t.world = std::move(world);
     return 0;
@@ -37,6 +37,7 @@ void ManagerInside::shutdown() {
   std::map<std::string, Llm> llms;
   auto world = table_.with([&](Table& t) {
     llms.swap(t.llms);
+    t.coming.clear();
     return std::exchange(t.world, nullptr);
   });
   for (const auto& [id, llm] : llms) llm->shutdown();
@@ -59,13 +60,14 @@ Status ManagerInside::adopt(const std::shared_ptr<ExecutorHandle>& handle) {
     if (!t.world)
       return fail(Code::kNotFound, "the manager is not initialized; call initialize() first");
     if (id.empty()) return fail(Code::kInvalidArgument, "llmId is empty");
-    if (t.llms.contains(id))
+    if (t.llms.contains(id) || t.coming.contains(id))
       return fail(Code::kAlreadyExists, "an LLM '" + id + "' exists already");
-    if (static_cast<int>(t.llms.size()) >= llms_max_.load())
-      return fail(Code::kOverloaded, "there are " + std::to_string(t.llms.size()) +
-                                         " LLMs, at most " + std::to_string(llms_max_.load()) +
+    const std::size_t count = t.llms.size() + t.coming.size();
+    if (static_cast<int>(count) >= llms_max_.load())
+      return fail(Code::kOverloaded, "there are " + std::to_string(count) + " LLMs, at most " +
+                                         std::to_string(llms_max_.load()) +
                                          "; destroy one or raise setMaxLLMs()");
-    t.llms.emplace(id, nullptr);
+    t.coming.emplace(id, handle.get());
     return {};
   });
   CHOIR_CHECK_OK(room);
@@ -77,13 +79,10 @@ Status ManagerInside::adopt(const std::shared_ptr<ExecutorHandle>& handle) {
   Status entered = handle->initialize();
   Llm llm(new AdvancedLLMExecutor(handle));
   const bool kept = table_.with([&](Table& t) {
-    const auto place = t.llms.find(id);
-    if (place == t.llms.end()) return false;
-    if (!entered) {
-      t.llms.erase(place);
-      return false;
-    }
-    place->second = llm;
+    const auto place = t.coming.find(id);
+    if (place == t.coming.end() || place->second != handle.get()) return false;
+    t.coming.erase(place);
+    if (entered) t.llms.emplace(id, llm);
     return true;
   });
   if (entered && !kept) {
@@ -97,7 +96,7 @@ Status ManagerInside::destroy(const std::string& id) {
   Llm gone;
   const bool found = table_.with([&](Table& t) {
     const auto place = t.llms.find(id);
-    if (place == t.llms.end() || !place->second) return false;
+    if (place == t.llms.end()) return false;
     gone = std::move(place->second);
     t.llms.erase(place);
     return true;
@@ -118,8 +117,7 @@ ManagerInside::Llm ManagerInside::find(const std::string& id) const {
 std::vector<ManagerInside::Llm> ManagerInside::all() const {
   return table_.with([](const Table& t) {
     std::vector<Llm> llms;
-    for (const auto& [id, llm] : t.llms)
-      if (llm) llms.push_back(llm);
+    for (const auto& [id, llm] : t.llms) llms.push_back(llm);
     return llms;
   });
 }
@@ -136,10 +134,15 @@ Result<std::shared_ptr<ExecutorHandle>> ManagerInside::resolve(const LLMExecutio
   if (!initialized())
     return fail(Code::kNotFound, "the manager is not initialized; call initialize() first");
   const std::string& id = request.llmId;
+  if (const Llm llm = find(id))
+    return llm->handle_;  // an executor's own name goes before a group's
+  std::vector<std::shared_ptr<ExecutorHandle>> candidates;
   const auto all_groups = groups();
-  const auto group = all_groups.find(id);
-  if (group == all_groups.end() && !id.empty()) {
-    if (const Llm llm = find(id)) return llm->handle_;
+  if (id.empty()) {
+    for (const Llm& llm : all()) candidates.push_back(llm->handle_);
+  } else if (const auto group = all_groups.find(id); group != all_groups.end()) {
+    candidates = group->second;
+  } else {
     std::vector<std::string> known;
     for (const Llm& llm : all()) known.push_back(llm->getLLMId());
     for (const auto& [name, members] : all_groups) known.push_back(name);
@@ -147,42 +150,41 @@ Result<std::shared_ptr<ExecutorHandle>> ManagerInside::resolve(const LLMExecutio
     if (const auto close = nearest(id, known)) message += "; the nearest is '" + *close + "'";
     return fail(Code::kNotFound, message);
   }
-  std::vector<std::shared_ptr<ExecutorHandle>> candidates;
-  if (!id.empty()) {
-    candidates = group->second;
-  } else {
-    for (const Llm& llm : all()) candidates.push_back(llm->handle_);
-  }
-  // A conversation is where it is; an encoder only takes what names it.
+  return choose(candidates, request);
+}
+
+Result<std::shared_ptr<ExecutorHandle>> ManagerInside::choose(
+    const std::vector<std::shared_ptr<ExecutorHandle>>& candidates,
+    const LLMExecutionRequest& request) {
   const auto context = request.parameters.find("context_id");
-  std::map<std::string, std::shared_ptr<ExecutorHandle>> by_name;
-  std::vector<std::string> names;
-  std::shared_ptr<Runtime> node;
-  ConversationKey key;
-  for (const auto& handle : candidates) {
-    const auto place = handle->place();
-    if (!place || (id.empty() && place->encoder)) continue;
-    if (context != request.parameters.end()) {
-      const auto here = place->world->conversations().key(place->name, context->second);
-      if (here == ConversationKey{}) continue;
-      if (place->node->holds(place->name, here)) key = here;
-    }
-    if (node && place->node != node) continue;  // one node decides for its own
-    node = place->node;
-    names.push_back(place->name);
-    by_name.emplace(place->name, handle);
+  const bool talks = context != request.parameters.end();
+  // Replicas may be in several nodes, each of which has its own ids: here the index is the id.
+  std::vector<ReplicaView> loaded;
+  std::vector<ReplicaView> away;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto place = candidates[i]->place();
+    // An encoder only takes what names it; a conversation goes where it is.
+    if (!place || (request.llmId.empty() && place->encoder)) continue;
+    ConversationKey key;
+    if (talks) key = place->world->conversations().key(place->name, context->second);
+    if (talks && key == ConversationKey{}) continue;
+    auto view = place->node->replica(place->name, key);
+    if (!view) continue;
+    view->id = {i};
+    (candidates[i]->loaded() ? loaded : away).push_back(*view);
   }
-  if (names.empty())
-    return fail(
-        Code::kNotFound,
-        context != request.parameters.end()
-            ? "no LLM that may answer has a context '" + printable_line(context->second, 60) + "'"
-            : std::string("there is no LLM that could answer; create one"));
-  const std::uint64_t turn = table_.with([&](Table& t) { return t.turns[id]++; });
-  Request sized;
-  sized.max_tokens =
-      static_cast<std::int32_t>(std::min<std::size_t>(request.maxOutputLength, kPromptTokensMax));
-  return by_name.at(CHOIR_TRY(node->route(names, sized, key, balance_.load(), turn)));
+  const std::uint64_t turn = table_.with([&](Table& t) { return t.turns[request.llmId]++; });
+  const auto chosen = route(loaded.empty() ? away : loaded,
+                            {.prompt_tokens = kConversationTokens,
+                             .output_tokens_max = static_cast<std::int32_t>(
+                                 std::min<std::size_t>(request.maxOutputLength, kPromptTokensMax)),
+                             .turn = turn,
+                             .balance = balance_.load()});
+  if (chosen) return candidates[chosen->value];
+  return fail(Code::kNotFound, talks
+                                   ? "no LLM that may answer has a context '" +
+                                         printable_line(context->second, 60) + "'"
+                                   : std::string("there is no LLM that could answer; create one"));
 }
 
 void ManagerInside::start(const LLMExecutionRequest& request, ExecutorHandle::Way way,
@@ -190,7 +192,6 @@ void ManagerInside::start(const LLMExecutionRequest& request, ExecutorHandle::Wa
   auto handle = resolve(request);
   if (handle) return (*handle)->start(request, std::move(way), std::move(done));
   (void)report("execute", tl::unexpected(handle.error()));
-  if (way.gated) way.gated(std::nullopt);
   LLMExecutionResponse response;
   response.requestId = request.requestId;
   response.llmId = request.llmId;
@@ -221,6 +222,7 @@ std::vector<std::string> ManagerInside::active(const std::string& id) const {
 }
 
 Status ManagerInside::optimize() {
+  if (!initialized()) return fail(Code::kNotFound, "the manager is not initialized");
   Status first;
   double optimized = 0;
   for (const Llm& llm : all()) {
@@ -307,7 +309,8 @@ Status ManagerInside::set_policy(const std::string& name) {
     if (name != kExecutionPolicyNames.at(i)) continue;
     const auto policy = static_cast<ExecutionPolicy>(i);
     policy_.store(policy);
-    if (const auto shared = world()) return shared->home()->set_policy(policy);
+    policy_set_.store(true);
+    if (const auto shared = world()) return shared->set_policy(policy);
     return {};  // takes effect with initialize()
   }
   return fail(Code::kInvalidArgument,
@@ -315,7 +318,10 @@ Status ManagerInside::set_policy(const std::string& name) {
                   "', allowed balanced, optimized, latency, fair or sequential");
 }
 
-std::string ManagerInside::policy() const { return std::string(to_string(policy_.load())); }
+std::string ManagerInside::policy() const {
+  const auto shared = world();  // the node's, which another manager may have set
+  return std::string(to_string(shared ? shared->home()->policy() : policy_.load()));
+}
 
 Status ManagerInside::set_balance(const std::string& name) {
   const auto balance = balance_named(name);

@@ -84,7 +84,8 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
   struct Table {
     std::shared_ptr<World> world;  // null: not initialized
     std::map<std::string, Llm> llms;
-    std::map<std::string, std::uint64_t> turns;  // of round robin, by group
+    std::map<std::string, const ExecutorHandle*> coming;  // ids that are taken while they load
+    std::map<std::string, std::uint64_t> turns;           // of round robin, by group
   };
   struct Counts {
     std::map<WayName, std::uint64_t> requests;
@@ -104,6 +105,9 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
 
   Status adopt(const std::shared_ptr<ExecutorHandle>& handle);
   Result<std::shared_ptr<ExecutorHandle>> resolve(const LLMExecutionRequest& request);
+  Result<std::shared_ptr<ExecutorHandle>> choose(
+      const std::vector<std::shared_ptr<ExecutorHandle>>& candidates,
+      const LLMExecutionRequest& request);
   Responses carry_out(const Requests& requests, const std::vector<Plan>& plan, const char* call);
   void run_chain(const std::shared_ptr<Collector>& collector, std::size_t index,
                  std::optional<std::string> previous);
@@ -119,6 +123,7 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
   std::atomic<int> llms_max_{16};
   std::atomic<Balance> balance_{Balance::kLeastLoaded};
   std::atomic<ExecutionPolicy> policy_{ExecutionPolicy::kBalanced};
+  std::atomic<bool> policy_set_{false};  // by this manager; else the node's is left as it is
   std::atomic<double> idle_unload_{300};
   std::atomic<bool> profiling_{false};
 };

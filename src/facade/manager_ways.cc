@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 
 #include "choir/text.h"
 #include "facade/manager_inside.h"
@@ -67,34 +68,26 @@ ManagerInside::Responses ManagerInside::carry_out(const Requests& requests,
   auto collector = std::make_shared<Collector>(requests, plan);
   // Those that begin together: their ids per node, until the gate opens.
   std::map<std::shared_ptr<Runtime>, std::vector<RequestId>> gates;
+  std::set<std::string> batched;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     if (plan[i].chained) continue;
     if (plan[i].way != WayName::kBatch) {
       run_chain(collector, i, std::nullopt);
       continue;
     }
-    auto handle = resolve(requests[i]);
-    const auto place =
-        handle ? (*handle)->place() : Result<ExecutorHandle::Place>(tl::unexpected(handle.error()));
+    batched.insert(requests[i].llmId);
     const auto done = [this, collector, i](LLMExecutionResponse response) {
       count(WayName::kBatch, response);
       collector->put(i, std::move(response));
     };
-    if (!place) {
-      start(requests[i], {}, done);  // says why
-      continue;
-    }
-    (*handle)->start(requests[i],
-                     {.stream = {},
-                      .gated =
-                          [&](std::optional<RequestId> id) {
-                            if (id) gates[place->node].push_back(*id);
-                          }},
-                     done);
+    start(
+        requests[i],
+        {.stream = {}, .gated = [&](const auto& node, RequestId id) { gates[node].push_back(id); }},
+        done);
   }
   for (const auto& [node, ids] : gates) node->open_gate(ids);
   counts_.with([&](Counts& c) {
-    c.batches += gates.size();
+    c.batches += batched.size();
     for (const Plan& p : plan) c.chained += p.chained ? 1 : 0;
     return 0;
   });

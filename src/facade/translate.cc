@@ -100,11 +100,13 @@ constexpr std::array<std::string_view, 4> kPriorities = {"LOW", "NORMAL", "HIGH"
 }  // namespace
 
 std::string_view to_string(LLMExecutionMode mode) {
-  return kModes.at(static_cast<std::size_t>(mode));
+  const auto index = static_cast<std::size_t>(mode);
+  return index < kModes.size() ? kModes.at(index) : "?";  // not checked before initialize()
 }
 
 std::string_view to_string(LLMPriority priority) {
-  return kPriorities.at(static_cast<std::size_t>(priority));
+  const auto index = static_cast<std::size_t>(priority);
+  return index < kPriorities.size() ? kPriorities.at(index) : "?";
 }
 
 TimePoint wall_now() { return TimePoint(std::chrono::milliseconds(unix_ms())); }

@@ -62,9 +62,11 @@ void World::set_parts(std::optional<Parts> parts) {
 World::World(Parts parts)
     : parts_(std::move(parts)),
       conversations_(std::make_unique<Conversations>()),
-      workers_(std::make_unique<Workers>(kWorkers)) {}
+      workers_(std::make_unique<Workers>(kWorkers)),
+      embedders_(std::make_unique<Workers>(kWorkers)) {}
 
 World::~World() {
+  embedders_.reset();
   workers_.reset();
   nodes_.with([](auto& nodes) {
     for (auto& [name, node] : nodes) node->shutdown(Drain::kCancel);
@@ -88,15 +90,31 @@ Result<ModelInfo> World::model(const std::string& name) {
 }
 
 std::string World::take_name(const std::string& wanted) {
-  return names_.with([&](std::set<std::string>& names) {
+  return names_.with([&](auto& names) {
     std::string name = wanted;
-    for (int i = 2; !names.insert(name).second; ++i) name = wanted + "#" + std::to_string(i);
+    for (int i = 2; !names.emplace(name, wanted).second; ++i)
+      name = wanted + "#" + std::to_string(i);
     return name;
   });
 }
 
 void World::release_name(const std::string& name) {
-  names_.with([&](std::set<std::string>& names) { return names.erase(name); });
+  names_.with([&](auto& names) { return names.erase(name); });
+}
+
+std::string World::llm_id_of(const std::string& name) const {
+  return names_.with([&](const auto& names) {
+    const auto found = names.find(name);
+    return found == names.end() ? name : found->second;
+  });
+}
+
+Status World::set_policy(ExecutionPolicy policy) {
+  CHOIR_CHECK_OK(home_->set_policy(policy));
+  return nodes_.with([&](auto& nodes) -> Status {
+    for (auto& [name, node] : nodes) CHOIR_CHECK_OK(node->set_policy(policy));
+    return {};
+  });
 }
 
 Status World::register_node(const std::string& name) {
@@ -107,6 +125,7 @@ Status World::register_node(const std::string& name) {
       return fail(Code::kAlreadyExists, "a node '" + name + "' is registered already");
     auto node = CHOIR_TRY(parts_.make_node());
     conversations_->serve(*node);
+    CHOIR_CHECK_OK(node->set_policy(home_->policy()));
     nodes.emplace(name, std::move(node));
     return {};
   });

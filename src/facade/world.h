@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +39,8 @@ class World {
   const std::shared_ptr<Runtime>& home() const { return home_; }
   Conversations& conversations() { return *conversations_; }
   Workers& workers() { return *workers_; }
+  // Of their own, since an embedding waits as long as its executor is suspended.
+  Workers& embedders() { return *embedders_; }
   const Clock& clock() const { return clock_; }
 
   // The file of a model name, and what it says about itself (read once).
@@ -49,7 +50,11 @@ class World {
   // manager has one of that name.
   std::string take_name(const std::string& wanted);
   void release_name(const std::string& name);
+  // What take_name() was asked for.
+  std::string llm_id_of(const std::string& name) const;
 
+  // Of all its nodes, those registered later too.
+  Status set_policy(ExecutionPolicy policy);
   Status register_node(const std::string& name);
   Status unregister_node(const std::string& name);
   // kNotFound with the names there are. "home" is the first one.
@@ -64,9 +69,10 @@ class World {
   std::shared_ptr<Runtime> home_;
   std::unique_ptr<Conversations> conversations_;
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<Workers> embedders_;
   Guarded<std::map<std::string, std::shared_ptr<Runtime>>> nodes_;
   Guarded<std::map<std::string, ModelInfo>> models_;
-  Guarded<std::set<std::string>> names_;
+  Guarded<std::map<std::string, std::string>> names_;  // to what was wanted
 };
 
 }  // namespace choir::parallel

@@ -87,8 +87,8 @@ void Executor::preempt() {
 TurnResult Executor::turn(Pool& pool, bool contended) {
   const Instant began = clock_.now();
   some_ended_ = false;
-  accept_mail(began);
   run_jobs();
+  accept_mail(began);
   end_the_ended(began);
   hold_back_slow_readers(began);
   release(began);
@@ -108,6 +108,8 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   return result(began);
 }
 
+// Before the mail: a request may go on from what a job has brought. A job about requests takes the
+// mail first.
 void Executor::run_jobs() {
   jobs_.take_all(job_list_);
   for (const Job& job : job_list_) job(*this);
@@ -140,7 +142,15 @@ void Executor::accept(Mail mail, Instant now) {
   live->text.reserve(
       std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
   if (!live->awaited) reuse(*live, std::move(mail.kv));
+  LiveSequence& l = *live;
   insert(std::move(live));
+  // Checked at submit(), but a resize may have come between.
+  if (l.value.known_tokens() >= sequence_tokens_max())
+    finish(l, Finish::kFailed,
+           Error{Code::kInvalidArgument,
+                 "prompt has " + std::to_string(l.value.known_tokens()) + " tokens, '" + name_ +
+                     "' takes " + std::to_string(sequence_tokens_max() - 1) + " since its resize"},
+           now);
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {
@@ -155,7 +165,15 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
   const SeqId id = live->value.id;
   const auto at = std::ranges::lower_bound(live_ids_, id) - live_ids_.begin();
   live_ids_.insert(live_ids_.begin() + at, id);
-  live_.insert(live_.begin() + at, std::move(live));
+  LiveSequence& l = **live_.insert(live_.begin() + at, std::move(live));
+  // The executor became smaller, or is another one, since its length was checked.
+  const std::int32_t longest = sequence_tokens_max();
+  if (l.awaited || l.value.known_tokens() < longest) return;
+  finish(l, Finish::kFailed,
+         Error{Code::kInvalidArgument,
+               "the sequence has " + std::to_string(l.value.known_tokens()) + " tokens, '" + name_ +
+                   "' takes " + std::to_string(longest - 1) + " now"},
+         clock_.now());
 }
 
 void Executor::embed_one(Pool& pool) {

@@ -120,9 +120,11 @@ class Executor {
   // No job is taken any more; those that came run here. Needs: no lane has it.
   void close_jobs();
 
-  // In a job:
+  // From the next pass on. Any thread.
   void suspend() { suspended_.store(true); }
   void resume() { suspended_.store(false); }
+
+  // In a job:
   // Live from the next pass on: shares are the schedule's, all else must be as it is.
   void update(const ExecutorConfig& config);
   // The tokens of a request that was posted without, or the reason why it has none.
@@ -139,9 +141,10 @@ class Executor {
   };
   Belongings extract();
   std::vector<EmbedJob> take_embeddings();
-  // How long its queue is, and sequences out of it: not begun, of no conversation, newest first.
-  QueueView queue() const;
-  std::vector<std::unique_ptr<LiveSequence>> give_up(std::int32_t count);
+  // How long its queue is, and sequences out of it: not begun, of no conversation, newest first,
+  // and short enough for an executor that takes `longest` tokens.
+  QueueView queue();
+  std::vector<std::unique_ptr<LiveSequence>> give_up(std::int32_t count, std::int32_t longest);
   void adopt(Belongings belongings);
   std::optional<KvState> copy_kept(ConversationKey key) { return kept_.copy(key, *engine_); }
   void forget_kept(ConversationKey key) { kept_.forget(key, *engine_, park_); }

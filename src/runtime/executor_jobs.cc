@@ -14,11 +14,12 @@ void Executor::update(const ExecutorConfig& config) {
 }
 
 void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv) {
+  const Instant now = clock_.now();
+  accept_mail(now);
   const auto found = std::ranges::find_if(
       live_, [&](const auto& l) { return l->request->id == request && !l->ended; });
   if (found == live_.end() || !(*found)->awaited) return;  // cancelled, or out of time
   LiveSequence& l = **found;
-  const Instant now = clock_.now();
   const std::int32_t room = sequence_tokens_max();
   if (tokens && static_cast<std::int64_t>(tokens->size()) >= room)
     tokens = fail(Code::kInvalidArgument, "the conversation has " + std::to_string(tokens->size()) +
@@ -39,11 +40,16 @@ void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, K
 }
 
 void Executor::open_gate(std::span<const RequestId> requests) {
+  accept_mail(clock_.now());
   for (const auto& l : live_)
-    if (std::ranges::find(requests, l->request->id) != requests.end()) l->gated = false;
+    if (std::ranges::find(requests, l->request->id) != requests.end()) {
+      l->gated = false;
+      l->request->awaited.store(false);
+    }
 }
 
 Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConfig& config) {
+  accept_mail(clock_.now());
   const std::int32_t longest = longest_sequence(config, engine->config(), model_->info());
   for (const auto& l : live_)
     if (l->value.known_tokens() >= longest)
@@ -90,23 +96,25 @@ std::vector<Executor::EmbedJob> Executor::take_embeddings() {
 namespace {
 
 bool may_move(const LiveSequence& l) {
-  return !l.ended && !l.awaited && !l.begun && l.computed == 0 &&
+  return !l.ended && !l.awaited && !l.gated && !l.begun && l.computed == 0 &&
          l.conversation == ConversationKey{};
 }
 
 }  // namespace
 
-QueueView Executor::queue() const {
+QueueView Executor::queue() {
+  accept_mail(clock_.now());
   const auto queued = std::ranges::count_if(live_, [](const auto& l) { return may_move(*l); });
   return {.id = id_,
           .queued = static_cast<std::int32_t>(queued),
           .fixed = static_cast<std::int32_t>(static_cast<std::ptrdiff_t>(live_.size()) - queued)};
 }
 
-std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count) {
+std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count,
+                                                             std::int32_t longest) {
   std::vector<std::unique_ptr<LiveSequence>> given;
   for (auto at = live_.rbegin(); at != live_.rend() && std::ssize(given) < count; ++at)
-    if (may_move(**at)) given.push_back(std::move(*at));
+    if (may_move(**at) && (*at)->value.known_tokens() < longest) given.push_back(std::move(*at));
   std::erase(live_, nullptr);
   live_ids_.clear();
   for (const auto& l : live_) live_ids_.push_back(l->value.id);

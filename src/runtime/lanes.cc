@@ -110,11 +110,12 @@ void Lanes::loop(int lane) {
                                    static_cast<std::size_t>(next->turn.cores)));
 
     const TurnResult result = next->executor->turn(*pool, next->turn.contended);
+    // Before another lane can have the next turn: what that one wants would be overwritten.
+    wake_at_(next->turn.executor, result.wake_at);
     const auto now = clock_.now();
     const bool others = state_.with(
         [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
     if (others || !result.best) state_.change([](State&) {});  // remove() may wait for its end
-    wake_at_(next->turn.executor, result.wake_at);
   }
 }
 

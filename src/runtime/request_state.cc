@@ -16,6 +16,7 @@ std::size_t RequestState::unread_bytes() const {
 }
 
 void RequestState::finish(Completion completion) {
+  finished_.store(true);
   buffer_.with([&](Buffer& b) { b.end = std::move(completion); });
 }
 

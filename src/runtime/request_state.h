@@ -65,6 +65,7 @@ class RequestState {
   std::size_t unread_bytes() const;
   // Lane: the last thing that happens to a request.
   void finish(Completion completion);
+  bool finished() const { return finished_.load(); }
 
   // Dispatcher: what came since the last call, merged into one event.
   struct Taken {
@@ -89,6 +90,7 @@ class RequestState {
   };
   mutable Guarded<Buffer> buffer_;
   std::atomic<bool> dispatching_{false};
+  std::atomic<bool> finished_{false};
   std::atomic<RequestHome*> home_;
   std::atomic<ExecutorId> executor_;
 };

@@ -29,6 +29,14 @@ EngineConfig engine_config_of(const ExecutorConfig& config) {
           .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
 }
 
+// A callback that lets go of a node as its last one cannot join the thread it runs on.
+void end(Runtime* runtime) {
+  if (Dispatcher::on_dispatcher_thread())
+    std::thread([runtime] { delete runtime; }).detach();
+  else
+    delete runtime;
+}
+
 std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
   return config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free() / 10 * 9;
 }
@@ -41,7 +49,7 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
   if (config.cores > machine.cores)
     log(LogLevel::kWarn, "cores is " + std::to_string(config.cores) + ", this process may use " +
                              std::to_string(machine.cores) + ": taking those");
-  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)));
+  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)), end);
   CHOIR_CHECK_OK(runtime->set_policy(config.policy));
   try {
     runtime->dispatcher_.start(config.dispatchers);
@@ -76,13 +84,18 @@ MemoryView Runtime::memory_view() const {
           .free = std::min(memory_bytes_max_, read_machine().memory_free())};
 }
 
+// Called by dispatchers of other nodes too, from which requests came: it may go meanwhile.
 void Runtime::drained(const RequestState& request) {
+  const auto alive = weak_from_this().lock();
   if (request.held_back.load()) lanes_.ready(request.executor(), Priority::kNormal);
 }
 
-void Runtime::ended(const RequestState& request) { strike(request); }
+void Runtime::ended(const RequestState& request) {
+  const auto alive = weak_from_this().lock();
+  strike(request);
+}
 
-Status Runtime::add(const ExecutorConfig& config) {
+Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
   CHOIR_CHECK_OK(validate(config));
   CHOIR_CHECK_OK(refuse_inside_callback("add()", "another thread"));
   return loading_.with([&](int&) -> Status {
@@ -94,8 +107,9 @@ Status Runtime::add(const ExecutorConfig& config) {
     Row row{.id = {next_executor_++},
             .config = config,
             .model = {},
-            .stats = std::make_shared<ExecutorStats>(),
-            .executor = nullptr};
+            .stats = counted.stats,
+            .executor = nullptr,
+            .compute_seconds = counted.compute_seconds};
     const Instant began = clock_.now();
     const std::shared_ptr<Executor> executor = CHOIR_TRY(make_executor(row));
     row.load_seconds = to_seconds(clock_.now() - began);
@@ -163,7 +177,7 @@ Status Runtime::remove(std::string_view name, Drain drain) {
   if (!ours)
     return fail(Code::kNotFound, "executor '" + std::string(name) + "' is being removed already");
   if (drain == Drain::kCancel) cancel_all(row.id);
-  if (const auto executor = loaded(name); executor && executor->suspended()) (void)resume(name);
+  (void)resume(name);  // nobody suspends it any more
   active_.wait([&](Active& a) {
     const Activity& activity = a.by_executor[row.id];
     return activity.requests == 0 && activity.embeddings == 0;
@@ -205,7 +219,7 @@ Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) {
   for (;;) {
     const Row known = CHOIR_TRY(row(name));
     if (known.executor) return known.executor;
-    CHOIR_CHECK_OK(load_row(known.config.name));
+    if (!CHOIR_TRY(load_row(known.config.name))) wait_while_away(known.id);
   }
 }
 

@@ -28,6 +28,9 @@
 
 namespace choir {
 
+// Where the length of a conversation does not matter: a turn of one that has gone on for a while.
+inline constexpr std::int32_t kConversationTokens = 512;
+
 // How a request goes on with a conversation (context/conversations.h).
 struct Continuation {
   ConversationKey key;
@@ -46,7 +49,13 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   Runtime& operator=(const Runtime&) = delete;
 
   // As in choir/node.h.
-  Status add(const ExecutorConfig& config);
+  // `counted`: what was counted of it elsewhere, and goes on.
+  struct Counted {
+    std::shared_ptr<ExecutorStats> stats = std::make_shared<ExecutorStats>();
+    double compute_seconds = 0;
+  };
+  Status add(const ExecutorConfig& config, const Counted& counted);
+  Status add(const ExecutorConfig& config) { return add(config, Counted{}); }
   Status remove(std::string_view name, Drain drain);
   Status load(std::string_view name);
   Status unload(std::string_view name);
@@ -56,14 +65,18 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // batch_tokens_max 0: as it is.
   Status resize(std::string_view name, std::int32_t sequences_max, std::int32_t sequence_tokens_max,
                 std::int32_t batch_tokens_max = 0);
-  Status migrate(std::string_view name, Runtime& target);
+  // `moved` is called when everything is in the target and the name is still known here: whoever
+  // keeps where the executor is learns it before a call by name fails here.
+  Status migrate(std::string_view name, Runtime& target, const std::function<void()>& moved = {});
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
   Result<Submission> submit(Request request, Callbacks callbacks, Continuation continuation = {});
   Result<Completion> run(Request request);
   Status cancel(RequestId id);
   Status wait_idle();
-  Result<std::vector<float>> embed(std::string_view name, std::string_view text);
+  // `most`: give up waiting after that; 0: never.
+  Result<std::vector<float>> embed(std::string_view name, std::string_view text,
+                                   std::chrono::milliseconds most = {});
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
@@ -85,9 +98,9 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   using Keeper = std::function<void(ConversationKey, KvState)>;
   void set_keeper(Keeper keeper);
 
-  // Which of `names` gets a request; unloaded ones only when none is loaded.
-  Result<std::string> route(const std::vector<std::string>& names, const Request& request,
-                            ConversationKey key, Balance balance, std::uint64_t turn) const;
+  // What route() may know of an executor; nullopt: it takes no requests. `key`: the conversation
+  // that the request is of.
+  std::optional<ReplicaView> replica(std::string_view name, ConversationKey key) const;
   // Moves requests that have not begun between `names`, which run the same model file; returns how
   // many moved.
   Result<std::int32_t> spread_queues(const std::vector<std::string>& names);
@@ -136,7 +149,9 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
 
   Result<Row> row(std::string_view name) const;
   Result<std::shared_ptr<Executor>> make_executor(const Row& row);
-  Status load_row(const std::string& name);
+  // False: it is just moving to another node, and the name may mean nothing afterwards.
+  Result<bool> load_row(const std::string& name);
+  void wait_while_away(ExecutorId id);
   Status unload_row(const Row& row);
   // Everything but the row: the executor's turns, alarm and bytes.
   void take_from_lanes(const std::shared_ptr<Executor>& executor);
@@ -157,7 +172,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
                                              const Request& request) const;
   Result<std::vector<TokenId>> embedding_tokens(const Executor& executor,
                                                 std::string_view text) const;
-  Sequence make_sequence(const Executor& executor, Request& request) const;
+  Sequence make_sequence(const Executor& executor, const Request& request) const;
   enum class Entry : std::uint8_t { kIn, kAgain };
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const Active& a, const Executor& executor) const;
@@ -165,7 +180,16 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void strike(const RequestState& state);
   // Under `sequential`: whose turn it is. Wakes its executor.
   void next_request(Active& a);
+  // The node that has the request now: this, or one that executors of this went to. Null: it has
+  // ended.
+  std::shared_ptr<Runtime> home_of(RequestId id);
+  // These answer false where the request has just left this node.
+  bool cancel_here(RequestId id);
+  bool post_about(RequestId id, const Executor::Job& job);
   void cancel_all(std::optional<ExecutorId> only);
+  // Both locks at once, in the same order whoever is who.
+  template <class Both>
+  static void in_both(Runtime& one, Runtime& other, Both both);
   std::shared_ptr<Executor> by_id(ExecutorId id) const;
   std::shared_ptr<Executor> loaded(std::string_view name) const;
   std::vector<std::shared_ptr<Runtime>> forwards() const;

@@ -1,4 +1,4 @@
-// What changes while executors run: suspend, settings, size, policy, another node, other replicas.
+// What changes while executors run: suspend, settings, size, policy, other replicas.
 #include <algorithm>
 #include <tuple>
 
@@ -9,13 +9,6 @@
 #include "runtime/warm_up.h"
 
 namespace choir {
-namespace {
-
-// Where the length of a prompt is not known: a turn of a conversation that has gone on for a while.
-constexpr std::int32_t kSomeTokens = 512;
-
-}  // namespace
-
 template <class Job>
 auto Runtime::in_turn(const std::shared_ptr<Executor>& executor, Job job)
     -> Result<std::invoke_result_t<Job, Executor&>> {
@@ -30,34 +23,43 @@ auto Runtime::in_turn(const std::shared_ptr<Executor>& executor, Job job)
   return future.get();
 }
 
+// The flag and the executor change under one lock: of two calls at once the same one is last in
+// both. Where it is just moving to another node the outcome is waited for.
 Status Runtime::suspend(std::string_view name) {
   const Row known = CHOIR_TRY(row(name));
-  active_.change([&](Active& a) {
-    if (const auto found = a.by_executor.find(known.id); found != a.by_executor.end())
-      found->second.suspended = true;
-    next_request(a);
-  });
-  const auto executor = loaded(known.config.name);
-  if (!executor) return {};
-  executor->preempt();
-  (void)in_turn(executor, [](Executor& e) {
-    e.suspend();
-    return true;
-  });
+  const auto executor =
+      *active_.wait([&](Active& a) -> std::optional<Result<std::shared_ptr<Executor>>> {
+        const auto found = a.by_executor.find(known.id);
+        if (a.closing || found == a.by_executor.end() || found->second.door == Door::kShut)
+          return fail(Code::kNotFound, "executor '" + known.config.name + "' is just leaving");
+        if (found->second.door == Door::kAway) return std::nullopt;
+        found->second.suspended = true;
+        const auto one = loaded(known.config.name);
+        if (one) one->suspend();
+        next_request(a);
+        return one;
+      });
+  if (!CHOIR_TRY(executor)) return {};
+  (*executor)->preempt();
+  (void)in_turn(*executor, [](Executor&) { return true; });  // the pass that runs is the last one
   return {};
 }
 
 Status Runtime::resume(std::string_view name) {
   const Row known = CHOIR_TRY(row(name));
-  active_.change([&](Active& a) {
-    if (const auto found = a.by_executor.find(known.id); found != a.by_executor.end())
-      found->second.suspended = false;
-    next_request(a);
-  });
-  if (const auto executor = loaded(known.config.name)) {
-    executor->resume();
-    lanes_.ready(executor->id(), executor->config().priority);
-  }
+  const auto executor =
+      *active_.wait([&](Active& a) -> std::optional<Result<std::shared_ptr<Executor>>> {
+        const auto found = a.by_executor.find(known.id);
+        if (found == a.by_executor.end())
+          return fail(Code::kNotFound, "executor '" + known.config.name + "' is just leaving");
+        if (found->second.door == Door::kAway) return std::nullopt;
+        found->second.suspended = false;
+        const auto one = loaded(known.config.name);
+        if (one) one->resume();
+        next_request(a);
+        return one;
+      });
+  if (CHOIR_TRY(executor)) lanes_.ready(known.id, (*executor)->config().priority);
   return {};
 }
 
@@ -80,13 +82,15 @@ Status Runtime::update(const ExecutorConfig& config) {
   if (live.sequences_max != config.sequences_max) return refuse("sequences_max");
   if (live.sequence_tokens_max != config.sequence_tokens_max) return refuse("sequence_tokens_max");
   if (live.batch_tokens_max != config.batch_tokens_max) return refuse("batch_tokens_max");
-  table_.with([&](Table& t) {
-    if (const auto found = t.by_name.find(config.name); found != t.by_name.end())
-      found->second.config = live;
+  const auto executor = table_.with([&](Table& t) -> std::shared_ptr<Executor> {
+    const auto found = t.by_name.find(config.name);
+    if (found == t.by_name.end()) return nullptr;
+    found->second.config = live;
+    return found->second.executor;
   });
-  if (!known.executor) return {};
+  if (!executor) return {};
   lanes_.set_shares(known.id, live.shares);
-  (void)in_turn(known.executor, [live](Executor& e) {
+  (void)in_turn(executor, [live](Executor& e) {
     e.update(live);
     return true;
   });
@@ -195,115 +199,22 @@ void Runtime::forget_kept(std::string_view name, ConversationKey key) {
   lanes_.ready(executor->id(), Priority::kCritical);
 }
 
-std::vector<std::shared_ptr<Runtime>> Runtime::forwards() const {
-  return forwards_.with([](const Forwards& all) {
-    std::vector<std::shared_ptr<Runtime>> alive;
-    for (const auto& one : all)
-      if (auto runtime = one.lock()) alive.push_back(std::move(runtime));
-    return alive;
+std::optional<ReplicaView> Runtime::replica(std::string_view name, ConversationKey key) const {
+  const auto known = row(name);
+  if (!known) return std::nullopt;
+  return active_.with([&](const Active& a) -> std::optional<ReplicaView> {
+    const auto found = a.by_executor.find(known->id);
+    if (found == a.by_executor.end() || found->second.door == Door::kShut) return std::nullopt;
+    return ReplicaView{
+        .id = known->id,
+        .priority = known->config.priority,
+        .full = found->second.requests >= config_.queue_max || found->second.suspended,
+        .outstanding_seconds = found->second.estimated_seconds,
+        .seconds_per_prompt_token = known->stats->seconds_per_prompt_token.load(),
+        .seconds_per_output_token = known->stats->seconds_per_output_token.load(),
+        .reusable_tokens =
+            known->executor && known->executor->holds(key) ? kConversationTokens : 0};
   });
-}
-
-Status Runtime::migrate(std::string_view name, Runtime& target) {
-  if (&target == this) return {};
-  const Row known = CHOIR_TRY(row(name));
-  const std::string& id_text = known.config.name;
-  ExecutorConfig config = known.executor ? known.executor->config() : known.config;
-  CHOIR_CHECK_OK(target.add(config));
-  const Status closed = close_door(known, true);
-  const auto source = closed ? loaded(id_text) : nullptr;
-  if (!closed) {
-    (void)target.remove(id_text, Drain::kCancel);
-    return closed;
-  }
-  const bool suspended =
-      active_.with([&](const Active& a) { return a.by_executor.at(known.id).suspended; });
-  const auto heir = target.loaded(id_text);
-  Executor::Belongings belongings;
-  if (source) {
-    take_from_lanes(source);
-    belongings = source->extract();
-    for (auto& job : source->take_embeddings())
-      if (!heir->post_embedding(job)) job.promise->set_value(fail(Code::kOverloaded, "no room"));
-  }
-  // In both books for a moment, so that a cancel finds it in one of them.
-  target.active_.change([&](Active& a) {
-    Activity& activity = a.by_executor.at(heir->id());
-    activity.suspended = suspended;
-    for (const auto& live : belongings.live) {
-      const auto& state = live->request;
-      a.requests.emplace(state->id, state);
-      ++activity.requests;
-      activity.estimated_seconds += state->estimated_seconds;
-    }
-  });
-  active_.change([&](Active& a) {
-    Activity& activity = a.by_executor.at(known.id);
-    for (const auto& live : belongings.live) {
-      a.requests.erase(live->request->id);
-      --activity.requests;
-      live->request->move_to(target, heir->id());
-    }
-    next_request(a);
-  });
-  forwards_.with([&](Forwards& all) {
-    std::erase_if(all, [](const auto& one) { return one.expired(); });
-    all.push_back(target.weak_from_this());
-  });
-  if (suspended) heir->suspend();
-  auto moved = std::make_shared<Executor::Belongings>(std::move(belongings));
-  const bool adopted = heir->post_job([moved](Executor& e) { e.adopt(std::move(*moved)); });
-  CHOIR_CHECK(adopted, "nobody else knows the new executor yet");
-  target.active_.change([&](Active& a) { target.next_request(a); });
-  target.lanes_.ready(heir->id(), Priority::kCritical);
-  // Requests whose end is being told are still counted here.
-  active_.wait([&](Active& a) {
-    const Activity& activity = a.by_executor.at(known.id);
-    return activity.requests == 0 || Dispatcher::on_dispatcher_thread();
-  });
-  return loading_.with([&](int&) -> Status {
-    table_.with([&](Table& t) {
-      t.by_name.erase(id_text);
-      t.names.erase(known.id);
-    });
-    if (source) give_back_bytes(*source);
-    active_.change([&](Active& a) { a.by_executor.erase(known.id); });
-    return {};
-  });
-}
-
-Result<std::string> Runtime::route(const std::vector<std::string>& names, const Request& request,
-                                   ConversationKey key, Balance balance, std::uint64_t turn) const {
-  std::vector<ReplicaView> replicas;
-  std::map<ExecutorId, std::string> by_id;
-  for (const bool loaded_only : {true, false}) {
-    for (const std::string& name : names) {
-      const auto known = row(name);
-      if (!known || (loaded_only && !known->executor)) continue;
-      const std::int32_t reusable =
-          known->executor && known->executor->holds(key) ? kSomeTokens : 0;
-      active_.with([&](const Active& a) {
-        const auto found = a.by_executor.find(known->id);
-        if (found == a.by_executor.end() || found->second.door == Door::kShut) return;
-        by_id.emplace(known->id, name);
-        replicas.push_back(
-            {.id = known->id,
-             .priority = known->config.priority,
-             .full = found->second.requests >= config_.queue_max || found->second.suspended,
-             .outstanding_seconds = found->second.estimated_seconds,
-             .seconds_per_prompt_token = known->stats->seconds_per_prompt_token.load(),
-             .seconds_per_output_token = known->stats->seconds_per_output_token.load(),
-             .reusable_tokens = reusable});
-      });
-    }
-    if (!replicas.empty()) break;
-  }
-  const auto chosen = choir::route(replicas, {.prompt_tokens = kSomeTokens,
-                                              .output_tokens_max = request.max_tokens,
-                                              .turn = turn,
-                                              .balance = balance});
-  if (!chosen) return fail(Code::kNotFound, "no executor is there to take the request");
-  return by_id.at(*chosen);
 }
 
 Result<std::int32_t> Runtime::spread_queues(const std::vector<std::string>& names) {
@@ -322,32 +233,32 @@ Result<std::int32_t> Runtime::spread_queues(const std::vector<std::string>& name
     const auto& from = executors.at(move.from);
     const auto& to = executors.at(move.to);
     if (from->model().fingerprint() != to->model().fingerprint()) continue;
-    auto given = in_turn(from, [&](Executor& e) {
-      auto live = e.give_up(move.count);
-      active_.with([&](Active& a) {
-        for (const auto& l : live) {
-          const double seconds = l->request->estimated_seconds;
-          const auto add = [&](ExecutorId id, int sign) {
-            const auto found = a.by_executor.find(id);
-            if (found == a.by_executor.end()) return;
-            found->second.requests += sign;
-            found->second.estimated_seconds += sign * seconds;
-          };
-          add(from->id(), -1);
-          add(to->id(), 1);
+    const auto given = in_turn(from, [&](Executor& e) {
+      return active_.with([&](Active& a) -> std::int32_t {
+        const auto source = a.by_executor.find(from->id());
+        const auto heir = a.by_executor.find(to->id());
+        // Under the lock that closes doors: what is posted here is still taken.
+        if (source == a.by_executor.end() || heir == a.by_executor.end() ||
+            heir->second.door != Door::kOpen || loaded(to->name()) != to)
+          return 0;
+        const auto live = std::make_shared<std::vector<std::unique_ptr<LiveSequence>>>(
+            e.give_up(move.count, to->sequence_tokens_max()));
+        const auto count = static_cast<std::int32_t>(live->size());
+        for (const auto& l : *live) {
+          source->second.estimated_seconds -= l->request->estimated_seconds;
+          heir->second.estimated_seconds += l->request->estimated_seconds;
           l->request->move_to(*this, to->id());
         }
+        source->second.requests -= count;
+        heir->second.requests += count;
+        const bool posted = to->post_job(
+            [live](Executor& adopter) { adopter.adopt({.live = std::move(*live), .kept = {}}); });
+        CHOIR_CHECK(posted, "an executor whose door is open takes jobs");
+        return count;
       });
-      return std::make_shared<decltype(live)>(std::move(live));
     });
     if (!given) continue;
-    moved += static_cast<std::int32_t>((*given)->size());
-    const auto post = [&](const std::shared_ptr<Executor>& heir) {
-      return heir->post_job(
-          [given = *given](Executor& e) { e.adopt({.live = std::move(*given), .kept = {}}); });
-    };
-    // One that left memory in between cannot take them: they were active, so it did not.
-    CHOIR_CHECK(post(to), "an executor with requests stays");
+    moved += *given;
     lanes_.ready(to->id(), Priority::kCritical);
   }
   return moved;

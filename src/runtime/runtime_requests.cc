@@ -55,18 +55,18 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
   return tokens;
 }
 
-Sequence Runtime::make_sequence(const Executor& executor, Request& request) const {
+Sequence Runtime::make_sequence(const Executor& executor, const Request& request) const {
   Sequence sequence;
   sequence.model_fingerprint = executor.model().fingerprint();
   sequence.max_tokens = request.max_tokens;
-  sequence.sampling = std::move(request.sampling);
+  sequence.sampling = request.sampling;
   if (request.ignore_eos)
     for (const TokenId end : executor.model().end_tokens())
       sequence.sampling.bias.push_back({end, -std::numeric_limits<float>::infinity()});
-  sequence.stop = std::move(request.stop);
+  sequence.stop = request.stop;
   sequence.ignore_eos = request.ignore_eos;
   sequence.priority = request.priority.value_or(executor.config().priority);
-  sequence.tenant = std::move(request.tenant);
+  sequence.tenant = request.tenant;
   return sequence;
 }
 
@@ -110,42 +110,45 @@ Result<Submission> Runtime::submit(Request request, Callbacks callbacks,
 }
 
 void Runtime::provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv) {
-  const auto state = active_.with([&](const Active& a) {
-    const auto found = a.requests.find(id);
-    return found == a.requests.end() ? nullptr : found->second;
-  });
-  if (!state) {
-    for (const auto& other : forwards()) other->provide(id, tokens, kv);
-    return;
+  const auto given = std::make_shared<std::pair<Result<std::vector<TokenId>>, KvState>>(
+      std::move(tokens), std::move(kv));
+  while (const auto home = home_of(id)) {
+    const bool posted = home->post_about(id, [id, given, node = home.get()](Executor& e) {
+      e.provide(id, std::move(given->first), std::move(given->second));
+      node->active_.with([&](Active& a) { node->next_request(a); });
+    });
+    if (posted) return;
   }
-  const auto executor = by_id(state->executor());
-  if (!executor) return;
-  (void)executor->post_job(
-      [id, tokens = std::move(tokens), kv = std::move(kv), this, state](Executor& e) mutable {
-        e.provide(id, std::move(tokens), std::move(kv));
-        active_.with([&](Active& a) { next_request(a); });
-      });
-  lanes_.ready(executor->id(), state->priority);
 }
 
 void Runtime::open_gate(const std::vector<RequestId>& ids) {
   std::map<ExecutorId, std::vector<RequestId>> by_executor;
+  std::vector<RequestId> left;
+  std::vector<std::shared_ptr<Executor>> executors;
+  const auto job_of = [](std::vector<RequestId> some, Runtime* node) {
+    return [some = std::move(some), node](Executor& e) {
+      e.open_gate(some);
+      node->active_.with([&](Active& a) { node->next_request(a); });
+    };
+  };
   active_.with([&](const Active& a) {
     for (const RequestId id : ids)
-      if (const auto found = a.requests.find(id); found != a.requests.end()) {
-        found->second->awaited.store(false);
+      if (const auto found = a.requests.find(id); found != a.requests.end())
         by_executor[found->second->executor()].push_back(id);
-      }
+      else
+        left.push_back(id);
+    for (const auto& [id, some] : by_executor) {
+      const auto executor = by_id(id);
+      if (executor && executor->post_job(job_of(some, this)))
+        executors.push_back(executor);
+      else
+        left.insert(left.end(), some.begin(), some.end());
+    }
   });
-  for (const auto& other : forwards()) other->open_gate(ids);
-  for (auto& [id, requests] : by_executor) {
-    const auto executor = by_id(id);
-    if (!executor) continue;
-    (void)executor->post_job(
-        [requests = std::move(requests)](Executor& e) { e.open_gate(requests); });
-    lanes_.ready(id, executor->config().priority);
-  }
-  active_.with([&](Active& a) { next_request(a); });
+  for (const auto& executor : executors) lanes_.ready(executor->id(), executor->config().priority);
+  for (const RequestId id : left)  // moved, or about to
+    while (const auto home = home_of(id))
+      if (home->post_about(id, job_of({id}, home.get()))) break;
 }
 
 std::optional<Result<Runtime::Entry>> Runtime::at_door(const Active& a,
@@ -238,7 +241,8 @@ Result<std::vector<TokenId>> Runtime::embedding_tokens(const Executor& executor,
   return tokens;
 }
 
-Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text) {
+Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text,
+                                          std::chrono::milliseconds most) {
   CHOIR_CHECK_OK(refuse_inside_callback("embed()", "another thread"));
   for (;;) {
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
@@ -263,7 +267,12 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
     });
     if (CHOIR_TRY(came) == Entry::kAgain) continue;
     lanes_.ready(executor->id(), executor->config().priority);
-    Result<std::vector<float>> vector = future.get();
+    Result<std::vector<float>> vector =
+        fail(Code::kDeadlineExceeded,
+             "deadline exceeded: the embedding had " + std::to_string(most.count()) + " ms");
+    // One that is late is still computed, and nobody reads it.
+    if (most.count() == 0 || future.wait_for(most) == std::future_status::ready)
+      vector = future.get();
     active_.change([&](Active& a) {
       --a.embeddings;
       if (const auto found = a.by_executor.find(executor->id()); found != a.by_executor.end()) {
@@ -277,21 +286,9 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
 }
 
 Status Runtime::cancel(RequestId id) {
-  const std::shared_ptr<RequestState> state = active_.with([&](const Active& a) {
-    const auto found = a.requests.find(id);
-    return found == a.requests.end() ? nullptr : found->second;
-  });
-  if (!state) {
-    for (const auto& other : forwards())
-      if (other->cancel(id)) return {};
-    return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
-  }
-  state->cancelled.store(true);
-  if (const auto executor = by_id(state->executor())) {
-    executor->interrupt(id);
-    lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
-  }
-  return {};
+  while (const auto home = home_of(id))
+    if (home->cancel_here(id)) return {};
+  return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
 }
 
 void Runtime::cancel_all(std::optional<ExecutorId> only) {

@@ -121,25 +121,52 @@ Status Runtime::unload_row(const Row& row) {
 }
 
 Status Runtime::load(std::string_view name) {
-  const Row known = CHOIR_TRY(row(name));
-  return load_row(known.config.name);
+  CHOIR_TRY(find(name));
+  return {};
 }
 
-Status Runtime::load_row(const std::string& name) {
-  return loading_.with([&](int&) -> Status {
-    Row row = CHOIR_TRY(this->row(name));
-    if (row.executor) return {};
-    if (active_.with([](const Active& a) { return a.closing; }))
-      return fail(Code::kCancelled, "the node is shutting down");
+void Runtime::wait_while_away(ExecutorId id) {
+  active_.wait([&](const Active& a) {
+    const auto found = a.by_executor.find(id);
+    return found == a.by_executor.end() || found->second.door != Door::kAway;
+  });
+}
+
+Result<bool> Runtime::load_row(const std::string& name) {
+  return loading_.with([&](int&) -> Result<bool> {
+    const Row row = CHOIR_TRY(this->row(name));
+    if (row.executor) return true;
+    const auto [closing, door] = active_.with(
+        [&](const Active& a) { return std::pair(a.closing, a.by_executor.at(row.id).door); });
+    if (closing) return fail(Code::kCancelled, "the node is shutting down");
+    if (door == Door::kAway) return false;
     const Instant began = clock_.now();
-    row.executor = CHOIR_TRY(make_executor(row));
-    row.load_seconds = to_seconds(clock_.now() - began);
-    const bool suspended =
-        active_.with([&](const Active& a) { return a.by_executor.at(row.id).suspended; });
-    if (suspended) row.executor->suspend();
-    lanes_.add(row.executor);
-    table_.with([&](Table& t) { t.by_name.insert_or_assign(name, row); });
-    return {};
+    const auto executor = CHOIR_TRY(make_executor(row));
+    const double seconds = to_seconds(clock_.now() - began);
+    const auto heed_suspend = [&] {
+      active_.with([&](const Active& a) {
+        if (a.by_executor.at(row.id).suspended)
+          executor->suspend();
+        else
+          executor->resume();
+      });
+    };
+    heed_suspend();
+    lanes_.add(executor);
+    const ExecutorConfig config = table_.with([&](Table& t) {
+      Row& known = t.by_name.at(name);
+      known.executor = executor;
+      known.load_seconds = seconds;
+      return known.config;
+    });
+    // What was asked of it meanwhile, when there was none to be told.
+    if (config != row.config) {
+      lanes_.set_shares(row.id, config.shares);
+      (void)executor->post_job([config](Executor& e) { e.update(config); });
+    }
+    heed_suspend();
+    lanes_.ready(row.id, config.priority);
+    return true;
   });
 }
 

@@ -1,0 +1,173 @@
+// An executor goes to another node of this process with everything that runs in it, and its
+// requests are still reached through the node they came to.
+#include <algorithm>
+#include <atomic>
+#include <functional>
+
+#include "base/check.h"
+#include "runtime/runtime.h"
+
+namespace choir {
+namespace {
+
+// Of requests between nodes of this process: who has looked for one in all of them while this
+// changed may have missed it.
+std::atomic<std::uint64_t>& moves() {
+  static std::atomic<std::uint64_t> moves{0};
+  return moves;
+}
+
+}  // namespace
+
+template <class Both>
+void Runtime::in_both(Runtime& one, Runtime& other, Both both) {
+  if (std::less<>()(&one, &other))
+    one.active_.change([&](Active& a) { other.active_.change([&](Active& b) { both(a, b); }); });
+  else
+    other.active_.change([&](Active& b) { one.active_.change([&](Active& a) { both(a, b); }); });
+}
+
+std::vector<std::shared_ptr<Runtime>> Runtime::forwards() const {
+  return forwards_.with([](const Forwards& all) {
+    std::vector<std::shared_ptr<Runtime>> alive;
+    for (const auto& one : all)
+      if (auto runtime = one.lock()) alive.push_back(std::move(runtime));
+    return alive;
+  });
+}
+
+// Executors come and go both ways, so each node is asked once.
+std::shared_ptr<Runtime> Runtime::home_of(RequestId id) {
+  for (std::uint64_t before = moves().load();; before = moves().load()) {
+    std::vector<std::shared_ptr<Runtime>> nodes = {shared_from_this()};
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      const auto node = nodes[i];
+      if (node->active_.with([&](const Active& a) { return a.requests.contains(id); })) return node;
+      for (auto& next : node->forwards())
+        if (std::ranges::find(nodes, next) == nodes.end()) nodes.push_back(std::move(next));
+    }
+    if (moves().load() == before) return nullptr;
+  }
+}
+
+bool Runtime::cancel_here(RequestId id) {
+  const auto state = active_.with([&](const Active& a) {
+    const auto found = a.requests.find(id);
+    return found == a.requests.end() ? nullptr : found->second;
+  });
+  if (!state) return false;
+  state->cancelled.store(true);
+  if (const auto executor = by_id(state->executor())) {
+    executor->interrupt(id);
+    lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
+  }
+  return true;
+}
+
+bool Runtime::post_about(RequestId id, const Executor::Job& job) {
+  std::shared_ptr<Executor> executor;
+  const bool here = *active_.wait([&](Active& a) -> std::optional<bool> {
+    const auto found = a.requests.find(id);
+    if (found == a.requests.end()) return false;
+    if (found->second->finished()) return true;  // and nobody needs the job
+    executor = by_id(found->second->executor());
+    if (executor && executor->post_job(job)) return true;
+    return std::nullopt;  // it is being moved; that waits for nobody
+  });
+  if (here && executor) lanes_.ready(executor->id(), Priority::kCritical);
+  return here;
+}
+
+Status Runtime::migrate(std::string_view name, Runtime& target,
+                        const std::function<void()>& moved) {
+  if (&target == this) return {};
+  CHOIR_CHECK_OK(refuse_inside_callback("migrate()", "another thread"));
+  const Row known = CHOIR_TRY(row(name));
+  const std::string& id_text = known.config.name;
+  const auto config_of = [](const Row& row) {
+    return row.executor ? row.executor->config() : row.config;
+  };
+  const ExecutorConfig config = config_of(known);
+  CHOIR_CHECK_OK(target.add(
+      config, {.stats = known.stats,
+               .compute_seconds = known.compute_seconds + lanes_.compute_seconds(known.id)}));
+  // From here on nobody unloads or removes the new one, and then nobody the old one. Under the
+  // lock of loads: one that is under way is either done, or will find the door closed.
+  const Row row_there = CHOIR_TRY(target.row(id_text));
+  std::shared_ptr<Executor> heir;
+  std::shared_ptr<Executor> source;
+  const auto closed = [&]() -> Status {
+    CHOIR_CHECK_OK(target.close_door(row_there, false));
+    heir = target.loaded(id_text);
+    const Status ours = loading_.with([&](int&) -> Status {
+      if (!heir)
+        return fail(Code::kOutOfMemory,
+                    "executor '" + id_text + "' had to leave the memory of its new node at once");
+      const Row now = CHOIR_TRY(row(id_text));
+      if (now.id != known.id || config_of(now) != config)
+        return fail(Code::kOverloaded, "executor '" + id_text + "' was just changed; call again");
+      source = now.executor;
+      return close_door(now, true);
+    });
+    if (!ours) target.open_door(row_there.id, Door::kOpen);
+    return ours;
+  }();
+  if (!closed) {
+    (void)target.remove(id_text, Drain::kCancel);
+    return closed;
+  }
+  forwards_.with([&](Forwards& all) {
+    std::erase_if(all,
+                  [&](const auto& one) { return one.expired() || one.lock().get() == &target; });
+    all.push_back(target.weak_from_this());
+  });
+  Executor::Belongings belongings;
+  if (source) {
+    take_from_lanes(source);
+    belongings = source->extract();
+    for (auto& job : source->take_embeddings())
+      if (!heir->post_embedding(job)) job.promise->set_value(fail(Code::kOverloaded, "no room"));
+  }
+  in_both(*this, target, [&](Active& mine, Active& theirs) {
+    Activity& from = mine.by_executor.at(known.id);
+    Activity& to = theirs.by_executor.at(heir->id());
+    for (const auto& live : belongings.live) {
+      const auto& state = live->request;
+      mine.requests.erase(state->id);
+      theirs.requests.emplace(state->id, state);
+      --from.requests;
+      ++to.requests;
+      to.estimated_seconds += state->estimated_seconds;
+      if (theirs.closing) state->cancelled.store(true);
+      state->move_to(target, heir->id());
+    }
+    to.suspended = from.suspended && !theirs.closing;
+    if (to.suspended) heir->suspend();
+    to.door = Door::kOpen;
+    auto all = std::make_shared<Executor::Belongings>(std::move(belongings));
+    const bool adopted = heir->post_job([all](Executor& e) { e.adopt(std::move(*all)); });
+    CHOIR_CHECK(adopted, "its door was closed to all others");
+    ++moves();
+    next_request(mine);
+    target.next_request(theirs);
+  });
+  target.lanes_.ready(heir->id(), Priority::kCritical);
+  if (moved) moved();
+  loading_.with([&](int&) {
+    table_.with([&](Table& t) {
+      t.by_name.erase(id_text);
+      t.names.erase(known.id);
+    });
+    if (source) give_back_bytes(*source);
+    active_.change([&](Active& a) { a.by_executor.erase(known.id); });
+    return 0;
+  });
+  // Requests whose end is being told. Those told may want to come in again, which they now can.
+  active_.wait([&](const Active& a) {
+    return std::ranges::none_of(
+        a.requests, [&](const auto& entry) { return entry.second->executor() == known.id; });
+  });
+  return {};
+}
+
+}  // namespace choir
