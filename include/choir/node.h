@@ -127,9 +127,9 @@ class CHOIR_API Node {
 
   // Refused at once: a bad request, a prompt longer than the context, a full queue, a node that is
   // shutting down. Tokenizes on the calling thread; everything else happens on the node's threads.
-  Result<Submission> submit(Request request, Callbacks callbacks = {});
+  Result<Submission> submit(const Request& request, Callbacks callbacks = {});
   // submit() and wait.
-  Result<Completion> run(Request request);
+  Result<Completion> run(const Request& request);
   // The request ends as kCancelled within one step, also in the middle of a long prompt.
   // kNotFound when it is not active (any more).
   Status cancel(RequestId id);

@@ -93,7 +93,7 @@ struct LLMExecutionConfig {
   LLMExecutionMode mode = LLMExecutionMode::PARALLEL;
   LLMPriority priority = LLMPriority::NORMAL;
   std::map<std::string, std::string> parameters;  // docs/seed-api.md lists the keys
-  TimePoint createdAt{};  // 1970: when it is accepted
+  TimePoint createdAt{};                          // 1970: when it is accepted
   TimePoint lastUsed{};
 };
 

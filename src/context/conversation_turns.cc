@@ -26,7 +26,7 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
     Request request = pending->turn.request;
     request.text.clear();
     request.tokens = std::move(prepared.prompt.tokens);
-    return runtime.submit(std::move(request), std::move(callbacks));
+    return runtime.submit(request, std::move(callbacks));
   }
   callbacks.on_done = [this, talk, pending,
                        told = std::move(callbacks.on_done)](const Completion& completion) {
@@ -49,7 +49,7 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
         talk->prompt = std::move(prepared.prompt);
         talk->model = std::move(prepared.model);
       });
-      return runtime.submit(std::move(request), std::move(callbacks),
+      return runtime.submit(request, std::move(callbacks),
                             {.key = talk->key, .kv = std::move(prepared.kv)});
     };
     auto submission = submitted();

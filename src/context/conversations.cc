@@ -215,7 +215,8 @@ Status Conversations::copy_all(const std::string& from, const std::string& to) {
     const auto found = t.homes.find(from);
     return found == t.homes.end() ? decltype(Home::talks)() : found->second.talks;
   });
-  for (const auto& [id, talk] : talks) {
+  for (const auto& [id, one] : talks) {
+    const auto& talk = one;
     ConversationRecord record = table_.with([&](const Table&) { return talk->record; });
     record.executor = to;
     (void)erase(to, id);  // a store may have one of an earlier clone
@@ -261,9 +262,17 @@ void Conversations::keep(ConversationKey key, KvState state) {
 }
 
 void Conversations::write_kv(const std::shared_ptr<Talk>& talk, KvState state) {
-  const auto [executor, id, turns, fingerprint] = table_.with([&](const Table&) {
+  std::string executor;
+  std::string id;
+  std::string fingerprint;
+  std::uint64_t turns = 0;
+  table_.with([&](const Table&) {
     const ConversationRecord& r = talk->record;
-    return std::tuple(r.executor, r.id, r.turns, r.model_fingerprint);
+    executor = r.executor;
+    id = r.id;
+    fingerprint = r.model_fingerprint;
+    turns = r.turns;
+    return 0;
   });
   const Status written =
       write_snapshot(snapshot_path(talk->folder, executor, id), {.model_fingerprint = fingerprint,

@@ -28,8 +28,9 @@ Version version() {
   v.compiler = std::string("clang ") + __clang_version__;
 #endif
   v.kernels = kernels::path_text();
-  // "CPU : AVX2 = 1 | AVX512 = 1 | ..." keeps what is on.
-  const std::string info = llama_print_system_info();
+  // "CPU : AVX2 = 1 | AVX512 = 1 | ..." keeps what is on. Asked for once: the engine writes it into
+  // a string that all threads share.
+  static const std::string info = llama_print_system_info();
   for (std::size_t at = info.find(" = 1"); at != std::string::npos;
        at = info.find(" = 1", at + 1)) {
     std::size_t begin = info.find_last_of(" |:", at - 1);

@@ -50,21 +50,21 @@ std::future<LLMExecutionResponse> AdvancedLLMExecutor::executeAsync(
 }
 
 LLMExecutionResponse AdvancedLLMExecutor::executeStreaming(const LLMExecutionRequest& request,
-                                                           TokenCallback onToken) {
-  return handle_->run(request, {.stream = std::move(onToken), .gated = {}});
+                                                           TokenCallback on_token) {
+  return handle_->run(request, {.stream = std::move(on_token), .gated = {}});
 }
 
 void AdvancedLLMExecutor::onToken(TokenCallback callback) {
   handle_->set_on_token(std::move(callback));
 }
-bool AdvancedLLMExecutor::cancelExecution(const std::string& requestId) {
-  return handle_->cancel(requestId);
+bool AdvancedLLMExecutor::cancelExecution(const std::string& request_id) {
+  return handle_->cancel(request_id);
 }
 std::vector<std::string> AdvancedLLMExecutor::getActiveRequests() const {
   return handle_->active();
 }
-bool AdvancedLLMExecutor::isRequestActive(const std::string& requestId) const {
-  return handle_->active(requestId);
+bool AdvancedLLMExecutor::isRequestActive(const std::string& request_id) const {
+  return handle_->active(request_id);
 }
 
 std::vector<float> AdvancedLLMExecutor::embed(const std::string& text) {
@@ -80,15 +80,15 @@ std::string AdvancedLLMExecutor::createContext(const LLMExecutionContext& contex
   (void)handle_->report("createContext", tl::unexpected(id.error()));
   return {};
 }
-bool AdvancedLLMExecutor::updateContext(const std::string& contextId,
+bool AdvancedLLMExecutor::updateContext(const std::string& context_id,
                                         const LLMExecutionContext& context) {
-  return handle_->report("updateContext", handle_->update_context(contextId, context));
+  return handle_->report("updateContext", handle_->update_context(context_id, context));
 }
-bool AdvancedLLMExecutor::deleteContext(const std::string& contextId) {
-  return handle_->report("deleteContext", handle_->delete_context(contextId));
+bool AdvancedLLMExecutor::deleteContext(const std::string& context_id) {
+  return handle_->report("deleteContext", handle_->delete_context(context_id));
 }
-LLMExecutionContext AdvancedLLMExecutor::getContext(const std::string& contextId) const {
-  auto context = handle_->context(contextId);
+LLMExecutionContext AdvancedLLMExecutor::getContext(const std::string& context_id) const {
+  auto context = handle_->context(context_id);
   if (context) return std::move(*context);
   (void)handle_->report("getContext", tl::unexpected(context.error()));
   return {};
@@ -120,14 +120,14 @@ LLMExecutionMode AdvancedLLMExecutor::getExecutionMode() const { return handle_-
 
 bool AdvancedLLMExecutor::suspend() { return handle_->report("suspend", handle_->suspend()); }
 bool AdvancedLLMExecutor::resume() { return handle_->report("resume", handle_->resume()); }
-bool AdvancedLLMExecutor::migrate(const std::string& targetNode) {
-  return handle_->report("migrate", handle_->migrate(targetNode));
+bool AdvancedLLMExecutor::migrate(const std::string& target_node) {
+  return handle_->report("migrate", handle_->migrate(target_node));
 }
-bool AdvancedLLMExecutor::clone(const std::string& newLlmId) {
-  return handle_->report("clone", handle_->clone(newLlmId));
+bool AdvancedLLMExecutor::clone(const std::string& new_llm_id) {
+  return handle_->report("clone", handle_->clone(new_llm_id));
 }
-bool AdvancedLLMExecutor::scale(std::size_t batchSize, std::size_t maxSequenceLength) {
-  return handle_->report("scale", handle_->scale(batchSize, maxSequenceLength));
+bool AdvancedLLMExecutor::scale(std::size_t batch_size, std::size_t max_sequence_length) {
+  return handle_->report("scale", handle_->scale(batch_size, max_sequence_length));
 }
 bool AdvancedLLMExecutor::optimize() {
   return handle_->report("optimize", handle_->optimize(kOptimizeTime));

@@ -63,7 +63,7 @@ void ExecutorHandle::end_change() {
 
 Status ExecutorHandle::change(const std::function<Status()>& work) {
   CHOIR_CHECK_OK(begin_change());
-  const Status status = work();
+  Status status = work();
   end_change();
   return status;
 }
@@ -75,7 +75,7 @@ Status ExecutorHandle::initialize() {
     (void)leave();  // asked for in a callback, and not done yet
     state_.with([](State& s) { s.phase = Phase::kLoading; });
     const std::string node = state_.with([](const State& s) { return s.node; });
-    const Status entered = [&]() -> Status { return enter(CHOIR_TRY(World::get()), node); }();
+    Status entered = [&]() -> Status { return enter(CHOIR_TRY(World::get()), node); }();
     state_.with([&](State& s) { s.phase = entered ? Phase::kReady : Phase::kFailed; });
     return entered;
   });
@@ -181,7 +181,7 @@ Status ExecutorHandle::leave() {
     return std::exchange(s.place, std::nullopt);
   });
   if (!place) return {};
-  const Status removed = place->node->remove(place->name, Drain::kCancel);
+  Status removed = place->node->remove(place->name, Drain::kCancel);
   place->world->conversations().detach(place->name);
   place->world->release_name(place->name);
   return removed;

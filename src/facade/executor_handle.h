@@ -76,7 +76,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   // A new executor on the same weights and node, with copies of the conversations; the adopter
   // takes it.
   Status clone(const std::string& id);
-  using Adopter = std::function<Status(std::shared_ptr<ExecutorHandle>)>;
+  using Adopter = std::function<Status(const std::shared_ptr<ExecutorHandle>&)>;
   void set_adopter(Adopter adopter);
   // Which node initialize() uses where none is named.
   void set_node(const std::string& node);

@@ -149,7 +149,7 @@ Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& runnin
   }
   Continuation continuation;
   continuation.gated = static_cast<bool>(running->way.gated);
-  return here.node->submit(std::move(request), std::move(callbacks), std::move(continuation));
+  return here.node->submit(request, std::move(callbacks), std::move(continuation));
 }
 
 Result<std::vector<TokenId>> ExecutorHandle::tokens_of(const std::vector<std::string>& pieces,

@@ -16,6 +16,8 @@ constexpr double kWindowSeconds = 2;
 // to tell them apart.
 constexpr std::int32_t kPassTokens[] = {128, 256, 512, 1024};
 constexpr std::int32_t kProbeTokens = 1024;
+// A probe that is suspended in the middle ends with this.
+constexpr std::chrono::seconds kProbeMost{60};
 
 }  // namespace
 
@@ -162,13 +164,14 @@ Result<double> ExecutorHandle::prompt_speed(const Place& here) {
   request.executor = here.name;
   request.max_tokens = 1;
   request.ignore_eos = true;
+  request.deadline = kProbeMost;
   const auto vocabulary = static_cast<std::uint32_t>(executor->model().info().vocab_tokens);
   std::uint32_t random = 1;
   for (std::int32_t i = 0; i < std::max(1, tokens); ++i) {
     random = random * 1664525 + 1013904223;  // any tokens will do; always the same ones
     request.tokens.push_back(static_cast<TokenId>((random >> 8U) % vocabulary));
   }
-  const Completion done = CHOIR_TRY(here.node->run(std::move(request)));
+  const Completion done = CHOIR_TRY(here.node->run(request));
   if (done.error) return tl::unexpected(*done.error);
   const double seconds = done.usage.total_seconds - done.usage.queue_seconds;
   return tokens / std::max(seconds, 1e-9);

@@ -266,17 +266,17 @@ std::shared_ptr<LLMExecutor> GlobalParallelLLMExecutionSystem::createLLM(
   return llm;
 }
 
-bool GlobalParallelLLMExecutionSystem::destroyLLM(const std::string& llmId) {
+bool GlobalParallelLLMExecutionSystem::destroyLLM(const std::string& llm_id) {
   const auto manager = getExecutionManager();
   if (!manager) return inside_->report("destroyLLM", system_is_off());
-  return manager->destroyLLM(llmId) ||
+  return manager->destroyLLM(llm_id) ||
          inside_->report("destroyLLM", fail(Code::kNotFound, manager->lastError()));
 }
 
 std::shared_ptr<LLMExecutor> GlobalParallelLLMExecutionSystem::getLLM(
-    const std::string& llmId) const {
+    const std::string& llm_id) const {
   const auto manager = getExecutionManager();
-  return manager ? manager->getLLM(llmId) : nullptr;
+  return manager ? manager->getLLM(llm_id) : nullptr;
 }
 
 std::future<LLMExecutionResponse> GlobalParallelLLMExecutionSystem::executeAsync(
@@ -296,6 +296,7 @@ std::vector<LLMExecutionResponse> GlobalParallelLLMExecutionSystem::executeParal
     const std::vector<LLMExecutionRequest>& requests) {
   if (const auto manager = getExecutionManager()) return manager->executeParallel(requests);
   std::vector<LLMExecutionResponse> refused;
+  refused.reserve(requests.size());
   for (const LLMExecutionRequest& request : requests) refused.push_back(not_initialized(request));
   return refused;
 }

@@ -33,11 +33,11 @@ std::shared_ptr<LLMExecutor> ParallelLLMExecutionManager::createLLM(
   (void)inside_->report("createLLM", tl::unexpected(llm.error()));
   return nullptr;
 }
-bool ParallelLLMExecutionManager::destroyLLM(const std::string& llmId) {
-  return inside_->report("destroyLLM", inside_->destroy(llmId));
+bool ParallelLLMExecutionManager::destroyLLM(const std::string& llm_id) {
+  return inside_->report("destroyLLM", inside_->destroy(llm_id));
 }
-std::shared_ptr<LLMExecutor> ParallelLLMExecutionManager::getLLM(const std::string& llmId) const {
-  return inside_->find(llmId);
+std::shared_ptr<LLMExecutor> ParallelLLMExecutionManager::getLLM(const std::string& llm_id) const {
+  return inside_->find(llm_id);
 }
 std::vector<std::shared_ptr<LLMExecutor>> ParallelLLMExecutionManager::getAllLLMs() const {
   return select(inside_->all(), [](const auto&) { return true; });
@@ -63,8 +63,8 @@ std::future<LLMExecutionResponse> ParallelLLMExecutionManager::executeAsync(
 LLMExecutionResponse ParallelLLMExecutionManager::execute(const LLMExecutionRequest& request) {
   return inside_->run(request);
 }
-bool ParallelLLMExecutionManager::cancelExecution(const std::string& requestId) {
-  return inside_->report("cancelExecution", inside_->cancel(requestId));
+bool ParallelLLMExecutionManager::cancelExecution(const std::string& request_id) {
+  return inside_->report("cancelExecution", inside_->cancel(request_id));
 }
 bool ParallelLLMExecutionManager::cancelAllExecutions() {
   return inside_->report("cancelAllExecutions", inside_->cancel_all());
@@ -73,8 +73,8 @@ std::vector<std::string> ParallelLLMExecutionManager::getActiveRequests() const 
   return inside_->active({});
 }
 std::vector<std::string> ParallelLLMExecutionManager::getActiveRequestsByLLM(
-    const std::string& llmId) const {
-  return llmId.empty() ? std::vector<std::string>() : inside_->active(llmId);
+    const std::string& llm_id) const {
+  return llm_id.empty() ? std::vector<std::string>() : inside_->active(llm_id);
 }
 
 std::vector<LLMExecutionResponse> ParallelLLMExecutionManager::executeParallel(
@@ -126,8 +126,8 @@ Metrics ParallelLLMExecutionManager::getSystemProfilingData() const {
   return inside_->profiling_data();
 }
 
-bool ParallelLLMExecutionManager::setMaxLLMs(int maxLLMs) {
-  return inside_->report("setMaxLLMs", inside_->set_llms_max(maxLLMs));
+bool ParallelLLMExecutionManager::setMaxLLMs(int max_llms) {
+  return inside_->report("setMaxLLMs", inside_->set_llms_max(max_llms));
 }
 int ParallelLLMExecutionManager::getMaxLLMs() const { return inside_->llms_max(); }
 bool ParallelLLMExecutionManager::setExecutionPolicy(const std::string& policy) {

@@ -71,10 +71,11 @@ Status ManagerInside::adopt(const std::shared_ptr<ExecutorHandle>& handle) {
     return {};
   });
   CHOIR_CHECK_OK(room);
-  handle->set_adopter([weak = weak_from_this()](std::shared_ptr<ExecutorHandle> clone) -> Status {
-    if (const auto manager = weak.lock()) return manager->adopt(clone);
-    return fail(Code::kNotFound, "its manager is gone");
-  });
+  handle->set_adopter(
+      [weak = weak_from_this()](const std::shared_ptr<ExecutorHandle>& clone) -> Status {
+        if (const auto manager = weak.lock()) return manager->adopt(clone);
+        return fail(Code::kNotFound, "its manager is gone");
+      });
   handle->set_profiling(profiling_.load());
   Status entered = handle->initialize();
   Llm llm(new AdvancedLLMExecutor(handle));

@@ -23,7 +23,7 @@ std::int32_t Executor::longest_sequence(const ExecutorConfig& config, const Engi
   return tokens;
 }
 
-Executor::Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const Model> model,
+Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<const Model> model,
                    std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
                    Notify notify, std::shared_ptr<ExecutorStats> stats)
     : id_(id),

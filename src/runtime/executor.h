@@ -69,7 +69,7 @@ class Executor {
   // `notify` is called for a request that has news for its caller; it must not block.
   using Notify = std::function<void(std::shared_ptr<RequestState>)>;
 
-  Executor(ExecutorId id, ExecutorConfig config, std::shared_ptr<const Model> model,
+  Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<const Model> model,
            std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
            Notify notify, std::shared_ptr<ExecutorStats> stats = std::make_shared<ExecutorStats>());
   // Embeddings that were not computed end as cancelled. Needs: no request of its own is active.

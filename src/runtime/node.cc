@@ -57,11 +57,11 @@ Status Node::migrate(std::string_view executor, Node& target) {
 Status Node::set_policy(ExecutionPolicy policy) { return runtime_->set_policy(policy); }
 ExecutionPolicy Node::policy() const { return runtime_->policy(); }
 
-Result<Submission> Node::submit(Request request, Callbacks callbacks) {
-  return runtime_->submit(std::move(request), std::move(callbacks));
+Result<Submission> Node::submit(const Request& request, Callbacks callbacks) {
+  return runtime_->submit(request, std::move(callbacks));
 }
 
-Result<Completion> Node::run(Request request) { return runtime_->run(std::move(request)); }
+Result<Completion> Node::run(const Request& request) { return runtime_->run(request); }
 
 Status Node::cancel(RequestId id) { return runtime_->cancel(id); }
 

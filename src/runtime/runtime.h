@@ -70,8 +70,9 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   Status migrate(std::string_view name, Runtime& target, const std::function<void()>& moved = {});
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
-  Result<Submission> submit(Request request, Callbacks callbacks, Continuation continuation = {});
-  Result<Completion> run(Request request);
+  Result<Submission> submit(const Request& request, Callbacks callbacks,
+                            Continuation continuation = {});
+  Result<Completion> run(const Request& request);
   Status cancel(RequestId id);
   Status wait_idle();
   // `most`: give up waiting after that; 0: never.
@@ -176,7 +177,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   enum class Entry : std::uint8_t { kIn, kAgain };
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const Active& a, const Executor& executor) const;
-  Result<Entry> enlist(Executor& executor, Executor::Mail mail);
+  // kIn: the mail is the executor's.
+  Result<Entry> enlist(Executor& executor, Executor::Mail& mail);
   void strike(const RequestState& state);
   // Under `sequential`: whose turn it is. Wakes its executor.
   void next_request(Active& a);

@@ -41,7 +41,7 @@ std::shared_ptr<Runtime> Runtime::home_of(RequestId id) {
   for (std::uint64_t before = moves().load();; before = moves().load()) {
     std::vector<std::shared_ptr<Runtime>> nodes = {shared_from_this()};
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      const auto node = nodes[i];
+      auto node = nodes[i];
       if (node->active_.with([&](const Active& a) { return a.requests.contains(id); })) return node;
       for (auto& next : node->forwards())
         if (std::ranges::find(nodes, next) == nodes.end()) nodes.push_back(std::move(next));
@@ -96,10 +96,10 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
   const Row row_there = CHOIR_TRY(target.row(id_text));
   std::shared_ptr<Executor> heir;
   std::shared_ptr<Executor> source;
-  const auto closed = [&]() -> Status {
+  auto closed = [&]() -> Status {
     CHOIR_CHECK_OK(target.close_door(row_there, false));
     heir = target.loaded(id_text);
-    const Status ours = loading_.with([&](int&) -> Status {
+    Status ours = loading_.with([&](int&) -> Status {
       if (!heir)
         return fail(Code::kOutOfMemory,
                     "executor '" + id_text + "' had to leave the memory of its new node at once");

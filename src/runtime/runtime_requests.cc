@@ -70,7 +70,7 @@ Sequence Runtime::make_sequence(const Executor& executor, const Request& request
   return sequence;
 }
 
-Result<Submission> Runtime::submit(Request request, Callbacks callbacks,
+Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
                                    Continuation continuation) {
   CHOIR_CHECK_OK(validate(request));
   const Instant now = clock_.now();
@@ -94,15 +94,18 @@ Result<Submission> Runtime::submit(Request request, Callbacks callbacks,
     state->awaited.store(continuation.awaited || continuation.gated);
     state->priority = request.priority.value_or(executor->config().priority);
     state->move_to(*this, executor->id());
-    Executor::Mail mail{make_sequence(*executor, request), state, continuation.key, continuation.kv,
-                        continuation.gated};
+    Executor::Mail mail{make_sequence(*executor, request), state, continuation.key,
+                        std::move(continuation.kv), continuation.gated};
     mail.sequence.id = {id.value};
     mail.sequence.request = id;
     mail.sequence.tokens = std::move(tokens);
     mail.sequence.prompt_tokens = mail.sequence.known_tokens();
     mail.sequence.max_tokens = std::min(
         mail.sequence.max_tokens, executor->sequence_tokens_max() - mail.sequence.prompt_tokens);
-    if (CHOIR_TRY(enlist(*executor, std::move(mail))) == Entry::kAgain) continue;
+    if (CHOIR_TRY(enlist(*executor, mail)) == Entry::kAgain) {
+      continuation.kv = std::move(mail.kv);
+      continue;
+    }
     lanes_.ready(executor->id(), state->priority);
     if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
     return submission;
@@ -163,10 +166,10 @@ std::optional<Result<Runtime::Entry>> Runtime::at_door(const Active& a,
 }
 
 // Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
-Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail mail) {
+Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail& mail) {
   const std::shared_ptr<RequestState> state = mail.request;
   return *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
-    const auto entry = at_door(a, executor);
+    auto entry = at_door(a, executor);
     if (!entry || !*entry || **entry == Entry::kAgain) return entry;
     Activity& activity = a.by_executor.at(executor.id());
     if (activity.requests >= config_.queue_max || !executor.post(std::move(mail)))
@@ -217,9 +220,9 @@ void Runtime::next_request(Active& a) {
   if (best != nullptr) lanes_.ready(best->executor(), best->priority);
 }
 
-Result<Completion> Runtime::run(Request request) {
+Result<Completion> Runtime::run(const Request& request) {
   CHOIR_CHECK_OK(refuse_inside_callback("run()", "submit() with on_done"));
-  return CHOIR_TRY(submit(std::move(request), {})).result.get();
+  return CHOIR_TRY(submit(request, {})).result.get();
 }
 
 Result<std::vector<TokenId>> Runtime::embedding_tokens(const Executor& executor,
@@ -256,7 +259,7 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
       // Where only one request may run in the node, this one waits for its turn here.
       if (rules_->one_request.load() && !a.requests.empty()) return std::nullopt;
       if (rules_->one_request.load() && a.embeddings > 0) return std::nullopt;
-      const auto entry = at_door(a, *executor);
+      auto entry = at_door(a, *executor);
       if (!entry || !*entry || **entry == Entry::kAgain) return entry;
       if (!executor->post_embedding(std::move(job)))
         return fail(Code::kOverloaded,
