@@ -63,7 +63,7 @@ Result<std::vector<Usage>> run_batch(Node& node, std::int32_t batch, std::int32_
     request.max_tokens = tokens;
     request.ignore_eos = true;
     request.sampling.temperature = 0;
-    running.push_back(CHOIR_TRY(node.submit(std::move(request))));
+    running.push_back(CHOIR_TRY(node.submit(request)));
   }
   std::vector<Usage> usages;
   for (Submission& submission : running) {

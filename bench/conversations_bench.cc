@@ -226,7 +226,7 @@ void facade(std::vector<Row>& rows) {
     r.executor = "a";
     r.messages = {{"user", "Hello there"}};
     r.max_tokens = 1;
-    return native->run(std::move(r)).has_value();
+    return native->run(r).has_value();
   };
   const auto by_facade = [&] {
     LLMExecutionRequest r;

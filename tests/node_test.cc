@@ -9,6 +9,7 @@
 
 #include "choir/parallel_evaluation.h"
 #include "real_models.h"
+#include "runtime/runtime.h"
 
 namespace choir {
 namespace {
@@ -213,6 +214,21 @@ TEST(ParallelEvaluation, CancelEndsEverySession) {
           .value();
   for (const EvaluationResult& row : report.results)
     EXPECT_TRUE(row.finish == Finish::kCancelled || row.finish == Finish::kLength);
+}
+
+// A request that is just ending holds the model open: its weights are still promised once, and go.
+TEST(Node, PromisesStayRightWhileSomebodyHoldsTheModel) {
+  const auto runtime = *create_runtime({});
+  const ExecutorConfig a{.name = "a", .path = stories()};
+  ASSERT_TRUE(runtime->add(a));
+  const auto promised = runtime->info().memory_bytes_promised;
+  const auto held = (*runtime->find("a"))->shared_model();
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(runtime->remove("a", Drain::kCancel));
+    EXPECT_EQ(runtime->info().memory_bytes_promised, 0U);
+    ASSERT_TRUE(runtime->add(a));
+    EXPECT_EQ(runtime->info().memory_bytes_promised, promised);
+  }
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ Request request(const std::string& name, const std::string& text, std::int32_t m
   return r;
 }
 
-Completion say(Runtime& runtime, Request r, ConversationKey key, KvState kv = {}) {
-  return runtime.submit(std::move(r), {}, {.key = key, .kv = std::move(kv)})->result.get();
+Completion say(Runtime& runtime, const Request& r, ConversationKey key, KvState kv = {}) {
+  return runtime.submit(r, {}, {.key = key, .kv = std::move(kv)})->result.get();
 }
 
 // A conversation's next request: all of the last one, its answer, and something new.

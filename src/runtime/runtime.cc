@@ -153,9 +153,7 @@ Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
       row.id, config, std::move(*model), std::move(*engine), rules, clock_,
       [this](std::shared_ptr<RequestState> request) { dispatcher_.notify(std::move(request)); },
       row.stats);
-  const ExecutorBytes bytes = executor->bytes();
-  // Weights: given back when the last executor of this file goes.
-  promised_ += need->weights + bytes.kv + bytes.compute + bytes.logits;
+  promised_ += own_bytes(*executor);
   return executor;
 }
 

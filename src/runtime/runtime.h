@@ -158,6 +158,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void take_from_lanes(const std::shared_ptr<Executor>& executor);
   // KV state of conversations, to the keeper. Needs: taken from the lanes.
   void hand_over_kept(Executor& executor);
+  // What is promised to it alone. Under the lock of loads, as all that changes promises.
+  std::uint64_t own_bytes(const Executor& executor) const;
   void give_back_bytes(const Executor& executor);
   // True when somebody left.
   bool make_room(const std::string& name, const std::string& path, const ExecutorBytes& need);

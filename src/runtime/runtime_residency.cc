@@ -66,16 +66,21 @@ void Runtime::hand_over_kept(Executor& executor) {
     if (keeper) keeper(key, std::move(state));
 }
 
-void Runtime::give_back_bytes(const Executor& executor) {
-  const bool last_of_file = table_.with([&](const Table& t) {
+// Weights count with the first executor of a file and go with the last. Not with what measure()
+// said: a request that is just ending may keep the weights open for a moment, and nobody promised
+// them.
+std::uint64_t Runtime::own_bytes(const Executor& executor) const {
+  const bool only_one = table_.with([&](const Table& t) {
     return std::ranges::none_of(t.by_name, [&](const auto& entry) {
       const auto& other = entry.second.executor;
       return other && other.get() != &executor && &other->model() == &executor.model();
     });
   });
   const ExecutorBytes bytes = executor.bytes();
-  promised_ -= bytes.kv + bytes.compute + bytes.logits + (last_of_file ? bytes.weights : 0);
+  return bytes.kv + bytes.compute + bytes.logits + (only_one ? bytes.weights : 0);
 }
+
+void Runtime::give_back_bytes(const Executor& executor) { promised_ -= own_bytes(executor); }
 
 Status Runtime::close_door(const Row& row, bool busy_too) {
   return active_.change([&](Active& a) -> Status {
