@@ -8,42 +8,10 @@
 #include <thread>
 
 #include "sim/fake_engine.h"
+#include "tests/fake_node.h"
 
 namespace choir {
 namespace {
-
-Machine machine_of(int cores) {
-  Machine machine;
-  machine.cores = cores;
-  machine.cpus_allowed.assign(static_cast<std::size_t>(cores), -1);
-  machine.memory_bytes = machine.memory_available = 8ULL << 30;
-  return machine;
-}
-
-std::shared_ptr<Runtime> start(NodeConfig config = {}, sim::FakeRules rules = {}) {
-  auto runtime = Runtime::create(config, machine_of(2), std::make_unique<sim::FakeBackend>(rules));
-  EXPECT_TRUE(runtime) << runtime.error().message;
-  return *runtime;
-}
-
-ExecutorConfig executor(const std::string& name) {
-  ExecutorConfig config;
-  config.name = name;
-  config.path = name + ".gguf";
-  config.context_tokens = 512;
-  config.sequences_max = 4;
-  config.batch_tokens_max = 64;
-  return config;
-}
-
-Request request(const std::string& name, const std::string& text, std::int32_t max_tokens = 16) {
-  Request r;
-  r.executor = name;
-  r.text = text;
-  r.max_tokens = max_tokens;
-  r.ignore_eos = true;
-  return r;
-}
 
 TEST(Runtime, ManyRequestsOnSeveralExecutorsAllEnd) {
   const auto runtime = start();

@@ -23,7 +23,13 @@ std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   return std::vector<int>(static_cast<std::size_t>(cores), -1);
 }
 
-EngineConfig engine_config_of(const ExecutorConfig& config) {
+std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
+  return config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free() / 10 * 9;
+}
+
+}  // namespace
+
+EngineConfig Runtime::engine_config_of(const ExecutorConfig& config) {
   return {.context_tokens = config.context_tokens,
           .sequences_max = config.sequences_max,
           .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
@@ -36,12 +42,6 @@ void end(Runtime* runtime) {
   else
     delete runtime;
 }
-
-std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
-  return config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free() / 10 * 9;
-}
-
-}  // namespace
 
 Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const Machine& machine,
                                                  std::unique_ptr<Backend> backend) {

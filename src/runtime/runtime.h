@@ -148,6 +148,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void drained(const RequestState& request) override;
   void ended(const RequestState& request) override;
 
+  static EngineConfig engine_config_of(const ExecutorConfig& config);
   Result<Row> row(std::string_view name) const;
   Result<std::shared_ptr<Executor>> make_executor(const Row& row);
   // False: it is just moving to another node, and the name may mean nothing afterwards.

@@ -129,10 +129,7 @@ Status Runtime::resize(std::string_view name, std::int32_t sequences_max,
       store();
       return {};
     }
-    const EngineConfig engine_config{
-        .context_tokens = config.context_tokens,
-        .sequences_max = config.sequences_max,
-        .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
+    const EngineConfig engine_config = engine_config_of(config);
     // The old memory stays until everything has moved: both must fit beside each other.
     ExecutorBytes need = CHOIR_TRY(backend_->measure(config.path, engine_config));
     need.weights = 0;
