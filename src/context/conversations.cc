@@ -14,23 +14,19 @@ namespace {
 constexpr Nanos kRest = std::chrono::seconds(2);
 constexpr Nanos kLook = std::chrono::seconds(1);
 
-constexpr std::size_t kIdBytesMax = 256;
-constexpr std::size_t kHistoryMessagesMax = kMessagesMax;
-
 ConversationKey new_key() {
   static std::atomic<std::uint64_t> last{0};
   return {++last};
 }
 
 Status check(const ConversationRecord& record) {
-  if (record.id.size() > kIdBytesMax)
+  if (record.id.size() > kNameBytesMax)
     return fail(Code::kInvalidArgument, "the conversation's id has " +
                                             std::to_string(record.id.size()) + " bytes, at most " +
-                                            std::to_string(kIdBytesMax));
-  if (record.history.size() > kHistoryMessagesMax)
+                                            std::to_string(kNameBytesMax));
+  if (record.history.size() > kMessagesMax)
     return fail(Code::kInvalidArgument, "the history has " + std::to_string(record.history.size()) +
-                                            " messages, at most " +
-                                            std::to_string(kHistoryMessagesMax));
+                                            " messages, at most " + std::to_string(kMessagesMax));
   if (record.tokens_max < 0)
     return fail(Code::kInvalidArgument, "the conversation's limit is negative");
   return {};
@@ -90,10 +86,7 @@ Status Conversations::attach(const std::string& executor, const std::string& fol
 }
 
 void Conversations::detach(const std::string& executor) {
-  const auto talks = table_.with([&](const Table& t) {
-    const auto found = t.homes.find(executor);
-    return found == t.homes.end() ? decltype(Home::talks)() : found->second.talks;
-  });
+  const auto talks = talks_of(executor);
   for (const auto& [id, talk] : talks) {
     const auto runtime = talk->runtime.lock();
     if (!talk->store || !runtime) continue;
@@ -189,11 +182,15 @@ Result<ConversationRecord> Conversations::get(const std::string& executor,
 }
 
 std::vector<std::string> Conversations::ids(const std::string& executor) const {
+  std::vector<std::string> ids;
+  for (const auto& [id, talk] : talks_of(executor)) ids.push_back(id);
+  return ids;
+}
+
+Conversations::Talks Conversations::talks_of(const std::string& executor) const {
   return table_.with([&](const Table& t) {
-    std::vector<std::string> ids;
-    if (const auto home = t.homes.find(executor); home != t.homes.end())
-      for (const auto& [id, talk] : home->second.talks) ids.push_back(id);
-    return ids;
+    const auto home = t.homes.find(executor);
+    return home == t.homes.end() ? Talks() : home->second.talks;
   });
 }
 
@@ -211,10 +208,7 @@ void Conversations::moved(const std::string& executor, Runtime& runtime) {
 }
 
 Status Conversations::copy_all(const std::string& from, const std::string& to) {
-  const auto talks = table_.with([&](const Table& t) {
-    const auto found = t.homes.find(from);
-    return found == t.homes.end() ? decltype(Home::talks)() : found->second.talks;
-  });
+  const auto talks = talks_of(from);
   for (const auto& [id, one] : talks) {
     const auto& talk = one;
     ConversationRecord record = table_.with([&](const Table&) { return talk->record; });

@@ -99,10 +99,11 @@ class Conversations {
     std::uint64_t turns_written = 0;  // record.turns whose KV state is in the store
     Instant used;
   };
+  using Talks = std::map<std::string, std::shared_ptr<Talk>>;  // by id
   struct Home {
     std::string folder;
     std::shared_ptr<ConversationStore> store;
-    std::map<std::string, std::shared_ptr<Talk>> talks;
+    Talks talks;
   };
   struct Table {
     std::map<std::string, Home> homes;  // by executor
@@ -113,6 +114,7 @@ class Conversations {
   };
 
   void keep(ConversationKey key, KvState state);
+  Talks talks_of(const std::string& executor) const;
   Result<std::shared_ptr<Talk>> find(const std::string& executor, const std::string& id) const;
   // The next turn's prompt, and the KV state to go on from where the executor has none.
   struct Prepared {

@@ -38,8 +38,8 @@ Status ExecutorHandle::unload() {
 }
 
 bool ExecutorHandle::loaded() const {
-  const auto now = info();
-  return now && now->loaded;
+  const auto here = place();
+  return here && here->node->in_memory(here->name);
 }
 
 Status ExecutorHandle::scale(std::size_t batch, std::size_t length) {

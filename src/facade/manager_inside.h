@@ -89,7 +89,6 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
   };
   struct Counts {
     std::map<WayName, std::uint64_t> requests;
-    std::map<WayName, std::uint64_t> calls;
     std::uint64_t completed = 0;
     std::uint64_t failed = 0;
     std::uint64_t batches = 0;

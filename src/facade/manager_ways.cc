@@ -145,24 +145,20 @@ void ManagerInside::single(const LLMExecutionRequest& request, ExecutorHandle::D
 }
 
 LLMExecutionResponse ManagerInside::run(const LLMExecutionRequest& request) {
-  counts_.with([](Counts& c) { return ++c.calls[WayName::kSingle]; });
   return carry_out({request}, {{.way = WayName::kSingle}}, "execute()").front();
 }
 
 ManagerInside::Responses ManagerInside::parallel(const Requests& requests) {
-  counts_.with([](Counts& c) { return ++c.calls[WayName::kParallel]; });
   return carry_out(requests, std::vector<Plan>(requests.size()), "executeParallel()");
 }
 
 ManagerInside::Responses ManagerInside::pipelined(const Requests& requests) {
-  counts_.with([](Counts& c) { return ++c.calls[WayName::kPipelined]; });
   std::vector<Plan> plan(requests.size(), {.way = WayName::kPipelined});
   for (std::size_t i = 1; i < requests.size(); ++i) plan[i].chained = chained(requests[i]);
   return carry_out(requests, plan, "executePipelined()");
 }
 
 ManagerInside::Responses ManagerInside::batch(const Requests& requests) {
-  counts_.with([](Counts& c) { return ++c.calls[WayName::kBatch]; });
   return carry_out(requests, std::vector<Plan>(requests.size(), {.way = WayName::kBatch}),
                    "executeBatch()");
 }

@@ -18,6 +18,8 @@ struct ExecutorBytes {
   std::uint64_t logits = 0;   // outputs of one pass
   bool operator==(const ExecutorBytes&) const = default;
 
+  // Without the weights, which others of the same file share.
+  std::uint64_t own() const { return kv + compute + logits; }
   // Saturates: sizes come from files, and a sum that wraps round would be admitted.
   std::uint64_t total() const {
     std::uint64_t sum = 0;

@@ -55,11 +55,8 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
 }
 
 Executor::~Executor() {
-  std::vector<EmbedJob> left;
   embed_jobs_.close();
-  embed_jobs_.take_all(left);
-  std::ranges::move(embed_queue_, std::back_inserter(left));
-  for (const EmbedJob& job : left)
+  for (const EmbedJob& job : take_embeddings())
     job.promise->set_value(fail(Code::kCancelled, "executor '" + name_ + "' was removed"));
 }
 
@@ -142,15 +139,7 @@ void Executor::accept(Mail mail, Instant now) {
   live->text.reserve(
       std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
   if (!live->awaited) reuse(*live, std::move(mail.kv));
-  LiveSequence& l = *live;
   insert(std::move(live));
-  // Checked at submit(), but a resize may have come between.
-  if (l.value.known_tokens() >= sequence_tokens_max())
-    finish(l, Finish::kFailed,
-           Error{Code::kInvalidArgument,
-                 "prompt has " + std::to_string(l.value.known_tokens()) + " tokens, '" + name_ +
-                     "' takes " + std::to_string(sequence_tokens_max() - 1) + " since its resize"},
-           now);
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {

@@ -1,8 +1,6 @@
 // choir/node.h on top of runtime/runtime.h.
 #include "choir/node.h"
 
-#include <thread>
-
 #include "choir/machine.h"
 #include "engine/file_check.h"
 #include "engine/llama_backend.h"
@@ -26,12 +24,7 @@ Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {
 
 Node::Node(std::shared_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
 
-Node::~Node() {
-  runtime_->shutdown(Drain::kCancel);
-  // A callback that destroys its own node cannot join the thread it runs on.
-  if (Dispatcher::on_dispatcher_thread())
-    std::thread([runtime = std::move(runtime_)]() mutable { runtime.reset(); }).detach();
-}
+Node::~Node() { runtime_->shutdown(Drain::kCancel); }
 
 Status Node::add(const ExecutorConfig& config) { return runtime_->add(config); }
 

@@ -23,6 +23,14 @@ std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   return std::vector<int>(static_cast<std::size_t>(cores), -1);
 }
 
+// A callback that lets go of a node as its last one cannot join the thread it runs on.
+void end(Runtime* runtime) {
+  if (Dispatcher::on_dispatcher_thread())
+    std::thread([runtime] { delete runtime; }).detach();
+  else
+    delete runtime;
+}
+
 std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
   return config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free() / 10 * 9;
 }
@@ -33,14 +41,6 @@ EngineConfig Runtime::engine_config_of(const ExecutorConfig& config) {
   return {.context_tokens = config.context_tokens,
           .sequences_max = config.sequences_max,
           .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
-}
-
-// A callback that lets go of a node as its last one cannot join the thread it runs on.
-void end(Runtime* runtime) {
-  if (Dispatcher::on_dispatcher_thread())
-    std::thread([runtime] { delete runtime; }).detach();
-  else
-    delete runtime;
 }
 
 Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const Machine& machine,
@@ -215,6 +215,7 @@ Result<Runtime::Row> Runtime::row(std::string_view name) const {
 
 Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) {
   for (;;) {
+    if (auto executor = loaded(name)) return executor;
     const Row known = CHOIR_TRY(row(name));
     if (known.executor) return known.executor;
     if (!CHOIR_TRY(load_row(known.config.name))) wait_while_away(known.id);

@@ -90,6 +90,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // Requests that were submitted as `gated` begin, those of one executor in the same pass if they
   // fit.
   void open_gate(const std::vector<RequestId>& ids);
+  bool in_memory(std::string_view name) const { return loaded(name) != nullptr; }
   // Whether the executor has KV state of this conversation now.
   bool holds(std::string_view name, ConversationKey key) const;
   // A copy of it; waits for the executor's next turn.

@@ -139,13 +139,13 @@ Status Runtime::resize(std::string_view name, std::int32_t sequences_max,
     CHOIR_CHECK_OK(warm_up(*backend_, known.executor->model(), *engine, clock_));
     const ExecutorBytes fresh = engine->sizes();
     const ExecutorBytes old = known.executor->bytes();
-    promised_ += fresh.kv + fresh.compute + fresh.logits;
+    promised_ += fresh.own();
     const auto swapped = in_turn(
         known.executor, [&](Executor& e) -> Status { return e.swap_engine(engine, config); });
     const bool done = swapped && *swapped;
     const ExecutorBytes& gone = done ? old : fresh;
     engine.reset();
-    promised_ -= gone.kv + gone.compute + gone.logits;
+    promised_ -= gone.own();
     if (!swapped) return tl::unexpected(swapped.error());
     if (done) store();
     return *swapped;

@@ -35,7 +35,7 @@ bool Runtime::make_room(const std::string& name, const std::string& path,
                              .busy = activity.requests > 0 || activity.embeddings > 0 ||
                                      activity.door != Door::kOpen,
                              .reload_seconds = row.load_seconds,
-                             .own_bytes = bytes.kv + bytes.compute + bytes.logits,
+                             .own_bytes = bytes.own(),
                              .weights_key = key_of(*row.executor),
                              .weight_bytes = bytes.weights});
       }
@@ -77,7 +77,7 @@ std::uint64_t Runtime::own_bytes(const Executor& executor) const {
     });
   });
   const ExecutorBytes bytes = executor.bytes();
-  return bytes.kv + bytes.compute + bytes.logits + (only_one ? bytes.weights : 0);
+  return bytes.own() + (only_one ? bytes.weights : 0);
 }
 
 void Runtime::give_back_bytes(const Executor& executor) { promised_ -= own_bytes(executor); }
