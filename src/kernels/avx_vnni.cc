@@ -7,12 +7,14 @@
 // After the instruction set that they use.
 #include "kernels/attention.inc"
 #include "kernels/products.inc"
+#include "kernels/rows.inc"
 
 namespace choir::kernels {
 
 const KernelTable* avx_vnni_table() {
-  static constexpr KernelTable kTable = {"avx-vnni",  Avx2::kRowsMax, Avx2::kFloatRowsMax,
-                                         prepare_row, multiply<Avx2>, attend<Avx2>};
+  static constexpr KernelTable kTable = {"avx-vnni",     Avx2::kRowsMax, Avx2::kFloatRowsMax,
+                                         prepare_row,    multiply<Avx2>, multiply_glu<Avx2>,
+                                         norm_row<Avx2>, attend<Avx2>};
   return &kTable;
 }
 

@@ -11,11 +11,48 @@
 
 namespace choir::kernels {
 
+// What a product of quantized weights adds to the plain dot products of a block.
+enum class Correction : std::uint8_t { kZeroPoint, kMinimum, kTwoHalves };
+
+[[gnu::always_inline]] constexpr Correction correction_of(PackedType type) {
+  switch (type) {
+    case PackedType::kQ41:
+    case PackedType::kQ4K:
+    case PackedType::kQ5K:
+      return Correction::kMinimum;
+    case PackedType::kQ6K:
+      return Correction::kTwoHalves;
+    default:
+      return Correction::kZeroPoint;
+  }
+}
+
+[[gnu::always_inline]] constexpr int zero_point_of(PackedType type) {
+  switch (type) {
+    case PackedType::kQ40:
+      return 8;
+    case PackedType::kQ50:
+      return 16;
+    case PackedType::kQ6K:
+      return 32;
+    case PackedType::kQ80:
+      return 128;
+    default:
+      return 0;
+  }
+}
+
+// Whether rows of activations made ready for weights of one type are so for those of the other.
+[[gnu::always_inline]] constexpr bool same_rows(PackedType a, PackedType b) {
+  if (is_floating(a) || is_floating(b)) return is_floating(a) && is_floating(b);
+  return correction_of(a) == correction_of(b) && zero_point_of(a) == zero_point_of(b);
+}
+
 // 32 numbers of an activation row as int8 with one scale.
 struct QuantBlock {
   std::int8_t quants[kBlockColumns];
   float scale;
-  union Correction {
+  union {
     float sum;             // scale * sum of quants: for weights with a minimum
     std::int32_t zero[2];  // -zero point * sum of quants: whole in [0], or of the two halves
   } correction;
@@ -62,7 +99,31 @@ struct Product {
   std::int64_t rows = 0;
   float* c = nullptr;
   std::int64_t c_stride = 0;
-  float* const* c_rows = nullptr;  // instead of c: where each row goes
+  float* const* c_rows = nullptr;   // instead of c: where each row goes
+  const float* residual = nullptr;  // [rows][shape.rows], c_stride: added to the product
+};
+
+// A row divided by the root of its mean square, times a weight, with another row added.
+struct NormRow {
+  const float* x = nullptr;  // [columns], a multiple of 16
+  const float* weight = nullptr;
+  const float* residual = nullptr;  // or null
+  float epsilon = 0.0F;
+  std::int64_t columns = 0;
+};
+
+enum class GluKind : std::uint8_t { kSilu, kGelu };
+
+// f(gate(x)) * up(x), made ready for the product that reads it.
+struct GluProduct {
+  PackedShape shape;  // of gate and up; rows in whole blocks
+  const std::byte* gate = nullptr;
+  const std::byte* up = nullptr;
+  GluKind kind = GluKind::kSilu;
+  const void* prepared = nullptr;
+  std::int64_t rows = 0;
+  PackedShape to_shape;  // of the product that reads: as many columns as shape has rows
+  void* to = nullptr;
 };
 
 // One KV head's cells. k, v: half [cells][head_size].
@@ -106,6 +167,10 @@ struct KernelTable {
                       void* prepared);
   // Output rows of groups [group_begin, group_end).
   void (*multiply)(const Product& product, std::int64_t group_begin, std::int64_t group_end);
+  // Output columns of blocks [block_begin, block_end).
+  void (*multiply_glu)(const GluProduct& product, std::int64_t block_begin, std::int64_t block_end);
+  // out: [columns]; may be the row that is read or added.
+  void (*norm_row)(const NormRow& row, float* out);
   // scratch: attention_scratch(cell_count) floats, on a cache line.
   void (*attend)(const AttentionKv& kv, const AttentionQuery& query, float* scratch);
 };

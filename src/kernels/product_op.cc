@@ -20,8 +20,6 @@ constexpr std::size_t kCachedBytes = std::size_t{128} << 10;
 // none smaller than some 10 us of products, so that weights are read in long runs.
 constexpr std::int64_t kSharesPerThread = 6;
 constexpr std::int64_t kShareProducts = 1'500'000;
-// Up to here every thread prepares all rows for itself, which is sooner than to wait for another.
-constexpr std::int64_t kRowsPreparedTwice = 2;
 
 const float* row_of(const ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_t i3) {
   return reinterpret_cast<const float*>(
@@ -37,14 +35,23 @@ std::int64_t cached_groups(const PackedShape& shape) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(kCachedBytes / shape.group_bytes()));
 }
 
-// Groups [begin, end) in parts that stay cached.
+}  // namespace
+
 void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end) {
   const std::int64_t at_once = product.rows == 1 ? end - begin : cached_groups(product.shape);
   for (; begin < end; begin += at_once)
     active_table()->multiply(product, begin, std::min(end, begin + at_once));
 }
 
-// Groups to a share.
+void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kGroups = 2 * kBlockColumns / kGroupRows;  // of gate and up
+  const std::int64_t at_once =
+      product.rows == 1 ? end - begin
+                        : std::max<std::int64_t>(1, cached_groups(product.shape) / kGroups);
+  for (; begin < end; begin += at_once)
+    active_table()->multiply_glu(product, begin, std::min(end, begin + at_once));
+}
+
 std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threads) {
   const std::int64_t groups = shape.groups();
   const std::int64_t fair = groups / (threads * kSharesPerThread);
@@ -52,6 +59,8 @@ std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threa
       kShareProducts / (shape.columns * kGroupRows * std::max<std::int64_t>(1, rows));
   return std::clamp<std::int64_t>(std::max(fair, least), 1, (groups + threads - 1) / threads);
 }
+
+namespace {
 
 // After the barrier that ends the preparation: threads take shares until none is left.
 void multiply_shared(const ggml_compute_params& params, const Product& product) {
@@ -69,41 +78,47 @@ void meet(const ggml_compute_params& params) {
   ggml_barrier(params.threadpool);
 }
 
-// One packed matrix and the rows of activations (.., i2, i3) that belong to it.
-void compute_matrix(const ggml_compute_params& params, const PackedWeight& weight,
-                    std::int64_t matrix, ggml_tensor* op, std::int64_t row_begin,
-                    std::int64_t rows) {
-  const ggml_tensor* x = op->src[1];
-  const int most = active_table()->rows_max_of(weight.shape.type);
+}  // namespace
+
+void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work) {
+  const PackedShape& shape = work.weight.shape;
+  const ggml_tensor* x = work.x;
+  const std::int64_t rows = work.rows;
+  const int most = active_table()->rows_max_of(shape.type);
   // Whole tiles to a thread, whose rows share cache lines.
   const std::int64_t run = rows >= most * params.nth ? most : 1;
   const bool alone = params.nth == 1 || rows <= kRowsPreparedTwice;
   auto* prepared = static_cast<std::byte*>(params.wdata);
-  if (alone) prepared += static_cast<std::size_t>(params.ith * rows) * prepared_bytes(weight.shape);
+  if (alone) prepared += static_cast<std::size_t>(params.ith * rows) * prepared_bytes(shape);
   for (std::int64_t row = 0; row < rows; ++row) {
     if (!alone && row / run % params.nth != params.ith) continue;
-    const std::int64_t at = row_begin + row;
+    const std::int64_t at = work.row_begin + row;
     const std::int64_t i1 = at % x->ne[1];
     const std::int64_t i2 = at / x->ne[1] % x->ne[2];
     const std::int64_t i3 = at / (x->ne[1] * x->ne[2]);
-    active_table()->prepare_row(weight.shape, row_of(x, i1, i2, i3), place_row(row, rows, most),
-                                prepared);
+    active_table()->prepare_row(shape, row_of(x, i1, i2, i3), place_row(row, rows, most), prepared);
   }
   Product product;
-  product.shape = weight.shape;
-  product.weights = weight.matrix(matrix);
+  product.shape = shape;
+  product.weights = work.weight.matrix(work.matrix);
   product.prepared = prepared;
   product.rows = rows;
-  product.c = static_cast<float*>(op->data) + row_begin * op->ne[0];
-  product.c_stride = op->ne[0];
+  product.c = work.out;
+  product.c_stride = shape.rows;
+  product.residual = work.residual;
   if (!alone) {
     meet(params);
     return multiply_shared(params, product);
   }
-  const std::int64_t groups = weight.shape.groups();
-  multiply_groups(product, groups * params.ith / params.nth,
-                  groups * (params.ith + 1) / params.nth);
+  multiply_part(product, params.ith, params.nth);
 }
+
+void multiply_part(const Product& product, int part, int parts) {
+  const std::int64_t groups = product.shape.groups();
+  multiply_groups(product, groups * part / parts, groups * (part + 1) / parts);
+}
+
+namespace {
 
 // A view that is no whole matrix: row by row from numbers. Right, not fast.
 void compute_view(const ggml_compute_params& params, ggml_tensor* op) {
@@ -138,8 +153,12 @@ std::size_t product_work_bytes(int threads, const ggml_tensor* op) {
   const auto view = static_cast<std::size_t>(threads * op->src[0]->ne[0]) * sizeof(float);
   if (weight.count == 0) return view;
   const std::int64_t rows = weight.count == 1 ? ggml_nrows(op->src[1]) : op->src[1]->ne[1];
+  return std::max(view, matrix_work_bytes(threads, weight.shape, rows));
+}
+
+std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows) {
   const std::int64_t copies = rows <= kRowsPreparedTwice ? threads : 1;
-  return std::max(view, prepared_bytes(weight.shape) * static_cast<std::size_t>(rows * copies));
+  return prepared_bytes(shape) * static_cast<std::size_t>(rows * copies);
 }
 
 void compute_product(const ggml_compute_params& params, ggml_tensor* op) {
@@ -147,13 +166,17 @@ void compute_product(const ggml_compute_params& params, ggml_tensor* op) {
   if (weight.count == 0 || !plain(op)) return compute_view(params, op);
   const ggml_tensor* w = op->src[0];
   const ggml_tensor* x = op->src[1];
-  if (weight.count == 1) return compute_matrix(params, weight, 0, op, 0, ggml_nrows(x));
+  const auto compute = [&](std::int64_t matrix, std::int64_t row_begin, std::int64_t rows) {
+    float* out = static_cast<float*>(op->data) + row_begin * op->ne[0];
+    compute_matrix(params, {weight, matrix, x, row_begin, rows, out, nullptr});
+  };
+  if (weight.count == 1) return compute(0, 0, ggml_nrows(x));
   for (std::int64_t i3 = 0; i3 < x->ne[3]; ++i3)
     for (std::int64_t i2 = 0; i2 < x->ne[2]; ++i2) {
       if (i2 + i3 > 0) ggml_barrier(params.threadpool);  // the last matrix's rows are still read
       const std::int64_t matrix =
           i3 / (x->ne[3] / w->ne[3]) * w->ne[2] + i2 / (x->ne[2] / w->ne[2]);
-      compute_matrix(params, weight, matrix, op, (i3 * x->ne[2] + i2) * x->ne[1], x->ne[1]);
+      compute(matrix, (i3 * x->ne[2] + i2) * x->ne[1], x->ne[1]);
     }
 }
 

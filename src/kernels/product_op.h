@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+#include "kernels/weights.h"
 
 struct ggml_compute_params;
-struct ggml_tensor;
 
 namespace choir::kernels {
 
@@ -16,5 +19,33 @@ std::size_t expert_product_work_bytes(int threads, const ggml_tensor* op);
 void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op);
 
 void compute_get_rows(const ggml_compute_params& params, ggml_tensor* op);
+
+// What fused operations are made of.
+
+// Up to here every thread makes all rows ready for itself, which is sooner than to wait for
+// another.
+inline constexpr std::int64_t kRowsPreparedTwice = 2;
+
+// One packed matrix times rows [row_begin, row_begin + rows) of x.
+struct MatrixProduct {
+  const PackedWeight& weight;
+  std::int64_t matrix = 0;
+  const ggml_tensor* x = nullptr;
+  std::int64_t row_begin = 0;
+  std::int64_t rows = 0;
+  float* out = nullptr;             // [rows][weight.shape.rows]
+  const float* residual = nullptr;  // like out, added; or null
+};
+std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows);
+void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work);
+
+// Groups [begin, end) in parts that stay cached.
+void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end);
+// Blocks [begin, end) of output columns, likewise.
+void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end);
+// Part `part` of `parts` of all groups.
+void multiply_part(const Product& product, int part, int parts);
+// Groups to a share that a thread takes at a time.
+std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threads);
 
 }  // namespace choir::kernels

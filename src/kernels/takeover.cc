@@ -6,6 +6,9 @@
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/attention_op.h"
+#include "kernels/fused_ops.h"
+#include "kernels/fusion.h"
+#include "kernels/graph_hook.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
 #include "kernels/weights.h"
@@ -44,6 +47,7 @@ class Takeover final : public ggml::cpu::extra_buffer_type {
   }
 
   ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* op) override {
+    if (is_fused(op)) return &fused_;
     switch (op->op) {
       case GGML_OP_MUL_MAT:
         return is_packed(op->src[0]) ? &product_ : nullptr;
@@ -62,6 +66,7 @@ class Takeover final : public ggml::cpu::extra_buffer_type {
   Operation<expert_product_work_bytes, compute_expert_product> expert_product_;
   Operation<no_work_bytes, compute_get_rows> rows_;
   Operation<attention_work_bytes, compute_attention> attention_;
+  Operation<fused_work_bytes, compute_fused> fused_;
 };
 
 }  // namespace
@@ -71,6 +76,7 @@ void take_over() {
     if (active_table() == nullptr) return false;
     auto& types = ggml_backend_cpu_get_extra_buffer_types();
     types.insert(types.begin(), weights_buffer_type());
+    fuse_graphs();
     return true;
   }();
   (void)done;
