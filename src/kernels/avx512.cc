@@ -12,9 +12,9 @@
 namespace choir::kernels {
 
 const KernelTable* avx512_table() {
-  static constexpr KernelTable kTable = {"avx512",         Avx512::kRowsMax, Avx512::kFloatRowsMax,
-                                         prepare_row,      multiply<Avx512>, multiply_glu<Avx512>,
-                                         norm_row<Avx512>, attend<Avx512>};
+  static constexpr KernelTable kTable = {
+      "avx512",         Avx512::kRowsMax,     Avx512::kFloatRowsMax, prepare_row<Avx512>,
+      multiply<Avx512>, multiply_glu<Avx512>, norm_row<Avx512>,      attend<Avx512>};
   return &kTable;
 }
 

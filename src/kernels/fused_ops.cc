@@ -3,6 +3,7 @@
 #include <ggml-cpu.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
@@ -85,18 +86,24 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
     return;
   }
   // Shares run through all products, so that threads meet once.
-  std::int64_t begin = 0;  // first share of a product
-  std::int64_t share = fused.next.fetch_add(1, std::memory_order_relaxed);
+  std::array<Product, Fused::kProducts> products;
+  std::int64_t total = 0;
   for (int i = 0; i < fused.count; ++i) {
-    const Product product = product_of(fused, fused.products[static_cast<std::size_t>(i)]);
-    const std::int64_t groups = product.shape.groups();
-    const std::int64_t each = share_groups(product.shape, rows, params.nth);
-    const std::int64_t end = begin + (groups + each - 1) / each;
-    for (; share < end; share = fused.next.fetch_add(1, std::memory_order_relaxed)) {
-      const std::int64_t group = (share - begin) * each;
-      multiply_groups(product, group, std::min(groups, group + each));
+    const auto at = static_cast<std::size_t>(i);
+    products[at] = product_of(fused, fused.products[at]);
+    total += products[at].shape.groups();
+  }
+  const Shares shares(total, products[0].shape.columns * kGroupRows * rows, params.nth);
+  for (;;) {
+    auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
+    if (begin == end) return;
+    for (int i = 0; i < fused.count && end > 0; ++i) {
+      const Product& product = products[static_cast<std::size_t>(i)];
+      const std::int64_t groups = product.shape.groups();
+      if (begin < groups) multiply_groups(product, begin, std::min(end, groups));
+      begin = std::max<std::int64_t>(0, begin - groups);
+      end -= groups;
     }
-    begin = end;
   }
 }
 
@@ -119,12 +126,11 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
     const std::int64_t end = blocks * (params.ith + 1) / params.nth;
     return multiply_glu_blocks(product, blocks * params.ith / params.nth, end);
   }
-  const std::int64_t each = std::max<std::int64_t>(
-      1, share_groups(product.shape, 2 * product.rows, params.nth) * kGroupRows / kBlockColumns);
+  const Shares shares(blocks, 2 * product.shape.columns * kBlockColumns * product.rows, params.nth);
   for (;;) {
-    const std::int64_t share = fused.next.fetch_add(1, std::memory_order_relaxed);
-    if (share * each >= blocks) return;
-    multiply_glu_blocks(product, share * each, std::min(blocks, (share + 1) * each));
+    const auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
+    if (begin == end) return;
+    multiply_glu_blocks(product, begin, end);
   }
 }
 

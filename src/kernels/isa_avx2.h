@@ -181,6 +181,42 @@ struct Avx2 {
     return _mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
   static Wide wide_fold(const float* rows) { return {fold_eight(rows), fold_eight(rows + 128)}; }
+
+  static float largest_of_32(const float* from) {
+    __m256 largest = _mm256_setzero_ps();
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    for (int i = 0; i < 4; ++i)
+      largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, _mm256_loadu_ps(from + 8 * i)));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps(largest, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    four = _mm_max_ss(four, _mm_shuffle_ps(four, four, 1));
+    return _mm_cvtss_f32(four);
+  }
+  // Sums of the first and the last 16 of 32.
+  struct Halves {
+    std::int32_t low;
+    std::int32_t high;
+  };
+  // from * factor, rounded.
+  static Halves round_32(const float* from, float factor, std::int8_t* to) {
+    __m256i n[4];
+    for (int i = 0; i < 4; ++i)
+      n[i] =
+          _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from + 8 * i), _mm256_set1_ps(factor)));
+    const auto total = [](__m256i a, __m256i b) {
+      const __m256i both = _mm256_add_epi32(a, b);
+      __m128i s = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+      s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
+      s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
+      return _mm_cvtsi128_si32(s);
+    };
+    const __m256i words = _mm256_packs_epi32(n[0], n[1]);
+    const __m256i more = _mm256_packs_epi32(n[2], n[3]);
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words, more),
+                                                      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+    return {total(n[0], n[1]), total(n[2], n[3])};
+  }
 };
 
 }  // namespace

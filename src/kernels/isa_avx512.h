@@ -135,6 +135,29 @@ struct Avx512 {
     return _mm512_permutexvar_ps(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), sums);
   }
+
+  static float largest_of_32(const float* from) {
+    const __m512 largest = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(from)),
+                                         _mm512_abs_ps(_mm512_loadu_ps(from + 16)));
+    return _mm512_reduce_max_ps(largest);
+  }
+  // Sums of the first and the last 16 of 32.
+  struct Halves {
+    std::int32_t low;
+    std::int32_t high;
+  };
+  // from * factor, rounded.
+  static Halves round_32(const float* from, float factor, std::int8_t* to) {
+    const __m512 by = _mm512_set1_ps(factor);
+    const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from), by));
+    const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + 16), by));
+    const __m256i bytes = _mm256_set_m128i(_mm512_cvtsepi32_epi8(high), _mm512_cvtsepi32_epi8(low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), bytes);
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4E));
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xB1));
+    return {_mm256_extract_epi32(sums, 0), _mm256_extract_epi32(sums, 4)};
+  }
 };
 
 }  // namespace

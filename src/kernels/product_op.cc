@@ -16,10 +16,10 @@ namespace {
 
 // Weights that stay in a core's cache while all tiles of rows pass over them.
 constexpr std::size_t kCachedBytes = std::size_t{128} << 10;
-// Shares of a product that a thread takes at a time: many, so that none waits long for another, but
-// none smaller than some 10 us of products, so that weights are read in long runs.
-constexpr std::int64_t kSharesPerThread = 6;
-constexpr std::int64_t kShareProducts = 1'500'000;
+// The smallest share of a product that a thread takes: some 2 us.
+constexpr std::int64_t kShareProducts = 300'000;
+// A share of an expert's product: there are many of them.
+constexpr std::int64_t kExpertProducts = 1'500'000;
 
 const float* row_of(const ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_t i3) {
   return reinterpret_cast<const float*>(
@@ -52,23 +52,34 @@ void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int
     active_table()->multiply_glu(product, begin, std::min(end, begin + at_once));
 }
 
-std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threads) {
-  const std::int64_t groups = shape.groups();
-  const std::int64_t fair = groups / (threads * kSharesPerThread);
-  const std::int64_t least =
-      kShareProducts / (shape.columns * kGroupRows * std::max<std::int64_t>(1, rows));
-  return std::clamp<std::int64_t>(std::max(fair, least), 1, (groups + threads - 1) / threads);
+Shares::Shares(std::int64_t total, std::int64_t products_each, int threads)
+    : total_(total),
+      divisor_(3 * threads),
+      least_(std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each))) {
+}
+
+Shares::Part Shares::part(std::int64_t index) const {
+  std::int64_t begin = 0;
+  for (;; --index) {
+    const std::int64_t left = total_ - begin;
+    const std::int64_t size = std::min(left, std::max(least_, left / divisor_));
+    if (index == 0 || size == 0) return {begin, begin + size};
+    begin += size;
+  }
 }
 
 namespace {
 
 // After the barrier that ends the preparation: threads take shares until none is left.
 void multiply_shared(const ggml_compute_params& params, const Product& product) {
-  const std::int64_t groups = product.shape.groups();
-  const std::int64_t each = share_groups(product.shape, product.rows, params.nth);
-  for (std::int64_t share = params.ith; share * each < groups;
-       share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1))
-    multiply_groups(product, share * each, std::min(groups, (share + 1) * each));
+  const Shares shares(product.shape.groups(), product.shape.columns * kGroupRows * product.rows,
+                      params.nth);
+  for (std::int64_t index = params.ith;;
+       index = params.nth == 1 ? index + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
+    const Shares::Part part = shares.part(index);
+    if (part.begin == part.end) return;
+    multiply_groups(product, part.begin, part.end);
+  }
 }
 
 // All threads: nobody begins before everybody is here; the counter of shares is then at its start.
@@ -279,7 +290,9 @@ void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) 
   meet(params);
 
   // Shares run through all experts, so that threads meet once.
-  const std::int64_t each = share_groups(weight.shape, 1 + all / weight.count, params.nth);
+  const std::int64_t products = weight.shape.columns * kGroupRows * (1 + all / weight.count);
+  const std::int64_t each =
+      std::clamp<std::int64_t>(kExpertProducts / products, 1, weight.shape.groups());
   const std::int64_t shares = (weight.shape.groups() + each - 1) / each;
   for (std::int64_t share = params.ith; share < shares * weight.count;
        share = params.nth == 1 ? share + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {

@@ -45,7 +45,22 @@ void multiply_groups(const Product& product, std::int64_t begin, std::int64_t en
 void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end);
 // Part `part` of `parts` of all groups.
 void multiply_part(const Product& product, int part, int parts);
-// Groups to a share that a thread takes at a time.
-std::int64_t share_groups(const PackedShape& shape, std::int64_t rows, int threads);
+
+// A product in shares that get smaller, so that threads that take one after the other end together.
+class Shares {
+ public:
+  struct Part {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;  // begin: no share is left
+  };
+  // total: what is shared out, such as groups, each of so many products.
+  Shares(std::int64_t total, std::int64_t products_each, int threads);
+  Part part(std::int64_t index) const;
+
+ private:
+  std::int64_t total_;
+  std::int64_t divisor_;
+  std::int64_t least_;
+};
 
 }  // namespace choir::kernels
