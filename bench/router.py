@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Several models at once: Choir beside llama-server's router, the same files and the same load in one run.
+"""Several models at once: Choir beside llama-server's router and OpenVINO GenAI's pipelines, the same files and the same load in one run.
 
-    ./dev bench router [--json] [--check] [--runs 3] [--only NAME]
+    ./dev bench router [--json] [--check] [--runs 3] [--only NAME] [--without-openvino]
 
 llama-server is built from Choir's own engine source on demand. Every load is 64 output tokens a request with
 the end of text ignored, all requests sent at once, models loaded and warm; tokens per second over the whole
@@ -10,20 +10,18 @@ load, the median of alternating runs. Needs `choir pull smollm2-135m`.
 Choir is driven through `choir parallel`, the peer through its HTTP API; at these rates HTTP costs under 1 %.
 Loopback only; stops by itself.
 """
-import http.client
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(REPO, "bench", "report"))
+sys.path[:0] = [os.path.join(REPO, "bench", "report"), os.path.join(REPO, "bench", "peers")]
+import llama_server  # noqa: E402
+import openvino_venv  # noqa: E402
 import report  # noqa: E402
 
 CHOIR = os.path.join(REPO, "build", "bin", "choir")
@@ -33,6 +31,10 @@ PROMPTS = ["Write a short poem about the sea.", "Explain how a bicycle stays upr
            "Tell a short story about a lighthouse keeper.", "Why is the sky blue?",
            "Describe how bread is baked.", "What makes a good friend?"]
 TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+TEXTS = [TEMPLATE.format(prompt) for prompt in PROMPTS]
+
+# name, requests of each of 4 models, goal beside OpenVINO GenAI's pipelines
+OPENVINO_LOADS = [("4 models x 2 requests", 2, 3.0), ("4 models x 8 requests", 8, 2.5)]
 
 # name, models, requests of each, peer's extra arguments, peer's name, goal
 LOADS = [
@@ -43,86 +45,13 @@ LOADS = [
 ]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Server:
-    """llama-server with the models of one folder, or with one model; ended by its process id."""
-
-    def __init__(self, program, models, folder, extra):
-        self.port = free_port()
-        words = [program, "--host", "127.0.0.1", "--port", str(self.port), "-c", "4096", *extra]
-        words += ["--models-dir", folder, "--models-max", "8"] if len(models) > 1 else ["-m", models[0]]
-        self.log = open(os.path.join(folder, "server.log"), "a", encoding="utf-8")
-        self.process = subprocess.Popen(words, stdout=self.log, stderr=self.log, start_new_session=True)
-        self.names = [os.path.basename(m).removesuffix(".gguf") for m in models]
-
-    def post(self, name, prompt, tokens, timeout=900):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        body = {"model": name, "prompt": TEMPLATE.format(prompt), "n_predict": tokens, "ignore_eos": True,
-                "cache_prompt": False, "temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
-        connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        data = json.loads(answer.read())
-        connection.close()
-        if answer.status != 200:
-            raise RuntimeError(f"llama-server said {answer.status}: {data}")
-        return data["tokens_predicted"]
-
-    def wait_ready(self):
-        for _ in range(600):
-            if self.process.poll() is not None:
-                raise RuntimeError(f"llama-server ended with {self.process.returncode}; see {self.log.name}")
-            try:
-                for name in self.names:  # the first request to a model loads it
-                    self.post(name, "Hello", 2, timeout=120)
-                return
-            except (ConnectionError, OSError, RuntimeError):
-                time.sleep(0.5)
-        raise RuntimeError("llama-server did not become ready in five minutes")
-
-    def load(self, requests_each):
-        jobs = [(name, PROMPTS[(i * len(self.names) + m) % len(PROMPTS)])
-                for i in range(requests_each) for m, name in enumerate(self.names)]
-        counts = [0] * len(jobs)
-        errors = []
-
-        def work(index):
-            try:
-                counts[index] = self.post(*jobs[index], TOKENS)
-            except Exception as error:  # noqa: BLE001: told below, with all others
-                errors.append(error)
-
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(jobs))]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
-        return sum(counts) / (time.monotonic() - began)
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-
-
 def choir_load(models, requests_each):
     words = [CHOIR, "parallel", "--json", "--ignore-eos", "--max-tokens", str(TOKENS), "--temperature", "0.8",
              "--sessions", str(requests_each), "--raw"]
     for model in models:
         words += ["--model", model]
-    for prompt in PROMPTS:
-        words += ["--prompt", TEMPLATE.format(prompt)]  # the same tokens as the peer's
+    for text in TEXTS:
+        words += ["--prompt", text]  # the same tokens as the peer's
     done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"choir parallel failed: {done.stderr.strip()}")
@@ -133,8 +62,22 @@ def choir_load(models, requests_each):
     return answer["throughput"]
 
 
+def openvino_load(python, models, requests_each):
+    """The better of one and of all threads a pipeline."""
+    script = os.path.join(REPO, "bench", "peers", "openvino_peer.py")
+    wanted = [{"batch": requests_each, "prompt_tokens": 18, "tokens": TOKENS}]
+    rates = []
+    for threads in {1, len(os.sched_getaffinity(0))}:
+        done = subprocess.run([python, script, ",".join(models), str(threads)], input=json.dumps(wanted),
+                              capture_output=True, text=True, check=True)
+        rates.append(json.loads(done.stdout)[0]["all"])
+    return max(rates)
+
+
 def main():
-    arguments = report.parser(__doc__).parse_args()
+    parser = report.parser(__doc__)
+    parser.add_argument("--without-openvino", action="store_true")
+    arguments = parser.parse_args()
 
     pulled = subprocess.run([CHOIR, "pull", "smollm2-135m"], capture_output=True, text=True, check=False)
     models = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
@@ -154,15 +97,25 @@ def main():
                 continue
             ours, theirs = [], []
             for run in range(arguments.runs):
-                server = Server(server_program, copies[:models_count], folder, extra)
+                server = llama_server.Server(server_program, copies[:models_count], folder, extra)
                 try:
                     server.wait_ready()
-                    theirs.append(server.load(each))
+                    theirs.append(server.load(each, TEXTS, TOKENS))
                 finally:
                     server.stop()
                 ours.append(choir_load(copies[:models_count], each))
                 print(f"{name}: run {run + 1}: choir {ours[-1]:.1f}, peer {theirs[-1]:.1f} tok/s", file=sys.stderr)
             rows.append(report.row(name, "tok/s", statistics.median(ours), statistics.median(theirs), peer_name, goal))
+        for name, each, goal in OPENVINO_LOADS:
+            if arguments.without_openvino or arguments.only not in name:
+                continue
+            python = openvino_venv.python()
+            ours, theirs = [], []
+            for run in range(arguments.runs):
+                theirs.append(openvino_load(python, copies, each))
+                ours.append(choir_load(copies, each))
+                print(f"{name}: run {run + 1}: choir {ours[-1]:.1f}, OpenVINO {theirs[-1]:.1f} tok/s", file=sys.stderr)
+            rows.append(report.row(name, "tok/s", statistics.median(ours), statistics.median(theirs), "OpenVINO GenAI", goal))
     sys.exit(report.finish("router", rows, arguments.json, arguments.check))
 
 

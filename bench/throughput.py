@@ -12,14 +12,15 @@ import os
 import statistics
 import subprocess
 import sys
-import venv
+import tempfile
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(REPO, "bench", "report"))
+sys.path[:0] = [os.path.join(REPO, "bench", "report"), os.path.join(REPO, "bench", "peers")]
+import llama_server  # noqa: E402
+import openvino_venv  # noqa: E402
 import report  # noqa: E402
 
 CHOIR = os.path.join(REPO, "build", "bin", "choir")
-OPENVINO = "openvino-genai==2026.4.1.0"
 TOKENS = 64
 
 # model, batch, prompt tokens, what: prefill or decode, goal beside OpenVINO, goal beside llama.cpp
@@ -40,7 +41,15 @@ LOADS = [
     ("stories260K", 32, 30, "decode", None, 1.0),
     ("stories260K", 64, 30, "decode", None, 1.0),
 ]
-SESSIONS = 64  # of the headline: all at once through Choir, one after another in llama.cpp
+# The headline: 64 sessions with prompts of their own, all at once through Choir, one after another in llama-server.
+# As in a chat, all prompts begin with the same words, and both sides may keep what they computed for those.
+TEMPLATE = ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+            "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n")
+TASKS = ["Explain {} in simple words.", "Write a short poem about {}.", "What should a child know about {}?",
+         "Give three tips about {}.", "Tell a short story about {}.", "Why do people like {}?",
+         "What is the history of {}?", "How would you describe {} to a friend?"]
+TOPICS = ["the sea", "bicycles", "bread", "lighthouses", "the night sky", "gardens", "winter", "old maps"]
+SESSION_TEXTS = [TEMPLATE.format(task.format(topic)) for task in TASKS for topic in TOPICS]
 
 
 def name_of(load):
@@ -55,20 +64,6 @@ def paths():
     listed = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
     found.update({m["name"]: m["path"] for m in listed["local"]})
     return found
-
-
-def openvino_python():
-    """A Python that has OpenVINO GenAI; made once."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(cache, "choir", "peers", "openvino")
-    python = os.path.join(folder, "bin", "python")
-    if not os.path.exists(os.path.join(folder, "ready")):
-        print("fetching OpenVINO GenAI (once)", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", OPENVINO], check=True, stdout=sys.stderr)
-        with open(os.path.join(folder, "ready"), "w", encoding="utf-8") as mark:
-            mark.write(OPENVINO + "\n")
-    return python
 
 
 def choir(path, load):
@@ -104,18 +99,26 @@ def openvino(python, path, loads):
 
 
 def headline(path, program, runs):
-    """Tokens a second of all sessions through `choir parallel`, and of one request at a time in llama.cpp."""
+    """Tokens a second of all sessions through `choir parallel`, and of one request at a time in llama-server."""
     ours, theirs = [], []
-    for _ in range(runs):
-        words = [CHOIR, "parallel", "--model", path, "--sessions", str(SESSIONS), "--max-tokens", str(TOKENS),
-                 "--ignore-eos", "--json"]
-        ours.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["throughput"])
-        load = ("", 1, 24, "decode", None, None)
-        decode = llama(program, path, load)
-        prefill = llama(program, path, ("", 1, 24, "prefill", None, None))
-        theirs.append(TOKENS / (24 / prefill + TOKENS / decode))
-    return report.row(f"{SESSIONS} sessions, all in; one request at a time", "tok/s", statistics.median(ours),
-                      statistics.median(theirs), "llama.cpp", 20.0)
+    words = [CHOIR, "parallel", "--model", path, "--sessions", str(len(SESSION_TEXTS)), "--max-tokens", str(TOKENS),
+             "--temperature", "0.8", "--ignore-eos", "--raw", "--json"]
+    for text in SESSION_TEXTS:
+        words += ["--prompt", text]
+    threads = str(len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryDirectory(prefix="choir-throughput-") as folder:
+        for run in range(runs):
+            server = llama_server.Server(program, [path], folder, ["-np", "1", "-t", threads, "-tb", threads])
+            try:
+                server.wait_ready()
+                theirs.append(server.one_by_one(SESSION_TEXTS, TOKENS))
+            finally:
+                server.stop()
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            ours.append(json.loads(done.stdout)["throughput"])
+            print(f"run {run + 1}: 64 sessions: choir {ours[-1]:.0f}, llama-server {theirs[-1]:.0f}", file=sys.stderr)
+    return report.row(f"{len(SESSION_TEXTS)} sessions, all in; one request at a time", "tok/s", statistics.median(ours),
+                      statistics.median(theirs), "llama-server", 20.0)
 
 
 def main():
@@ -125,7 +128,7 @@ def main():
 
     files = paths()
     program = report.peer_program(REPO, "llama-batched-bench")
-    python = None if arguments.without_openvino else openvino_python()
+    python = None if arguments.without_openvino else openvino_venv.python()
     loads = [load for load in LOADS if arguments.only in name_of(load)]
     ours = {name_of(load): [] for load in loads}
     theirs = {name_of(load): [] for load in loads}
@@ -151,8 +154,9 @@ def main():
             rows.append(report.row(name, "tok/s", mine, statistics.median(intels[name]), "OpenVINO GenAI", load[4]))
         if theirs[name]:
             rows.append(report.row(name, "tok/s", mine, statistics.median(theirs[name]), "llama.cpp", load[5]))
-    if arguments.only in "sessions":
-        rows.append(headline(files["smollm2-135m"], program, arguments.runs))
+    if arguments.only in "64 sessions":
+        server_program = report.peer_program(REPO, "llama-server")
+        rows.append(headline(files["smollm2-135m"], server_program, arguments.runs))
     sys.exit(report.finish("throughput", rows, arguments.json, arguments.check))
 
 
