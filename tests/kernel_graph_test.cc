@@ -1,18 +1,13 @@
 // Our operations inside ggml's graphs, random shapes, views and types, against sums in double.
-#include <ggml-backend.h>
-#include <ggml-cpu.h>
+#include "kernel_graph.h"
+
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <functional>
-#include <memory>
 #include <random>
 #include <vector>
 
-#include "kernels/attention_op.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
-#include "kernels/takeover.h"
 #include "kernels/weights.h"
 
 namespace choir::kernels {
@@ -21,64 +16,6 @@ namespace {
 constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0,
                                 GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F16,
                                 GGML_TYPE_BF16, GGML_TYPE_F32};
-
-template <auto kFree>
-struct FreeWith {
-  template <class T>
-  void operator()(T* handle) const {
-    kFree(handle);
-  }
-};
-template <class T, auto kFree>
-using Handle = std::unique_ptr<T, FreeWith<kFree>>;
-
-std::vector<float> random_numbers(std::int64_t count, std::mt19937& random) {
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  std::vector<float> out(static_cast<std::size_t>(count));
-  for (float& x : out) x = normal(random);
-  return out;
-}
-
-// Two contexts: weights in our buffer, the rest in plain memory; one graph, some threads.
-class Graph {
- public:
-  explicit Graph(int threads) : backend_(ggml_backend_cpu_init()) {
-    take_over();
-    ggml_threadpool_params options = ggml_threadpool_params_default(threads);
-    pool_.reset(ggml_threadpool_new(&options));
-    ggml_backend_cpu_set_n_threads(backend_.get(), threads);
-    ggml_backend_cpu_set_threadpool(backend_.get(), pool_.get());
-  }
-
-  ggml_context* weights() { return weights_.get(); }
-  ggml_context* rest() { return rest_.get(); }
-
-  // Allocates, calls `fill`, computes up to `result`; its numbers.
-  std::vector<float> compute(ggml_tensor* result, const std::function<void()>& fill) {
-    ggml_cgraph* graph = ggml_new_graph(rest_.get());
-    ggml_build_forward_expand(graph, result);
-    if (ggml_get_first_tensor(weights_.get()) != nullptr)
-      weight_buffer_.reset(
-          ggml_backend_alloc_ctx_tensors_from_buft(weights_.get(), weights_buffer_type()));
-    rest_buffer_.reset(ggml_backend_alloc_ctx_tensors(rest_.get(), backend_.get()));
-    fill();
-    EXPECT_EQ(ggml_backend_graph_compute(backend_.get(), graph), GGML_STATUS_SUCCESS);
-    std::vector<float> out(static_cast<std::size_t>(ggml_nelements(result)));
-    ggml_backend_tensor_get(result, out.data(), 0, out.size() * sizeof(float));
-    return out;
-  }
-
- private:
-  static ggml_context* context() {
-    return ggml_init({.mem_size = std::size_t{1} << 20, .mem_buffer = nullptr, .no_alloc = true});
-  }
-  Handle<ggml_context, ggml_free> weights_{context()};
-  Handle<ggml_context, ggml_free> rest_{context()};
-  Handle<ggml_backend, ggml_backend_free> backend_;
-  Handle<ggml_threadpool, ggml_threadpool_free> pool_;
-  Handle<ggml_backend_buffer, ggml_backend_buffer_free> weight_buffer_;
-  Handle<ggml_backend_buffer, ggml_backend_buffer_free> rest_buffer_;
-};
 
 // Random weights as a file has them, and the numbers that they stand for.
 struct File {
@@ -99,29 +36,6 @@ struct File {
 // Products of int8 activations err by their rounding: relative to the length of both vectors.
 void expect_near(float got, double truth, double size, bool floating, const std::string& where) {
   EXPECT_NEAR(got, truth, (floating ? 1e-5 : 2e-2) * size + 1e-5) << where;
-}
-
-std::int64_t pick(std::mt19937& random, std::int64_t low, std::int64_t high) {
-  return std::uniform_int_distribution<std::int64_t>(low, high)(random);
-}
-
-struct Dot {
-  double sum = 0;
-  double size = 0;
-};
-Dot dot(const float* a, const float* b, std::int64_t count) {
-  Dot out;
-  double aa = 0;
-  double bb = 0;
-  for (std::int64_t k = 0; k < count; ++k) {
-    const double x = static_cast<double>(a[k]);
-    const double y = static_cast<double>(b[k]);
-    out.sum += x * y;
-    aa += x * x;
-    bb += y * y;
-  }
-  out.size = std::sqrt(aa * bb);
-  return out;
 }
 
 class KernelGraph : public testing::Test {
@@ -258,142 +172,6 @@ TEST_F(KernelGraph, RowsComeBackAsTheyWere) {
         ASSERT_EQ(got[r * 256 + k], file.numbers[static_cast<std::size_t>(wanted[r]) * 256 + k])
             << ggml_type_name(type);
   }
-}
-
-struct AttentionCase {
-  const char* name;
-  std::int64_t head_size;
-  std::int64_t head_size_v;
-  std::int64_t heads;
-  std::int64_t kv_heads;
-  float soft_cap;
-  bool sinks;
-};
-void PrintTo(const AttentionCase& c, std::ostream* out) { *out << c.name; }
-
-class KernelAttention : public testing::TestWithParam<AttentionCase> {
- protected:
-  void SetUp() override {
-    if (active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
-  }
-};
-
-TEST_P(KernelAttention, IsAsNearToTheTruthAsFloatsAre) {
-  const AttentionCase& c = GetParam();
-  for (unsigned seed = 0; seed < 6; ++seed) {
-    std::mt19937 random(seed);
-    const std::int64_t cells = seed == 0 ? 1 : pick(random, 2, 300);
-    const std::int64_t queries = pick(random, 1, 9);
-    Graph graph(static_cast<int>(pick(random, 1, 3)));
-    ggml_context* rest = graph.rest();
-    ggml_tensor* q = ggml_new_tensor_3d(rest, GGML_TYPE_F32, c.head_size, queries, c.heads);
-    ggml_tensor* k = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size, cells, c.kv_heads);
-    ggml_tensor* v = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size_v, cells, c.kv_heads);
-    ggml_tensor* mask = ggml_new_tensor_2d(rest, GGML_TYPE_F16, cells, queries);
-    const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_size));
-    ggml_tensor* y = ggml_flash_attn_ext(rest, q, k, v, mask, scale, 0.0F, c.soft_cap);
-    ggml_tensor* sinks = nullptr;
-    if (c.sinks) {
-      sinks = ggml_new_tensor_1d(rest, GGML_TYPE_F32, c.heads);
-      ggml_flash_attn_ext_add_sinks(y, sinks);
-    }
-    ASSERT_TRUE(covers_attention(y));
-    const std::vector<float> qs = random_numbers(ggml_nelements(q), random);
-    const auto halves = [&](ggml_tensor* tensor, std::vector<float>& numbers) {
-      std::vector<ggml_fp16_t> out(static_cast<std::size_t>(ggml_nelements(tensor)));
-      numbers = random_numbers(ggml_nelements(tensor), random);
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] = ggml_fp32_to_fp16(numbers[i]);
-        numbers[i] = ggml_fp16_to_fp32(out[i]);
-      }
-      return out;
-    };
-    std::vector<float> ks;
-    std::vector<float> vs;
-    const auto k_halves = halves(k, ks);
-    const auto v_halves = halves(v, vs);
-    std::vector<bool> seen(static_cast<std::size_t>(cells * queries));
-    std::vector<ggml_fp16_t> mask_halves(seen.size());
-    for (std::size_t i = 0; i < seen.size(); ++i) {
-      seen[i] = pick(random, 0, 2) != 0;
-      mask_halves[i] = seen[i] ? 0 : ggml_fp32_to_fp16(-INFINITY);
-    }
-    const std::vector<float> sink_values = random_numbers(c.heads, random);
-    const std::vector<float> got = graph.compute(y, [&] {
-      ggml_backend_tensor_set(q, qs.data(), 0, qs.size() * sizeof(float));
-      ggml_backend_tensor_set(k, k_halves.data(), 0, k_halves.size() * 2);
-      ggml_backend_tensor_set(v, v_halves.data(), 0, v_halves.size() * 2);
-      ggml_backend_tensor_set(mask, mask_halves.data(), 0, mask_halves.size() * 2);
-      if (c.sinks) ggml_backend_tensor_set(sinks, sink_values.data(), 0, sink_values.size() * 4);
-    });
-    for (std::int64_t n = 0; n < queries; ++n)
-      for (std::int64_t h = 0; h < c.heads; ++h) {
-        const std::int64_t kv = h / (c.heads / c.kv_heads);
-        std::vector<double> weights(static_cast<std::size_t>(cells), 0.0);
-        double top =
-            c.sinks ? static_cast<double>(sink_values[static_cast<std::size_t>(h)]) : -1e30;
-        std::vector<double> scores(weights.size());
-        for (std::int64_t i = 0; i < cells; ++i) {
-          const Dot d = dot(qs.data() + (h * queries + n) * c.head_size,
-                            ks.data() + (kv * cells + i) * c.head_size, c.head_size);
-          double score = d.sum * static_cast<double>(scale);
-          if (c.soft_cap != 0.0F)
-            score = static_cast<double>(c.soft_cap) *
-                    std::tanh(score / static_cast<double>(c.soft_cap));
-          scores[static_cast<std::size_t>(i)] = score;
-          if (seen[static_cast<std::size_t>(n * cells + i)]) top = std::max(top, score);
-        }
-        double sum =
-            c.sinks ? std::exp(static_cast<double>(sink_values[static_cast<std::size_t>(h)]) - top)
-                    : 0.0;
-        for (std::size_t i = 0; i < weights.size(); ++i)
-          if (seen[static_cast<std::size_t>(n * cells) + i])
-            sum += weights[i] = std::exp(scores[i] - top);
-        for (std::int64_t z = 0; z < c.head_size_v; ++z) {
-          double truth = 0;
-          for (std::size_t i = 0; i < weights.size(); ++i)
-            truth +=
-                weights[i] * static_cast<double>(vs[static_cast<std::size_t>(
-                                 (kv * cells + static_cast<std::int64_t>(i)) * c.head_size_v + z)]);
-          if (sum > 0) truth /= sum;
-          ASSERT_NEAR(got[static_cast<std::size_t>((n * c.heads + h) * c.head_size_v + z)], truth,
-                      3e-6 * std::sqrt(static_cast<double>(cells)) + 3e-6)
-              << "seed " << seed << ", query " << n << ", head " << h << ", value " << z;
-        }
-      }
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Shapes, KernelAttention,
-                         testing::Values(AttentionCase{"SmolLM2", 64, 64, 9, 3, 0.0F, false},
-                                         AttentionCase{"Gemma3", 256, 256, 4, 1, 0.0F, false},
-                                         AttentionCase{"Gemma2SoftCap", 256, 256, 8, 4, 50.0F,
-                                                       false},
-                                         AttentionCase{"Llama", 128, 128, 8, 2, 0.0F, false},
-                                         AttentionCase{"Phi", 80, 80, 4, 4, 0.0F, false},
-                                         AttentionCase{"Heads96", 96, 96, 6, 2, 0.0F, false},
-                                         AttentionCase{"Stories", 8, 8, 8, 4, 0.0F, false},
-                                         AttentionCase{"Odd72WithSinks", 72, 72, 10, 2, 0.0F, true},
-                                         AttentionCase{"WiderKeys", 192, 128, 6, 6, 0.0F, false},
-                                         AttentionCase{"SinksAndCap", 64, 64, 8, 1, 30.0F, true}),
-                         [](const auto& test) { return std::string(test.param.name); });
-
-TEST(KernelAttentionCoverage, LeavesToGgmlWhatItDoesNotKnow) {
-  Graph graph(1);
-  ggml_context* rest = graph.rest();
-  const auto op = [&](ggml_type type, std::int64_t head_size, float max_bias, bool masked) {
-    ggml_tensor* q = ggml_new_tensor_3d(rest, GGML_TYPE_F32, head_size, 1, 4);
-    ggml_tensor* k = ggml_new_tensor_3d(rest, type, head_size, 32, 4);
-    ggml_tensor* v = ggml_new_tensor_3d(rest, type, head_size, 32, 4);
-    ggml_tensor* mask = masked ? ggml_new_tensor_2d(rest, GGML_TYPE_F16, 32, 1) : nullptr;
-    return ggml_flash_attn_ext(rest, q, k, v, mask, 1.0F, max_bias, 0.0F);
-  };
-  EXPECT_TRUE(covers_attention(op(GGML_TYPE_F16, 64, 0.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_Q8_0, 64, 0.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 100, 0.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 512, 0.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 64, 8.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 64, 0.0F, false)));
 }
 
 }  // namespace

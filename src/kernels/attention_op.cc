@@ -63,8 +63,9 @@ class Attention {
     scratch_ = reinterpret_cast<float*>(base + (past == 0 ? 0 : 64 - past));
   }
 
-  // This thread's share: a run of parts whose cost, counted in cells, is its share of all.
-  void compute(const KvOrder* order) {
+  // This thread's share: a run of rows whose cost, counted in cells, is its share of all. Queries
+  // that follow each other in one sequence are taken together, a part of their heads at a time.
+  void compute(const KvOrder& order) {
     const std::int64_t queries = op_->src[0]->ne[1];
     std::int64_t total = 0;
     for (std::int64_t query = 0; query < queries; ++query) total += cost(order, query);
@@ -72,29 +73,31 @@ class Attention {
     const std::int64_t begin = total * params_.ith / params_.nth;
     const std::int64_t end = total * (params_.ith + 1) / params_.nth;
     std::int64_t at = 0;
-    for (std::int64_t query = 0; query < queries; ++query) {
-      const std::int64_t each = cost(order, query);
-      for (std::int64_t part = 0; part < parts_.per_query(); ++part, at += each)
-        if (at >= begin && at < end) compute_part(cells_of(order, query), query, part);
+    int tile = 1;
+    for (std::int64_t query = 0; query < queries && at < end; query += tile) {
+      // Each query of a tile sees one cell that the one before it does not.
+      const auto cells = static_cast<std::int64_t>(order.cells(query).size()) + kRowsTogether;
+      tile = order.together(query, tile_queries(static_cast<int>(parts_.together), cells));
+      for (std::int64_t part = 0; part < parts_.per_query(); ++part) {
+        std::int64_t first = query + tile;  // of the tile's queries, those of this thread
+        std::int64_t last = query;
+        for (std::int64_t i = query; i < query + tile; at += cost(order, i), ++i)
+          if (at >= begin && at < end) {
+            first = std::min(first, i);
+            last = i + 1;
+          }
+        if (first < last) compute_part(order, first, static_cast<int>(last - first), part);
+      }
     }
   }
 
  private:
   // One more than the cells: a query that sees none costs something, and has a place in the run.
-  std::int64_t cost(const KvOrder* order, std::int64_t query) const {
-    return order == nullptr ? op_->src[1]->ne[1] + 1
-                            : static_cast<std::int64_t>(order->cells(query).size()) + 1;
+  static std::int64_t cost(const KvOrder& order, std::int64_t query) {
+    return static_cast<std::int64_t>(order.cells(query).size()) + 1;
   }
 
-  std::span<const std::int32_t> cells_of(const KvOrder* order, std::int64_t query) {
-    if (order != nullptr) return order->cells(query);
-    if (seen_query_ != query) KvOrder::visible(*op_->src[3], query, seen_);
-    seen_query_ = query;
-    return seen_;
-  }
-
-  void compute_part(std::span<const std::int32_t> cells, std::int64_t query_index,
-                    std::int64_t part) {
+  void compute_part(const KvOrder& order, std::int64_t query, int queries, std::int64_t part) {
     const ggml_tensor* q = op_->src[0];
     const ggml_tensor* k = op_->src[1];
     const ggml_tensor* v = op_->src[2];
@@ -102,35 +105,62 @@ class Attention {
     const std::int64_t first = part % parts_.per_kv_head() * parts_.together;
     const std::int64_t head = kv_head * parts_.heads + first;
 
-    AttentionQuery query;
-    query.heads = static_cast<int>(std::min(parts_.together, parts_.heads - first));
-    query.q = reinterpret_cast<const float*>(static_cast<const char*>(q->data) +
-                                             static_cast<std::size_t>(query_index) * q->nb[1] +
-                                             static_cast<std::size_t>(head) * q->nb[2]);
-    query.q_stride = q->nb[2] / sizeof(float);
-    query.out = reinterpret_cast<float*>(static_cast<char*>(op_->data) +
-                                         static_cast<std::size_t>(head) * op_->nb[1] +
-                                         static_cast<std::size_t>(query_index) * op_->nb[2]);
-    query.out_stride = op_->nb[1] / sizeof(float);
-    if (op_->src[4] != nullptr) query.sinks = static_cast<const float*>(op_->src[4]->data) + head;
-    query.scale = set_.scale;
-    query.soft_cap = set_.soft_cap;
-    query.cells = cells.data();
-    query.cell_count = static_cast<std::int64_t>(cells.size());
-    if (cells.empty()) {
-      for (int h = 0; h < query.heads; ++h)
-        std::memset(query.out + static_cast<std::size_t>(h) * query.out_stride, 0,
+    AttentionTile& tile = tile_;
+    tile.queries = queries;
+    tile.heads = static_cast<int>(std::min(parts_.together, parts_.heads - first));
+    tile.q = reinterpret_cast<const float*>(static_cast<const char*>(q->data) +
+                                            static_cast<std::size_t>(query) * q->nb[1] +
+                                            static_cast<std::size_t>(head) * q->nb[2]);
+    tile.q_stride = q->nb[2] / sizeof(float);
+    tile.q_next = q->nb[1] / sizeof(float);
+    tile.out = reinterpret_cast<float*>(static_cast<char*>(op_->data) +
+                                        static_cast<std::size_t>(head) * op_->nb[1] +
+                                        static_cast<std::size_t>(query) * op_->nb[2]);
+    tile.out_stride = op_->nb[1] / sizeof(float);
+    tile.out_next = op_->nb[2] / sizeof(float);
+    if (op_->src[4] != nullptr) tile.sinks = static_cast<const float*>(op_->src[4]->data) + head;
+    tile.scale = set_.scale;
+    tile.soft_cap = set_.soft_cap;
+    tile.cells = order.cells(query).data();
+    for (int i = 0; i < queries; ++i) {
+      const std::span<const std::int32_t> cells = order.cells(query + i);
+      const auto begin = static_cast<std::int32_t>(cells.data() - tile.cells);
+      tile.ranges[i] = {begin, begin + static_cast<std::int32_t>(cells.size())};
+    }
+    if (tile.ranges[0].end == 0) {  // it sees nothing, and is alone
+      for (int h = 0; h < tile.heads; ++h)
+        std::memset(tile.out + static_cast<std::size_t>(h) * tile.out_stride, 0,
                     static_cast<std::size_t>(v->ne[0]) * sizeof(float));
       return;
     }
     AttentionKv kv;
     kv.head_size = static_cast<int>(k->ne[0]);
     kv.head_size_v = static_cast<int>(v->ne[0]);
-    kv.k = static_cast<const std::byte*>(k->data) + static_cast<std::size_t>(kv_head) * k->nb[2];
+    kv.k = keys(kv_head);
     kv.v = static_cast<const std::byte*>(v->data) + static_cast<std::size_t>(kv_head) * v->nb[2];
     kv.k_stride = k->nb[1];
     kv.v_stride = v->nb[1];
-    active_table()->attend(kv, query, scratch_);
+    announce(order, query, part);
+    active_table()->attend(kv, tile, scratch_);
+  }
+
+  // The keys that are needed next: those of the next KV head, or of the next query.
+  void announce(const KvOrder& order, std::int64_t query, std::int64_t part) {
+    const std::int64_t kv_head = part / parts_.per_kv_head();
+    const std::int64_t next_head = (part + 1) % parts_.per_query() / parts_.per_kv_head();
+    const std::int64_t next_query = part + 1 < parts_.per_query() ? query : query + tile_.queries;
+    tile_.next_count = 0;
+    if (next_query == op_->src[0]->ne[1]) return;
+    if (next_query == query && next_head == kv_head) return;  // the same keys
+    const std::span<const std::int32_t> cells = order.cells(next_query);
+    tile_.next_k = keys(next_head);
+    tile_.next_cells = cells.data();
+    tile_.next_count = static_cast<std::int64_t>(cells.size());
+  }
+
+  const std::byte* keys(std::int64_t kv_head) const {
+    const ggml_tensor* k = op_->src[1];
+    return static_cast<const std::byte*>(k->data) + static_cast<std::size_t>(kv_head) * k->nb[2];
   }
 
   const ggml_compute_params& params_;
@@ -138,8 +168,7 @@ class Attention {
   Parameters set_;
   Parts parts_;
   float* scratch_ = nullptr;
-  std::vector<std::int32_t> seen_;
-  std::int64_t seen_query_ = -1;
+  AttentionTile tile_;
 };
 
 }  // namespace
@@ -164,13 +193,19 @@ std::size_t attention_work_bytes(int threads, const ggml_tensor* op) {
 }
 
 void compute_attention(const ggml_compute_params& params, ggml_tensor* op) {
+  const std::int64_t queries = op->src[0]->ne[1];
   const KvLayer* layer = layer_of(op);
-  KvOrder* order = layer == nullptr ? nullptr : layer->order;
-  if (layer != nullptr && layer->first) {
-    if (params.ith == 0) order->prepare(*op->src[3], op->src[0]->ne[1]);
+  if (layer == nullptr) {  // no cache: each thread lists all cells for itself
+    KvOrder order(nullptr);
+    order.prepare(*op->src[3], queries);
+    Attention(params, op).compute(order);
+    return;
+  }
+  if (layer->first) {
+    if (params.ith == 0) layer->order->prepare(*op->src[3], queries);
     ggml_barrier(params.threadpool);
   }
-  Attention(params, op).compute(order);
+  Attention(params, op).compute(*layer->order);
 }
 
 }  // namespace choir::kernels

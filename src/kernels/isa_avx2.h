@@ -101,6 +101,15 @@ struct Avx2 {
   static Wide wide_zero() { return {zero(), zero()}; }
   static Wide wide_same(float x) { return {same(x), same(x)}; }
   static Wide wide_load(const float* at) { return {load(at), load(at + 8)}; }
+  // The first `count` lanes, `rest` in the others.
+  static Wide wide_first(Wide x, std::int64_t count, float rest) {
+    const __m256i lanes = _mm256_set1_epi32(static_cast<int>(count));
+    const auto choose = [&](__m256 y, __m256i lane) {
+      return _mm256_blendv_ps(same(rest), y, _mm256_castsi256_ps(_mm256_cmpgt_epi32(lanes, lane)));
+    };
+    return {choose(x.low, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+            choose(x.high, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
+  }
   static void wide_store(float* at, Wide x) {
     store(at, x.low);
     store(at + 8, x.high);
@@ -126,15 +135,14 @@ struct Avx2 {
   static Wide wide_minus_multiply_add(Wide a, Wide b, Wide c) {
     return {_mm256_fnmadd_ps(a.low, b.low, c.low), _mm256_fnmadd_ps(a.high, b.high, c.high)};
   }
-  static Wide wide_round(Wide x) {
-    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    return {_mm256_round_ps(x.low, kNearest), _mm256_round_ps(x.high, kNearest)};
+  // x * 2^n, where `shifted` is n + 1.5 * 2^23, and neither is below 2^-126.
+  static Wide wide_times_power_of_two(Wide x, Wide shifted) {
+    const auto times = [](__m256 y, __m256 n) {
+      return _mm256_castsi256_ps(
+          _mm256_add_epi32(_mm256_castps_si256(y), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+    };
+    return {times(x.low, shifted.low), times(x.high, shifted.high)};
   }
-  static __m256 power_of_two(__m256 n) {
-    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
-  }
-  static Wide wide_power_of_two(Wide n) { return {power_of_two(n.low), power_of_two(n.high)}; }
   static Wide wide_abs(Wide x) {
     const __m256 sign = same(-0.0F);
     return {_mm256_andnot_ps(sign, x.low), _mm256_andnot_ps(sign, x.high)};
@@ -143,12 +151,6 @@ struct Avx2 {
     const __m256 sign = same(-0.0F);
     return {_mm256_or_ps(x.low, _mm256_and_ps(s.low, sign)),
             _mm256_or_ps(x.high, _mm256_and_ps(s.high, sign))};
-  }
-  static __m256 zero_unless_finite(__m256 score, __m256 x) {
-    return _mm256_and_ps(_mm256_cmp_ps(score, same(-__builtin_inff()), _CMP_NEQ_UQ), x);
-  }
-  static Wide wide_zero_unless_finite(Wide score, Wide x) {
-    return {zero_unless_finite(score.low, x.low), zero_unless_finite(score.high, x.high)};
   }
   static float wide_sum(Wide x) {
     const __m256 eight = add(x.low, x.high);
@@ -162,25 +164,6 @@ struct Avx2 {
     four = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
   }
-
-  // The sums of 8 vectors of 16, each folded in halves.
-  static __m256 fold_eight(const float* rows) {
-    __m256 two[4];
-    for (int i = 0; i < 4; ++i) {
-      const __m256 a = add(load(rows + 32 * i), load(rows + 32 * i + 8));
-      const __m256 b = add(load(rows + 32 * i + 16), load(rows + 32 * i + 24));
-      two[i] = add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-    }
-    __m256 four[2];
-    for (int i = 0; i < 2; ++i)
-      four[i] = add(_mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0x44),
-                    _mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0xEE));
-    const __m256 sums =
-        add(_mm256_shuffle_ps(four[0], four[1], 0x88), _mm256_shuffle_ps(four[0], four[1], 0xDD));
-    // Lane 4i + j holds row 2j + i.
-    return _mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  }
-  static Wide wide_fold(const float* rows) { return {fold_eight(rows), fold_eight(rows + 128)}; }
 
   static float largest_of_32(const float* from) {
     __m256 largest = _mm256_setzero_ps();

@@ -76,6 +76,10 @@ struct Avx512 {
   static Wide wide_zero() { return _mm512_setzero_ps(); }
   static Wide wide_same(float x) { return _mm512_set1_ps(x); }
   static Wide wide_load(const float* at) { return _mm512_loadu_ps(at); }
+  // The first `count` lanes, `rest` in the others.
+  static Wide wide_first(Wide x, std::int64_t count, float rest) {
+    return _mm512_mask_mov_ps(_mm512_set1_ps(rest), static_cast<__mmask16>((1 << count) - 1), x);
+  }
   static void wide_store(float* at, Wide x) { _mm512_storeu_ps(at, x); }
   static Wide wide_halves(const std::byte* at) { return load_halves(at); }
   static Wide wide_eight_halves(const std::byte* at) {
@@ -89,18 +93,16 @@ struct Avx512 {
   static Wide wide_max(Wide a, Wide b) { return _mm512_max_ps(a, b); }
   static Wide wide_multiply_add(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
   static Wide wide_minus_multiply_add(Wide a, Wide b, Wide c) { return _mm512_fnmadd_ps(a, b, c); }
-  static Wide wide_round(Wide x) { return _mm512_roundscale_ps(x, 8); }
-  static Wide wide_power_of_two(Wide n) { return _mm512_scalef_ps(_mm512_set1_ps(1.0F), n); }
+  // x * 2^n, where `shifted` is n + 1.5 * 2^23, and neither is below 2^-126.
+  static Wide wide_times_power_of_two(Wide x, Wide shifted) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(x), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  }
   static Wide wide_abs(Wide x) { return _mm512_abs_ps(x); }
   static Wide wide_with_sign(Wide x, Wide sign) {
     const __m512i mask = _mm512_set1_epi32(static_cast<int>(0x80000000U));
     return _mm512_castsi512_ps(
         _mm512_or_si512(_mm512_castps_si512(x), _mm512_and_si512(_mm512_castps_si512(sign), mask)));
-  }
-  // Zero where the score is minus infinity.
-  static Wide wide_zero_unless_finite(Wide score, Wide x) {
-    return _mm512_maskz_mov_ps(
-        _mm512_cmp_ps_mask(score, _mm512_set1_ps(-__builtin_inff()), _CMP_NEQ_UQ), x);
   }
   static __m256 fold8(Wide x) {
     return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
@@ -112,29 +114,6 @@ struct Avx512 {
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
   }
   static float wide_largest(Wide x) { return _mm512_reduce_max_ps(x); }
-
-  // The sums of 16 vectors, each folded in halves: 16 lanes to 8, 4, 2, 1.
-  static Wide wide_fold(const float* rows) {
-    __m512 two[8];
-    for (int i = 0; i < 8; ++i) {
-      const __m512 a = _mm512_loadu_ps(rows + 32 * i);
-      const __m512 b = _mm512_loadu_ps(rows + 32 * i + 16);
-      two[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-    }
-    __m512 four[4];
-    for (int i = 0; i < 4; ++i)
-      four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0x88),
-                              _mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0xDD));
-    __m512 eight[2];
-    for (int i = 0; i < 2; ++i)
-      eight[i] = _mm512_add_ps(_mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
-                               _mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0xEE));
-    const __m512 sums = _mm512_add_ps(_mm512_shuffle_ps(eight[0], eight[1], 0x88),
-                                      _mm512_shuffle_ps(eight[0], eight[1], 0xDD));
-    // Lane 4i + j holds row 4j + i.
-    return _mm512_permutexvar_ps(
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), sums);
-  }
 
   static float largest_of_32(const float* from) {
     const __m512 largest = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(from)),

@@ -136,25 +136,53 @@ struct AttentionKv {
   std::size_t v_stride = 0;
 };
 
-// The heads of one query that share a KV head, and the cells that it sees.
-struct AttentionQuery {
-  const float* q = nullptr;  // [heads][head_size]
-  float* out = nullptr;      // [heads][head_size_v]
+// Queries of one sequence that follow each other, with their heads that share a KV head. A row is
+// one head of one query.
+inline constexpr int kHeadsTogether = 4;  // of one attention call
+inline constexpr int kRowsTogether = 48;
+inline constexpr int kHeadSizeMax = 256;
+struct AttentionTile {
+  struct Range {
+    std::int32_t begin = 0;
+    std::int32_t end = 0;
+  };
+  const float* q = nullptr;  // [queries][heads][head_size]
+  float* out = nullptr;      // [queries][heads][head_size_v]
   std::size_t q_stride = 0;  // floats from head to head
   std::size_t out_stride = 0;
-  int heads = 0;                 // 1 .. kHeadsTogether
+  std::size_t q_next = 0;  // floats from query to query
+  std::size_t out_next = 0;
+  int heads = 0;  // 1 .. kHeadsTogether
+  int queries = 0;
   const float* sinks = nullptr;  // [heads], or null
   float scale = 1.0F;
   float soft_cap = 0.0F;  // 0: none; else scores become soft_cap * tanh(scale * score / soft_cap)
-  const std::int32_t* cells = nullptr;  // by position, ascending
-  std::int64_t cell_count = 0;          // > 0
+  const std::int32_t* cells = nullptr;  // what all of them see, by position, ascending
+  // The keys of the call that follows, to have them in the cache by then; or none.
+  const std::byte* next_k = nullptr;
+  const std::int32_t* next_cells = nullptr;
+  std::int64_t next_count = 0;
+  // What each sees of it; not empty. Begins and ends ascend, the first begin is 0.
+  Range ranges[kRowsTogether];
 };
 
-inline constexpr int kHeadsTogether = 4;  // of one attention call
-inline constexpr int kHeadSizeMax = 256;
-// Floats of scratch for one call over at most `cells` cells: queries, products, scores.
+// From row to row of queries: a line more than they need, so that rows do not meet in a cache.
+inline constexpr int kRowFloats = kHeadSizeMax + 16;
+constexpr std::int64_t score_row_floats(std::int64_t cells) { return (cells + 15) / 16 * 16 + 16; }
+
+// Queries of one call, which see `cells` cells: few enough that their scores stay in the second
+// cache.
+constexpr int tile_queries(int heads, std::int64_t cells) {
+  const std::int64_t rows = (std::int64_t{1} << 16) / score_row_floats(cells);
+  const std::int64_t queries = (rows < kRowsTogether ? rows : kRowsTogether) / heads;
+  return queries < 1 ? 1 : static_cast<int>(queries);
+}
+
+// Floats of scratch for one call over at most `cells` cells: queries, sums, keys, scores.
 constexpr std::int64_t attention_scratch(std::int64_t cells) {
-  return kHeadsTogether * (kHeadSizeMax + 16 * 16 + (cells + 15) / 16 * 16);
+  const std::int64_t one_query = kHeadsTogether * score_row_floats(cells);
+  const std::int64_t scores = one_query > (1 << 16) ? one_query : (1 << 16);
+  return kRowsTogether * kRowFloats + kRowsTogether + 16 * kHeadSizeMax / 2 + scores;
 }
 
 struct KernelTable {
@@ -172,7 +200,7 @@ struct KernelTable {
   // out: [columns]; may be the row that is read or added.
   void (*norm_row)(const NormRow& row, float* out);
   // scratch: attention_scratch(cell_count) floats, on a cache line.
-  void (*attend)(const AttentionKv& kv, const AttentionQuery& query, float* scratch);
+  void (*attend)(const AttentionKv& kv, const AttentionTile& tile, float* scratch);
 };
 
 // Null where this build or this CPU does not have it.

@@ -18,28 +18,31 @@ namespace choir::kernels {
 
 class KvOrder {
  public:
-  // The cells that row `query` of `mask` leaves visible, in ascending order of index: what a cache
-  // without positions has.
-  static void visible(const ggml_tensor& mask, std::int64_t query,
-                      std::vector<std::int32_t>& cells);
-
-  explicit KvOrder(const llama_kv_cache& cache) : cache_(cache) {}
+  // Null: a cache without positions, whose cells are in the order of their index.
+  explicit KvOrder(const llama_kv_cache* cache) : cache_(cache) {}
 
   // For all queries of a graph. One thread; the others read afterwards.
   void prepare(const ggml_tensor& mask, std::int64_t queries);
   std::span<const std::int32_t> cells(std::int64_t query) const;
+  // How many queries from `query` on, `most` at most, see parts of one run of cells whose begins
+  // and ends ascend: the tokens of a prompt. Then the lists of all lie in the one from the begin of
+  // the first to the end of the last.
+  int together(std::int64_t query, int most) const;
 
  private:
-  void add(std::vector<std::int32_t>& cells);
+  void list_visible(const std::uint16_t* row, std::int32_t count);
+  void sort_by_position();
+  void add();
 
   struct Range {
     std::size_t begin = 0;
     std::size_t count = 0;
+    std::size_t end() const { return begin + count; }
   };
-  const llama_kv_cache& cache_;
+  const llama_kv_cache* cache_;
   std::vector<std::int32_t> pool_;  // lists one after the other; neighbours share where they can
   std::vector<Range> ranges_;       // of queries
-  std::vector<std::int32_t> scratch_;
+  std::vector<std::int32_t> list_;  // of the query that is added
 };
 
 // What a cache's K tensor carries in `extra`, so that attention finds its order.
