@@ -181,6 +181,7 @@ Result<int> bench(const Options& options) {
   OpenOptions open;
   open.cores = options.cores;
   open.sequences_max = options.batch;
+  open.prefix_cache = false;  // every prompt is to be computed
   open.context_tokens =
       options.batch *
       (std::max(options.prompt_tokens, kDecodePromptTokens + options.tokens) + kSlackTokens);

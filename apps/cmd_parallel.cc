@@ -209,6 +209,7 @@ Result<int> parallel(const Options& options) {
   if (const Status valid = validate(checked); !valid) return usage_error(valid.error().message);
   config.models = CHOIR_TRY(resolved(*words));
   const int allowed = read_machine().cores;  // named in the report
+  config.prefix_cache = !options.compare;    // the second time would find what the first computed
   config.node.cores = config.node.cores > 0 ? std::min(config.node.cores, allowed) : allowed;
   return evaluate(config, options);
 }

@@ -43,6 +43,7 @@ Result<OpenModel> open_model(const std::string& name, const OpenOptions& options
   executor.path = path;
   executor.context_tokens = context_of(options, model.info);
   executor.sequences_max = options.sequences_max;
+  executor.prefix_cache = options.prefix_cache;
   CHOIR_CHECK_OK(model.node->add(executor));
   model.context_tokens = executor.context_tokens;
   return model;

@@ -44,6 +44,7 @@ ExecutorConfig executor(const std::string& name, const std::string& path, Priori
   config.context_tokens = 8192;
   config.sequences_max = 8;
   config.priority = priority;
+  config.prefix_cache = false;  // every prompt is to be computed
   return config;
 }
 

@@ -93,6 +93,7 @@ double choir_node(const std::vector<std::string>& files, int requests) {
     config.path = files[static_cast<std::size_t>(m)];
     config.context_tokens = 2048;
     config.sequences_max = 8;
+    config.prefix_cache = false;  // the bare loop has none
     const Status added = node->add(config);
     CHOIR_CHECK(added.has_value(), "four small models fit");
   }

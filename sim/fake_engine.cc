@@ -104,10 +104,13 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
 
   for (std::size_t i = 0; i < plan.slices.size(); ++i) {
     const Slice& slice = plan.slices[i];
-    std::vector<std::uint64_t>& hashes = memory_[slice.seq].hashes;
-    for (const TokenId token : tokens[i])
+    Memory& memory = memory_[slice.seq];
+    std::vector<std::uint64_t>& hashes = memory.hashes;
+    for (const TokenId token : tokens[i]) {
       hashes.push_back(
           mix((hashes.empty() ? kSeed : hashes.back()) + static_cast<std::uint64_t>(token) + 1));
+      memory.cells.push_back(next_cell_++);
+    }
     if (slice.sample) score(hashes.back(), logits_[i]);
   }
   CHOIR_CHECK(memory_.size() <= static_cast<std::size_t>(config_.sequences_max),
@@ -132,16 +135,21 @@ std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
   if (tokens >= have) return have;
   if (rules_.window > 0 && have > rules_.window) tokens = 0;  // the window has moved on
   hashes.resize(static_cast<std::size_t>(tokens));
+  found->second.cells.resize(static_cast<std::size_t>(tokens));
   if (tokens == 0) memory_.erase(found);
   return tokens;
 }
 
 Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens) {
   CHOIR_CHECK(!memory_.contains(to), "a fork goes into a sequence that holds nothing");
-  tokens = std::min(tokens, computed(from));
+  const std::int32_t have = computed(from);
+  tokens = std::min(tokens, have);
   if (tokens <= 0) return 0;
-  const auto& source = memory_.at(from).hashes;
-  memory_[to].hashes.assign(source.begin(), source.begin() + tokens);
+  if (no_slot()) return fail(Code::kOverloaded, "all sequences of the executor are in use");
+  if (rules_.window > 0 && have > rules_.window && tokens < have) return 0;
+  const Memory& source = memory_.at(from);
+  memory_[to] = {{source.hashes.begin(), source.hashes.begin() + tokens},
+                 {source.cells.begin(), source.cells.begin() + tokens}};
   return tokens;
 }
 
@@ -165,9 +173,13 @@ Status FakeEngine::restore(SeqId seq, std::string_view blob) {
   CHOIR_CHECK(!memory_.contains(seq), "a sequence is restored into nothing");
   std::vector<std::uint64_t> hashes(blob.size() / sizeof(std::uint64_t));
   std::memcpy(hashes.data(), blob.data(), hashes.size() * sizeof(std::uint64_t));
+  if (no_slot()) return fail(Code::kOverloaded, "all sequences of the executor are in use");
   if (cells_held() + static_cast<std::int32_t>(hashes.size()) > config_.context_tokens)
     return fail(Code::kOutOfMemory, "no room for a KV state");
-  memory_[seq].hashes = std::move(hashes);
+  std::vector<std::uint64_t> cells(hashes.size());
+  std::iota(cells.begin(), cells.end(), next_cell_);
+  next_cell_ += cells.size();
+  memory_[seq] = {std::move(hashes), std::move(cells)};
   return {};
 }
 
@@ -177,9 +189,12 @@ std::int32_t FakeEngine::computed(SeqId seq) const {
 }
 
 std::int32_t FakeEngine::cells_held() const {
-  return std::accumulate(memory_.begin(), memory_.end(), 0, [](std::int32_t sum, const auto& row) {
-    return sum + static_cast<std::int32_t>(row.second.hashes.size());
-  });
+  std::vector<std::uint64_t> cells;
+  for (const auto& [seq, memory] : memory_)
+    cells.insert(cells.end(), memory.cells.begin(), memory.cells.end());
+  std::ranges::sort(cells);
+  const auto repeated = std::ranges::unique(cells);
+  return static_cast<std::int32_t>(repeated.begin() - cells.begin());
 }
 
 ExecutorBytes FakeEngine::sizes() const {

@@ -68,15 +68,17 @@ class FakeEngine final : public Engine {
   void attach(Pool& pool) override { threads_ = pool.threads(); }
   void detach() override { threads_ = 0; }
 
-  std::int32_t cells_held() const;
+  std::int32_t cells_held() const;  // shared ones count once
   // Called while a pass moves the clock: the simulator lets the rest of the world happen.
   std::function<void()> on_tick;
 
  private:
   struct Memory {
     std::vector<std::uint64_t> hashes;  // after each token
+    std::vector<std::uint64_t> cells;   // where; a fork has the same ones
   };
   bool tick(Nanos by, const AbortSignal& abort);
+  bool no_slot() const { return std::ssize(memory_) >= config_.sequences_max; }
 
   std::shared_ptr<const Model> model_;
   EngineConfig config_;
@@ -84,6 +86,7 @@ class FakeEngine final : public Engine {
   ManualClock* clock_;
   int threads_ = 0;
   std::uint32_t passes_ = 0;
+  std::uint64_t next_cell_ = 0;
   std::map<SeqId, Memory> memory_;
   std::vector<std::vector<float>> logits_;
 };

@@ -118,7 +118,8 @@ void Simulation::make_executors() {
                                      .batch_tokens_max = 6 + upto(40)};
     FakeRules fake;
     if (options.faults) {
-      fake.no_cells_every = one_in(2) ? static_cast<std::uint32_t>(6 + upto(20)) : 0;
+      // 100 tokens in passes of 7 can be computed again before the next time.
+      fake.no_cells_every = one_in(2) ? static_cast<std::uint32_t>(15 + upto(20)) : 0;
       fake.fail_every = one_in(4) ? static_cast<std::uint32_t>(49 + upto(50)) : 0;
     }
     if (one_in(3)) fake.window = 16;
@@ -130,6 +131,7 @@ void Simulation::make_executors() {
     config.context_tokens = engine_config.context_tokens;
     config.sequences_max = engine_config.sequences_max;
     config.park_bytes_max = one_in(2) ? 0 : 600;
+    config.prefix_cache = !one_in(8);
     executors.push_back(std::make_unique<Executor>(
         ExecutorId{static_cast<std::uint64_t>(i)}, config, model, std::move(engine), rules, clock,
         [this](std::shared_ptr<RequestState> r) { dispatcher.notify(std::move(r)); }));
@@ -142,8 +144,11 @@ Sequence Simulation::random_sequence(std::size_t index) {
   s.id = {index + 1};
   s.request = {index + 1};
   const int prompt = one_in(4) ? upto(60) : upto(12);
-  for (int i = 0; i < prompt; ++i) s.tokens.push_back(static_cast<TokenId>(rng() % 90));
-  s.prompt_tokens = prompt;
+  const int front = one_in(2) ? upto(40) : 0;  // as with a system message that all have
+  for (int i = 0; i < front; ++i) s.tokens.push_back(i * 7 % 90);
+  for (int i = 0; i < std::min(prompt, 60 - front); ++i)
+    s.tokens.push_back(static_cast<TokenId>(rng() % 90));
+  s.prompt_tokens = s.known_tokens();
   s.max_tokens = upto(40);
   s.sampling.temperature = one_in(3) ? 0.0F : 0.9F;
   s.sampling.top_k = upto(20);
@@ -334,6 +339,9 @@ void Simulation::check_end() {
     report.steps += executors[i]->stats().steps.load();
     report.preemptions += executors[i]->stats().preemptions.load();
     report.aborts += executors[i]->stats().aborts.load();
+    report.reused_tokens += executors[i]->stats().reused_tokens.load();
+    if (executors[i]->stats().cells.load() != 0) broken("cells are in use at the end");
+    executors[i]->forget_cached();
     if (engines[i]->cells_held() != 0) broken("an engine still holds cells at the end");
   }
   if (!active.empty()) broken(std::to_string(active.size()) + " requests never ended");
@@ -384,16 +392,6 @@ SimReport simulate(const SimOptions& options) {
   Simulation simulation(options);
   simulation.run();
   return simulation.report;
-}
-
-std::string describe(const SimReport& r) {
-  return std::to_string(r.requests) + " requests: " + std::to_string(r.finished) + " finished, " +
-         std::to_string(r.cancelled) + " cancelled, " + std::to_string(r.expired) + " expired, " +
-         std::to_string(r.stalled) + " stalled, " + std::to_string(r.failed) + " failed; " +
-         std::to_string(r.steps) + " steps, " + std::to_string(r.preemptions) + " preemptions, " +
-         std::to_string(r.aborts) + " aborts, " + std::to_string(r.migrated) +
-         " resumed elsewhere, " + std::to_string(r.layout_changes) + " layouts, longest wait " +
-         std::to_string(r.longest_wait / microseconds(1)) + " us";
 }
 
 }  // namespace choir::sim

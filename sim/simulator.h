@@ -22,6 +22,7 @@ struct SimReport {
   std::uint64_t steps = 0;
   std::uint64_t preemptions = 0;
   std::uint64_t aborts = 0;
+  std::uint64_t reused_tokens = 0;
   std::uint64_t migrated = 0;  // sequences resumed from their serialised value elsewhere
   std::uint64_t layout_changes = 0;
   Nanos longest_wait{0};  // of a runnable executor for its turn

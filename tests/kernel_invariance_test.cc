@@ -154,6 +154,31 @@ TEST_P(KernelInvariance, NeighboursChangeNothing) {
   }
 }
 
+// A neighbour computes the front, in other chunks and in company; both go on from the same cells.
+TEST_P(KernelInvariance, AFrontThatAnotherComputedChangesNothing) {
+  std::mt19937 random(41);
+  const Tokens tokens = random_tokens(120, random, model_->info());
+  const std::size_t front = 90;
+  const auto at = static_cast<std::int32_t>(front);
+  const Rows want = alone(model_, tokens, tokens.size() - front);
+  Rig rig(model_, kConfig, 2);
+  const SeqId other{8};
+  rig.run({{SeqId{9}, 0, 17, true}}, {random_tokens(17, random, model_->info())});
+  const auto cut = tokens.begin() + 33;
+  rig.run({{other, 0, 33, true}}, {{tokens.begin(), cut}});
+  rig.run({{SeqId{9}, 17, 5, true}, {other, 33, at - 33, true}},
+          {random_tokens(5, random, model_->info()), {cut, tokens.begin() + at}});
+  ASSERT_EQ(rig.engine->fork(other, kUs, at).value(), at);
+  for (std::size_t i = front; i < tokens.size(); ++i) {
+    rig.run({{other, static_cast<std::int32_t>(i), 1, true},
+             {kUs, static_cast<std::int32_t>(i), 1, true}},
+            {random_tokens(1, random, model_->info()), {tokens[i]}});
+    expect_same_bits(rig.logits(1), want[i - front], "token " + std::to_string(i));
+    if (HasFatalFailure()) return;
+    if (i == front + 10) rig.engine->truncate(SeqId{9}, 0);
+  }
+}
+
 // Long enough that sliding windows wrap where the model has them.
 TEST_P(KernelInvariance, ALongSequenceIsTheSameRestoredElsewhere) {
   std::mt19937 random(31);

@@ -91,6 +91,47 @@ TEST(Node, TwoModelsGenerateSideBySide) {
   }
 }
 
+// Together (they wait for who computes the front) and one after the other (it is still there).
+TEST(Node, SharedFrontsChangeNoToken) {
+  for (const std::string& path : all_models()) {
+    auto node = Node::create({}).value();
+    for (const bool shares : {false, true}) {
+      ExecutorConfig config;
+      config.name = shares ? "shares" : "alone";
+      config.path = path;
+      config.prefix_cache = shares;
+      ASSERT_TRUE(node->add(config));
+    }
+    std::vector<Request> requests;
+    for (const char* end : {"a dog", "the sea", "a very old tree", "two friends", "a cat"}) {
+      requests.push_back(greedy(
+          "A story for children, in short words and with a good end, that can be told before "
+          "they sleep. It is about " +
+              std::string(end),
+          24));
+      requests.back().ignore_eos = true;
+      requests.back().sampling.temperature = 0.8F;
+    }
+    std::vector<std::vector<TokenId>> want;
+    for (Request& r : requests) {
+      r.executor = "alone";
+      want.push_back(node->run(r).value().tokens);
+      r.executor = "shares";
+    }
+    EXPECT_EQ(node->executor("alone")->reused_tokens, 0U);
+    const bool exact = node->executor("shares")->model.not_covered.empty();
+    std::vector<Submission> submissions;
+    for (const Request& r : requests) submissions.push_back(node->submit(r).value());
+    std::vector<std::vector<TokenId>> got;
+    for (Submission& submission : submissions) got.push_back(submission.result.get().tokens);
+    for (const Request& r : requests) got.push_back(node->run(r).value().tokens);
+    for (std::size_t i = 0; exact && i < got.size(); ++i)
+      EXPECT_EQ(got[i], want[i % want.size()]) << path << ", " << i;
+    EXPECT_GE(node->executor("shares")->reused_tokens, 9 * 20U) << path;
+    EXPECT_GT(node->executor("shares")->cached_cells, 0);
+  }
+}
+
 TEST(Node, LanesNeverUseMoreCoresThanAllowed) {
   const auto node = node_with(stories(), "a");
   NodeInfo info = node->info();

@@ -51,6 +51,7 @@ struct ExecutorInfo {
   std::uint64_t reused_tokens = 0;    // of prompts, not computed again
   std::int32_t kept = 0;              // conversations whose KV state it holds
   std::int32_t cells = 0;             // KV cells in use
+  std::int32_t cached_cells = 0;      // of requests that have ended; free for whoever needs them
   bool loaded = true;                 // false: not in memory; loaded again by the next request
   bool suspended = false;
   std::int32_t active = 0;              // requests and embeddings that have not ended
@@ -111,8 +112,8 @@ class CHOIR_API Node {
   // Deadlines go on counting. Takes effect between two passes.
   Status suspend(std::string_view executor);
   Status resume(std::string_view executor);
-  // Changes shares, priority, batching and park_bytes_max of the executor `config.name` while it
-  // runs; any other field that differs is refused by name.
+  // Changes shares, priority, batching, park_bytes_max, pinned and prefix_cache of the executor
+  // `config.name` while it runs; any other field that differs is refused by name.
   Status update(const ExecutorConfig& config);
   // Other sequences_max and sequence_tokens_max, while requests run: a second KV memory of
   // sequences_max x sequence_tokens_max cells is made on the same weights (both must fit for a

@@ -35,6 +35,7 @@ struct ParallelConfig {
   float temperature = 0.7F;
   bool raw = false;  // prompts as they are, without a chat template
   bool ignore_eos = false;
+  bool prefix_cache = true;  // sessions that begin the same compute that once
   NodeConfig node;
 };
 

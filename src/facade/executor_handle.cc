@@ -172,6 +172,7 @@ ExecutorConfig ExecutorHandle::node_config(const ModelInfo& model, const LLMExec
   c.park_bytes_max = settings.park_bytes_max;
   c.batching = native(config.mode);
   c.pinned = settings.pinned;
+  c.prefix_cache = settings.prefix_cache;
   return c;
 }
 
@@ -264,6 +265,7 @@ Status ExecutorHandle::update(const LLMExecutionConfig& wanted) {
       live.batching = native(wanted.mode);
       live.park_bytes_max = settings.park_bytes_max;
       live.pinned = settings.pinned;
+      live.prefix_cache = settings.prefix_cache;
       CHOIR_CHECK_OK(here->node->update(live));
     }
     state_.with([&](State& s) {

@@ -1,5 +1,6 @@
 // What an executor says of itself: metrics, resources, and what optimize() measured.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 
 #include "choir/machine.h"
@@ -67,6 +68,7 @@ Metrics ExecutorHandle::metrics() const {
     m["idle_seconds"] = now->idle_seconds;
     m["load_seconds"] = now->load_seconds;
     m["kv_cells_used"] = now->cells;
+    m["kv_cells_cached"] = now->cached_cells;
     m["contexts_in_memory"] = now->kept;
   }
   for (const auto& [key, value] : state_.with([](const State& s) { return s.optimized; }))
@@ -166,9 +168,11 @@ Result<double> ExecutorHandle::prompt_speed(const Place& here) {
   request.ignore_eos = true;
   request.deadline = kProbeMost;
   const auto vocabulary = static_cast<std::uint32_t>(executor->model().info().vocab_tokens);
-  std::uint32_t random = 1;
+  // Any tokens will do, but not those of an earlier probe: their KV state may still be there.
+  static std::atomic<std::uint32_t> probes{0};
+  std::uint32_t random = ++probes;
   for (std::int32_t i = 0; i < std::max(1, tokens); ++i) {
-    random = random * 1664525 + 1013904223;  // any tokens will do; always the same ones
+    random = random * 1664525 + 1013904223;
     request.tokens.push_back(static_cast<TokenId>((random >> 8U) % vocabulary));
   }
   const Completion done = CHOIR_TRY(here.node->run(request));

@@ -29,6 +29,7 @@ struct ExecutorSettings {
   std::int32_t batch_tokens_max = 512;
   std::uint64_t park_bytes_max = 256ULL << 20;
   bool pinned = false;
+  bool prefix_cache = true;
 };
 Result<ExecutorSettings> read_settings(const LLMExecutionConfig& config);
 

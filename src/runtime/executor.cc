@@ -43,6 +43,7 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
       abort_(clock),
       park_{.most = config.park_bytes_max},
       batching_(config.batching),
+      prefix_cache_(config.prefix_cache),
       priority_(config.priority) {
   sample_row_ = [this](int index, int thread) {
     Row& row = rows_[static_cast<std::size_t>(index)];
@@ -89,6 +90,7 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   end_the_ended(began);
   hold_back_slow_readers(began);
   release(began);
+  MayWait may_wait = MayWait::kYes;
   for (bool again = true; again;) {
     make_views();
     make_room();
@@ -97,7 +99,13 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
       park(live(victim));
       stats_->preemptions.fetch_add(1, std::memory_order_relaxed);
     }
-    again = restore_parked();
+    again = restore_parked() || share_fronts(may_wait);
+    if (!again && plan_.slices.empty() && !standing_back_.empty()) {
+      // Whoever they waited for has left the plan again: then nobody waits.
+      may_wait = MayWait::kNo;
+      stand_forward();
+      again = true;
+    }
   }
   if (!plan_.slices.empty() && run_pass(pool)) sample_rows(pool);
   embed_one(pool);
@@ -222,20 +230,21 @@ void Executor::hold_back_slow_readers(Instant now) {
 }
 
 void Executor::release(Instant now) {
-  const bool classes = rules_.node->classes.load();
   const bool one_request = rules_.node->one_request.load();
   const RequestId turn_of = rules_.node->turn_of.load();
   waits_.clear();
+  standing_back_.clear();
   for (const auto& live : live_) {
     // What waiting has earned stays: a sequence that fell back with its first slice would lose its
     // cells to the next one that has waited, and none would get to its end.
     live->lifted = std::min(live->lifted,
                             aged(live->value.priority, now - live->last_progress, rules_.age_step));
     live->held = true;
+    live->front = LiveSequence::Front::kOwn;
     if (live->held_back || live->awaited || live->gated || suspended()) continue;
     if (one_request && live->request->id != turn_of) continue;
     waits_.push_back({.id = live->value.id,
-                      .priority = classes ? live->lifted : Priority::kNormal,
+                      .priority = class_of(*live),
                       .arrived = live->arrived,
                       .begun = live->released});
   }
@@ -253,12 +262,11 @@ void Executor::release(Instant now) {
 }
 
 void Executor::make_views() {
-  const bool classes = rules_.node->classes.load();
   views_.clear();
   for (const auto& live : live_) {
-    if (live->held) continue;
+    if (live->held || live->front == LiveSequence::Front::kStandsBack) continue;
     views_.push_back({.id = live->value.id,
-                      .priority = classes ? live->lifted : Priority::kNormal,
+                      .priority = class_of(*live),
                       .tenant_served = *live->tenant_served,
                       .arrived = live->arrived,
                       .known_tokens = live->value.known_tokens(),
@@ -309,6 +317,7 @@ TurnResult Executor::result(Instant began) {
   stats_->waiting.store(static_cast<std::int32_t>(live_.size()) - running,
                         std::memory_order_relaxed);
   stats_->cells.store(use().cells, std::memory_order_relaxed);
+  stats_->cached_cells.store(cache_.use().cells, std::memory_order_relaxed);
   return r;
 }
 

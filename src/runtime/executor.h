@@ -24,11 +24,13 @@
 #include "engine/engine.h"
 #include "engine/sampler.h"
 #include "policy/release.h"
+#include "policy/share.h"
 #include "policy/spread.h"
 #include "policy/step.h"
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
 #include "runtime/node_rules.h"
+#include "runtime/prefix_cache.h"
 #include "runtime/request_state.h"
 
 namespace choir {
@@ -54,6 +56,7 @@ struct ExecutorStats {
   std::atomic<std::uint64_t> aborts{0};
   std::atomic<std::uint64_t> reused_tokens{0};
   std::atomic<std::int32_t> cells{0};               // held by sequences and kept conversations
+  std::atomic<std::int32_t> cached_cells{0};        // of ended requests; in nobody's way
   std::atomic<double> seconds_per_prompt_token{0};  // as measured; 0: not known yet
   std::atomic<double> seconds_per_output_token{0};
 };
@@ -148,6 +151,7 @@ class Executor {
   void adopt(Belongings belongings);
   std::optional<KvState> copy_kept(ConversationKey key) { return kept_.copy(key, *engine_); }
   void forget_kept(ConversationKey key) { kept_.forget(key, *engine_, park_); }
+  void forget_cached();
 
   // After request->cancelled was set: ends a pass in which its prompt is computed.
   void interrupt(RequestId request);
@@ -180,6 +184,8 @@ class Executor {
   void accept(Mail mail, Instant now);
   void insert(std::unique_ptr<LiveSequence> live);
   void reuse(LiveSequence& live, KvState kv);
+  // Whether others have clearly more in common with it than `same` tokens.
+  bool better_elsewhere(const LiveSequence& live, std::int32_t same);
   void count_reused(LiveSequence& live);
   void embed_one(Pool& pool);
   void end_the_ended(Instant now);
@@ -187,10 +193,27 @@ class Executor {
   // Which sequences may compute in this turn.
   void release(Instant now);
   void make_views();
+  // The class it has now: with what waiting has earned it, and where classes count at all.
+  Priority class_of(const LiveSequence& live) const {
+    return rules_.node->classes.load() ? live.lifted : Priority::kNormal;
+  }
+  // Of sequences and conversations: as far as plans are concerned, what is cached is free.
   KvUse use() const;
   // Kept conversations leave the cells that those with work want; then those that may not compute.
   void make_room();
   StepLimits limits(int threads, bool contended) const;
+  // Cached states leave as many cells and slots as are to be taken now.
+  void evict_cached(KvUse need, SeqId spared = {});
+  KvUse need_of_plan() const;
+  // Gives sequences that the plan starts the cells of others that begin the same, and takes those
+  // out that had better wait for such cells. True when that changes the plan.
+  enum class MayWait : std::uint8_t { kYes, kNo };
+  bool share_fronts(MayWait may_wait);
+  void stand_forward();
+  // Who has cells or gets some in this pass, into sources_; who begins in it is not there yet.
+  void find_sources(std::span<const Slice> slices);
+  FrontChoice choose(const LiveSequence& live, std::int32_t slice_tokens, MayWait may_wait) const;
+  std::int32_t take_front(LiveSequence& live, SeqId from, std::int32_t tokens);
   // Turns slices of parked sequences into restored KV; true when the plan is worth another look.
   bool restore_parked();
   enum class Budget : std::uint8_t { kHeed, kIgnore };
@@ -230,8 +253,10 @@ class Executor {
   std::vector<SeqId> live_ids_;                      // the same order, for searching
   std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
   KeptStates kept_;
+  PrefixCache cache_;
   ParkBudget park_;
   Batching batching_;                      // as in config_
+  bool prefix_cache_;                      // as in config_
   Priority priority_;                      // as in config_
   std::int32_t parked_ = 0;                // sequences with KV state aside
   std::vector<double> seconds_per_token_;  // of prompts, by number of threads
@@ -247,7 +272,9 @@ class Executor {
   std::vector<SeqView> views_;
   StepScratch step_scratch_;
   StepPlan plan_;
-  std::vector<LiveSequence*> slice_live_;  // of plan_.slices
+  std::vector<FrontSource> sources_;
+  std::vector<LiveSequence*> standing_back_;  // in this turn
+  std::vector<LiveSequence*> slice_live_;     // of plan_.slices
   std::vector<std::span<const TokenId>> slice_tokens_;
   struct Row {
     LiveSequence* live = nullptr;

@@ -8,6 +8,8 @@ namespace choir {
 
 void Executor::update(const ExecutorConfig& config) {
   batching_ = config.batching;
+  prefix_cache_ = config.prefix_cache;
+  if (!prefix_cache_) forget_cached();
   priority_ = config.priority;
   park_.most = config.park_bytes_max;
   config_.with([&](ExecutorConfig& c) { c = config; });
@@ -59,6 +61,7 @@ Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConf
                       "; cancel it or let it end first");
   for (const auto& l : live_) park(*l, Budget::kIgnore);
   kept_.park_all(*engine_, park_);
+  forget_cached();
   std::swap(engine, engine_);
   bytes_.with([&](ExecutorBytes& b) { b = engine_->sizes(); });
   sequence_tokens_max_.store(longest);
@@ -79,6 +82,7 @@ Executor::Belongings Executor::extract() {
     if (auto state = kept_.copy(key, *engine_)) belongings.kept.emplace(key, std::move(*state));
     kept_.forget(key, *engine_, park_);
   }
+  forget_cached();
   belongings.live = std::exchange(live_, {});
   live_ids_.clear();
   tenant_served_.clear();

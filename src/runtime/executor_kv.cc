@@ -18,6 +18,7 @@ bool Executor::restore_parked() {
     }
     dropped = true;
     if (l.kv_tokens > cells_free) return true;  // keeps its state and waits for room
+    evict_cached({.cells = l.kv_tokens, .slots = 1});
     if (engine_->restore(slice.seq, l.kv)) {
       l.computed = engine_->truncate(slice.seq, l.kv_use);
       if (l.reusing) count_reused(l);
@@ -107,6 +108,13 @@ void Executor::reuse(LiveSequence& live, KvState kv) {
   }
   const std::int32_t same =
       std::min(common_prefix(entry->tokens, live.value.tokens), live.value.known_tokens() - 1);
+  if (better_elsewhere(live, same)) {  // which the first plan with it will find
+    if (entry->resident())
+      engine_->truncate(entry->seq, 0);
+    else
+      park_.used -= entry->blob.size();
+    return;
+  }
   if (entry->resident()) {
     engine_->rename(entry->seq, live.value.id);
     live.computed = engine_->truncate(live.value.id, same);
@@ -130,6 +138,9 @@ void Executor::leave_kv(LiveSequence& live, Finish finish, Instant now) {
   if (keep && live.computed > 0) {
     kept_.keep(live.conversation,
                {.seq = live.value.id, .tokens = tokens_of(live.computed), .blob = {}, .used = now});
+  } else if (prefix_cache_ && live.conversation == ConversationKey{} && finish != Finish::kFailed &&
+             live.computed >= kSharedTokensMin) {
+    cache_.keep(live.value.id, tokens_of(live.computed), *engine_);
   } else if (live.computed > 0) {
     engine_->truncate(live.value.id, 0);
   } else if (keep && !live.kv.empty() && live.kv_use == live.kv_tokens) {

@@ -38,6 +38,7 @@ bool Executor::run_pass(Pool& pool) {
         std::span(l.value.tokens)
             .subspan(static_cast<std::size_t>(slice.begin), static_cast<std::size_t>(slice.count)));
   }
+  if (!cache_.empty()) evict_cached(need_of_plan());
   begin_pass();
   const Instant began = clock_.now();
   engine_->attach(pool);
@@ -60,7 +61,9 @@ bool Executor::run_pass(Pool& pool) {
   if (outcome && *outcome == RunOutcome::kAborted)
     stats_->aborts.fetch_add(1, std::memory_order_relaxed);
   if (outcome && *outcome == RunOutcome::kNoCells) {
-    // The ledger said there was room and the engine found none: make some, the newest first.
+    // The ledger said there was room and the engine found none: make some, of what is cached, or
+    // of the newest.
+    if (cache_.evict_oldest(*engine_)) return false;
     const auto holder = std::ranges::find_if(live_.rbegin(), live_.rend(),
                                              [](const auto& l) { return l->computed > 0; });
     if (holder != live_.rend()) {
@@ -88,6 +91,8 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
     tokens += count;
     if (count > 1) prompt_tokens += count;
   }
+  // What they wait for was computed: they have not been passed over.
+  for (LiveSequence* l : standing_back_) l->last_progress = ended;
   stats_->steps.fetch_add(1, std::memory_order_relaxed);
   stats_->prompt_tokens.fetch_add(static_cast<std::uint64_t>(prompt_tokens),
                                   std::memory_order_relaxed);

@@ -24,6 +24,15 @@ KvUse KeptStates::use() const {
   return use;
 }
 
+void KeptStates::offer(std::vector<FrontSource>& sources) const {
+  for (const auto& [key, entry] : entries_) {
+    if (!entry.resident()) continue;
+    const auto cells = static_cast<std::int32_t>(entry.tokens.size());
+    sources.push_back(
+        {.id = entry.seq, .tokens = entry.tokens, .cells = cells, .cells_after = cells});
+  }
+}
+
 bool KeptStates::evict_oldest(Engine& engine, ParkBudget& budget) {
   const auto oldest = [&](bool resident) {
     auto found = entries_.end();

@@ -16,6 +16,7 @@
 #include "core/kv_state.h"
 #include "core/sequence.h"
 #include "engine/engine.h"
+#include "policy/share.h"
 
 namespace choir {
 
@@ -40,6 +41,7 @@ class KeptStates {
   std::optional<Entry> take(ConversationKey key);
   // What the resident ones hold of the engine.
   KvUse use() const;
+  void offer(std::vector<FrontSource>& sources) const;  // the resident ones
   // Frees the cells of the resident one that was used longest ago: parked if the budget takes it
   // (older parked ones make room), else forgotten. False when none is resident.
   bool evict_oldest(Engine& engine, ParkBudget& budget);

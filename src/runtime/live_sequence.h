@@ -30,6 +30,9 @@ struct LiveSequence {
   bool gated = false;                // waits for others with which it is to begin
   bool released = false;             // may compute (policy/release.h)
   bool held = false;                 // not in this turn's plan
+  enum class Front : std::uint8_t { kOwn, kForked, kStandsBack };
+  Front front =
+      Front::kOwn;  // in this turn: has another's cells, or waits for them (policy/share.h)
   std::optional<Instant> held_back;  // since when its reader is too far behind
   std::string text;                  // generated here
   Nanos first_token{0};              // computed in passes until there was one

@@ -261,6 +261,7 @@ ExecutorInfo Runtime::describe(const Row& row) const {
     info.memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits};
     info.kept = row.executor->kept();
     info.cells = stats.cells.load();
+    info.cached_cells = stats.cached_cells.load();
     info.compute_seconds += lanes_.compute_seconds(row.id);
   }
   active_.with([&](const Active& a) {

@@ -72,6 +72,7 @@ Status Runtime::update(const ExecutorConfig& config) {
   live.batching = config.batching;
   live.pinned = config.pinned;
   live.park_bytes_max = config.park_bytes_max;
+  live.prefix_cache = config.prefix_cache;
   const auto refuse = [&](const char* field) {
     return fail(Code::kInvalidArgument,
                 std::string(field) + " of executor '" + config.name +

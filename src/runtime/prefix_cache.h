@@ -1,0 +1,48 @@
+// The KV cells of requests that have ended and belong to no conversation, for those who come and
+// begin the same. They are worth a saving only: whoever needs their room gets it, the oldest first,
+// and they are never kept as bytes.
+//
+// Owned by an executor and used by whoever has its turn.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/kv_ledger.h"
+#include "core/step_plan.h"
+#include "engine/engine.h"
+#include "policy/share.h"
+
+namespace choir {
+
+class PrefixCache {
+ public:
+  // Every search looks at each of them, and more different fronts than this are rarely in use.
+  static constexpr std::size_t kStatesMax = 32;
+
+  // The cells that `seq` holds, one for each of `tokens`, are kept; those of states that are a
+  // beginning of others are freed.
+  void keep(SeqId seq, std::vector<TokenId> tokens, Engine& engine);
+  bool empty() const { return states_.empty(); }
+  bool holds(SeqId seq) const;
+  // What they hold of the engine, as if nobody shared cells.
+  KvUse use() const;
+  void offer(std::vector<FrontSource>& sources) const;
+  // It was of use: the youngest from now on.
+  void touch(SeqId seq);
+  // The cells are the caller's.
+  void release(SeqId seq);
+  // Frees the cells of the oldest but `spared`, and says whose they were; nullopt: there is none.
+  std::optional<SeqId> evict_oldest(Engine& engine, SeqId spared = {});
+  void clear(Engine& engine);
+
+ private:
+  struct State {
+    SeqId seq;
+    std::vector<TokenId> tokens;
+  };
+  std::vector<State> states_;  // oldest first
+};
+
+}  // namespace choir
