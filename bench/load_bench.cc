@@ -3,8 +3,9 @@
 //   ./dev bench load        needs smollm2-135m and gemma3-270m in the models folder
 //
 // Each load is a process of its own; the file is in the page cache. Seconds are the best of a few
-// alternating loads. Memory is what the process holds of its own after the load, less before it,
-// beside the bytes of the file.
+// alternating loads; with the kernels off ggml maps the file and reads no weight yet. Memory is
+// what the process then holds of its own, less before it; with the kernels off that is the
+// vocabulary, and the file's mapping comes to it.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,8 +84,11 @@ int run(const Arguments& arguments) {
     double ours = 1e9;
     double theirs = 1e9;
     double bytes = 0;
+    double vocabulary = 0;
     for (int i = 0; i < kLoads; ++i) {
-      theirs = std::min(theirs, load_in_child(*path, "off").seconds);
+      const Loaded mapped = load_in_child(*path, "off");
+      theirs = std::min(theirs, mapped.seconds);
+      vocabulary = mapped.bytes;
       const Loaded packed = load_in_child(*path, nullptr);
       ours = std::min(ours, packed.seconds);
       bytes = packed.bytes;
@@ -95,13 +99,13 @@ int run(const Arguments& arguments) {
                     .choir = ours,
                     .peer = theirs,
                     .peer_name = "kernels off",
-                    .goal = 1.5,
+                    .goal = {},
                     .better = Better::kLower});
     rows.push_back({.name = std::string(name) + ", memory after it",
                     .unit = "MB",
                     .choir = bytes / 1e6,
-                    .peer = file / 1e6,
-                    .peer_name = "file",
+                    .peer = (file + vocabulary) / 1e6,
+                    .peer_name = "file and vocabulary",
                     .goal = 1.1,
                     .better = Better::kLower});
   }
