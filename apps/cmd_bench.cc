@@ -1,6 +1,5 @@
 // choir bench: a quick measure of one model on this machine, through a node as every user has it.
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +9,7 @@
 #include "generation.h"
 #include "interrupt.h"
 #include "json.h"
+#include "measure.h"
 #include "terminal.h"
 
 namespace choir::app {
@@ -28,66 +28,20 @@ struct Options {
 struct Row {
   std::string test;
   std::int32_t batch = 0;
-  double tokens_per_second = 0;  // median
-  double lowest = 0;
-  double highest = 0;
+  Rates rates;
 };
 
 // A prompt this short is one small forward pass, so decoding is nearly all of its time.
 constexpr std::int32_t kDecodePromptTokens = 8;
 constexpr std::int32_t kSlackTokens = 16;  // of the context, for each sequence
-constexpr std::chrono::milliseconds kLookEvery{50};
-constexpr auto kText =
-    "A choir is many voices under one conductor. Each has its own line to sing, each waits for the "
-    "others where the music asks for it, and nobody sings louder than the room allows. ";
 
-// Different first tokens, so that no sequence can use what another one has computed.
-Result<std::vector<TokenId>> prompt_of(Node& node, std::int32_t tokens, std::int32_t index) {
-  std::vector<TokenId> text = CHOIR_TRY(node.tokenize("", kText));
-  if (text.empty())
-    return fail(Code::kEngineFailed, "the model's vocabulary gives no token for a text");
-  std::vector<TokenId> prompt;
-  prompt.reserve(static_cast<std::size_t>(tokens));
-  for (std::int32_t i = 0; i < tokens; ++i)
-    prompt.push_back(text[static_cast<std::size_t>(i + index) % text.size()]);
-  return prompt;
-}
-
-// Submits `batch` requests at once and waits for all. Ctrl-C ends them, as kCancelled.
 Result<std::vector<Usage>> run_batch(Node& node, std::int32_t batch, std::int32_t prompt_tokens,
                                      std::int32_t tokens) {
-  std::vector<Submission> running;
-  for (std::int32_t i = 0; i < batch; ++i) {
-    Request request;
-    request.tokens = CHOIR_TRY(prompt_of(node, prompt_tokens, i));
-    request.max_tokens = tokens;
-    request.ignore_eos = true;
-    request.sampling.temperature = 0;
-    running.push_back(CHOIR_TRY(node.submit(request)));
-  }
-  std::vector<Usage> usages;
-  for (Submission& submission : running) {
-    while (submission.result.wait_for(kLookEvery) != std::future_status::ready) {
-      watch_output();
-      if (!interrupted()) continue;
-      for (const Submission& other : running) static_cast<void>(node.cancel(other.id));
-    }
-    const Completion completion = submission.result.get();
-    if (completion.finish == Finish::kCancelled) return fail(Code::kCancelled, "interrupted");
-    if (completion.error) return tl::unexpected(*completion.error);
-    usages.push_back(completion.usage);
-  }
-  return usages;
-}
-
-double prefill_rate(const std::vector<Usage>& usages) {
-  double seconds = 0;
-  double tokens = 0;
-  for (const Usage& usage : usages) {
-    seconds = std::max(seconds, usage.first_token_seconds);
-    tokens += usage.prompt_tokens;
-  }
-  return seconds > 0 ? tokens / seconds : 0;
+  std::vector<Request> requests;
+  requests.reserve(static_cast<std::size_t>(batch));
+  for (std::int32_t i = 0; i < batch; ++i)
+    requests.push_back(CHOIR_TRY(request_of(node, "", prompt_tokens, tokens, i)));
+  return run_all(node, requests);
 }
 
 // From the first token of the first sequence to the last of the last.
@@ -114,11 +68,10 @@ Result<Row> measure(Node& node, Kind kind, std::int32_t batch, const Options& op
                             prefill ? 1 : options.tokens));
     rates.push_back(prefill ? prefill_rate(usages) : batch_decode_rate(usages));
   }
-  std::ranges::sort(rates);
   const std::string test = kind == Kind::kPrefill
                                ? "prefill " + std::to_string(options.prompt_tokens)
                                : "decode " + std::to_string(options.tokens);
-  return Row{test, batch, rates[rates.size() / 2], rates.front(), rates.back()};
+  return Row{test, batch, rates_of(std::move(rates))};
 }
 
 Result<std::vector<Row>> measure_all(Node& node, const Options& options) {
@@ -141,9 +94,9 @@ void print_rows(const std::vector<Row>& rows, const OpenModel& model) {
   std::vector<std::vector<std::string>> lines = {
       {"test", "at once", "tok/s", "lowest", "highest", "ms/token"}};
   for (const Row& row : rows)
-    lines.push_back({row.test, std::to_string(row.batch), fixed(row.tokens_per_second, 1),
-                     fixed(row.lowest, 1), fixed(row.highest, 1),
-                     fixed(row.tokens_per_second > 0 ? 1000 / row.tokens_per_second : 0, 3)});
+    lines.push_back({row.test, std::to_string(row.batch), fixed(row.rates.median, 1),
+                     fixed(row.rates.lowest, 1), fixed(row.rates.highest, 1),
+                     fixed(row.rates.median > 0 ? 1000 / row.rates.median : 0, 3)});
   print(table(lines, "lrrrrr"));
 }
 
@@ -152,9 +105,9 @@ void print_rows_json(const std::vector<Row>& rows, const OpenModel& model, const
   for (const Row& row : rows)
     lines.push_back({{"test", row.test},
                      {"batch", row.batch},
-                     {"tokens_per_second", row.tokens_per_second},
-                     {"lowest", row.lowest},
-                     {"highest", row.highest}});
+                     {"tokens_per_second", row.rates.median},
+                     {"lowest", row.rates.lowest},
+                     {"highest", row.rates.highest}});
   print_json({{"model", model.info.path},
               {"cores", model.node->info().cores},
               {"repeat", options.repeat},

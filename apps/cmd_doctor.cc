@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "choir/catalog.h"
 #include "choir/machine.h"
 #include "choir/text.h"
+#include "choir/tuning.h"
 #include "command.h"
 #include "exit_code.h"
 #include "json.h"
@@ -48,7 +50,41 @@ std::string mark(Advice::Level level) {
   return "";
 }
 
-std::vector<Advice> all_advice(const Machine& machine, const Version& all) {
+std::string lanes_text(const Machine& m, const FoundTuning& tuning) {
+  if (tuning.state == FoundTuning::State::kUsed)
+    return "up to " + std::to_string(tuning.tuning.lanes_max) + ", as 'choir tune' found";
+  return "up to " + std::to_string(m.cores) + ", one for each core";
+}
+
+std::string_view word_of(FoundTuning::State state) {
+  switch (state) {
+    case FoundTuning::State::kNone:
+      return "none";
+    case FoundTuning::State::kUsed:
+      return "used";
+    case FoundTuning::State::kElsewhere:
+      return "elsewhere";
+    case FoundTuning::State::kBroken:
+      return "broken";
+  }
+  return "";
+}
+
+Json tuning_json(const Machine& m, const FoundTuning& tuning) {
+  const bool used = tuning.state == FoundTuning::State::kUsed;
+  return {{"state", word_of(tuning.state)},
+          {"path", tuning_path()},
+          {"lanes_max", used ? tuning.tuning.lanes_max : m.cores}};
+}
+
+std::optional<Advice> advice_on(const FoundTuning& tuning) {
+  if (tuning.why.empty()) return std::nullopt;
+  return Advice{Advice::Level::kNote, tuning.why + ", so it is ignored",
+                "'choir tune' measures this machine, 'choir tune --forget' removes it"};
+}
+
+std::vector<Advice> all_advice(const Machine& machine, const Version& all,
+                               const FoundTuning& tuning) {
   std::vector<Advice> advice = diagnose(machine, all);
   const auto models = local_models();
   if (!models) {
@@ -62,10 +98,12 @@ std::vector<Advice> all_advice(const Machine& machine, const Version& all) {
     advice.push_back(
         {Advice::Level::kOk, count_of(models->size(), "model") + " in " + models_folder(), ""});
   }
+  if (const auto line = advice_on(tuning)) advice.push_back(*line);
   return advice;
 }
 
-void print_report(const Machine& machine, const Version& all, const std::vector<Advice>& advice) {
+void print_report(const Machine& machine, const Version& all, const FoundTuning& tuning,
+                  const std::vector<Advice>& advice) {
   print(table({{"choir", all.choir},
                {"engine", all.engine},
                {"built for", all.engine_features},
@@ -74,6 +112,7 @@ void print_report(const Machine& machine, const Version& all, const std::vector<
                {"cpu", machine.cpu},
                {"features", joined(machine.cpu_features)},
                {"cores", cores_text(machine)},
+               {"lanes", lanes_text(machine, tuning)},
                {"memory", memory_text(machine)},
                {"models", models_folder()}},
               "ll"));
@@ -87,16 +126,18 @@ void print_report(const Machine& machine, const Version& all, const std::vector<
 Result<int> doctor(bool json) {
   const Machine machine = read_machine();
   const Version all = version();
-  const std::vector<Advice> advice = all_advice(machine, all);
+  const FoundTuning tuning = find_tuning(machine, all);
+  const std::vector<Advice> advice = all_advice(machine, all, tuning);
   if (json) {
     Json lines = Json::array();
     for (const Advice& line : advice) lines.push_back(json_of(line));
     print_json({{"version", json_of(all)},
                 {"machine", json_of(machine)},
+                {"tuning", tuning_json(machine, tuning)},
                 {"models_folder", models_folder()},
                 {"advice", std::move(lines)}});
   } else {
-    print_report(machine, all, advice);
+    print_report(machine, all, tuning, advice);
   }
   const bool problem = std::ranges::count(advice, Advice::Level::kProblem, &Advice::level) > 0;
   return problem ? kExitFailed : kExitOk;

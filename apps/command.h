@@ -13,6 +13,7 @@ void add_pull(CLI::App& root, Run& chosen);
 void add_show(CLI::App& root, Run& chosen);
 void add_tokenize(CLI::App& root, Run& chosen);
 void add_bench(CLI::App& root, Run& chosen);
+void add_tune(CLI::App& root, Run& chosen);
 void add_doctor(CLI::App& root, Run& chosen);
 void add_version(CLI::App& root, Run& chosen);
 

@@ -25,14 +25,19 @@ std::int32_t context_of(const OpenOptions& options, const ModelInfo& model) {
 
 }  // namespace
 
-Result<OpenModel> open_model(const std::string& name, const OpenOptions& options) {
+Result<ModelInfo> generating_model(const std::string& name) {
   const std::string path = CHOIR_TRY(resolve_model(name));
+  ModelInfo model = CHOIR_TRY(inspect_model(path));
+  if (!model.generates)
+    return fail(Code::kInvalidArgument, "'" + name + "' is an encoder (" + model.architecture +
+                                            "): it embeds text and writes none");
+  return model;
+}
+
+Result<OpenModel> open_model(const std::string& name, const OpenOptions& options) {
   OpenModel model;
   model.name = name;
-  model.info = CHOIR_TRY(inspect_model(path));
-  if (!model.info.generates)
-    return fail(Code::kInvalidArgument, "'" + name + "' is an encoder (" + model.info.architecture +
-                                            "): it embeds text and writes none");
+  model.info = CHOIR_TRY(generating_model(name));
   NodeConfig node_config;
   node_config.cores = options.cores;
   node_config.stalled = kPagerPatience;
@@ -40,7 +45,7 @@ Result<OpenModel> open_model(const std::string& name, const OpenOptions& options
   model.node = CHOIR_TRY(Node::create(node_config));
   ExecutorConfig executor;
   executor.name = printable_line(name, kNameCharacters);  // a path may be longer than a name
-  executor.path = path;
+  executor.path = model.info.path;
   executor.context_tokens = context_of(options, model.info);
   executor.sequences_max = options.sequences_max;
   executor.prefix_cache = options.prefix_cache;

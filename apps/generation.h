@@ -23,7 +23,10 @@ struct OpenOptions {
   bool prefix_cache = true;
 };
 
-// Resolves the name, looks at the file, loads it. A model that only embeds is refused.
+// Resolves the name, looks at the file. A model that only embeds is refused.
+Result<ModelInfo> generating_model(const std::string& name);
+
+// generating_model(), loaded.
 Result<OpenModel> open_model(const std::string& name, const OpenOptions& options);
 
 // Submits and waits. Ctrl-C ends the request as kCancelled, with what there is of its text; so does

@@ -91,7 +91,8 @@ Simulation::Simulation(const SimOptions& wanted)
     : options(wanted),
       rng(wanted.seed),
       cores(upto(4)),
-      schedule(cores, {.age_step = kAgeStep, .credit_seconds_max = 0.02}) {
+      schedule(cores, {.age_step = kAgeStep, .credit_seconds_max = 0.02},
+               wanted.seed % 3 == 0 ? upto(cores) : 0) {  // some have fewer lanes than cores
   rules.node->quantum = milliseconds(2);
   rules.age_step = kAgeStep;
   rules.stalled = milliseconds(50);

@@ -14,8 +14,9 @@ import subprocess
 import termios
 import time
 import unittest
+from pathlib import Path
 
-from cli_tools import CHOIR, RAW, STORIES, TIMEOUT, environment
+from cli_tools import CACHE, CHOIR, RAW, STORIES, TIMEOUT, environment
 
 # The model never ends by itself; this takes from half a second to minutes.
 LONG = ["run", STORIES, "Once upon a time", *RAW, "--max-tokens", "100000", "--temperature", "1"]
@@ -67,6 +68,19 @@ class Interrupt(unittest.TestCase):
         self.assertIn(process.returncode, (0, 130))
         self.assertTrue(out == b"" or b'"finish"' in out)
         self.assertEqual(err, b"")
+
+    def test_tune_keeps_nothing(self):
+        for _ in range(10):  # as above, and a run that was done has kept its result
+            Path(CACHE.name, "tuning.json").unlink(missing_ok=True)
+            process = start(["tune", "--model", STORIES])
+            self.read_until(process.stderr, b"Measuring")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=TIMEOUT)
+            if process.returncode != 0:
+                self.assertEqual((process.returncode, out), (130, b""))
+                self.assertIn(b"choir: interrupted", err)
+                return self.assertEqual(list(Path(CACHE.name).glob("tuning*")), [])
+        return self.fail("every run had ended before Ctrl-C came")
 
     def test_parallel_reports_what_there_is(self):
         args = ["parallel", "-m", STORIES, *RAW, "-n", "8", "--max-tokens", "1900", "--ignore-eos", "--compare"]

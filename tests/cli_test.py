@@ -12,9 +12,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from cli_tools import STORIES, RAW, choir
+from cli_tools import CACHE, RAW, STORIES, choir
 
-COMMANDS = ["run", "parallel", "models", "pull", "show", "tokenize", "bench", "doctor", "version"]
+COMMANDS = ["run", "parallel", "models", "pull", "show", "tokenize", "bench", "tune", "doctor", "version"]
 
 
 class CliCase(unittest.TestCase):
@@ -99,6 +99,9 @@ class Usage(CliCase):
             ("PromptsTwice", ["parallel", "-m", "m", "-p", "a", "--prompts", "f"], "exclude each other"),
             ("EmptyPromptInParallel", ["parallel", "-m", "m", "-p", ""], "prompts[0] is empty"),
             ("EmptyBatch", ["bench", "m", "--batch", "0"], "--batch is 0"),
+            ("UnknownFlagOfTune", ["tune", "--modle", "m"], "unknown option '--modle', did you mean '--model'?"),
+            ("ModelWithoutAFlag", ["tune", "m"], "unexpected argument 'm'"),
+            ("ForgetAndMeasure", ["tune", "--forget", "--model", "m"], "--forget and --model exclude each other"),
         ]
         for name, args, says in rows:
             with self.subTest(name):
@@ -134,6 +137,56 @@ class Machine(CliCase):
         done = choir("doctor", models=file)
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stdout, "problem.*" + re.escape(str(file)))
+
+
+class Tuned(CliCase):
+    """What is kept. The measuring itself is no test: it takes a machine of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.file = Path(CACHE.name) / "tuning.json"
+        self.addCleanup(self.file.unlink, missing_ok=True)
+
+    def keep(self, **other):
+        version = json.loads(choir("version", "--json").stdout)["choir"]
+        machine = json.loads(choir("doctor", "--json").stdout)["machine"]
+        kept = {"cpu": machine["cpu"], "cores": machine["cores"], "choir": version, "lanes_max": 1}
+        self.file.write_text(json.dumps(kept | other))
+
+    def doctor(self):
+        """The report, and what it advises about the file."""
+        report = json.loads(choir("doctor", "--json").stdout)
+        return report, [line for line in report["advice"] if str(self.file) in line["what"]]
+
+    def test_doctor_tells_the_lanes(self):
+        report, advice = self.doctor()
+        self.assertEqual((report["tuning"]["state"], advice), ("none", []))
+        self.assertEqual(report["tuning"]["lanes_max"], report["machine"]["cores"])
+        self.keep()
+        report, advice = self.doctor()
+        self.assertEqual((report["tuning"]["state"], report["tuning"]["lanes_max"], advice), ("used", 1, []))
+        self.assertRegex(choir("doctor").stdout, r"lanes +up to 1, as 'choir tune' found\n")
+
+    def test_doctor_says_what_is_ignored_and_how_to_tune_again(self):
+        self.keep(cpu="another one")
+        report, (line,) = self.doctor()
+        self.assertEqual((report["tuning"]["state"], line["level"]), ("elsewhere", "note"))
+        self.assertIn("'another one'", line["what"])
+        self.assertIn("choir tune", line["remedy"])
+        self.assertEqual(report["tuning"]["lanes_max"], report["machine"]["cores"])
+
+    def test_a_broken_file_is_a_warning_with_its_path(self):
+        self.file.write_text("{")
+        self.assertEqual(self.doctor()[0]["tuning"]["state"], "broken")
+        done = self.ok("run", STORIES, "Once", *RAW, "--max-tokens", "2")
+        self.assertIn(str(self.file), done.stderr)
+        self.assertIn("choir tune", done.stderr)
+
+    def test_forget(self):
+        self.keep()
+        self.assertIn(str(self.file), self.ok("tune", "--forget").stdout)
+        self.assertFalse(self.file.exists())
+        self.assertFalse(self.json_of("tune", "--forget")["forgotten"])
 
 
 class Models(CliCase):
@@ -204,7 +257,8 @@ class BadModels(CliCase):
             path = self.folder / f"{name}.gguf"
             if content is not None:
                 path.write_bytes(content)
-            for args in (["run", path, "x"], ["show", path], ["tokenize", path, "x"], ["bench", path]):
+            for args in (["run", path, "x"], ["show", path], ["tokenize", path, "x"], ["bench", path],
+                         ["tune", "--model", path]):
                 with self.subTest(name, command=args[0]):
                     self.fails(1, name, *map(str, args))
             with self.subTest(name, command="parallel"):
@@ -215,6 +269,7 @@ class BadModels(CliCase):
     def test_nearest_name_and_how_to_fetch(self):
         self.fails(1, "smollm2-135m", "run", "smolm2-135m", "x", models=self.folder)
         self.fails(1, "choir pull smollm2-135m", "run", "smollm2-135m", "x", models=self.folder)
+        self.fails(1, "choir pull smollm2-135m", "tune", models=self.folder)
 
 
 class Run(CliCase):

@@ -204,6 +204,56 @@ TEST(Runtime, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
   EXPECT_NE(added.error().message.find("5.1 KiB"), std::string::npos) << added.error().message;
 }
 
+TEST(Runtime, NoMoreLanesThanAllowedWhoeverIsBusy) {
+  NodeConfig config;
+  config.lanes_max = 1;
+  const auto runtime = start(config);
+  EXPECT_EQ(runtime->info().lanes_max, 1);
+  std::vector<std::future<Completion>> futures;
+  for (const char* name : {"a", "b"}) {
+    ASSERT_TRUE(runtime->add(executor(name)));
+    for (int i = 0; i < 8; ++i)
+      futures.push_back(runtime->submit(request(name, "x", 50), {}).value().result);
+  }
+  for (auto& future : futures) EXPECT_EQ(future.get().finish, Finish::kLength);
+  EXPECT_EQ(runtime->info().lanes, std::vector<std::int32_t>{2});
+  EXPECT_EQ(runtime->info().lane_switches, 0U);
+}
+
+TEST(Runtime, AsManyLanesAsCoresWhereNothingIsSaid) {
+  EXPECT_EQ(start()->info().lanes_max, 2);
+  NodeConfig more;
+  more.lanes_max = 9;
+  EXPECT_EQ(start(more)->info().lanes_max, 2);
+}
+
+struct BadNode {
+  std::string name;
+  std::int32_t cores;
+  std::int32_t lanes_max;
+  std::string message;
+};
+void PrintTo(const BadNode& b, std::ostream* out) { *out << b.name; }
+
+class BadNodes : public testing::TestWithParam<BadNode> {};
+
+TEST_P(BadNodes, AreRefusedWithTheReason) {
+  NodeConfig config;
+  config.cores = GetParam().cores;
+  config.lanes_max = GetParam().lanes_max;
+  const Status valid = validate(config);
+  ASSERT_FALSE(valid);
+  EXPECT_EQ(valid.error().message, GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , BadNodes,
+    testing::Values(BadNode{"NegativeLanes", 0, -1, "lanes_max is -1, allowed 0 .. 4096"},
+                    BadNode{"TooManyLanes", 0, 4097, "lanes_max is 4097, allowed 0 .. 4096"},
+                    BadNode{"MoreLanesThanCores", 2, 3,
+                            "lanes_max is 3, allowed 0 .. 2, the cores: a lane has one at least"}),
+    [](const auto& b) { return b.param.name; });
+
 TEST(Runtime, AFailingEngineFailsRequestsAndNothingElse) {
   sim::FakeRules failing;
   failing.fail_every = 5;

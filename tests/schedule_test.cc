@@ -137,5 +137,24 @@ TEST(Schedule, ManyCoresAreSharedOutWithoutRest) {
   }
 }
 
+TEST(Schedule, NoMoreLanesThanAllowedShareAllCores) {
+  for (int lanes_max = 1; lanes_max <= 4; ++lanes_max) {
+    Schedule s(4, {}, lanes_max);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+      s.add(ExecutorId{i}, 1.0);
+      s.ready(ExecutorId{i}, Priority::kNormal, at(0));
+    }
+    int turns = 0;
+    int used = 0;
+    for (int lane = 0; lane < 4; ++lane)
+      if (const auto turn = s.next(lane, at(0))) {
+        ++turns;
+        used += turn->cores;
+      }
+    EXPECT_EQ(turns, lanes_max);
+    EXPECT_EQ(used, 4);
+  }
+}
+
 }  // namespace
 }  // namespace choir

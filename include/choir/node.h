@@ -65,6 +65,7 @@ struct ExecutorInfo {
 struct NodeInfo {
   std::int32_t cores = 0;
   std::vector<std::int32_t> lanes;  // threads of each lane now
+  std::int32_t lanes_max = 0;       // of them at once: as told, as tuned, or one for each core
   std::uint64_t lane_switches = 0;  // changes of that layout
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t memory_bytes_promised = 0;

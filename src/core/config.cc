@@ -48,6 +48,10 @@ Status validate(const ExecutorConfig& c) {
 Status validate(const NodeConfig& c) {
   using std::chrono::milliseconds;
   CHOIR_CHECK_OK(within("cores", c.cores, 0, 4096));
+  CHOIR_CHECK_OK(within("lanes_max", c.lanes_max, 0, 4096));
+  if (c.cores > 0 && c.lanes_max > c.cores)
+    return bad("lanes_max is " + std::to_string(c.lanes_max) + ", allowed 0 .. " +
+               std::to_string(c.cores) + ", the cores: a lane has one at least");
   CHOIR_CHECK_OK(within("queue_max", c.queue_max, 1, 1 << 20));
   CHOIR_CHECK_OK(within("dispatchers", c.dispatchers, 1, 256));
   CHOIR_CHECK_OK(within<long>("quantum (ms)", c.quantum.count(), 1, 10'000));

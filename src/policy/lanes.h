@@ -15,8 +15,10 @@ struct LaneLayout {
 };
 
 // `contenders`: executors that could run right now, counting only the best class among them.
-// min(contenders, cores) lanes, at least one, with the cores spread evenly, wider lanes first.
-// Needs cores >= 1, contenders >= 0.
-LaneLayout plan_lanes(int contenders, int cores);
+// `lanes_max`: never more lanes than that; fewer and wider ones may be faster where cores share a
+// cache or a memory channel (choir/tuning.h measures it).
+// min(contenders, cores, lanes_max) lanes, at least one, with the cores spread evenly, wider lanes
+// first. Needs cores >= 1, contenders >= 0, lanes_max >= 1.
+LaneLayout plan_lanes(int contenders, int cores, int lanes_max);
 
 }  // namespace choir

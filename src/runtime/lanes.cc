@@ -17,13 +17,13 @@ void become_batch_thread() {
 
 }  // namespace
 
-Lanes::Lanes(std::vector<int> cpus, const TurnRules& rules, const Clock& clock, Backend& backend,
-             WakeAt wake_at)
+Lanes::Lanes(std::vector<int> cpus, int lanes_max, const TurnRules& rules, const Clock& clock,
+             Backend& backend, WakeAt wake_at)
     : cpus_(std::move(cpus)),
       clock_(clock),
       backend_(backend),
       wake_at_(std::move(wake_at)),
-      state_(static_cast<int>(cpus_.size()), rules) {}
+      state_(static_cast<int>(cpus_.size()), rules, lanes_max) {}
 
 Lanes::~Lanes() { stop(); }
 
@@ -80,6 +80,10 @@ void Lanes::ready(ExecutorId id, Priority best) {
 
 LaneLayout Lanes::layout() const {
   return state_.with([](const State& s) { return s.schedule.layout(); });
+}
+
+int Lanes::lanes_max() const {
+  return state_.with([](const State& s) { return s.schedule.lanes_max(); });
 }
 
 std::uint64_t Lanes::layout_changes() const {

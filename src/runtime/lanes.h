@@ -23,8 +23,9 @@ class Lanes {
   using WakeAt = std::function<void(ExecutorId, std::optional<Instant>)>;
 
   // cpus: one for each thread the lanes may have, pinned to it; -1: not pinned.
-  Lanes(std::vector<int> cpus, const TurnRules& rules, const Clock& clock, Backend& backend,
-        WakeAt wake_at);
+  // lanes_max: lanes in use at once; 0: as many as there are cpus.
+  Lanes(std::vector<int> cpus, int lanes_max, const TurnRules& rules, const Clock& clock,
+        Backend& backend, WakeAt wake_at);
   ~Lanes();
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
@@ -42,6 +43,7 @@ class Lanes {
   void ready(ExecutorId id, Priority best);
 
   LaneLayout layout() const;
+  int lanes_max() const;
   std::uint64_t layout_changes() const;
   double compute_seconds(ExecutorId id) const;
 
@@ -50,7 +52,7 @@ class Lanes {
     Schedule schedule;
     std::map<ExecutorId, std::shared_ptr<Executor>> executors;
     bool stopping = false;
-    State(int cores, const TurnRules& rules) : schedule(cores, rules) {}
+    State(int cores, const TurnRules& rules, int lanes_max) : schedule(cores, rules, lanes_max) {}
   };
   // What a lane takes from the state: a turn, or the news that it is over.
   struct Next {

@@ -5,6 +5,7 @@
 #include "engine/file_check.h"
 #include "engine/llama_backend.h"
 #include "runtime/runtime.h"
+#include "runtime/tuning.h"
 
 namespace choir {
 
@@ -14,7 +15,7 @@ Result<std::shared_ptr<Runtime>> create_runtime(const NodeConfig& config) {
   auto backend = std::make_unique<LlamaBackend>(
       FileCheckOptions{.check = config.check_files, .cache_folder = cache_folder(), .probe = {}},
       config.memory_bytes_max > 0 ? config.memory_bytes_max : machine.memory_free());
-  return Runtime::create(config, machine, std::move(backend));
+  return Runtime::create(tuned(config, machine), machine, std::move(backend));
 }
 
 Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {

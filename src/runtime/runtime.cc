@@ -49,6 +49,10 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
   if (config.cores > machine.cores)
     log(LogLevel::kWarn, "cores is " + std::to_string(config.cores) + ", this process may use " +
                              std::to_string(machine.cores) + ": taking those");
+  if (config.lanes_max > machine.cores)
+    log(LogLevel::kWarn, "lanes_max is " + std::to_string(config.lanes_max) +
+                             ", a lane has one core at least, and this process may use " +
+                             std::to_string(machine.cores) + ": taking that");
   auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)), end);
   CHOIR_CHECK_OK(runtime->set_policy(config.policy));
   try {
@@ -68,8 +72,9 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
       memory_bytes_max_(memory_limit(config, machine)),
       // An alarm goes first: what it ends costs no compute.
       alarms_(clock_, [this](ExecutorId id) { lanes_.ready(id, Priority::kCritical); }),
-      lanes_(lane_cpus(config, machine), {.age_step = config.age_step}, clock_, *backend_,
-             [this](ExecutorId id, std::optional<Instant> at) { alarms_.set(id, at); }) {}
+      lanes_(lane_cpus(config, machine), config.lanes_max, {.age_step = config.age_step}, clock_,
+             *backend_, [this](ExecutorId id, std::optional<Instant> at) { alarms_.set(id, at); }) {
+}
 
 Runtime::~Runtime() {
   shutdown(Drain::kCancel);
@@ -291,6 +296,7 @@ NodeInfo Runtime::info() const {
   NodeInfo info;
   info.lanes = lanes_.layout().threads;
   for (const std::int32_t threads : info.lanes) info.cores += threads;
+  info.lanes_max = lanes_.lanes_max();
   info.lane_switches = lanes_.layout_changes();
   info.memory_bytes_max = memory_bytes_max_;
   info.memory_bytes_promised = promised_.load();

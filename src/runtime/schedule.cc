@@ -6,8 +6,11 @@
 
 namespace choir {
 
-Schedule::Schedule(int cores, const TurnRules& rules)
-    : cores_(cores), rules_(rules), layout_(plan_lanes(1, cores)) {
+Schedule::Schedule(int cores, const TurnRules& rules, int lanes_max)
+    : cores_(cores),
+      lanes_max_(lanes_max > 0 ? std::min(lanes_max, cores) : cores),
+      rules_(rules),
+      layout_(plan_lanes(1, cores, lanes_max_)) {
   CHOIR_CHECK(cores >= 1, "a node has a core");
   lanes_.resize(static_cast<std::size_t>(cores));
 }
@@ -78,7 +81,7 @@ int Schedule::wanted_lanes(Instant now) const {
       ++contenders;
     }
   }
-  return std::clamp(contenders, 1, cores_);
+  return std::clamp(contenders, 1, lanes_max_);
 }
 
 std::optional<Turn> Schedule::next(int lane, Instant now) {
@@ -95,7 +98,7 @@ std::optional<Turn> Schedule::next(int lane, Instant now) {
     const bool busy =
         std::any_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return l.has_value(); });
     if (busy) return std::nullopt;  // lanes of two layouts would share cores
-    layout_ = plan_lanes(wanted, cores_);
+    layout_ = plan_lanes(wanted, cores_, lanes_max_);
     ++layout_changes_;
   }
   if (index >= layout_.threads.size()) return std::nullopt;

@@ -29,8 +29,9 @@ struct Turn {
 
 class Schedule {
  public:
-  // Needs cores >= 1. A node has as many lanes as cores; the layout says how many are in use.
-  Schedule(int cores, const TurnRules& rules);
+  // Needs cores >= 1. A node has as many lanes as cores; the layout says how many are in use, never
+  // more than lanes_max. 0: as many as there are cores.
+  Schedule(int cores, const TurnRules& rules, int lanes_max = 0);
 
   void add(ExecutorId id, double shares);
   // Needs: not running.
@@ -60,6 +61,7 @@ class Schedule {
   const LaneLayout& layout() const { return layout_; }
   std::uint64_t layout_changes() const { return layout_changes_; }
   int cores() const { return cores_; }
+  int lanes_max() const { return lanes_max_; }
   double compute_seconds(ExecutorId id) const;
 
  private:
@@ -75,12 +77,13 @@ class Schedule {
     Instant waiting_since;
   };
 
-  // How many lanes are worth having now: executors of the best class with work, 1 .. cores.
+  // How many lanes are worth having now: executors of the best class with work, 1 .. lanes_max.
   int wanted_lanes(Instant now) const;
   // Puts `entry` into the class of `best`, with the lead or debt it has in its own.
   void join(Entry& entry, Priority best);
 
   const int cores_;
+  const int lanes_max_;  // 1 .. cores
   TurnRules rules_;
   std::map<ExecutorId, Entry> entries_;
   std::array<double, kTimelines> times_{};  // of each class, see policy/turn.h
