@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "kernel_graph.h"
 #include "kernels/fusion.h"
 #include "kernels/graph_hook.h"
 #include "kernels/kernel_table.h"
@@ -23,15 +24,6 @@ namespace {
 constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K,
                                 GGML_TYPE_Q6_K, GGML_TYPE_F16,  GGML_TYPE_F32};
 
-template <auto kFree>
-struct FreeWith {
-  template <class T>
-  void operator()(T* handle) const {
-    kFree(handle);
-  }
-};
-template <class T, auto kFree>
-using Handle = std::unique_ptr<T, FreeWith<kFree>>;
 using Context = Handle<ggml_context, ggml_free>;
 using Buffer = Handle<ggml_backend_buffer, ggml_backend_buffer_free>;
 

@@ -1,10 +1,8 @@
 #include "kernels/fusion.h"
 
 #include <algorithm>
-#include <span>
 
 #include "base/check.h"
-#include "kernels/product_op.h"
 
 namespace choir::kernels {
 namespace {
@@ -64,6 +62,23 @@ const ggml_tensor* added_to(const ggml_tensor* node, const ggml_tensor* tensor) 
   return alike ? other : nullptr;
 }
 
+// `mul` gives the rows of `norm` a weight for each column.
+bool is_weighted(const ggml_tensor* mul, const ggml_tensor* norm) {
+  if (mul->op != GGML_OP_MUL || !reads(mul, norm) || mul->src[0] == mul->src[1]) return false;
+  const ggml_tensor* weight = mul->src[0] == norm ? mul->src[1] : mul->src[0];
+  const std::int64_t columns = norm->ne[0];
+  return weight->type == GGML_TYPE_F32 && weight->ne[0] == columns && ggml_nrows(weight) == 1 &&
+         columns % kBlockColumns == 0 && is_plain_rows(norm->src[0]) && is_plain_rows(mul) &&
+         ggml_are_same_shape(mul, norm->src[0]);
+}
+
+// What `step` writes is no row that `other` still reads.
+bool writes_beside(const NormStep& step, const NormStep& other) {
+  return step.out == nullptr ||
+         (apart_or_same(step.out, other.x) &&
+          (other.residual == nullptr || apart_or_same(step.out, other.residual)));
+}
+
 }  // namespace
 
 int GraphPlan::next(const ggml_cgraph& graph, int at) const {
@@ -94,94 +109,84 @@ Fused& GraphPlan::fuse(int at, Fused::Kind kind) {
   return fused;
 }
 
-void GraphPlan::find_norm(const ggml_cgraph& graph, int at) {
-  const ggml_tensor* norm = graph.nodes[at];
-  const int mul_at = next(graph, at);
-  if (mul_at >= graph.n_nodes || !is_inner(graph, norm)) return;
-  ggml_tensor* mul = graph.nodes[mul_at];
-  if (mul->op != GGML_OP_MUL || !reads(mul, norm) || mul->src[0] == mul->src[1]) return;
-  const ggml_tensor* weight = mul->src[0] == norm ? mul->src[1] : mul->src[0];
-  const std::int64_t columns = norm->ne[0];
-  if (weight->type != GGML_TYPE_F32 || weight->ne[0] != columns || ggml_nrows(weight) != 1 ||
-      columns % kBlockColumns != 0 || !is_plain_rows(norm->src[0]) || !is_plain_rows(mul) ||
-      !ggml_are_same_shape(mul, norm->src[0]))
-    return;
-
-  NormStep step;
-  step.x = norm->src[0];
-  step.weight = weight;
-  step.epsilon = ggml_get_op_params_f32(norm, 0);
-
-  // Who reads it: products get their rows ready.
+int GraphPlan::make_ready(const ggml_cgraph& graph, int at, int mul_at, NormStep& step) {
+  const ggml_tensor* mul = graph.nodes[mul_at];
   const int uses = use_count(graph, mul);
   int found = 0;
   int products = 0;
-  int kinds = 0;
-  const auto ready_before = ready_.size();
+  std::size_t kinds = 0;
   for (int i = mul_at + 1; i < graph.n_nodes && i < mul_at + kLookAhead && found < uses; ++i) {
     const ggml_tensor* reader = graph.nodes[i];
     found += static_cast<int>(std::count(std::begin(reader->src), std::end(reader->src), mul));
     if (!is_product(reader) || reader->src[1] != mul) continue;
     const PackedShape shape = packed_view(reader->src[0]).shape;
-    int mine = -1;
-    for (int k = 0; k < kinds; ++k)
-      if (same_rows(ready(step.ready[static_cast<std::size_t>(k)]).shape.type, shape.type))
-        mine = step.ready[static_cast<std::size_t>(k)];
-    if (mine < 0) {
-      if (kinds == static_cast<int>(step.ready.size())) continue;
-      mine = add_ready(shape, ggml_nrows(mul), at, i);
-      step.ready[static_cast<std::size_t>(kinds++)] = mine;
-    }
-    node(i).ready = mine;
-    uses_[static_cast<std::size_t>(ready(mine).slot)].end = i;
+    auto* const end = step.ready.begin() + kinds;
+    auto* const mine = std::find_if(step.ready.begin(), end, [&](int index) {
+      return same_rows(ready(index).shape.type, shape.type);
+    });
+    if (mine == step.ready.end()) continue;
+    if (mine == end) step.ready[kinds++] = add_ready(shape, ggml_nrows(mul), at, i);
+    node(i).ready = *mine;
+    uses_[static_cast<std::size_t>(ready(*mine).slot)].end = i;
     ++products;
   }
+  if (products < uses || is_output(mul)) step.out = graph.nodes[mul_at];
+  return products;
+}
+
+Fused* GraphPlan::norms_before(const ggml_cgraph& graph, int at, const NormStep& step) {
+  for (--at; at >= 0; --at) {
+    if (ggml_op_is_empty(graph.nodes[at]->op) || node(at).dropped) continue;
+    Fused* before = node(at).fused;
+    const bool goes_on = before != nullptr && before->kind == Fused::Kind::kNorms &&
+                         before->count < Fused::kSteps &&
+                         before->steps[static_cast<std::size_t>(before->count) - 1].out == step.x;
+    return goes_on ? before : nullptr;
+  }
+  return nullptr;
+}
+
+void GraphPlan::find_norm(const ggml_cgraph& graph, int at) {
+  const ggml_tensor* norm = graph.nodes[at];
+  const int mul_at = next(graph, at);
+  if (mul_at >= graph.n_nodes || !is_inner(graph, norm)) return;
+  ggml_tensor* mul = graph.nodes[mul_at];
+  if (!is_weighted(mul, norm)) return;
+  NormStep step;
+  step.x = norm->src[0];
+  step.weight = mul->src[0] == norm ? mul->src[1] : mul->src[0];
+  step.epsilon = ggml_get_op_params_f32(norm, 0);
+
+  const auto ready_before = static_cast<int>(ready_.size());
   int end = mul_at;  // the last node that is part of the step
-  if (products < uses || is_output(mul)) step.out = mul;
-  if (products == 0) {
-    const int add_at = next(graph, mul_at);
-    if (add_at >= graph.n_nodes || !is_inner(graph, mul)) return;
-    step.residual = added_to(graph.nodes[add_at], mul);
+  if (make_ready(graph, at, mul_at, step) == 0) {
+    end = next(graph, mul_at);
+    if (end >= graph.n_nodes || !is_inner(graph, mul)) return;
+    step.residual = added_to(graph.nodes[end], mul);
     if (step.residual == nullptr) return;
-    step.out = graph.nodes[add_at];
-    end = add_at;
+    step.out = graph.nodes[end];
   }
 
   // Rows that a step before has just made go on to this one without a barrier.
-  Fused* before = nullptr;
-  for (int i = at - 1; i >= 0 && before == nullptr; --i) {
-    if (ggml_op_is_empty(graph.nodes[i]->op) || node(i).dropped) continue;
-    before = node(i).fused;
-    break;
+  Fused* before = norms_before(graph, at, step);
+  bool safe = writes_beside(step, step);
+  for (int i = 0; before != nullptr && i < before->count; ++i) {
+    const NormStep& other = before->steps[static_cast<std::size_t>(i)];
+    safe = safe && writes_beside(step, other) &&
+           (step.out == nullptr || other.out == nullptr || apart(step.out, other.out));
   }
-  const bool goes_on = before != nullptr && before->kind == Fused::Kind::kNorms &&
-                       before->count < Fused::kSteps &&
-                       before->steps[static_cast<std::size_t>(before->count) - 1].out == step.x;
-  bool safe =
-      step.out == nullptr || (apart_or_same(step.out, step.x) &&
-                              (step.residual == nullptr || apart_or_same(step.out, step.residual)));
-  if (goes_on && step.out != nullptr)
-    for (int i = 0; i < before->count; ++i) {
-      const NormStep& other = before->steps[static_cast<std::size_t>(i)];
-      safe = safe && apart_or_same(step.out, other.x) &&
-             (other.residual == nullptr || apart_or_same(step.out, other.residual)) &&
-             (other.out == nullptr || apart(step.out, other.out));
-    }
   if (!safe) {
     for (int i = mul_at + 1; i < graph.n_nodes && i < mul_at + kLookAhead; ++i)
-      if (node(i).ready >= static_cast<int>(ready_before)) node(i).ready = -1;
+      if (node(i).ready >= ready_before) node(i).ready = -1;
     return;
   }
   node(mul_at).dropped = true;
   node(end).dropped = true;
-  if (goes_on) {
-    before->steps[static_cast<std::size_t>(before->count++)] = step;
+  if (before != nullptr)
     node(at).dropped = true;
-    return;
-  }
-  Fused& fused = fuse(at, Fused::Kind::kNorms);
-  fused.steps[0] = step;
-  fused.count = 1;
+  else
+    before = &fuse(at, Fused::Kind::kNorms);
+  before->steps[static_cast<std::size_t>(before->count++)] = step;
 }
 
 void GraphPlan::find_norms(const ggml_cgraph& graph) {

@@ -107,6 +107,10 @@ class GraphPlan {
 
   void find_norms(const ggml_cgraph& graph);
   void find_norm(const ggml_cgraph& graph, int at);
+  // Ready rows for each product that reads `mul_at`; how many do. step.out, if others do too.
+  int make_ready(const ggml_cgraph& graph, int at, int mul_at, NormStep& step);
+  // Norms directly before `at` whose rows `step` goes on with, or null.
+  Fused* norms_before(const ggml_cgraph& graph, int at, const NormStep& step);
   void find_glus(const ggml_cgraph& graph);
   void find_products(const ggml_cgraph& graph);
   void lend_memory(const ggml_cgraph& graph);
