@@ -98,7 +98,7 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
   if (rules_.no_cells_every > 0 && passes_ % rules_.no_cells_every == 0)
     return RunOutcome::kNoCells;
 
-  if (!tick(rules_.pass, abort)) return RunOutcome::kAborted;
+  if (!tick(rules_.pass + rules_.barrier * (threads_ - 1), abort)) return RunOutcome::kAborted;
   for (const Slice& slice : plan.slices)
     if (!tick(rules_.token * slice.count / threads_, abort)) return RunOutcome::kAborted;
 

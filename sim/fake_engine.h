@@ -42,6 +42,7 @@ class FakeModel final : public Model {
 struct FakeRules {
   Nanos pass{100'000};               // whatever is in it
   Nanos token{10'000};               // each, divided by the threads
+  Nanos barrier{0};                  // for each thread but one
   std::uint32_t no_cells_every = 0;  // every n-th pass says kNoCells though there is room; 0 never
   std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
   std::int32_t window = 0;           // a sliding window: truncating into it loses the sequence
@@ -95,12 +96,19 @@ class FakePool final : public Pool {
  public:
   explicit FakePool(int threads) : threads_(threads) {}
   int threads() const override { return threads_; }
+  Pool& narrowed(int threads) override {
+    if (threads == threads_) return *this;
+    std::unique_ptr<FakePool>& pool = narrower_[threads];
+    if (!pool) pool = std::make_unique<FakePool>(threads);
+    return *pool;
+  }
   void for_each(int count, const std::function<void(int, int)>& work) override {
     for (int i = 0; i < count; ++i) work(i, i % threads_);
   }
 
  private:
   int threads_;
+  std::map<int, std::unique_ptr<FakePool>> narrower_;
 };
 
 class FakeBackend final : public Backend {

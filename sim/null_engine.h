@@ -41,6 +41,7 @@ class NullEngine final : public Engine {
 class NullPool final : public Pool {
  public:
   int threads() const override { return 1; }
+  Pool& narrowed(int) override { return *this; }
   void for_each(int, const std::function<void(int, int)>&) override {}
 };
 

@@ -31,6 +31,7 @@ namespace {
 class OneThread final : public Pool {
  public:
   int threads() const override { return 1; }
+  Pool& narrowed(int) override { return *this; }
   void for_each(int count, const std::function<void(int, int)>& work) override {
     for (int i = 0; i < count; ++i) work(i, 0);
   }

@@ -104,5 +104,30 @@ TEST(PoolAffinity, ALaneThatGoesBackToAWiderPoolLeavesTheWorkersCore) {
   }).join();
 }
 
+TEST(PoolAffinity, OneThreadOfALaneMayBeOnAnyOfItsCores) {
+  const std::vector<int> cpus = allowed();
+  if (cpus.size() < 2) GTEST_SKIP() << "needs two cores";
+  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "affinity").value();
+  const auto engine =
+      LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
+          .value();
+  std::thread([&] {
+    const std::array<int, 2> both = {cpus[0], cpus[1]};
+    LlamaPool lane(both);
+    EXPECT_EQ(&lane.narrowed(2), &lane);
+    for (int turn = 0; turn < 6; ++turn) {
+      const bool narrow = turn % 2 == 1;
+      Pool& pool = lane.narrowed(narrow ? 1 : 2);
+      EXPECT_EQ(pool.threads(), narrow ? 1 : 2);
+      engine->attach(pool);
+      EXPECT_EQ(allowed(),
+                narrow ? std::vector<int>({cpus[0], cpus[1]}) : std::vector<int>{cpus[1]})
+          << "turn " << turn;
+      engine->detach();
+      pool.for_each(4, [](int, int) {});
+    }
+  }).join();
+}
+
 }  // namespace
 }  // namespace choir

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/prefix_stage.h"
+#include "tests/executor_stage.h"
 
 namespace choir {
 namespace {

@@ -61,13 +61,16 @@ enum class CheckFiles : std::uint8_t {
 };
 
 struct NodeConfig {
-  std::int32_t cores = 0;              // 0: all that affinity and cgroup allow; never more
-  std::int32_t lanes_max = 0;          // busy executors at once, on cores / lanes_max cores each;
-                                       // 0: as `choir tune` found (choir/tuning.h), else cores
-  std::uint64_t memory_bytes_max = 0;  // for executors; 0: 90 % of what machine and cgroup allow
-  std::int32_t queue_max = 1024;       // requests waiting or running in an executor
-  std::int32_t dispatchers = 2;        // threads that run user callbacks
-  std::chrono::milliseconds quantum{50};         // longest turn while others wait
+  std::int32_t cores = 0;      // 0: all that affinity and cgroup allow; never more
+  std::int32_t lanes_max = 0;  // busy executors at once, on cores / lanes_max cores each;
+                               // 0: as `choir tune` found (choir/tuning.h), else cores
+  // A pass takes fewer cores of its lane where that is measured to be faster: small models, and
+  // beside other programs. Results do not depend on it. false: always all of the lane.
+  bool adapt_threads = true;
+  std::uint64_t memory_bytes_max = 0;     // for executors; 0: 90 % of what machine and cgroup allow
+  std::int32_t queue_max = 1024;          // requests waiting or running in an executor
+  std::int32_t dispatchers = 2;           // threads that run user callbacks
+  std::chrono::milliseconds quantum{50};  // longest turn while others wait
   std::chrono::milliseconds age_step{500};       // waiting this long lifts work by one class
   std::chrono::milliseconds stalled{30'000};     // a reader this far behind is cancelled
   std::uint64_t stream_bytes_max = 64ULL << 10;  // text a reader may leave unread

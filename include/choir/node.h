@@ -52,6 +52,7 @@ struct ExecutorInfo {
   std::int32_t kept = 0;              // conversations whose KV state it holds
   std::int32_t cells = 0;             // KV cells in use
   std::int32_t cached_cells = 0;      // of requests that have ended; free for whoever needs them
+  std::int32_t threads = 0;           // that computed its last pass; 0: none yet
   bool loaded = true;                 // false: not in memory; loaded again by the next request
   bool suspended = false;
   std::int32_t active = 0;              // requests and embeddings that have not ended

@@ -33,6 +33,9 @@ class Pool {
  public:
   virtual ~Pool() = default;
   virtual int threads() const = 0;
+  // The same, with only so many of its threads, 1 .. threads(); this one's, made when first asked
+  // for. On the lane's thread.
+  virtual Pool& narrowed(int threads) = 0;
   // Calls work(index, thread) for every index in [0, count), spread over the threads; returns when
   // all are done. `work` must not throw.
   virtual void for_each(int count, const std::function<void(int index, int thread)>& work) = 0;

@@ -11,12 +11,16 @@ thread_local const LlamaPool* entered = nullptr;  // the pool whose cpu this thr
 
 }  // namespace
 
-LlamaPool::LlamaPool(std::span<const int> cpus)
-    : threads_(static_cast<int>(cpus.size())), own_cpu_(cpus.empty() ? -1 : cpus.back()) {
+LlamaPool::LlamaPool(std::span<const int> cpus, std::size_t threads)
+    : cpus_(cpus.begin(), cpus.end()),
+      threads_(static_cast<int>(threads)),
+      own_cpus_(threads < cpus.size() ? std::span<const int>(cpus_)
+                                      : std::span<const int>(cpus_).last(1)) {
   ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
-  params.poll = 0;            // a thread that polls takes a core from another lane
-  params.strict_cpu = true;   // one thread per cpu of the mask
-  for (const int cpu : cpus)  // ggml hands them out in ascending order, the last to its maker
+  params.poll = 0;  // a thread that polls takes a core from another lane
+  // One thread per cpu of the mask; ggml hands them out in ascending order, the last to its maker.
+  params.strict_cpu = threads == cpus.size();
+  for (const int cpu : cpus_)
     if (cpu >= 0 && cpu < GGML_MAX_N_THREADS) params.cpumask[cpu] = true;
   pool_.reset(ggml_threadpool_new(&params));
   CHOIR_CHECK(pool_ != nullptr, "ggml makes a thread pool or aborts");
@@ -39,11 +43,26 @@ LlamaPool::LlamaPool(std::span<const int> cpus)
 void LlamaPool::enter() const {
   if (entered == this) return;
   entered = this;
-  if (own_cpu_ < 0) return;
   cpu_set_t own;
   CPU_ZERO(&own);
-  CPU_SET(own_cpu_, &own);
+  for (const int cpu : own_cpus_) {
+    if (cpu < 0) return;
+    CPU_SET(cpu, &own);
+  }
   (void)sched_setaffinity(0, sizeof(own), &own);
+}
+
+Pool& LlamaPool::narrowed(int threads) {
+  CHOIR_CHECK(threads >= 1 && threads <= threads_, "a part of the pool");
+  if (threads == threads_) return *this;
+  std::unique_ptr<LlamaPool>& pool = narrower_[threads];
+  // One thread goes wherever the kernel finds it most time: a program that takes a core need not
+  // take ours. Several would at times be put on the same one, and wait for each other there.
+  if (!pool)
+    pool.reset(threads == 1
+                   ? new LlamaPool(cpus_, 1)
+                   : new LlamaPool(std::span(cpus_).last(static_cast<std::size_t>(threads))));
+  return *pool;
 }
 
 void LlamaPool::run_task(ggml_tensor*, int thread, int, void* task) {

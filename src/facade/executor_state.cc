@@ -69,6 +69,7 @@ Metrics ExecutorHandle::metrics() const {
     m["load_seconds"] = now->load_seconds;
     m["kv_cells_used"] = now->cells;
     m["kv_cells_cached"] = now->cached_cells;
+    m["threads"] = now->threads;
     m["contexts_in_memory"] = now->kept;
   }
   for (const auto& [key, value] : state_.with([](const State& s) { return s.optimized; }))

@@ -107,7 +107,7 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
       again = true;
     }
   }
-  if (!plan_.slices.empty() && run_pass(pool)) sample_rows(pool);
+  if (!plan_.slices.empty()) compute(pool);
   embed_one(pool);
   erase_finished();
   return result(began);
@@ -276,7 +276,8 @@ void Executor::make_views() {
 
 StepLimits Executor::limits(int threads, bool contended) const {
   const KvUse held = use();
-  const auto width = static_cast<std::size_t>(threads);
+  const auto width =
+      static_cast<std::size_t>(thread_choice_.in_use(threads, engine_->config().batch_tokens_max));
   const bool decodes = std::ranges::any_of(
       views_, [](const SeqView& v) { return v.computed_tokens > 0 && v.pending_tokens() == 1; });
   const EngineConfig& engine = engine_->config();

@@ -27,6 +27,7 @@
 #include "policy/share.h"
 #include "policy/spread.h"
 #include "policy/step.h"
+#include "policy/thread_choice.h"
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
 #include "runtime/node_rules.h"
@@ -40,6 +41,7 @@ struct ExecutorRules {
   Nanos stalled = std::chrono::seconds(30);
   std::size_t stream_bytes_max = 64U << 10;
   std::size_t mailbox_max = 1024;
+  bool adapt_threads = true;
   std::shared_ptr<NodeRules> node = std::make_shared<NodeRules>();
 };
 
@@ -59,6 +61,7 @@ struct ExecutorStats {
   std::atomic<std::int32_t> cached_cells{0};        // of ended requests; in nobody's way
   std::atomic<double> seconds_per_prompt_token{0};  // as measured; 0: not known yet
   std::atomic<double> seconds_per_output_token{0};
+  std::atomic<std::int32_t> threads{0};  // of its last pass
 };
 
 struct TurnResult {
@@ -222,6 +225,8 @@ class Executor {
   // At its end: what it computed is its conversation's, or nobody's.
   void leave_kv(LiveSequence& live, Finish finish, Instant now);
   void begin_pass();
+  // The plan's pass and its rows, on as many of the lane's threads as are best for it.
+  void compute(Pool& lane);
   bool run_pass(Pool& pool);
   void count_pass(int threads, Instant began, Instant ended);
   void sample_rows(Pool& pool);
@@ -260,6 +265,7 @@ class Executor {
   Priority priority_;                      // as in config_
   std::int32_t parked_ = 0;                // sequences with KV state aside
   std::vector<double> seconds_per_token_;  // of prompts, by number of threads
+  ThreadChoice thread_choice_;
   std::optional<Instant> release_at_;  // when waiting sequences may begin though nothing changes
   bool some_ended_ = false;            // in this turn: others may now begin
 

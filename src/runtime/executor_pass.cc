@@ -28,6 +28,19 @@ void Executor::begin_pass() {
   if (cancelled) abort_.raise();
 }
 
+void Executor::compute(Pool& lane) {
+  const std::int32_t tokens = plan_.tokens();
+  const Instant began = clock_.now();
+  const int threads =
+      rules_.adapt_threads ? thread_choice_.choose(lane.threads(), tokens, began) : lane.threads();
+  Pool& pool = lane.narrowed(threads);
+  stats_->threads.store(threads, std::memory_order_relaxed);
+  if (!run_pass(pool)) return;
+  sample_rows(pool);
+  const Instant ended = clock_.now();
+  thread_choice_.took(lane.threads(), tokens, threads, ended - began, ended);
+}
+
 bool Executor::run_pass(Pool& pool) {
   slice_live_.clear();
   slice_tokens_.clear();

@@ -153,6 +153,7 @@ Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
                             .stalled = config_.stalled,
                             .stream_bytes_max = config_.stream_bytes_max,
                             .mailbox_max = static_cast<std::size_t>(config_.queue_max),
+                            .adapt_threads = config_.adapt_threads,
                             .node = rules_};
   auto executor = std::make_shared<Executor>(
       row.id, config, std::move(*model), std::move(*engine), rules, clock_,
@@ -267,6 +268,7 @@ ExecutorInfo Runtime::describe(const Row& row) const {
     info.kept = row.executor->kept();
     info.cells = stats.cells.load();
     info.cached_cells = stats.cached_cells.load();
+    info.threads = stats.threads.load();
     info.compute_seconds += lanes_.compute_seconds(row.id);
   }
   active_.with([&](const Active& a) {

@@ -35,6 +35,7 @@ class Stage {
     bool prefix_cache = true;
     sim::FakeRules rules = {};
     std::uint64_t park_bytes_max = 1 << 20;
+    bool adapt_threads = true;
   };
   explicit Stage(const Options& options) {
     auto fake =
@@ -44,7 +45,8 @@ class Stage {
     config.name = "stage";
     config.prefix_cache = options.prefix_cache;
     config.park_bytes_max = options.park_bytes_max;
-    executor.emplace(ExecutorId{1}, config, model_, std::move(fake), ExecutorRules{}, clock,
+    executor.emplace(ExecutorId{1}, config, model_, std::move(fake),
+                     ExecutorRules{.adapt_threads = options.adapt_threads}, clock,
                      [](std::shared_ptr<RequestState>) {});
   }
   Stage() : Stage(Options{}) {}
