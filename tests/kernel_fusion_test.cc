@@ -152,6 +152,7 @@ class Layers {
     Handle<ggml_gallocr, ggml_gallocr_free> memory(
         ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend_.get())));
     EXPECT_TRUE(ggml_gallocr_alloc_graph(memory.get(), graph));
+    graph->uid = ggml_graph_next_uid();  // so that the plan of the first time is found again
     for (int i = 0; i < times; ++i) {
       ggml_backend_tensor_set(x, input.data(), 0, input.size() * sizeof(float));
       EXPECT_EQ(ggml_backend_graph_compute(backend_.get(), graph), GGML_STATUS_SUCCESS);
@@ -271,41 +272,85 @@ TEST(KernelFusion, ARowDoesNotDependOnItsNeighbours) {
   }
 }
 
-// Nodes that are left of a layer whose every part can be fused: what an added operation, or one
-// that is no longer recognised, changes.
+// A layer whose every part can be fused, of `rows` rows. Nothing of it is computed.
+struct Fusible {
+  explicit Fusible(std::int64_t rows) {
+    take_over();
+    ggml_context* c = context.get();
+    ggml_tensor* x = ggml_new_tensor_2d(c, GGML_TYPE_F32, 64, rows);
+    ggml_tensor* norm_weight = ggml_new_tensor_1d(c, GGML_TYPE_F32, 64);
+    std::vector<ggml_tensor*> w;
+    for (int i = 0; i < 2; ++i)
+      w.push_back(ggml_new_tensor_2d(packed.get(), GGML_TYPE_Q8_0, 64, 96));
+    w.push_back(ggml_new_tensor_2d(packed.get(), GGML_TYPE_Q8_0, 96, 64));
+    weights.reset(ggml_backend_alloc_ctx_tensors_from_buft(packed.get(), weights_buffer_type()));
+    ggml_tensor* normed = ggml_mul(c, ggml_rms_norm(c, x, 1e-5F), norm_weight);
+    ggml_tensor* hidden =
+        ggml_swiglu_split(c, ggml_mul_mat(c, w[0], normed), ggml_mul_mat(c, w[1], normed));
+    out = ggml_add(c, ggml_mul_mat(c, w[2], hidden), x);
+    graph = ggml_new_graph(c);
+    ggml_build_forward_expand(graph, out);
+    graph->uid = ggml_graph_next_uid();
+    // Where nothing has memory yet everything seems to lie in one place.
+    std::byte* at = nullptr;
+    for (int i = 0; i < graph->n_nodes; ++i) graph->nodes[i]->data = at += 1 << 20;
+    x->data = at += 1 << 20;
+  }
+  Context context = new_context();
+  Context packed = new_context();
+  Buffer weights;
+  ggml_tensor* out = nullptr;
+  ggml_cgraph* graph = nullptr;
+};
+
+// What an added operation, or one that is no longer recognised, changes.
 TEST(KernelFusion, LeavesFewNodes) {
   if (active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
-  take_over();
-  const Context context = new_context();
-  const Context packed = new_context();
-  ggml_context* c = context.get();
-  ggml_tensor* x = ggml_new_tensor_2d(c, GGML_TYPE_F32, 64, 4);
-  ggml_tensor* norm_weight = ggml_new_tensor_1d(c, GGML_TYPE_F32, 64);
-  std::vector<ggml_tensor*> w;
-  for (int i = 0; i < 2; ++i) w.push_back(ggml_new_tensor_2d(packed.get(), GGML_TYPE_Q8_0, 64, 96));
-  w.push_back(ggml_new_tensor_2d(packed.get(), GGML_TYPE_Q8_0, 96, 64));
-  const Buffer weights(
-      ggml_backend_alloc_ctx_tensors_from_buft(packed.get(), weights_buffer_type()));
-  ggml_tensor* normed = ggml_mul(c, ggml_rms_norm(c, x, 1e-5F), norm_weight);
-  ggml_tensor* hidden =
-      ggml_swiglu_split(c, ggml_mul_mat(c, w[0], normed), ggml_mul_mat(c, w[1], normed));
-  ggml_tensor* out = ggml_add(c, ggml_mul_mat(c, w[2], hidden), x);
-  ggml_cgraph* graph = ggml_new_graph(c);
-  ggml_build_forward_expand(graph, out);
-  ASSERT_EQ(graph->n_nodes, 7);
-  // Where nothing has memory yet everything seems to lie in one place.
-  std::byte* at = nullptr;
-  for (int i = 0; i < graph->n_nodes; ++i) graph->nodes[i]->data = at += 1 << 20;
-  x->data = at += 1 << 20;
-  GraphPlan plan;
-  const ggml_cgraph fused = plan.apply(*graph);
+  const Fusible many(4);
+  ASSERT_EQ(many.graph->n_nodes, 7);
+  PlanMemory memory;
+  GraphPlan plan(memory);
+  const ggml_cgraph fused = plan.apply(*many.graph);
   ASSERT_EQ(fused.n_nodes, 3);
   EXPECT_EQ(fused.nodes[0]->op, GGML_OP_RMS_NORM);
   EXPECT_EQ(fused.nodes[1]->op, GGML_OP_GLU);
   EXPECT_EQ(fused.nodes[2]->op, GGML_OP_ADD);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_fused(fused.nodes[i]));
   plan.clear();
-  EXPECT_FALSE(is_fused(out));
+  EXPECT_FALSE(is_fused(many.out));
+}
+
+TEST(KernelFusion, EveryThreadNormsFewRowsItself) {
+  if (active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
+  const Fusible few(2);
+  PlanMemory memory;
+  GraphPlan plan(memory);
+  const ggml_cgraph fused = plan.apply(*few.graph);
+  ASSERT_EQ(fused.n_nodes, 2);
+  EXPECT_EQ(fused.nodes[0]->op, GGML_OP_GLU);
+  EXPECT_TRUE(fused_of(fused.nodes[0]).norm_first);
+  plan.clear();
+}
+
+TEST(KernelFusion, FindsThePlanOfAGraphAgain) {
+  if (active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
+  const Fusible small(3);
+  const Fusible large(3000);
+  GraphPlans plans;
+  GraphPlan& first = plans.plan_for(*small.graph);
+  first.apply(*small.graph);
+  const Fused* fused = &fused_of(small.out);
+  first.clear();
+  GraphPlan& second = plans.plan_for(*large.graph);
+  ASSERT_NE(&first, &second);
+  second.apply(*large.graph);
+  second.clear();
+  ASSERT_EQ(&plans.plan_for(*small.graph), &first);
+  first.apply(*small.graph);
+  EXPECT_EQ(&fused_of(small.out), fused);
+  // Their memory is the same and has grown since: the first plan does not go on with the old one.
+  EXPECT_EQ(first.ready(0).data, second.ready(0).data);
+  first.clear();
 }
 
 }  // namespace

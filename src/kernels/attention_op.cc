@@ -78,7 +78,7 @@ class Attention {
       // Each query of a tile sees one cell that the one before it does not.
       const auto cells = static_cast<std::int64_t>(order.cells(query).size()) + kRowsTogether;
       tile = order.together(query, tile_queries(static_cast<int>(parts_.together), cells));
-      for (std::int64_t part = 0; part < parts_.per_query(); ++part) {
+      for (std::int64_t part = 0, count = 1; part < parts_.per_query(); part += count, count = 1) {
         std::int64_t first = query + tile;  // of the tile's queries, those of this thread
         std::int64_t last = query;
         for (std::int64_t i = query; i < query + tile; at += cost(order, i), ++i)
@@ -86,18 +86,30 @@ class Attention {
             first = std::min(first, i);
             last = i + 1;
           }
-        if (first < last) compute_part(order, first, static_cast<int>(last - first), part);
+        if (first == query + tile) continue;
+        // One head at a time for a good split; those of one KV head that fell to this thread read
+        // its cells once.
+        for (; tile == 1 && at < end && goes_on(part, count); ++count) at += cost(order, query);
+        compute_part(order, first, static_cast<int>(last - first), part, static_cast<int>(count));
       }
     }
   }
 
  private:
+  // Whether part + count is another single head of the same KV head as `part`.
+  bool goes_on(std::int64_t part, std::int64_t count) const {
+    return parts_.together == 1 && count < kHeadsTogether &&
+           (part + count) / parts_.heads == part / parts_.heads;
+  }
+
   // One more than the cells: a query that sees none costs something, and has a place in the run.
   static std::int64_t cost(const KvOrder& order, std::int64_t query) {
     return static_cast<std::int64_t>(order.cells(query).size()) + 1;
   }
 
-  void compute_part(const KvOrder& order, std::int64_t query, int queries, std::int64_t part) {
+  // `parts` of them, from `part` on, which share a KV head.
+  void compute_part(const KvOrder& order, std::int64_t query, int queries, std::int64_t part,
+                    int parts) {
     const ggml_tensor* q = op_->src[0];
     const ggml_tensor* k = op_->src[1];
     const ggml_tensor* v = op_->src[2];
@@ -107,7 +119,7 @@ class Attention {
 
     AttentionTile& tile = tile_;
     tile.queries = queries;
-    tile.heads = static_cast<int>(std::min(parts_.together, parts_.heads - first));
+    tile.heads = static_cast<int>(std::min(parts * parts_.together, parts_.heads - first));
     tile.q = reinterpret_cast<const float*>(static_cast<const char*>(q->data) +
                                             static_cast<std::size_t>(query) * q->nb[1] +
                                             static_cast<std::size_t>(head) * q->nb[2]);
@@ -140,7 +152,7 @@ class Attention {
     kv.v = static_cast<const std::byte*>(v->data) + static_cast<std::size_t>(kv_head) * v->nb[2];
     kv.k_stride = k->nb[1];
     kv.v_stride = v->nb[1];
-    announce(order, query, part);
+    announce(order, query, part + parts - 1);
     active_table()->attend(kv, tile, scratch_);
   }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
+#include "kernels/fused_heads.h"
 #include "kernels/fusion.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
@@ -27,6 +28,23 @@ std::int64_t row_begin(std::int64_t rows, int part, int parts) {
   return std::min(rows, (rows / together * part + parts - 1) / parts * together);
 }
 
+NormRow norm_of(const NormStep& step, std::int64_t row) {
+  NormRow norm;
+  norm.x = row_of(step.x, row);
+  norm.weight = static_cast<const float*>(step.weight->data);
+  norm.residual = step.residual == nullptr ? nullptr : row_of(step.residual, row);
+  norm.epsilon = step.epsilon;
+  norm.columns = step.x->ne[0];
+  return norm;
+}
+
+// What a thread needs to make rows ready for itself: them, and one row of floats. Whole lines.
+std::size_t own_rows_bytes(const ReadyRows& ready) {
+  const std::size_t bytes = prepared_bytes(ready.shape) * static_cast<std::size_t>(ready.rows) +
+                            static_cast<std::size_t>(ready.shape.columns) * sizeof(float);
+  return (bytes + 63) / 64 * 64;
+}
+
 void compute_norms(const ggml_compute_params& params, const Fused& fused) {
   const ggml_tensor* first = fused.steps[0].x;
   const std::int64_t rows = ggml_nrows(first);
@@ -38,14 +56,8 @@ void compute_norms(const ggml_compute_params& params, const Fused& fused) {
   for (std::int64_t row = row_begin(rows, params.ith, params.nth); row < end; ++row)
     for (int i = 0; i < fused.count; ++i) {
       const NormStep& step = fused.steps[static_cast<std::size_t>(i)];
-      NormRow norm;
-      norm.x = row_of(step.x, row);
-      norm.weight = static_cast<const float*>(step.weight->data);
-      norm.residual = step.residual == nullptr ? nullptr : row_of(step.residual, row);
-      norm.epsilon = step.epsilon;
-      norm.columns = columns;
       float* out = step.out == nullptr ? own : row_of(step.out, row);
-      table.norm_row(norm, out);
+      table.norm_row(norm_of(step, row), out);
       for (const int index : step.ready) {
         if (index < 0) break;
         const ReadyRows& ready = fused.plan->ready(index);
@@ -55,12 +67,36 @@ void compute_norms(const ggml_compute_params& params, const Fused& fused) {
     }
 }
 
-Product product_of(const Fused& fused, const FusedProduct& one) {
-  const ReadyRows& ready = fused.plan->ready(one.ready);
+// The rows that a run reads, where they lie: made by another node, or by this thread for itself.
+std::byte* rows_of(const ggml_compute_params& params, const Fused& fused, int index) {
+  const ReadyRows& ready = fused.plan->ready(index);
+  if (!fused.norm_first) return ready.data;
+  const std::size_t bytes = own_rows_bytes(ready);
+  std::byte* own =
+      static_cast<std::byte*>(params.wdata) + bytes * static_cast<std::size_t>(params.ith);
+  auto* normed = reinterpret_cast<float*>(own + bytes) - ready.shape.columns;
+  const KernelTable& table = *active_table();
+  for (std::int64_t row = 0; row < ready.rows; ++row) {
+    table.norm_row(norm_of(fused.steps[0], row), normed);
+    table.prepare_row(ready.shape, normed,
+                      place_row(row, ready.rows, table.rows_max_of(ready.shape.type)), own);
+  }
+  return own;
+}
+
+// Where this thread begins to read the weights of the run behind `fused`; null: nothing is known.
+const std::byte* next_weights(const ggml_compute_params& params, const Fused& fused) {
+  const Fused* then = fused.then;
+  if (then == nullptr) return nullptr;
+  return part_begin(then->kind == Fused::Kind::kGlu ? then->glu.gate : then->products[0].weight,
+                    params.ith, params.nth);
+}
+
+Product product_of(const ReadyRows& ready, const std::byte* rows, const FusedProduct& one) {
   Product product;
   product.shape = one.weight.shape;
   product.weights = one.weight.matrix(0);
-  product.prepared = ready.data;
+  product.prepared = rows;
   product.rows = ready.rows;
   product.c = static_cast<float*>(one.out->data);
   product.c_stride = one.weight.shape.rows;
@@ -74,15 +110,23 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
     compute_matrix(
         params,
         {only.weight, 0, only.x, 0, ggml_nrows(only.x), static_cast<float*>(only.out->data),
-         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data)});
+         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data),
+         next_weights(params, fused)});
     return;
   }
-  const std::int64_t rows = fused.plan->ready(only.ready).rows;
+  const ReadyRows& ready = fused.plan->ready(only.ready);
+  const std::int64_t rows = ready.rows;
+  const std::byte* data = rows_of(params, fused, only.ready);
   if (params.nth == 1 || rows <= kRowsPreparedTwice) {
     // One long run of weights for each thread.
-    for (int i = 0; i < fused.count; ++i)
-      multiply_part(product_of(fused, fused.products[static_cast<std::size_t>(i)]), params.ith,
-                    params.nth);
+    for (int i = 0; i < fused.count; ++i) {
+      const FusedProduct& one = fused.products[static_cast<std::size_t>(i)];
+      const std::byte* next =
+          i + 1 < fused.count ? part_begin(fused.products[static_cast<std::size_t>(i) + 1].weight,
+                                           params.ith, params.nth)
+                              : next_weights(params, fused);
+      multiply_part(product_of(ready, data, one), params.ith, params.nth, next);
+    }
     return;
   }
   // Shares run through all products, so that threads meet once.
@@ -90,7 +134,7 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
   std::int64_t total = 0;
   for (int i = 0; i < fused.count; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    products[at] = product_of(fused, fused.products[at]);
+    products[at] = product_of(ready, data, fused.products[at]);
     total += products[at].shape.groups();
   }
   const Shares shares(total, products[0].shape.columns * kGroupRows * rows, params.nth);
@@ -116,7 +160,7 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   product.gate = glu.gate.matrix(0);
   product.up = glu.up.matrix(0);
   product.kind = glu.kind;
-  product.prepared = from.data;
+  product.prepared = rows_of(params, fused, glu.from);
   product.rows = from.rows;
   product.to_shape = to.shape;
   product.to = to.data;
@@ -124,6 +168,13 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   const std::int64_t blocks = product.shape.rows / kBlockColumns;
   if (params.nth == 1 || product.rows <= kRowsPreparedTwice) {
     const std::int64_t end = blocks * (params.ith + 1) / params.nth;
+    const std::byte* next = next_weights(params, fused);
+    if (next != nullptr) {
+      const std::size_t bytes =
+          static_cast<std::size_t>(end * kBlockColumns / kGroupRows) * product.shape.group_bytes();
+      product.gate_run = run_to(product.gate + bytes, next);
+      product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
+    }
     return multiply_glu_blocks(product, blocks * params.ith / params.nth, end);
   }
   const Shares shares(blocks, 2 * product.shape.columns * kBlockColumns * product.rows, params.nth);
@@ -143,9 +194,14 @@ std::size_t fused_work_bytes(int threads, const ggml_tensor* op) {
       return static_cast<std::size_t>(threads * fused.steps[0].x->ne[0]) * sizeof(float);
     case Fused::Kind::kProducts: {
       const FusedProduct& one = fused.products[0];
+      if (fused.norm_first)
+        return static_cast<std::size_t>(threads) * own_rows_bytes(fused.plan->ready(one.ready));
       return one.ready >= 0 ? 0 : matrix_work_bytes(threads, one.weight.shape, ggml_nrows(one.x));
     }
     case Fused::Kind::kGlu:
+      if (!fused.norm_first) return 0;
+      return static_cast<std::size_t>(threads) * own_rows_bytes(fused.plan->ready(fused.glu.from));
+    case Fused::Kind::kHeads:
       return 0;
   }
   return 0;
@@ -160,6 +216,8 @@ void compute_fused(const ggml_compute_params& params, ggml_tensor* op) {
       return compute_products(params, fused);
     case Fused::Kind::kGlu:
       return compute_glu(params, fused);
+    case Fused::Kind::kHeads:
+      return compute_heads(params, fused);
   }
 }
 

@@ -2,47 +2,14 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "kernels/graph_facts.h"
+#include "kernels/product_op.h"
 
 namespace choir::kernels {
 namespace {
 
 // How far behind a norm its readers are looked for; a layer has some 30 nodes.
 constexpr int kLookAhead = 48;
-constexpr std::size_t kLine = 64;
-
-std::size_t lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
-
-int use_count(const ggml_cgraph& graph, const ggml_tensor* tensor) {
-  const std::size_t at = ggml_hash_find(&graph.visited_hash_set, tensor);
-  return ggml_bitset_get(graph.visited_hash_set.used, at) ? graph.use_counts[at] : 0;
-}
-
-bool is_output(const ggml_tensor* tensor) { return (tensor->flags & GGML_TENSOR_FLAG_OUTPUT) != 0; }
-
-// Only the run itself reads it.
-bool is_inner(const ggml_cgraph& graph, const ggml_tensor* tensor) {
-  return use_count(graph, tensor) == 1 && !is_output(tensor);
-}
-
-bool is_plain_rows(const ggml_tensor* tensor) {
-  return tensor->type == GGML_TYPE_F32 && ggml_is_contiguous(tensor);
-}
-
-bool reads(const ggml_tensor* node, const ggml_tensor* tensor) {
-  return std::find(std::begin(node->src), std::end(node->src), tensor) != std::end(node->src);
-}
-
-// Written while the other is read: either not the same memory at all, or place for place.
-bool apart_or_same(const ggml_tensor* a, const ggml_tensor* b) {
-  const auto* x = static_cast<const std::byte*>(a->data);
-  const auto* y = static_cast<const std::byte*>(b->data);
-  return x == y || x + ggml_nbytes(a) <= y || y + ggml_nbytes(b) <= x;
-}
-
-bool apart(const ggml_tensor* a, const ggml_tensor* b) {
-  return a->data != b->data && apart_or_same(a, b);
-}
 
 // One matrix of packed weights times rows.
 bool is_product(const ggml_tensor* node) {
@@ -81,32 +48,14 @@ bool writes_beside(const NormStep& step, const NormStep& other) {
 
 }  // namespace
 
-int GraphPlan::next(const ggml_cgraph& graph, int at) const {
-  for (++at; at < graph.n_nodes; ++at)
-    if (!ggml_op_is_empty(graph.nodes[at]->op) && !nodes_[static_cast<std::size_t>(at)].dropped)
-      break;
-  return at;
-}
-
 int GraphPlan::add_ready(const PackedShape& shape, std::int64_t rows, int begin, int end) {
   ready_.push_back(
       {.shape = shape, .rows = rows, .data = nullptr, .slot = static_cast<int>(uses_.size())});
-  uses_.push_back({.bytes = lines(prepared_bytes(shape) * static_cast<std::size_t>(rows)),
+  uses_.push_back({.bytes = prepared_bytes(shape) * static_cast<std::size_t>(rows),
                    .begin = begin,
                    .end = end,
                    .offset = 0});
   return static_cast<int>(ready_.size()) - 1;
-}
-
-Fused& GraphPlan::fuse(int at, Fused::Kind kind) {
-  if (pool_used_ == pool_.size()) pool_.push_back(std::make_unique<Fused>());
-  Fused& fused = *pool_[pool_used_++];
-  fused.kind = kind;
-  fused.count = 0;
-  fused.plan = this;
-  fused.next.store(0, std::memory_order_relaxed);
-  node(at).fused = &fused;
-  return fused;
 }
 
 int GraphPlan::make_ready(const ggml_cgraph& graph, int at, int mul_at, NormStep& step) {
@@ -253,7 +202,7 @@ void GraphPlan::merge_products(const ggml_cgraph& graph, int first) {
         .out = product,
         .residual = nullptr};
     node(i).dropped = true;
-    moved_.push_back({.tensor = product, .begin = first, .end = i, .slot = 0});
+    move(product, first, i);
   }
 }
 
@@ -293,86 +242,38 @@ void GraphPlan::find_products(const ggml_cgraph& graph) {
   }
 }
 
-void GraphPlan::lend_memory(const ggml_cgraph& graph) {
-  // Until when a moved product is read, also through views.
-  if (!moved_.empty())
-    for (int at = 0; at < graph.n_nodes; ++at)
-      for (const ggml_tensor* source : graph.nodes[at]->src) {
-        if (source == nullptr) continue;
-        const ggml_tensor* root = source->view_src != nullptr ? source->view_src : source;
-        for (Moved& moved : moved_)
-          if (moved.tensor == root) moved.end = std::max(moved.end, at);
+bool GraphPlan::reads_ready(const Fused& fused, const NormStep& step) const {
+  const auto is_of_step = [&](int ready) {
+    return ready >= 0 && std::find(step.ready.begin(), step.ready.end(), ready) != step.ready.end();
+  };
+  if (fused.kind == Fused::Kind::kGlu) return is_of_step(fused.glu.from);
+  return fused.kind == Fused::Kind::kProducts && is_of_step(fused.products[0].ready);
+}
+
+void GraphPlan::find_norms_of_few_rows(const ggml_cgraph& graph) {
+  for (int at = 0; at < graph.n_nodes; ++at) {
+    const Fused* norm = node(at).fused;
+    if (node(at).dropped || norm == nullptr || norm->kind != Fused::Kind::kNorms) continue;
+    const NormStep& step = norm->steps[0];
+    if (norm->count != 1 || step.out != nullptr || ggml_nrows(step.x) > kRowsPreparedTwice ||
+        moved(step.x) != nullptr)
+      continue;
+    // Up to the last reader, nothing is written where the norm's rows lie.
+    int last = at;
+    for (int i = at + 1; i < graph.n_nodes && i < at + 2 * kLookAhead; ++i)
+      if (node(i).fused != nullptr && reads_ready(*node(i).fused, step)) last = i;
+    bool safe = true;
+    for (int i = at + 1; i <= last; ++i)
+      safe = safe && (node(i).dropped || ggml_op_is_empty(graph.nodes[i]->op) ||
+                      apart(graph.nodes[i], step.x));
+    if (!safe) continue;
+    for (int i = at + 1; i <= last; ++i)
+      if (node(i).fused != nullptr && reads_ready(*node(i).fused, step)) {
+        node(i).fused->norm_first = true;
+        node(i).fused->steps[0] = step;
       }
-  for (Moved& moved : moved_) {
-    moved.slot = uses_.size();
-    uses_.push_back({.bytes = lines(ggml_nbytes(moved.tensor)),
-                     .begin = moved.begin,
-                     .end = moved.end,
-                     .offset = 0});
+    node(at).dropped = true;
   }
-  // First fit, in the order in which they begin.
-  std::vector<std::size_t> order(uses_.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return uses_[a].begin < uses_[b].begin; });
-  std::size_t most = 0;
-  std::vector<std::size_t> alive;
-  for (const std::size_t i : order) {
-    Use& use = uses_[i];
-    std::erase_if(alive, [&](std::size_t j) { return uses_[j].end < use.begin; });
-    std::sort(alive.begin(), alive.end(),
-              [&](std::size_t a, std::size_t b) { return uses_[a].offset < uses_[b].offset; });
-    std::size_t at = 0;
-    for (const std::size_t j : alive) {
-      if (at + use.bytes <= uses_[j].offset) break;
-      at = std::max(at, uses_[j].offset + uses_[j].bytes);
-    }
-    use.offset = at;
-    alive.push_back(i);
-    most = std::max(most, at + use.bytes);
-  }
-  if (memory_.size() < most + kLine) memory_.resize(most + kLine);
-  const std::size_t past = reinterpret_cast<std::uintptr_t>(memory_.data()) % kLine;
-  std::byte* base = memory_.data() + (past == 0 ? 0 : kLine - past);
-  for (ReadyRows& ready : ready_)
-    ready.data = base + uses_[static_cast<std::size_t>(ready.slot)].offset;
-  for (const Moved& moved : moved_) moved.tensor->data = base + uses_[moved.slot].offset;
-  if (moved_.empty()) return;
-  for (int at = 0; at < graph.n_nodes; ++at) {
-    ggml_tensor* view = graph.nodes[at];
-    if (view->view_src == nullptr) continue;
-    for (const Moved& moved : moved_)
-      if (moved.tensor == view->view_src)
-        view->data = static_cast<std::byte*>(moved.tensor->data) + view->view_offs;
-  }
-}
-
-ggml_cgraph GraphPlan::apply(const ggml_cgraph& graph) {
-  CHOIR_CHECK(kept_.empty(), "one graph at a time");
-  nodes_.assign(static_cast<std::size_t>(graph.n_nodes), {});
-  ready_.clear();
-  uses_.clear();
-  moved_.clear();
-  find_norms(graph);
-  find_glus(graph);
-  find_products(graph);
-  lend_memory(graph);
-  for (int at = 0; at < graph.n_nodes; ++at) {
-    if (node(at).dropped) continue;
-    if (node(at).fused != nullptr) graph.nodes[at]->extra = node(at).fused;
-    kept_.push_back(graph.nodes[at]);
-  }
-  ggml_cgraph fused = graph;
-  fused.nodes = kept_.data();
-  fused.n_nodes = static_cast<int>(kept_.size());
-  return fused;
-}
-
-void GraphPlan::clear() {
-  for (std::size_t i = 0; i < kept_.size(); ++i)
-    if (is_fused(kept_[i])) kept_[i]->extra = nullptr;
-  kept_.clear();
-  pool_used_ = 0;
 }
 
 }  // namespace choir::kernels

@@ -50,6 +50,21 @@ struct FusedProduct {
   const ggml_tensor* residual = nullptr;  // added to the product, or null
 };
 
+// Heads of all tokens on their way from a product to attention: a norm of each head, rope, a
+// factor; then floats, or halves in the cells of a cache. Each of the three may be missing.
+struct HeadStep {
+  const ggml_tensor* x = nullptr;  // [size][heads][tokens]
+  int size = 0;
+  int heads = 0;
+  const ggml_tensor* weight = nullptr;  // of the norm
+  float epsilon = 0.0F;
+  bool turned = false;
+  float scale = 1.0F;
+  ggml_tensor* out = nullptr;        // floats as in x; or
+  ggml_tensor* cells = nullptr;      // halves: a row of all heads for each token
+  const ggml_tensor* ids = nullptr;  // which rows
+};
+
 struct FusedGlu {
   PackedWeight gate;
   PackedWeight up;
@@ -61,14 +76,21 @@ struct FusedGlu {
 struct Fused {
   static constexpr int kSteps = 3;
   static constexpr int kProducts = 4;
+  static constexpr int kHeads = 3;
 
-  enum class Kind : std::uint8_t { kNorms, kProducts, kGlu };
+  enum class Kind : std::uint8_t { kNorms, kProducts, kGlu, kHeads };
   Kind kind = Kind::kNorms;
-  int count = 0;  // of steps or products
+  int count = 0;  // of steps, products or heads
+  // Products and units of few rows: every thread makes the rows ready itself, with steps[0].
+  bool norm_first = false;
   std::array<NormStep, kSteps> steps;
   std::array<FusedProduct, kProducts> products;
   FusedGlu glu;
+  std::array<HeadStep, kHeads> heads;
+  int angles = -1;            // of the plan; -1: no head is turned
+  bool makes_angles = false;  // the first that needs them
   const class GraphPlan* plan = nullptr;
+  const Fused* then = nullptr;                // the next one that reads weights
   mutable std::atomic<std::int64_t> next{0};  // share that the next free thread takes
 };
 
@@ -81,15 +103,44 @@ inline const Fused& fused_of(const ggml_tensor* node) {
   return *static_cast<const Fused*>(node->extra);
 }
 
-// One graph at a time. Keeps its memory from graph to graph.
+// What rope turns the heads of each token by: [tokens][2 * dims], see HeadRow.
+struct Angles {
+  const ggml_tensor* rope = nullptr;  // whose parameters they are
+  int dims = 0;
+  bool neighbours = false;  // a number is turned with the one beside it; else with that half a
+                            // head away
+  std::int64_t tokens = 0;
+  std::vector<float> values;
+  std::size_t floats() const { return 2 * static_cast<std::size_t>(dims); }
+};
+
+// A lane's memory for inner results, lent to one graph after the other.
+class PlanMemory {
+ public:
+  // On a cache line. What was given before is gone where this is elsewhere.
+  std::byte* at_least(std::size_t bytes);
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+// What is computed in the place of one graph.
 class GraphPlan {
  public:
-  // The graph to compute instead of `graph`, while this is neither applied again nor cleared.
+  explicit GraphPlan(PlanMemory& memory) : memory_(memory) {}
+
+  // The graph to compute instead of `graph`, until cleared. Nothing is looked for again in a graph
+  // that this plan was made for; ggml gives a graph that it has split, and laid out in memory, a
+  // number that no other has.
   ggml_cgraph apply(const ggml_cgraph& graph);
   // The nodes of the last graph stand for themselves again.
   void clear();
+  bool stands_for(const ggml_cgraph& graph) const {
+    return graph.uid != 0 && graph.uid == made_for_;
+  }
 
   const ReadyRows& ready(int index) const { return ready_[static_cast<std::size_t>(index)]; }
+  Angles& angles(int index) const { return *angles_[static_cast<std::size_t>(index)]; }
 
  private:
   struct Node {
@@ -104,6 +155,29 @@ class GraphPlan {
     int end = 0;
     std::size_t offset = 0;
   };
+  struct Moved {  // a product that is computed earlier than its memory is free for it
+    ggml_tensor* tensor = nullptr;
+    int begin = 0;
+    int end = 0;
+    std::size_t slot = 0;
+  };
+  struct Place {
+    ggml_tensor* tensor = nullptr;
+    std::byte* data = nullptr;
+  };
+  struct HeadRun {  // a step that begins at a node, and the last node that is part of it
+    HeadStep step;
+    const ggml_tensor* rope = nullptr;
+    std::int64_t tokens = 0;
+    int end = 0;
+    bool whole() const { return step.out != nullptr || step.cells != nullptr; }
+  };
+  struct Standing {
+    ggml_tensor* node = nullptr;
+    Fused* fused = nullptr;
+  };
+
+  void make(const ggml_cgraph& graph);
 
   void find_norms(const ggml_cgraph& graph);
   void find_norm(const ggml_cgraph& graph, int at);
@@ -113,6 +187,18 @@ class GraphPlan {
   Fused* norms_before(const ggml_cgraph& graph, int at, const NormStep& step);
   void find_glus(const ggml_cgraph& graph);
   void find_products(const ggml_cgraph& graph);
+  void merge_products(const ggml_cgraph& graph, int first);
+  // Norms that are computed by every thread of what reads their rows.
+  void find_norms_of_few_rows(const ggml_cgraph& graph);
+  bool reads_ready(const Fused& fused, const NormStep& step) const;
+  // After memory is lent: where heads lie is part of the question.
+  void find_heads(const ggml_cgraph& graph);
+  HeadRun head_run(const ggml_cgraph& graph, int at) const;
+  int angles_of(const ggml_tensor* rope, std::int64_t tokens, bool& made);
+
+  void move(ggml_tensor* tensor, int begin, int end);
+  const Moved* moved(const ggml_tensor* tensor) const;  // the tensor or what it views, or null
+  void sort_moved(const ggml_cgraph& graph);
   void lend_memory(const ggml_cgraph& graph);
 
   Node& node(int at) { return nodes_[static_cast<std::size_t>(at)]; }
@@ -120,23 +206,39 @@ class GraphPlan {
   int next(const ggml_cgraph& graph, int at) const;
   int add_ready(const PackedShape& shape, std::int64_t rows, int begin, int end);
   Fused& fuse(int at, Fused::Kind kind);
-  void merge_products(const ggml_cgraph& graph, int first);
 
-  struct Moved {  // a product that is computed earlier than its memory is free for it
-    ggml_tensor* tensor = nullptr;
-    int begin = 0;
-    int end = 0;
-    std::size_t slot = 0;
-  };
-
+  PlanMemory& memory_;
   std::vector<Node> nodes_;
   std::vector<ReadyRows> ready_;
   std::vector<Use> uses_;
   std::vector<Moved> moved_;
+  std::vector<std::unique_ptr<Angles>> angles_;
+  std::size_t angles_used_ = 0;
   std::vector<std::unique_ptr<Fused>> pool_;
   std::size_t pool_used_ = 0;
+  std::vector<std::size_t> order_;
+  std::vector<std::size_t> alive_;
+  // The answer.
+  bool applied_ = false;
+  std::uint64_t made_for_ = 0;
+  std::size_t memory_needed_ = 0;
+  std::byte* base_ = nullptr;
+  std::vector<Place> places_;
+  std::vector<Standing> standing_;
   std::vector<ggml_tensor*> kept_;
-  std::vector<std::byte> memory_;
+};
+
+// The plans of a lane. It computes the same few graphs again and again, one for each model and
+// size of batch.
+class GraphPlans {
+ public:
+  GraphPlan& plan_for(const ggml_cgraph& graph);
+
+ private:
+  static constexpr std::size_t kPlans = 8;
+  PlanMemory memory_;
+  std::vector<std::unique_ptr<GraphPlan>> plans_;
+  std::size_t oldest_ = 0;
 };
 
 }  // namespace choir::kernels

@@ -34,7 +34,8 @@ std::atomic<bool>& fusing() {
 ggml_status compute_graph(ggml_backend_t backend, ggml_cgraph* graph) {
   if (!fusing()) return original().graph_compute(backend, graph);
   // One for each lane: its memory serves all models that take turns there.
-  thread_local GraphPlan plan;
+  thread_local GraphPlans plans;
+  GraphPlan& plan = plans.plan_for(*graph);
   ggml_cgraph fused = plan.apply(*graph);
   const ggml_status status = original().graph_compute(backend, &fused);
   plan.clear();

@@ -114,6 +114,18 @@ struct Avx2 {
     store(at, x.low);
     store(at + 8, x.high);
   }
+  static void wide_store_halves(std::byte* at, Wide x) {
+    auto* to = reinterpret_cast<__m128i*>(at);
+    _mm_storeu_si128(to, _mm256_cvtps_ph(x.low, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128(to + 1, _mm256_cvtps_ph(x.high, _MM_FROUND_TO_NEAREST_INT));
+  }
+  // Lanes 0, 0, 2, 2 and so on; 1, 1, 3, 3.
+  static Wide wide_even_twice(Wide x) {
+    return {_mm256_moveldup_ps(x.low), _mm256_moveldup_ps(x.high)};
+  }
+  static Wide wide_odd_twice(Wide x) {
+    return {_mm256_movehdup_ps(x.low), _mm256_movehdup_ps(x.high)};
+  }
   static Wide wide_halves(const std::byte* at) { return {load_halves(at), load_halves(at + 16)}; }
   static Wide wide_eight_halves(const std::byte* at) { return {load_halves(at), zero()}; }
   static Wide wide_add(Wide a, Wide b) { return {add(a.low, b.low), add(a.high, b.high)}; }

@@ -81,6 +81,13 @@ struct Avx512 {
     return _mm512_mask_mov_ps(_mm512_set1_ps(rest), static_cast<__mmask16>((1 << count) - 1), x);
   }
   static void wide_store(float* at, Wide x) { _mm512_storeu_ps(at, x); }
+  static void wide_store_halves(std::byte* at, Wide x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                        _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+  // Lanes 0, 0, 2, 2 and so on; 1, 1, 3, 3.
+  static Wide wide_even_twice(Wide x) { return _mm512_moveldup_ps(x); }
+  static Wide wide_odd_twice(Wide x) { return _mm512_movehdup_ps(x); }
   static Wide wide_halves(const std::byte* at) { return load_halves(at); }
   static Wide wide_eight_halves(const std::byte* at) {
     return _mm512_cvtph_ps(

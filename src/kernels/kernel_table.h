@@ -90,6 +90,15 @@ constexpr std::size_t prepared_bytes(const PackedShape& shape) {
                                  : static_cast<std::size_t>(shape.blocks()) * sizeof(QuantBlock);
 }
 
+// Where a thread's run of weights ends, and what it reads behind the end: weights are fetched a
+// piece ahead, and the piece behind a run would be another thread's.
+// Weights come from memory once in a pass; the hardware's own prefetching stops at each page.
+inline constexpr std::ptrdiff_t kWeightsAhead = 16384;
+struct WeightRun {
+  const std::byte* end = nullptr;
+  std::ptrdiff_t jump = 0;  // from the end to where it goes on
+};
+
 // One product. prepared: what prepare_row made of all rows.
 // c: float [rows][shape.rows], `c_stride` floats from row to row.
 struct Product {
@@ -101,6 +110,7 @@ struct Product {
   std::int64_t c_stride = 0;
   float* const* c_rows = nullptr;   // instead of c: where each row goes
   const float* residual = nullptr;  // [rows][shape.rows], c_stride: added to the product
+  WeightRun run;
 };
 
 // A row divided by the root of its mean square, times a weight, with another row added.
@@ -112,6 +122,23 @@ struct NormRow {
   std::int64_t columns = 0;
 };
 
+// A head of a token: normed, turned by rope and scaled, or only some of it.
+struct HeadRow {
+  const float* x = nullptr;  // [size], a multiple of 16
+  int size = 0;
+  const float* weight = nullptr;  // of a norm, or null
+  float epsilon = 0.0F;
+  // Null, or what turns the first `dims` numbers, a multiple of 16. Neighbours are turned together:
+  // [dims] of cosine and sine by turns, then [dims] of minus sine and cosine. Else number i and
+  // number i + dims / 2, a multiple of 16 too: [dims / 2] cosines, then [dims / 2] sines.
+  const float* angles = nullptr;
+  int dims = 0;
+  bool neighbours = false;
+  float scale = 1.0F;
+  float* out = nullptr;         // [size], may be x; or null, and then
+  std::byte* halves = nullptr;  // half [size]
+};
+
 enum class GluKind : std::uint8_t { kSilu, kGelu };
 
 // f(gate(x)) * up(x), made ready for the product that reads it.
@@ -119,6 +146,8 @@ struct GluProduct {
   PackedShape shape;  // of gate and up; rows in whole blocks
   const std::byte* gate = nullptr;
   const std::byte* up = nullptr;
+  WeightRun gate_run;
+  WeightRun up_run;
   GluKind kind = GluKind::kSilu;
   const void* prepared = nullptr;
   std::int64_t rows = 0;
@@ -199,6 +228,7 @@ struct KernelTable {
   void (*multiply_glu)(const GluProduct& product, std::int64_t block_begin, std::int64_t block_end);
   // out: [columns]; may be the row that is read or added.
   void (*norm_row)(const NormRow& row, float* out);
+  void (*finish_head)(const HeadRow& row);
   // scratch: attention_scratch(cell_count) floats, on a cache line.
   void (*attend)(const AttentionKv& kv, const AttentionTile& tile, float* scratch);
 };

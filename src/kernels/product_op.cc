@@ -121,12 +121,25 @@ void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work
     meet(params);
     return multiply_shared(params, product);
   }
-  multiply_part(product, params.ith, params.nth);
+  multiply_part(product, params.ith, params.nth, work.next);
 }
 
-void multiply_part(const Product& product, int part, int parts) {
+void multiply_part(const Product& product, int part, int parts, const std::byte* next) {
   const std::int64_t groups = product.shape.groups();
-  multiply_groups(product, groups * part / parts, groups * (part + 1) / parts);
+  const std::int64_t end = groups * (part + 1) / parts;
+  Product run = product;
+  run.run =
+      run_to(product.weights + static_cast<std::size_t>(end) * product.shape.group_bytes(), next);
+  multiply_groups(run, groups * part / parts, end);
+}
+
+const std::byte* part_begin(const PackedWeight& weight, int part, int parts) {
+  return weight.matrix(0) + static_cast<std::size_t>(weight.shape.groups() * part / parts) *
+                                weight.shape.group_bytes();
+}
+
+WeightRun run_to(const std::byte* end, const std::byte* next) {
+  return next == nullptr ? WeightRun() : WeightRun{end, next - end};
 }
 
 namespace {
@@ -179,7 +192,7 @@ void compute_product(const ggml_compute_params& params, ggml_tensor* op) {
   const ggml_tensor* x = op->src[1];
   const auto compute = [&](std::int64_t matrix, std::int64_t row_begin, std::int64_t rows) {
     float* out = static_cast<float*>(op->data) + row_begin * op->ne[0];
-    compute_matrix(params, {weight, matrix, x, row_begin, rows, out, nullptr});
+    compute_matrix(params, {weight, matrix, x, row_begin, rows, out, nullptr, nullptr});
   };
   if (weight.count == 1) return compute(0, 0, ggml_nrows(x));
   for (std::int64_t i3 = 0; i3 < x->ne[3]; ++i3)

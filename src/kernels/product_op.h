@@ -35,6 +35,7 @@ struct MatrixProduct {
   std::int64_t rows = 0;
   float* out = nullptr;             // [rows][weight.shape.rows]
   const float* residual = nullptr;  // like out, added; or null
+  const std::byte* next = nullptr;  // weights that this thread reads afterwards
 };
 std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows);
 void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work);
@@ -43,8 +44,12 @@ void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work
 void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end);
 // Blocks [begin, end) of output columns, likewise.
 void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end);
-// Part `part` of `parts` of all groups.
-void multiply_part(const Product& product, int part, int parts);
+// Part `part` of `parts` of all groups; where it begins. next: the weights that this thread reads
+// afterwards, or null.
+void multiply_part(const Product& product, int part, int parts, const std::byte* next);
+// Weights up to `end`, then those at `next`, if there are any.
+WeightRun run_to(const std::byte* end, const std::byte* next);
+const std::byte* part_begin(const PackedWeight& weight, int part, int parts);
 
 // A product in shares that get smaller, so that threads that take one after the other end together.
 class Shares {
