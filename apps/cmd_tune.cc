@@ -116,14 +116,7 @@ Result<double> lanes_rate(const Found& found, std::int32_t lanes_max) {
     CHOIR_CHECK_OK(node->add(
         executor_config(std::to_string(i), found.model.path, kRequests, kShortPrompt + kTokens)));
   CHOIR_TRY(run_busy(*node, found.executors, 4));  // warm: pages touched, threads awake
-  const std::vector<Usage> usages = CHOIR_TRY(run_busy(*node, found.executors, kTokens));
-  double seconds = 0;
-  double tokens = 0;
-  for (const Usage& usage : usages) {
-    seconds = std::max(seconds, usage.total_seconds);
-    tokens += usage.output_tokens;
-  }
-  return seconds > 0 ? tokens / seconds : 0;
+  return output_rate(CHOIR_TRY(run_busy(*node, found.executors, kTokens)));
 }
 
 Result<std::vector<Row>> measure_lanes(const Found& found) {

@@ -56,14 +56,27 @@ Result<std::vector<Usage>> run_all(Node& node, const std::vector<Request>& reque
   return usages;
 }
 
-double prefill_rate(const std::vector<Usage>& usages) {
+namespace {
+
+double rate_until_last(const std::vector<Usage>& usages, std::int32_t Usage::*tokens,
+                       double Usage::*until) {
   double seconds = 0;
-  double tokens = 0;
+  double sum = 0;
   for (const Usage& usage : usages) {
-    seconds = std::max(seconds, usage.first_token_seconds);
-    tokens += usage.prompt_tokens;
+    seconds = std::max(seconds, usage.*until);
+    sum += usage.*tokens;
   }
-  return seconds > 0 ? tokens / seconds : 0;
+  return seconds > 0 ? sum / seconds : 0;
+}
+
+}  // namespace
+
+double prefill_rate(const std::vector<Usage>& usages) {
+  return rate_until_last(usages, &Usage::prompt_tokens, &Usage::first_token_seconds);
+}
+
+double output_rate(const std::vector<Usage>& usages) {
+  return rate_until_last(usages, &Usage::output_tokens, &Usage::total_seconds);
 }
 
 }  // namespace choir::app

@@ -27,7 +27,8 @@ Result<Request> request_of(const Node& node, std::string_view executor, std::int
 // Submits all at once and waits for all. Ctrl-C ends them, as kCancelled; needs a Graceful.
 Result<std::vector<Usage>> run_all(Node& node, const std::vector<Request>& requests);
 
-// Prompt tokens until the last of them had its first token.
-double prefill_rate(const std::vector<Usage>& usages);
+// Tokens of requests that began together, until the last of them had...
+double prefill_rate(const std::vector<Usage>& usages);  // of prompts; its first token
+double output_rate(const std::vector<Usage>& usages);   // written; ended
 
 }  // namespace choir::app

@@ -248,6 +248,7 @@ void Simulation::give_turns() {
     FakePool pool(turn->cores);
     // The turn happens now as far as others are concerned, and its clock runs ahead.
     const TurnResult result = executors[index]->turn(pool, turn->contended);
+    if (!executors[index]->books_balance()) broken("a running total differs from its sum");
     busy.emplace(lane, Busy{*turn, clock.now(), result});
     clock.set(now);
     check_layout();

@@ -38,6 +38,7 @@ struct SimOptions {
 
 // Checks after every event and at the end:
 //   every request ends, once; nothing is left in an engine
+//   an executor's running totals are what counting again gives
 //   the tokens of a sequence are those it generates alone (all of them, or those until its end)
 //   no two lanes share a core, and no core is used that is not there
 //   every runnable executor gets a turn within a bound, whatever its class

@@ -131,6 +131,16 @@ class Machine(CliCase):
         self.assertEqual(done.returncode, 1 if problems else 0)
         self.assertIn("cores ", choir("doctor").stdout)
 
+    def test_kernels_that_are_not_there_are_told_once(self):
+        # A warning for who computes; the doctor's findings are what it prints anyway.
+        run = ["run", STORIES, "x", "--max-tokens", "1", *RAW]
+        for args, warnings in ((run, 1), (["doctor"], 0), (["run", "--help"], 0)):
+            with self.subTest(args[-1]):
+                done = choir(*args, CHOIR_KERNELS="avx9")
+                self.assertEqual(done.stderr.count("which this CPU or build does not have"), warnings, done.stderr)
+        self.assertIn("\nkernels    off (CHOIR_KERNELS=avx9, which this CPU or build does not have)\n",
+                      choir("doctor", CHOIR_KERNELS="avx9").stdout)
+
     def test_doctor_sees_an_unreadable_folder(self):
         file = self.folder / "file"
         file.write_text("not a folder")

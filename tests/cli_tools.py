@@ -23,11 +23,11 @@ def environment(models=None, **more):
     return env | more
 
 
-def choir(*args, stdin="", models=None, stdout=subprocess.PIPE):
+def choir(*args, stdin="", models=None, stdout=subprocess.PIPE, **variables):
     """Runs to the end; stdout and stderr are text."""
     done = subprocess.run([CHOIR, *map(str, args)], input=stdin if isinstance(stdin, bytes) else stdin.encode(),
                           stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT, check=False,
-                          env=environment(models))
+                          env=environment(models, **variables))
     done.stdout = (done.stdout or b"").decode()
     done.stderr = done.stderr.decode()
     return done

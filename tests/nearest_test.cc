@@ -50,6 +50,7 @@ INSTANTIATE_TEST_SUITE_P(, Nearest, testing::ValuesIn(kCases),
 
 TEST(BytesText, IsWhatAPersonWouldSay) {
   EXPECT_EQ(bytes_text(0), "0 bytes");
+  EXPECT_EQ(bytes_text(1), "1 byte");
   EXPECT_EQ(bytes_text(999), "999 bytes");
   EXPECT_EQ(bytes_text(1000), "1.0 kB");
   EXPECT_EQ(bytes_text(999'499), "999 kB");

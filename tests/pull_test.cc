@@ -207,7 +207,7 @@ TEST_F(Pull, TwoAtOnceFetchOnce) {
 TEST_F(Pull, WhoeverWaitsCanBeCancelled) {
   const Recipe toy = recipe({"GGUF"});
   const std::string lock = folder_.write("models/.partial/toy.gguf.lock", "");
-  const auto held = FileLock::take(lock, [] { return true; });
+  const auto held = FileLock::take(lock, "have it elsewhere", [] { return true; });
   std::atomic<bool> cancel{false};
   options_.cancel = &cancel;
   options_.progress = [&](const PullProgress& p) { cancel = p.step == "waiting"; };

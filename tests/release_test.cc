@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,28 @@ const Case kCases[] = {
 
 INSTANTIATE_TEST_SUITE_P(, Release, testing::ValuesIn(kCases),
                          [](const auto& row) { return std::string(row.param.name); });
+
+// The executor asks only where somebody is fresh.
+TEST(ReleaseProperty, WhoHasBegunGoesOnAndAloneNeedsNoAnswer) {
+  std::mt19937 rng(1);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<WaitView> rows;
+    const std::uint64_t count = rng() % 6;
+    for (std::uint64_t id = 0; id < count; ++id)
+      rows.push_back(rng() % 2 == 0 ? begun(id) : waits(id, static_cast<int>(rng() % 9)));
+    const auto again = plan_release(rows,
+                                    {.batching = static_cast<Batching>(rng() % 4),
+                                     .batch = 1 + static_cast<std::int32_t>(rng() % 4),
+                                     .fill = milliseconds(rng() % 9)},
+                                    at(static_cast<int>(rng() % 20)));
+    bool fresh = false;
+    for (const WaitView& row : rows) {
+      fresh = fresh || !row.begun;
+      EXPECT_TRUE(row.go || !row.begun) << "round " << round;
+    }
+    EXPECT_TRUE(fresh || !again) << "round " << round;
+  }
+}
 
 }  // namespace
 }  // namespace choir

@@ -201,7 +201,7 @@ TEST(Runtime, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
   const Status added = runtime->add(executor("a"));  // 512 cells x 8 bytes + 1110
   ASSERT_FALSE(added);
   EXPECT_EQ(added.error().code, Code::kOutOfMemory);
-  EXPECT_NE(added.error().message.find("5.1 KiB"), std::string::npos) << added.error().message;
+  EXPECT_NE(added.error().message.find("5.2 kB"), std::string::npos) << added.error().message;
 }
 
 TEST(Runtime, NoMoreLanesThanAllowedWhoeverIsBusy) {

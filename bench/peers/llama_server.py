@@ -1,11 +1,13 @@
 """llama-server as a peer: started on a free port of loopback, asked through its HTTP API, ended by its process id."""
+import functools
 import http.client
 import json
 import os
 import socket
 import subprocess
-import threading
 import time
+
+from at_once import at_once
 
 
 def free_port():
@@ -52,26 +54,10 @@ class Server:
 
     def load(self, requests_each, texts, tokens):
         """Tokens a second of all requests at once, each model with the texts in turn."""
-        jobs = [(name, texts[(i * len(self.names) + m) % len(texts)])
+        jobs = [functools.partial(self.post, name, texts[(i * len(self.names) + m) % len(texts)], tokens)
                 for i in range(requests_each) for m, name in enumerate(self.names)]
-        counts = [0] * len(jobs)
-        errors = []
-
-        def work(index):
-            try:
-                counts[index] = self.post(*jobs[index], tokens)
-            except Exception as error:  # noqa: BLE001: told below, with all others
-                errors.append(error)
-
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(jobs))]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
-        return sum(counts) / (time.monotonic() - began)
+        counts, seconds = at_once(jobs)
+        return sum(counts) / seconds
 
     def one_by_one(self, texts, tokens):
         """Tokens a second of one request after the other; the server keeps what prompts have in common."""

@@ -6,12 +6,14 @@ A load is {"batch", "prompt_tokens", "tokens"}; its answer {"prefill", "decode"}
 the time to the first token of all requests; decode is the rest. With several models every load goes to each of them at
 once, each in a pipeline of THREADS of its own, and the answer is {"all"}: written tokens per second of all together.
 """
+import functools
 import json
 import sys
-import threading
 import time
 
 import openvino_genai as genai
+
+from at_once import at_once
 
 
 def prompts(pipeline, load):
@@ -63,23 +65,8 @@ def all_models(pipelines, load):
         seconds(pipeline, inputs, 2)  # warm
     best = 0.0
     for _ in range(2):
-        errors = []
-
-        def work(pipeline):
-            try:
-                seconds(pipeline, inputs, load["tokens"])
-            except Exception as error:  # noqa: BLE001: told below
-                errors.append(error)
-
-        threads = [threading.Thread(target=work, args=(pipeline,)) for pipeline in pipelines]
-        begin = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
-        best = max(best, len(pipelines) * load["batch"] * load["tokens"] / (time.perf_counter() - begin))
+        _, taken = at_once([functools.partial(seconds, pipeline, inputs, load["tokens"]) for pipeline in pipelines])
+        best = max(best, len(pipelines) * load["batch"] * load["tokens"] / taken)
     return {"all": best}
 
 

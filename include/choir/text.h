@@ -20,8 +20,9 @@ namespace choir {
 // can move the cursor. An escape counts as the characters it prints.
 CHOIR_API std::string printable_line(std::string_view text, std::size_t characters_max);
 
-// Byte counts as a person reads them: "98 MB", "1.4 GB". Powers of 1000, as disks and files are
-// sold.
+// Byte counts as a person reads them: "98 MB", "1.4 GB", "1 byte". Powers of 1000, as disks are
+// sold and files listed; of memory too, so that a model's weights are one number wherever it is
+// told.
 CHOIR_API std::string bytes_text(std::uint64_t bytes);
 
 // The nearest of `known`, letters' case ignored; nothing when none is near enough to be meant.

@@ -16,7 +16,8 @@ std::string bytes_text(std::uint64_t bytes) {
   std::array<char, 32> text{};
   // One digit after the point only where it says something: 1.4 GB, but 98 MB and 14 bytes.
   const int digits = unit > 0 && value < 9.95 ? 1 : 0;
-  std::snprintf(text.data(), text.size(), "%.*f %s", digits, value, kUnits.at(unit));
+  std::snprintf(text.data(), text.size(), "%.*f %s", digits, value,
+                bytes == 1 ? "byte" : kUnits.at(unit));
   return text.data();
 }
 

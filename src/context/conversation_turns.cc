@@ -41,16 +41,12 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
   });
   if (first) {
     const auto submitted = [&]() -> Result<Submission> {
-      Prepared prepared = CHOIR_TRY(prepare(talk, pending->turn, runtime));
+      Opening opening = CHOIR_TRY(open(talk, pending->turn, runtime));
       Request request = pending->turn.request;
       request.text.clear();
-      request.tokens = prepared.prompt.tokens;
-      table_.with([&](Table&) {
-        talk->prompt = std::move(prepared.prompt);
-        talk->model = std::move(prepared.model);
-      });
+      request.tokens = std::move(opening.tokens);
       return runtime.submit(request, std::move(callbacks),
-                            {.key = talk->key, .kv = std::move(prepared.kv)});
+                            {.key = talk->key, .kv = std::move(opening.kv)});
     };
     auto submission = submitted();
     if (!submission) next(talk);
@@ -105,19 +101,24 @@ Result<Conversations::Prepared> Conversations::prepare(const std::shared_ptr<Tal
   return prepared;
 }
 
+Result<Conversations::Opening> Conversations::open(const std::shared_ptr<Talk>& talk,
+                                                   const Turn& turn, Runtime& runtime) {
+  Prepared prepared = CHOIR_TRY(prepare(talk, turn, runtime));
+  Opening opening{prepared.prompt.tokens, std::move(prepared.kv)};
+  table_.with([&](Table&) {
+    talk->prompt = std::move(prepared.prompt);
+    talk->model = std::move(prepared.model);
+  });
+  return opening;
+}
+
 void Conversations::begin(const std::shared_ptr<Talk>& talk,
                           const std::shared_ptr<Pending>& pending, Runtime& runtime) {
-  auto prepared = prepare(talk, pending->turn, runtime);
-  if (!prepared) {
-    runtime.provide(pending->id, tl::unexpected(prepared.error()), {});
-    return;
-  }
-  auto tokens = prepared->prompt.tokens;
-  table_.with([&](Table&) {
-    talk->prompt = std::move(prepared->prompt);
-    talk->model = std::move(prepared->model);
-  });
-  runtime.provide(pending->id, std::move(tokens), std::move(prepared->kv));
+  auto opening = open(talk, pending->turn, runtime);
+  if (opening)
+    runtime.provide(pending->id, std::move(opening->tokens), std::move(opening->kv));
+  else
+    runtime.provide(pending->id, tl::unexpected(opening.error()), {});
 }
 
 void Conversations::ended(const std::shared_ptr<Talk>& talk,

@@ -123,6 +123,12 @@ class Conversations {
     KvState kv;
   };
   Result<Prepared> prepare(const std::shared_ptr<Talk>& talk, const Turn& turn, Runtime& runtime);
+  // The same for the turn that is the talk's from now on: what the node needs of it.
+  struct Opening {
+    std::vector<TokenId> tokens;
+    KvState kv;
+  };
+  Result<Opening> open(const std::shared_ptr<Talk>& talk, const Turn& turn, Runtime& runtime);
   void ended(const std::shared_ptr<Talk>& talk, const std::shared_ptr<Pending>& pending,
              const Completion& completion);
   void store(const std::shared_ptr<Talk>& talk, const ConversationRecord& record);

@@ -261,7 +261,8 @@ Status make_private_folder(const fs::path& folder) {
 }
 
 Result<FileLock> take_folder(const fs::path& folder) {
-  auto lock = FileLock::take((folder / "lock").string(), [] { return false; });
+  auto lock = FileLock::take((folder / "lock").string(), "keep conversations on another disk",
+                             [] { return false; });
   if (!lock && lock.error().code == Code::kCancelled)
     return fail(Code::kUnavailable, "the conversations in '" + folder.string() +
                                         "' are in use by another node; end it, or give this one "

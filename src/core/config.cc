@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/utf8.h"
+#include "choir/text.h"
 
 namespace choir {
 namespace {
@@ -26,6 +27,10 @@ Status validate(const ExecutorConfig& c) {
   if (c.name.size() > 256)
     return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256");
   if (first_invalid_utf8(c.name)) return bad("name is not valid UTF-8");
+  // An escape has six characters at most.
+  if (printable_line(c.name, 6 * c.name.size() + 4) != c.name)
+    return bad("name is '" + printable_line(c.name, 60) +
+               "': a name has no control characters, line breaks or marks of writing direction");
   if (c.path.empty()) return bad("path is empty: it names a GGUF file");
   CHOIR_CHECK_OK(within("sequences_max", c.sequences_max, 1, 256));  // the engine's own limit
   CHOIR_CHECK_OK(within("context_tokens", c.context_tokens, 2, kTokensMax));

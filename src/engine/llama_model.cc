@@ -9,6 +9,7 @@
 #include "engine/llama_model_info.h"
 #include "engine/llama_runtime.h"
 #include "kernels/kernel_table.h"
+#include "kernels/takeover.h"
 
 namespace choir {
 
@@ -17,6 +18,7 @@ struct LlamaModel::Templates {
 };
 
 llama_model_params model_params() {
+  kernels::warn_of_unknown_path();
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
   // Ours: packed as they are read, and no mapping kept beside them. Else mapped and prefetched;

@@ -105,6 +105,12 @@ std::size_t undecided_from(std::string_view text, std::span<const std::string> s
 
 TextEnd append_piece(TextCarry& carry, std::string_view piece, std::span<const std::string> stop,
                      std::string& out) {
+  // Most pieces: plain, with nothing held back before them and nothing to look for.
+  if (stop.empty() && carry.bytes.empty() && carry.pending.empty() &&
+      std::ranges::all_of(piece, [](char c) { return byte(c) < 0x80; })) {
+    out += piece;
+    return TextEnd::kOpen;
+  }
   std::string& text = carry.pending;
   const std::size_t checked = text.size();
   // The carry may come from a file; decoding it again costs at most three bytes and trusts nothing.

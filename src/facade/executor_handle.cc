@@ -31,17 +31,7 @@ ExecutorHandle::ExecutorHandle(LLMExecutionConfig config, std::shared_ptr<Reques
 bool ExecutorHandle::report(const char* call, const Status& status) const {
   if (status) return true;
   const std::string id = state_.with([](const State& s) { return s.config.llmId; });
-  log(LogLevel::kError,
-      "llm '" + printable_line(id, 60) + "': " + call + ": " + status.error().message);
-  last_error_.with([&](std::string& e) {
-    e = status.error().message;
-    return 0;
-  });
-  return false;
-}
-
-std::string ExecutorHandle::last_error() const {
-  return last_error_.with([](const std::string& e) { return e; });
+  return last_error_.report("llm '" + printable_line(id, 60) + "'", call, status);
 }
 
 Status ExecutorHandle::begin_change() {

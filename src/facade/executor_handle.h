@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "facade/last_error.h"
 #include "facade/request_names.h"
 #include "facade/translate.h"
 #include "facade/world.h"
@@ -35,7 +36,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   Status update(const LLMExecutionConfig& config);
   Status set_priority(LLMPriority priority);
   Status set_mode(LLMExecutionMode mode);
-  std::string last_error() const;
+  std::string last_error() const { return last_error_.text(); }
   // Keeps the reason for lastError(), logs it, and says whether all was well.
   bool report(const char* call, const Status& status) const;
 
@@ -156,7 +157,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
 
   const std::shared_ptr<RequestNames> names_;
   mutable Monitor<State> state_;
-  mutable Guarded<std::string> last_error_;
+  mutable LastError last_error_;
   mutable Guarded<Counts> counts_;
   mutable Guarded<Window> window_;
   std::atomic<std::int64_t> last_used_ms_{0};

@@ -43,12 +43,7 @@ void ExecutorHandle::start(LLMExecutionRequest request, Way way, Done done) {
       ++c.requests;
       return ++c.errors;
     });
-    LLMExecutionResponse response;
-    response.requestId = given.requestId;
-    response.llmId = config().llmId;
-    response.error = error.message;
-    response.completedAt = wall_now();
-    running->done(std::move(response));
+    running->done(refusal(given, config().llmId, error.message));
   };
   const auto here = place();
   if (!here) return refuse(here.error());
@@ -253,13 +248,8 @@ Result<std::vector<float>> ExecutorHandle::embed(const std::string& text) {
 
 LLMExecutionResponse ExecutorHandle::run(LLMExecutionRequest request, Way way) {
   if (const Status status = refuse_inside_callback("execute()", "executeAsync()"); !status) {
-    LLMExecutionResponse response;
-    response.requestId = request.requestId;
-    response.llmId = config().llmId;
-    response.error = status.error().message;
-    response.completedAt = wall_now();
     (void)report("execute", status);
-    return response;
+    return refusal(request, config().llmId, status.error().message);
   }
   std::promise<LLMExecutionResponse> promise;
   auto future = promise.get_future();

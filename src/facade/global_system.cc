@@ -9,6 +9,7 @@
 #include "base/guarded.h"
 #include "base/log.h"
 #include "choir/text.h"
+#include "facade/last_error.h"
 #include "facade/manager_inside.h"
 
 namespace choir::parallel {
@@ -112,16 +113,10 @@ class SystemInside {
   };
   Monitor<State> state;
   Guarded<Threads> threads;
-  mutable Guarded<std::string> error;
+  mutable LastError error;
 
   bool report(const char* call, const Status& status) const {
-    if (status) return true;
-    log(LogLevel::kError, std::string("system: ") + call + ": " + status.error().message);
-    error.with([&](std::string& e) {
-      e = status.error().message;
-      return 0;
-    });
-    return false;
+    return error.report("system", call, status);
   }
 
   static Status apply(ParallelLLMExecutionManager& manager, const Settings& s) {
@@ -228,9 +223,7 @@ bool GlobalParallelLLMExecutionSystem::isInitialized() const {
   return getExecutionManager() != nullptr;
 }
 
-std::string GlobalParallelLLMExecutionSystem::lastError() const {
-  return inside_->error.with([](const std::string& e) { return e; });
-}
+std::string GlobalParallelLLMExecutionSystem::lastError() const { return inside_->error.text(); }
 
 std::shared_ptr<ParallelLLMExecutionManager> GlobalParallelLLMExecutionSystem::getExecutionManager()
     const {
@@ -240,12 +233,7 @@ std::shared_ptr<ParallelLLMExecutionManager> GlobalParallelLLMExecutionSystem::g
 namespace {
 
 LLMExecutionResponse not_initialized(const LLMExecutionRequest& request) {
-  LLMExecutionResponse response;
-  response.requestId = request.requestId;
-  response.llmId = request.llmId;
-  response.error = "the system is not initialized; call initialize() first";
-  response.completedAt = wall_now();
-  return response;
+  return refusal(request, request.llmId, "the system is not initialized; call initialize() first");
 }
 
 Status system_is_off() {

@@ -9,17 +9,7 @@
 namespace choir::parallel {
 
 bool ManagerInside::report(const char* call, const Status& status) const {
-  if (status) return true;
-  log(LogLevel::kError, std::string("manager: ") + call + ": " + status.error().message);
-  last_error_.with([&](std::string& e) {
-    e = status.error().message;
-    return 0;
-  });
-  return false;
-}
-
-std::string ManagerInside::last_error() const {
-  return last_error_.with([](const std::string& e) { return e; });
+  return last_error_.report("manager", call, status);
 }
 
 Status ManagerInside::initialize() {
@@ -193,12 +183,7 @@ void ManagerInside::start(const LLMExecutionRequest& request, ExecutorHandle::Wa
   auto handle = resolve(request);
   if (handle) return (*handle)->start(request, std::move(way), std::move(done));
   (void)report("execute", tl::unexpected(handle.error()));
-  LLMExecutionResponse response;
-  response.requestId = request.requestId;
-  response.llmId = request.llmId;
-  response.error = handle.error().message;
-  response.completedAt = wall_now();
-  done(std::move(response));
+  done(refusal(request, request.llmId, handle.error().message));
 }
 
 Status ManagerInside::cancel(const std::string& request_id) const {

@@ -14,6 +14,7 @@
 #include "base/guarded.h"
 #include "choir/config.h"
 #include "facade/executor_handle.h"
+#include "facade/last_error.h"
 #include "policy/route.h"
 
 namespace choir::parallel {
@@ -28,7 +29,7 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
   void shutdown();
   bool initialized() const;
   bool report(const char* call, const Status& status) const;
-  std::string last_error() const;
+  std::string last_error() const { return last_error_.text(); }
 
   Result<Llm> create(const LLMExecutionConfig& config);
   Status destroy(const std::string& id);
@@ -117,7 +118,7 @@ class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
 
   const std::shared_ptr<RequestNames> names_ = std::make_shared<RequestNames>();
   Guarded<Table> table_;
-  mutable Guarded<std::string> last_error_;
+  mutable LastError last_error_;
   Guarded<Counts> counts_;
   std::atomic<int> llms_max_{16};
   std::atomic<Balance> balance_{Balance::kLeastLoaded};

@@ -57,12 +57,9 @@ ManagerInside::Responses ManagerInside::carry_out(const Requests& requests,
                                                   const std::vector<Plan>& plan, const char* call) {
   if (const Status status = refuse_inside_callback(call, "executeAsync()"); !status) {
     (void)report(call, status);
-    Responses refused(requests.size());
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      refused[i].requestId = requests[i].requestId;
-      refused[i].llmId = requests[i].llmId;
-      refused[i].error = status.error().message;
-    }
+    Responses refused;
+    for (const LLMExecutionRequest& request : requests)
+      refused.push_back(refusal(request, request.llmId, status.error().message));
     return refused;
   }
   auto collector = std::make_shared<Collector>(requests, plan);
@@ -116,11 +113,9 @@ void ManagerInside::run_chain(const std::shared_ptr<Collector>& collector, std::
 void ManagerInside::fail_chain(const std::shared_ptr<Collector>& collector, std::size_t index,
                                const std::string& why) {
   for (; index < collector->plan.size() && collector->plan[index].chained; ++index) {
-    LLMExecutionResponse failed;
-    failed.requestId = collector->requests[index].requestId;
-    failed.llmId = collector->requests[index].llmId;
-    failed.error = "the request before it failed: " + why;
-    failed.completedAt = wall_now();
+    const LLMExecutionRequest& request = collector->requests[index];
+    LLMExecutionResponse failed =
+        refusal(request, request.llmId, "the request before it failed: " + why);
     count(collector->plan[index].way, failed);
     collector->put(index, std::move(failed));
   }

@@ -111,6 +111,16 @@ std::string_view to_string(LLMPriority priority) {
 
 TimePoint wall_now() { return TimePoint(std::chrono::milliseconds(unix_ms())); }
 
+LLMExecutionResponse refusal(const LLMExecutionRequest& request, std::string llm_id,
+                             std::string why) {
+  LLMExecutionResponse response;
+  response.requestId = request.requestId;
+  response.llmId = std::move(llm_id);
+  response.error = std::move(why);
+  response.completedAt = wall_now();
+  return response;
+}
+
 Priority native(LLMPriority priority) {
   switch (priority) {
     case LLMPriority::CRITICAL:

@@ -45,6 +45,10 @@ Result<RequestSettings> read_request(const LLMExecutionRequest& request, LLMPrio
 // Whether a model type is one that embeds ("BERT", "RoBERTa", "encoder", ...).
 bool names_encoder(std::string_view model_type);
 
+// The answer to a request that was not carried out.
+LLMExecutionResponse refusal(const LLMExecutionRequest& request, std::string llm_id,
+                             std::string why);
+
 // What stands for the answer of the request before in executePipelined().
 inline constexpr std::string_view kPrevious = "{{previous}}";
 LLMExecutionRequest with_previous(LLMExecutionRequest request, const std::string& answer);

@@ -2,8 +2,10 @@
 
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
+#include "choir/text.h"
 #include "kernels/kernel_table.h"
 #include "kernels/takeover.h"
 
@@ -28,6 +30,8 @@ bool cpu_has_avx_vnni() {  // GCC 12 has no name for it
   return cpu_has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
 }
 
+constexpr std::string_view kNotThere = ", which this CPU or build does not have";
+
 std::string wanted_path() {
   const char* set = std::getenv("CHOIR_KERNELS");
   return set == nullptr ? "" : set;
@@ -46,10 +50,6 @@ const KernelTable* choose() {
     if (candidate.table != nullptr && candidate.runs &&
         (wanted.empty() || wanted == candidate.table->name))
       return candidate.table;
-  if (!wanted.empty())
-    log(LogLevel::kWarn, "CHOIR_KERNELS is '" + wanted +
-                             "', which this CPU or build does not have; it takes off, avx2, "
-                             "avx-vnni or avx512. The engine's own kernels compute.");
   return nullptr;
 }
 
@@ -63,7 +63,22 @@ const KernelTable* active_table() {
 std::string path_text() {
   if (active_table() != nullptr) return active_table()->name;
   const std::string wanted = wanted_path();
-  return wanted.empty() ? "off (this CPU has no AVX2)" : "off (CHOIR_KERNELS=" + wanted + ")";
+  if (wanted.empty()) return "off (this CPU has no AVX2)";
+  return "off (CHOIR_KERNELS=" + printable_line(wanted, 60) +
+         std::string(wanted == "off" ? "" : kNotThere) + ")";
+}
+
+void warn_of_unknown_path() {
+  static const bool once = [] {
+    const std::string wanted = wanted_path();
+    if (active_table() != nullptr || wanted.empty() || wanted == "off") return false;
+    log(LogLevel::kWarn, "CHOIR_KERNELS is '" + printable_line(wanted, 60) + "'" +
+                             std::string(kNotThere) +
+                             "; it takes off, avx2, avx-vnni or avx512. The engine's own kernels "
+                             "compute.");
+    return true;
+  }();
+  (void)once;
 }
 
 }  // namespace choir::kernels

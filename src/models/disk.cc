@@ -33,18 +33,17 @@ Status check_space(const std::string& folder, std::uint64_t bytes) {
   if (bytes <= free) return {};
   return fail(Code::kUnavailable, "not enough disk space in '" + folder + "': need " +
                                       bytes_text(bytes) + ", free " + bytes_text(free) +
-                                      "; free some, or set CHOIR_MODELS to another disk");
+                                      "; free some, or " + std::string(kModelsElsewhere));
 }
 
 bool is_disk_full(int error_number) {
   return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
 }
 
-Error write_error(const std::string& path, int error_number) {
+Error write_error(const std::string& path, int error_number, std::string_view elsewhere) {
   if (is_disk_full(error_number))
     return {Code::kUnavailable, "the disk is full (" + text_of(error_number) + ") while writing '" +
-                                    path +
-                                    "'; free some space, or set CHOIR_MODELS to another disk"};
+                                    path + "'; free some space, or " + std::string(elsewhere)};
   return {Code::kUnavailable, "cannot write '" + path + "': " + text_of(error_number)};
 }
 

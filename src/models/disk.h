@@ -18,8 +18,11 @@ Status check_space(const std::string& folder, std::uint64_t bytes);
 
 bool is_disk_full(int error_number);
 
-// The Error for a failed write to `path`.
-Error write_error(const std::string& path, int error_number);
+// The Error for a failed write to `path`. `elsewhere`: what its owner does to have it on another
+// disk.
+inline constexpr std::string_view kModelsElsewhere = "set CHOIR_MODELS to another disk";
+Error write_error(const std::string& path, int error_number,
+                  std::string_view elsewhere = kModelsElsewhere);
 
 // A file that grows at its end. One owner, can be handed on.
 class GrowingFile {

@@ -15,12 +15,13 @@ constexpr int kAskAgainMs = 100;  // a person does not notice; a cancel is seen 
 
 }  // namespace
 
-Result<FileLock> FileLock::take(const std::string& path, const std::function<bool()>& go_on) {
+Result<FileLock> FileLock::take(const std::string& path, std::string_view elsewhere,
+                                const std::function<bool()>& go_on) {
   Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!file) return tl::unexpected(write_error(path, errno));
+  if (!file) return tl::unexpected(write_error(path, errno, elsewhere));
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return tl::unexpected(write_error(path, errno));
+    if (errno != EWOULDBLOCK) return tl::unexpected(write_error(path, errno, elsewhere));
     if (!go_on())
       return fail(Code::kCancelled, "stopped while another pull of this model was running");
     ::poll(nullptr, 0, kAskAgainMs);

@@ -202,7 +202,7 @@ Result<std::string> carry_out(const PullPlan& plan, const PullOptions& options) 
 
   CHOIR_CHECK_OK(make_folder(folder));
   CHOIR_CHECK_OK(make_folder(partial));
-  const FileLock lock = CHOIR_TRY(FileLock::take(job.work + ".lock", [&] {
+  const FileLock lock = CHOIR_TRY(FileLock::take(job.work + ".lock", kModelsElsewhere, [&] {
     report(job, "waiting", 0, 0);
     return !is_cancelled(job);
   }));

@@ -37,9 +37,6 @@ struct MemoryView {
   bool operator==(const MemoryView&) const = default;
 };
 
-// "1.5 GiB", "96.0 MiB", "512 B": as all messages print bytes. Never "1024.0 MiB".
-std::string format_bytes(std::uint64_t bytes);
-
 // Bytes that would have to come free for it to fit; 0: it fits.
 std::uint64_t missing_bytes(const ExecutorBytes& need, const MemoryView& memory);
 

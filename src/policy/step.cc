@@ -8,9 +8,10 @@
 namespace choir {
 namespace {
 
-bool ranks_before(const SeqView& a, const SeqView& b) {
+// An object, not a function: what goes to an algorithm is inlined there.
+constexpr auto kRanksBefore = [](const SeqView& a, const SeqView& b) {
   return std::tie(a.priority, a.arrived, a.id) < std::tie(b.priority, b.arrived, b.id);
-}
+};
 
 bool holds(const SeqView& row) { return row.computed_tokens > 0; }
 bool is_decode(const SeqView& row) { return holds(row) && row.pending_tokens() == 1; }
@@ -24,7 +25,7 @@ class Planner {
       : rows_(scratch.rows), prompts_(scratch.prompts), plan_(plan), left_(limits) {
     rows_.assign(seqs.begin(), seqs.end());
     // Most callers keep their sequences in order of arrival.
-    if (!std::ranges::is_sorted(rows_, ranks_before)) std::ranges::sort(rows_, ranks_before);
+    if (!std::ranges::is_sorted(rows_, kRanksBefore)) std::ranges::sort(rows_, kRanksBefore);
     plan_.slices.clear();
     plan_.preempted.clear();
     prompts_.clear();

@@ -19,12 +19,6 @@ bool goes_before(const ExecutorView& a, const ExecutorView& b) {
 
 }  // namespace
 
-Priority aged(Priority priority, Nanos waited, Nanos age_step) {
-  if (age_step <= Nanos{0} || waited < age_step) return priority;
-  const auto steps = std::min<std::int64_t>(waited / age_step, static_cast<std::int64_t>(priority));
-  return static_cast<Priority>(static_cast<std::int64_t>(priority) - steps);
-}
-
 std::size_t timeline(Priority priority, const TurnRules& rules) {
   return rules.classes ? static_cast<std::size_t>(priority) : 0;
 }

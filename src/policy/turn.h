@@ -11,7 +11,9 @@
 // Pure, as all of policy/. Idea: start-time fair queueing; Linux CFS (virtual runtime, sleepers).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -41,8 +43,12 @@ struct ExecutorView {
   bool operator==(const ExecutorView&) const = default;
 };
 
-// The class after ageing.
-Priority aged(Priority priority, Nanos waited, Nanos age_step);
+// The class after ageing. Asked for every sequence in every step, hence here.
+inline Priority aged(Priority priority, Nanos waited, Nanos age_step) {
+  if (age_step <= Nanos{0} || waited < age_step) return priority;
+  const auto steps = std::min<std::int64_t>(waited / age_step, static_cast<std::int64_t>(priority));
+  return static_cast<Priority>(static_cast<std::int64_t>(priority) - steps);
+}
 
 // Which timeline counts for an executor of this class: 0 .. kTimelines - 1.
 inline constexpr std::size_t kTimelines = kPriorityNames.size();

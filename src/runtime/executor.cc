@@ -30,6 +30,7 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
       name_(config.name),
       config_(config),
       model_(std::move(model)),
+      end_tokens_(model_->end_tokens()),
       engine_(std::move(engine)),
       bytes_(engine_->sizes()),
       sequence_tokens_max_(longest_sequence(config, engine_->config(), model_->info())),
@@ -87,8 +88,7 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   some_ended_ = false;
   run_jobs();
   accept_mail(began);
-  end_the_ended(began);
-  hold_back_slow_readers(began);
+  if (end_the_ended(began) == Readers::kSome) hold_back_slow_readers(began);
   release(began);
   MayWait may_wait = MayWait::kYes;
   for (bool again = true; again;) {
@@ -190,9 +190,11 @@ void Executor::embed_one(Pool& pool) {
   job.promise->set_value(std::move(vector));
 }
 
-void Executor::end_the_ended(Instant now) {
+Executor::Readers Executor::end_the_ended(Instant now) {
+  Readers readers = Readers::kNone;
   for (const auto& live : live_) {
     const RequestState& request = *live->request;
+    if (request.streams) readers = Readers::kSome;
     if (request.cancelled.load(std::memory_order_relaxed))
       finish(*live, Finish::kCancelled, Error{Code::kCancelled, "the request was cancelled"}, now);
     else if (request.deadline != Instant{} && now >= request.deadline)
@@ -206,11 +208,12 @@ void Executor::end_the_ended(Instant now) {
              now);
   }
   erase_finished();
+  return readers;
 }
 
 void Executor::hold_back_slow_readers(Instant now) {
   for (const auto& live : live_) {
-    if (!live->request->streams()) continue;
+    if (!live->request->streams) continue;
     const std::size_t unread = live->request->unread_bytes();
     if (!live->held_back && unread > rules_.stream_bytes_max) {
       live->held_back = now;
@@ -232,21 +235,33 @@ void Executor::hold_back_slow_readers(Instant now) {
 void Executor::release(Instant now) {
   const bool one_request = rules_.node->one_request.load();
   const RequestId turn_of = rules_.node->turn_of.load();
-  waits_.clear();
+  const bool stopped = suspended();
+  std::int32_t fresh = 0;
   standing_back_.clear();
   for (const auto& live : live_) {
     // What waiting has earned stays: a sequence that fell back with its first slice would lose its
     // cells to the next one that has waited, and none would get to its end.
     live->lifted = std::min(live->lifted,
                             aged(live->value.priority, now - live->last_progress, rules_.age_step));
-    live->held = true;
+    live->held = live->held_back || live->awaited || live->gated || stopped ||
+                 (one_request && live->request->id != turn_of);
     live->front = LiveSequence::Front::kOwn;
-    if (live->held_back || live->awaited || live->gated || suspended()) continue;
-    if (one_request && live->request->id != turn_of) continue;
+    if (!live->held && !live->released) ++fresh;
+  }
+  release_at_.reset();
+  if (fresh > 0) release_fresh(now);
+}
+
+// Who has begun goes on in any case (policy/release.h); it is told here for company's sake.
+void Executor::release_fresh(Instant now) {
+  waits_.clear();
+  for (const auto& live : live_) {
+    if (live->held) continue;
     waits_.push_back({.id = live->value.id,
                       .priority = class_of(*live),
                       .arrived = live->arrived,
                       .begun = live->released});
+    live->held = true;
   }
   release_at_ = plan_release(waits_,
                              {.batching = batching_,
@@ -263,8 +278,14 @@ void Executor::release(Instant now) {
 
 void Executor::make_views() {
   views_.clear();
+  wanted_ = {};
   for (const auto& live : live_) {
     if (live->held || live->front == LiveSequence::Front::kStandsBack) continue;
+    const std::int32_t pending = live->pending();
+    const bool holds = live->computed > 0;
+    wanted_.cells += pending;
+    wanted_.slots += holds ? 0 : 1;
+    wanted_.decodes += holds && pending == 1 ? 1 : 0;
     views_.push_back({.id = live->value.id,
                       .priority = class_of(*live),
                       .tenant_served = *live->tenant_served,
@@ -278,15 +299,14 @@ StepLimits Executor::limits(int threads, bool contended) const {
   const KvUse held = use();
   const auto width =
       static_cast<std::size_t>(thread_choice_.in_use(threads, engine_->config().batch_tokens_max));
-  const bool decodes = std::ranges::any_of(
-      views_, [](const SeqView& v) { return v.computed_tokens > 0 && v.pending_tokens() == 1; });
   const EngineConfig& engine = engine_->config();
   const NodeRules& node = *rules_.node;
   return {
       .batch_tokens_max = engine.batch_tokens_max,
       .chunk_tokens_max = chunk_tokens(
           {.seconds_per_token = width < seconds_per_token_.size() ? seconds_per_token_[width] : 0,
-           .contended = contended || decodes || pass_.with([](auto& p) { return p.immune; }),
+           .contended =
+               contended || wanted_.decodes > 0 || pass_.with([](auto& p) { return p.immune; }),
            .quantum = quantum_beside(node.quantum.load(), node.urgent.first_token()),
            .batch_tokens_max = engine.batch_tokens_max}),
       .kv_cells_free = engine.context_tokens - held.cells,
@@ -298,22 +318,21 @@ TurnResult Executor::result(Instant began) {
   TurnResult r;
   const Instant now = clock_.now();
   r.elapsed = now - began;
-  std::int32_t running = 0;
+  const std::int32_t running = held_.use().slots;
+  const bool stopped = suspended();
   const auto earliest = [&](Instant at) { r.wake_at = r.wake_at ? std::min(*r.wake_at, at) : at; };
   if (release_at_) earliest(*release_at_);
   for (const auto& l : live_) {
-    if (l->computed > 0) ++running;
     if (l->request->deadline != Instant{}) earliest(l->request->deadline);
     if (l->held_back) {
       earliest(*l->held_back + rules_.stalled);
       continue;
     }
     // Where somebody has ended, one who was held may begin: the next turn will tell.
-    if (l->awaited || l->gated || (l->held && !some_ended_) || suspended()) continue;
+    if (l->awaited || l->gated || (l->held && !some_ended_) || stopped) continue;
     r.best = r.best ? std::min(*r.best, l->value.priority) : l->value.priority;
   }
-  if (!embed_queue_.empty() && !suspended())
-    r.best = r.best ? std::min(*r.best, priority_) : priority_;
+  if (!embed_queue_.empty() && !stopped) r.best = r.best ? std::min(*r.best, priority_) : priority_;
   stats_->running.store(running, std::memory_order_relaxed);
   stats_->waiting.store(static_cast<std::int32_t>(live_.size()) - running,
                         std::memory_order_relaxed);
@@ -336,10 +355,26 @@ std::vector<std::string> Executor::serialize_live() const {
   return values;
 }
 
-LiveSequence& Executor::live(SeqId id) {
+std::size_t Executor::index_of(SeqId id, std::size_t guess) const {
+  if (guess < live_ids_.size() && live_ids_[guess] == id) return guess;
   const auto at = std::ranges::lower_bound(live_ids_, id);
   CHOIR_CHECK(at != live_ids_.end() && *at == id, "a plan names live sequences only");
-  return *live_[static_cast<std::size_t>(at - live_ids_.begin())];
+  return static_cast<std::size_t>(at - live_ids_.begin());
+}
+
+bool Executor::books_balance() const {
+  KvUse held;
+  std::int32_t ended = 0;
+  std::int32_t parked = 0;
+  std::uint64_t parked_bytes = kept_.parked_bytes();
+  for (const auto& l : live_) {
+    held = held + KvUse{l->computed, l->computed > 0 ? 1 : 0};
+    ended += l->ended ? 1 : 0;
+    parked += l->kv.empty() ? 0 : 1;
+    parked_bytes += l->kv.size();
+  }
+  return held == held_.use() && ended == to_erase_ && parked == parked_ &&
+         parked_bytes == park_.used && kept_.books_balance() && cache_.books_balance();
 }
 
 }  // namespace choir

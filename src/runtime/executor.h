@@ -100,6 +100,9 @@ class Executor {
   bool suspended() const { return suspended_.load(); }
   bool holds(ConversationKey key) const { return kept_.holds(key); }
   std::int32_t kept() const { return kept_.count(); }
+  // Whether the totals that are kept from step to step are what counting again gives. Between
+  // turns; for tests.
+  bool books_balance() const;
 
   // A new sequence. Its KV state is kept under `conversation` when it ends, and taken from there
   // now, or from `kv`, as far as the tokens agree. One without tokens waits for provide(). False
@@ -191,17 +194,20 @@ class Executor {
   bool better_elsewhere(const LiveSequence& live, std::int32_t same);
   void count_reused(LiveSequence& live);
   void embed_one(Pool& pool);
-  void end_the_ended(Instant now);
+  // And whether anybody reads while it is written, so that he may be slow.
+  enum class Readers : std::uint8_t { kNone, kSome };
+  Readers end_the_ended(Instant now);
   void hold_back_slow_readers(Instant now);
   // Which sequences may compute in this turn.
   void release(Instant now);
+  void release_fresh(Instant now);
   void make_views();
   // The class it has now: with what waiting has earned it, and where classes count at all.
   Priority class_of(const LiveSequence& live) const {
     return rules_.node->classes.load() ? live.lifted : Priority::kNormal;
   }
   // Of sequences and conversations: as far as plans are concerned, what is cached is free.
-  KvUse use() const;
+  KvUse use() const { return held_.use() + kept_.use(); }
   // Kept conversations leave the cells that those with work want; then those that may not compute.
   void make_room();
   StepLimits limits(int threads, bool contended) const;
@@ -234,13 +240,16 @@ class Executor {
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
   void erase_finished();
   TurnResult result(Instant began);
-  LiveSequence& live(SeqId id);
+  LiveSequence& live(SeqId id) { return *live_[index_of(id, 0)]; }
+  // Where it is in live_; `guess` is where it probably is.
+  std::size_t index_of(SeqId id, std::size_t guess) const;
 
   const ExecutorId id_;
   const std::string name_;
   Guarded<ExecutorConfig> config_;
   const std::shared_ptr<const Model> model_;
-  std::unique_ptr<Engine> engine_;  // the turn's owner's
+  const std::span<const TokenId> end_tokens_;  // the model's
+  std::unique_ptr<Engine> engine_;             // the turn's owner's
   Guarded<ExecutorBytes> bytes_;
   std::atomic<std::int32_t> sequence_tokens_max_;
   std::atomic<bool> suspended_{false};
@@ -257,6 +266,7 @@ class Executor {
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
   std::vector<SeqId> live_ids_;                      // the same order, for searching
   std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
+  KvLedger held_;                                    // by live_
   KeptStates kept_;
   PrefixCache cache_;
   ParkBudget park_;
@@ -268,6 +278,7 @@ class Executor {
   ThreadChoice thread_choice_;
   std::optional<Instant> release_at_;  // when waiting sequences may begin though nothing changes
   bool some_ended_ = false;            // in this turn: others may now begin
+  std::int32_t to_erase_ = 0;          // of live_, those that have ended
 
   std::deque<EmbedJob> embed_queue_;
 
@@ -276,11 +287,18 @@ class Executor {
   std::vector<Job> job_list_;
   std::vector<WaitView> waits_;
   std::vector<SeqView> views_;
+  struct Wanted {  // by views_
+    std::int32_t cells = 0;
+    std::int32_t slots = 0;
+    std::int32_t decodes = 0;  // rows that hold cells and lack one token
+  };
+  Wanted wanted_;
   StepScratch step_scratch_;
   StepPlan plan_;
   std::vector<FrontSource> sources_;
   std::vector<LiveSequence*> standing_back_;  // in this turn
   std::vector<LiveSequence*> slice_live_;     // of plan_.slices
+  std::vector<LiveSequence*> prompts_;        // of those, with more than one token
   std::vector<std::span<const TokenId>> slice_tokens_;
   struct Row {
     LiveSequence* live = nullptr;
@@ -290,7 +308,6 @@ class Executor {
   std::vector<Row> rows_;
   std::vector<SamplerScratch> sampler_scratch_;  // by thread
   std::function<void(int, int)> sample_row_;
-  std::string text_;
 };
 
 }  // namespace choir

@@ -20,7 +20,7 @@ bool Executor::restore_parked() {
     if (l.kv_tokens > cells_free) return true;  // keeps its state and waits for room
     evict_cached({.cells = l.kv_tokens, .slots = 1});
     if (engine_->restore(slice.seq, l.kv)) {
-      l.computed = engine_->truncate(slice.seq, l.kv_use);
+      held_.set(l.computed, engine_->truncate(slice.seq, l.kv_use));
       if (l.reusing) count_reused(l);
       cells_free -= l.computed;
       restored = true;
@@ -58,31 +58,18 @@ void Executor::park(LiveSequence& live, Budget budget) {
   }
   if (live.kv.empty()) live.usage.recomputed_tokens += live.computed;
   engine_->truncate(live.value.id, 0);
-  live.computed = 0;
-}
-
-KvUse Executor::use() const {
-  KvUse use = kept_.use();
-  for (const auto& live : live_) {
-    use.cells += live->computed;
-    use.slots += live->computed > 0 ? 1 : 0;
-  }
-  return use;
+  held_.set(live.computed, 0);
 }
 
 void Executor::make_room() {
-  std::int32_t cells = 0;
-  std::int32_t slots = 0;
-  for (const SeqView& view : views_) {
-    cells += view.pending_tokens();
-    slots += view.computed_tokens > 0 ? 0 : 1;
-  }
-  if (cells == 0) return;
+  if (wanted_.cells == 0) return;
+  const EngineConfig& engine = engine_->config();
   const auto short_of_room = [&] {
     const KvUse held = use();
-    return held.cells + cells > engine_->config().context_tokens ||
-           held.slots + slots > engine_->config().sequences_max;
+    return held.cells + wanted_.cells > engine.context_tokens ||
+           held.slots + wanted_.slots > engine.sequences_max;
   };
+  if (!short_of_room()) return;
   while (short_of_room() && kept_.evict_oldest(*engine_, park_)) {}
   // Begun under another policy and now told to wait: their cells are for those who may go on.
   for (const auto& live : live_)
@@ -117,7 +104,7 @@ void Executor::reuse(LiveSequence& live, KvState kv) {
   }
   if (entry->resident()) {
     engine_->rename(entry->seq, live.value.id);
-    live.computed = engine_->truncate(live.value.id, same);
+    held_.set(live.computed, engine_->truncate(live.value.id, same));
     count_reused(live);
   } else if (same == 0) {
     park_.used -= entry->blob.size();
@@ -150,7 +137,7 @@ void Executor::leave_kv(LiveSequence& live, Finish finish, Instant now) {
         {.seq = {}, .tokens = tokens_of(live.kv_tokens), .blob = std::move(live.kv), .used = now});
     live.kv.clear();
   }
-  live.computed = 0;
+  held_.set(live.computed, 0);
   drop_parked(live);
 }
 

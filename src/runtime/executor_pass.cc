@@ -14,12 +14,10 @@ void Executor::begin_pass() {
   pass_.with([&](Pass& pass) {
     pass.prefilling.clear();
     pass.preempted = false;
-    for (std::size_t i = 0; i < plan_.slices.size(); ++i)
-      if (plan_.slices[i].count > 1) pass.prefilling.push_back(slice_live_[i]->value.request);
+    for (const LiveSequence* l : prompts_) pass.prefilling.push_back(l->value.request);
   });
-  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
-    if (plan_.slices[i].count == 1) continue;
-    const RequestState& request = *slice_live_[i]->request;
+  for (const LiveSequence* l : prompts_) {
+    const RequestState& request = *l->request;
     cancelled = cancelled || request.cancelled.load();
     if (request.deadline != Instant{} && (deadline == Instant{} || request.deadline < deadline))
       deadline = request.deadline;
@@ -44,9 +42,14 @@ void Executor::compute(Pool& lane) {
 bool Executor::run_pass(Pool& pool) {
   slice_live_.clear();
   slice_tokens_.clear();
+  prompts_.clear();
+  std::size_t next = 0;  // plans mostly name them in the order in which they are kept
   for (const Slice& slice : plan_.slices) {
-    LiveSequence& l = live(slice.seq);
+    const std::size_t at = index_of(slice.seq, next);
+    next = at + 1;
+    LiveSequence& l = *live_[at];
     slice_live_.push_back(&l);
+    if (slice.count > 1) prompts_.push_back(&l);
     slice_tokens_.push_back(
         std::span(l.value.tokens)
             .subspan(static_cast<std::size_t>(slice.begin), static_cast<std::size_t>(slice.count)));
@@ -68,7 +71,7 @@ bool Executor::run_pass(Pool& pool) {
   }
 
   for (LiveSequence* l : slice_live_) {
-    l->computed = engine_->computed(l->value.id);
+    held_.set(l->computed, engine_->computed(l->value.id));
     if (!outcome) finish(*l, Finish::kFailed, outcome.error(), ended);
   }
   if (outcome && *outcome == RunOutcome::kAborted)
@@ -90,13 +93,20 @@ bool Executor::run_pass(Pool& pool) {
 void Executor::count_pass(int threads, Instant began, Instant ended) {
   std::int32_t tokens = 0;
   std::int32_t prompt_tokens = 0;
+  double* tenant = nullptr;
+  std::int32_t served = 0;  // of it, not told yet: neighbours are mostly of one tenant
   for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
     const std::int32_t count = plan_.slices[i].count;
     LiveSequence& l = *slice_live_[i];
-    l.computed += count;
+    held_.set(l.computed, l.computed + count);
     l.last_progress = ended;
     if (l.usage.output_tokens == 0) l.first_token += ended - began;
-    *l.tenant_served += count;
+    if (l.tenant_served != tenant) {
+      if (tenant != nullptr) *tenant += served;
+      tenant = l.tenant_served;
+      served = 0;
+    }
+    served += count;
     if (!l.begun) {
       l.begun = true;
       l.usage.queue_seconds = to_seconds(began - l.request->submitted);
@@ -104,6 +114,7 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
     tokens += count;
     if (count > 1) prompt_tokens += count;
   }
+  if (tenant != nullptr) *tenant += served;
   // What they wait for was computed: they have not been passed over.
   for (LiveSequence* l : standing_back_) l->last_progress = ended;
   stats_->steps.fetch_add(1, std::memory_order_relaxed);

@@ -19,6 +19,7 @@ bool seeks(const LiveSequence& l) {
 bool Executor::share_fronts(MayWait may_wait) {
   if (!prefix_cache_) return false;
   // Not worth a look while all decode, nor while nobody is new.
+  if (wanted_.decodes == std::ssize(views_)) return false;
   const auto of_prompt = [](const Slice& slice) { return slice.begin == 0 || slice.count > 1; };
   const auto new_one = [](const auto& l) { return !l->held && seeks(*l); };
   if (std::ranges::none_of(plan_.slices, of_prompt) || std::ranges::none_of(live_, new_one))
@@ -95,9 +96,9 @@ std::int32_t Executor::take_front(LiveSequence& l, SeqId from, std::int32_t toke
     cache_.release(from);
     std::erase_if(sources_, [&](const FrontSource& s) { return s.id == from; });
     engine_->rename(from, l.value.id);
-    l.computed = engine_->truncate(l.value.id, tokens);
+    held_.set(l.computed, engine_->truncate(l.value.id, tokens));
   } else if (!no_slot) {
-    l.computed = engine_->fork(from, l.value.id, tokens).value_or(0);
+    held_.set(l.computed, engine_->fork(from, l.value.id, tokens).value_or(0));
     cache_.touch(from);
   }
   CHOIR_CHECK(l.computed < l.value.known_tokens(), "one token is computed for its logits");

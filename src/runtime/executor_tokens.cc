@@ -28,38 +28,38 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
     if (s.priority <= Priority::kHigh) rules_.node->urgent.count(l.first_token);
   }
 
-  text_.clear();
+  const std::size_t told = l.text.size();
   Finish end = Finish::kFailed;
   bool ended = true;
-  if (std::ranges::binary_search(model_->end_tokens(), token) ||
-      append_piece(s.carry, model_->piece(token), s.stop, text_) == TextEnd::kStopString) {
+  if (std::ranges::binary_search(end_tokens_, token) ||
+      append_piece(s.carry, model_->piece(token), s.stop, l.text) == TextEnd::kStopString) {
     end = Finish::kStop;
   } else if (s.output_tokens() >= s.max_tokens || s.known_tokens() >= sequence_tokens_max()) {
     end = Finish::kLength;
   } else {
     ended = false;
   }
-  l.text += text_;
-  if (l.request->streams()) {
-    l.request->append(text_, l.usage.output_tokens);
+  if (l.request->streams) {
+    l.request->append(std::string_view(l.text).substr(told), l.usage.output_tokens);
     s.next_event += 1;
   }
   if (ended)
     finish(l, end, std::nullopt, now);
-  else if (l.request->streams())
+  else if (l.request->streams)
     notify_(l.request);
 }
 
 void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error, Instant now) {
   if (l.ended) return;
   l.ended = true;
+  ++to_erase_;
   leave_kv(l, finish, now);
 
   // What the text assembly held back is text after all, unless a stop string has ended it.
-  text_.clear();
-  finish_text(l.value.carry, text_);
-  l.text += text_;
-  if (l.request->streams() && !text_.empty()) l.request->append(text_, l.usage.output_tokens);
+  const std::size_t told = l.text.size();
+  finish_text(l.value.carry, l.text);
+  if (l.request->streams && l.text.size() > told)
+    l.request->append(std::string_view(l.text).substr(told), l.usage.output_tokens);
 
   Completion completion;
   completion.id = l.value.request;
@@ -78,7 +78,9 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
 }
 
 void Executor::erase_finished() {
-  if (std::erase_if(live_, [](const auto& l) { return l->ended; }) == 0) return;
+  if (to_erase_ == 0) return;
+  std::erase_if(live_, [](const auto& l) { return l->ended; });
+  to_erase_ = 0;
   some_ended_ = true;
   live_ids_.clear();
   for (const auto& l : live_) live_ids_.push_back(l->value.id);

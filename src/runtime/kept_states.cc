@@ -1,27 +1,46 @@
 #include "runtime/kept_states.h"
 
 namespace choir {
+namespace {
+
+KvUse use_of(const KeptStates::Entry& entry) {
+  if (!entry.resident()) return {};
+  return {.cells = static_cast<std::int32_t>(entry.tokens.size()), .slots = 1};
+}
+
+}  // namespace
 
 void KeptStates::keep(ConversationKey key, Entry entry) {
-  entries_.insert_or_assign(key, std::move(entry));
+  take(key);
+  use_ = use_ + use_of(entry);
+  entries_.emplace(key, std::move(entry));
   known_.with([&](auto& known) { known.insert(key); });
 }
 
 std::optional<KeptStates::Entry> KeptStates::take(ConversationKey key) {
   auto row = entries_.extract(key);
   if (row.empty()) return std::nullopt;
+  use_ = use_ - use_of(row.mapped());
   known_.with([&](auto& known) { known.erase(key); });
   return std::move(row.mapped());
 }
 
-KvUse KeptStates::use() const {
-  KvUse use;
-  for (const auto& [key, entry] : entries_) {
-    if (!entry.resident()) continue;
-    use.cells += static_cast<std::int32_t>(entry.tokens.size());
-    use.slots += 1;
-  }
-  return use;
+void KeptStates::park(Entry& entry, std::string blob) {
+  use_ = use_ - use_of(entry);
+  entry.blob = std::move(blob);
+  use_ = use_ + use_of(entry);
+}
+
+bool KeptStates::books_balance() const {
+  KvUse counted;
+  for (const auto& [key, entry] : entries_) counted = counted + use_of(entry);
+  return counted == use_;
+}
+
+std::uint64_t KeptStates::parked_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [key, entry] : entries_) bytes += entry.blob.size();
+  return bytes;
 }
 
 void KeptStates::offer(std::vector<FrontSource>& sources) const {
@@ -60,7 +79,7 @@ bool KeptStates::evict_oldest(Engine& engine, ParkBudget& budget) {
     return true;
   }
   budget.used += blob->size();
-  victim->second.blob = std::move(*blob);
+  park(victim->second, std::move(*blob));
   return true;
 }
 
@@ -75,7 +94,7 @@ void KeptStates::park_all(Engine& engine, ParkBudget& budget) {
       continue;
     }
     budget.used += blob->size();
-    entry.blob = std::move(*blob);
+    park(entry, std::move(*blob));
   }
 }
 

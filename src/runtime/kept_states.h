@@ -40,7 +40,10 @@ class KeptStates {
   void keep(ConversationKey key, Entry entry);
   std::optional<Entry> take(ConversationKey key);
   // What the resident ones hold of the engine.
-  KvUse use() const;
+  const KvUse& use() const { return use_; }
+  // For tests: whether use() is what counting gives; and the bytes of those that are parked.
+  bool books_balance() const;
+  std::uint64_t parked_bytes() const;
   void offer(std::vector<FrontSource>& sources) const;  // the resident ones
   // Frees the cells of the resident one that was used longest ago: parked if the budget takes it
   // (older parked ones make room), else forgotten. False when none is resident.
@@ -56,7 +59,10 @@ class KeptStates {
   std::int32_t count() const;
 
  private:
+  void park(Entry& entry, std::string blob);
+
   std::map<ConversationKey, Entry> entries_;
+  KvUse use_;  // kept up to date: every step asks, and there may be thousands of conversations
   Guarded<std::set<ConversationKey>> known_;  // the keys, for other threads
 };
 

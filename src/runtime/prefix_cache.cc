@@ -24,23 +24,22 @@ void PrefixCache::keep(SeqId seq, std::vector<TokenId> tokens, Engine& engine) {
   std::erase_if(states_, [&](const State& state) {
     if (!begins(state.tokens, tokens)) return false;
     engine.truncate(state.seq, 0);
+    use_ = use_ - use_of(state);
     return true;
   });
   if (states_.size() >= kStatesMax) evict_oldest(engine);
   states_.push_back({seq, std::move(tokens)});
+  use_ = use_ + use_of(states_.back());
 }
 
 bool PrefixCache::holds(SeqId seq) const {
   return std::ranges::find(states_, seq, &State::seq) != states_.end();
 }
 
-KvUse PrefixCache::use() const {
-  KvUse use;
-  for (const State& state : states_) {
-    use.cells += static_cast<std::int32_t>(state.tokens.size());
-    use.slots += 1;
-  }
-  return use;
+bool PrefixCache::books_balance() const {
+  KvUse counted;
+  for (const State& state : states_) counted = counted + use_of(state);
+  return counted == use_;
 }
 
 void PrefixCache::offer(std::vector<FrontSource>& sources) const {
@@ -57,7 +56,11 @@ void PrefixCache::touch(SeqId seq) {
 }
 
 void PrefixCache::release(SeqId seq) {
-  std::erase_if(states_, [&](const State& state) { return state.seq == seq; });
+  std::erase_if(states_, [&](const State& state) {
+    if (state.seq != seq) return false;
+    use_ = use_ - use_of(state);
+    return true;
+  });
 }
 
 std::optional<SeqId> PrefixCache::evict_oldest(Engine& engine, SeqId spared) {
@@ -66,6 +69,7 @@ std::optional<SeqId> PrefixCache::evict_oldest(Engine& engine, SeqId spared) {
   if (oldest == states_.end()) return std::nullopt;
   const SeqId seq = oldest->seq;
   engine.truncate(seq, 0);
+  use_ = use_ - use_of(*oldest);
   states_.erase(oldest);
   return seq;
 }
@@ -73,6 +77,7 @@ std::optional<SeqId> PrefixCache::evict_oldest(Engine& engine, SeqId spared) {
 void PrefixCache::clear(Engine& engine) {
   for (const State& state : states_) engine.truncate(state.seq, 0);
   states_.clear();
+  use_ = {};
 }
 
 }  // namespace choir

@@ -27,7 +27,8 @@ class PrefixCache {
   bool empty() const { return states_.empty(); }
   bool holds(SeqId seq) const;
   // What they hold of the engine, as if nobody shared cells.
-  KvUse use() const;
+  const KvUse& use() const { return use_; }
+  bool books_balance() const;  // for tests: use() is what counting gives
   void offer(std::vector<FrontSource>& sources) const;
   // It was of use: the youngest from now on.
   void touch(SeqId seq);
@@ -42,7 +43,11 @@ class PrefixCache {
     SeqId seq;
     std::vector<TokenId> tokens;
   };
+  static KvUse use_of(const State& state) {
+    return {.cells = static_cast<std::int32_t>(state.tokens.size()), .slots = 1};
+  }
   std::vector<State> states_;  // oldest first
+  KvUse use_;                  // by states_
 };
 
 }  // namespace choir

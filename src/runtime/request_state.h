@@ -34,17 +34,20 @@ class RequestState {
       : id(its_id),
         submitted(when),
         deadline(end_by),
+        streams(static_cast<bool>(whom_to_tell.on_event)),
         callbacks(std::move(whom_to_tell)),
         home_(&its_home),
         executor_(its_executor) {}
 
   const RequestId id;
   const Instant submitted;
+  // Up to `held_back`: what a lane looks at in every step, in one line of the cache.
   const Instant deadline;  // Instant{}: none
-  const Callbacks callbacks;
-  std::promise<Completion> promise;
+  const bool streams;      // somebody reads what comes
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
+  const Callbacks callbacks;
+  std::promise<Completion> promise;
 
   RequestHome& home() const { return *home_.load(); }
   ExecutorId executor() const { return executor_.load(); }
@@ -57,8 +60,6 @@ class RequestState {
   std::atomic<bool> awaited{false};  // its tokens are not known yet
   double estimated_seconds = 0;
   Priority priority = Priority::kNormal;
-
-  bool streams() const { return static_cast<bool>(callbacks.on_event); }
 
   // Lane: adds what has become certain. Returns the bytes that now wait for the reader.
   std::size_t append(std::string_view text, std::int32_t output_tokens);
