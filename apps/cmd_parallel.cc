@@ -245,6 +245,7 @@ void add_parallel(CLI::App& root, Run& chosen) {
   command->add_flag("--ignore-eos", config.ignore_eos, "Go on to --max-tokens, for measuring");
   command->add_flag("--compare", options->compare,
                     "Then the same work one request at a time, and the speedup");
+  add_kv_type(*command, config.kv_type);
   add_cores(*command, config.node.cores);
   add_json(*command, options->json);
   command->callback([options, &chosen] { chosen = [options] { return parallel(*options); }; });

@@ -28,6 +28,7 @@ struct Options {
   bool raw = false;
   std::int32_t context_tokens = 0;
   std::int32_t cores = 0;
+  KvType kv_type = KvType::kF16;
   double timeout_s = 0;
   bool json = false;
 };
@@ -116,7 +117,8 @@ Result<int> run(const Options& options) {
   const Request settings = settings_of(options);
   if (const Status valid = validate(with_prompt(settings, options, "any")); !valid)
     return usage_error(valid.error().message);
-  const OpenOptions open = {.cores = options.cores, .context_tokens = options.context_tokens};
+  const OpenOptions open = {
+      .cores = options.cores, .context_tokens = options.context_tokens, .kv_type = options.kv_type};
   if (interactive) {
     OpenModel model = CHOIR_TRY(open_model(options.model, open));
     return chat(model, settings, options.system, options.raw);
@@ -172,6 +174,7 @@ void add_run(CLI::App& root, Run& chosen) {
             "Longest prompt and answer together, 0 for automatic");
   add_value(*command, "--timeout", options->timeout_s, "SECONDS",
             "Stop after this time, 0 for never");
+  add_kv_type(*command, options->kv_type);
   add_cores(*command, options->cores);
   add_json(*command, options->json);
   command->callback([options, prompt, seed, &chosen] {

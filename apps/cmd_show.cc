@@ -35,8 +35,12 @@ std::string template_text(const ModelInfo& m) {
 
 std::string kv_text(const ModelInfo& m) {
   const auto tokens = static_cast<std::uint64_t>(m.context_tokens_trained);
-  return bytes_text(m.kv_bytes_per_token) + " a token, " +
-         bytes_text(m.kv_bytes_per_token * tokens) + " for its longest context";
+  std::string text = bytes_text(m.kv_bytes_per_token) + " a token, " +
+                     bytes_text(m.kv_bytes_per_token * tokens) + " for its longest context";
+  if (m.kv_bytes_per_token_q8_0 > 0)
+    text += "; as q8_0 " + bytes_text(m.kv_bytes_per_token_q8_0) + " and " +
+            bytes_text(m.kv_bytes_per_token_q8_0 * tokens);
+  return text;
 }
 
 std::string heads_text(const ModelInfo& m) {

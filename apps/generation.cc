@@ -49,6 +49,7 @@ Result<OpenModel> open_model(const std::string& name, const OpenOptions& options
   executor.context_tokens = context_of(options, model.info);
   executor.sequences_max = options.sequences_max;
   executor.prefix_cache = options.prefix_cache;
+  executor.kv_type = options.kv_type;
   CHOIR_CHECK_OK(model.node->add(executor));
   model.context_tokens = executor.context_tokens;
   return model;

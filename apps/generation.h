@@ -21,6 +21,7 @@ struct OpenOptions {
   std::int32_t context_tokens = 0;  // 0: 4096, or what the model was trained for if that is less
   std::int32_t sequences_max = 1;
   bool prefix_cache = true;
+  KvType kv_type = KvType::kF16;
 };
 
 // Resolves the name, looks at the file. A model that only embeds is refused.

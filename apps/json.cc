@@ -62,6 +62,7 @@ Json json_of(const ModelInfo& model) {
           {"context_tokens_trained", model.context_tokens_trained},
           {"sliding_window_tokens", model.sliding_window_tokens},
           {"kv_bytes_per_token", model.kv_bytes_per_token},
+          {"kv_bytes_per_token_q8_0", model.kv_bytes_per_token_q8_0},
           {"chat_template", model.chat_template},
           {"generates", model.generates},
           {"not_covered", model.not_covered}};

@@ -115,4 +115,18 @@ void add_cores(CLI::App& app, std::int32_t& cores) {
       });
 }
 
+void add_kv_type(CLI::App& app, KvType& kv_type) {
+  const auto take = [&kv_type](const std::string& word) { kv_type = kv_type_named(word).value(); };
+  app.add_option_function<std::string>("--kv-type", take,
+                                       "How keys and values are kept: f16, or q8_0 in half of "
+                                       "the memory")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("TYPE")
+      ->default_str(std::string(to_string(kv_type)))
+      ->check([](const std::string& word) -> std::string {
+        const auto named = kv_type_named(word);
+        return named ? "" : named.error().message;
+      });
+}
+
 }  // namespace choir::app

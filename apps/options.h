@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "choir/result.h"
+#include "choir/units.h"
 
 namespace choir::app {
 
@@ -67,5 +68,6 @@ CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<std::
 // Shared by many commands.
 void add_json(CLI::App& app, bool& json);
 void add_cores(CLI::App& app, std::int32_t& cores);
+void add_kv_type(CLI::App& app, KvType& kv_type);
 
 }  // namespace choir::app

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from cli_tools import CACHE, RAW, STORIES, choir
 
+MODELS = Path(os.environ.get("CHOIR_MODELS") or Path.home() / ".cache/choir/models")  # fetched ones, if any
+SMOLLM2 = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
 COMMANDS = ["run", "parallel", "models", "pull", "show", "tokenize", "bench", "tune", "doctor", "version"]
 
 
@@ -98,6 +101,8 @@ class Usage(CliCase):
             ("TwoPrioritiesOfOneModel", ["parallel", "-m", "m:low", "--priority", "low"], "leave one out"),
             ("PromptsTwice", ["parallel", "-m", "m", "-p", "a", "--prompts", "f"], "exclude each other"),
             ("EmptyPromptInParallel", ["parallel", "-m", "m", "-p", ""], "prompts[0] is empty"),
+            ("WrongKvType", ["run", "m", "x", "--kv-type", "q4"], "'q4' is no type of KV cells, allowed f16 or q8_0"),
+            ("WrongKvTypeInParallel", ["parallel", "-m", "m", "--kv-type", ""], "'' is no type of KV cells"),
             ("EmptyBatch", ["bench", "m", "--batch", "0"], "--batch is 0"),
             ("UnknownFlagOfTune", ["tune", "--modle", "m"], "unknown option '--modle', did you mean '--model'?"),
             ("ModelWithoutAFlag", ["tune", "m"], "unexpected argument 'm'"),
@@ -222,6 +227,8 @@ class Models(CliCase):
         self.assertEqual((model["architecture"], model["layers"], model["vocab_tokens"]), ("llama", 5, 512))
         text = self.ok("show", STORIES).stdout
         self.assertRegex(text, r"architecture +llama\n")
+        self.assertEqual(model["kv_bytes_per_token_q8_0"], 0)
+        self.assertRegex(text, r"kv memory +[^;]* for its longest context\n")
 
     def test_tokenize(self):
         tokens = self.json_of("tokenize", STORIES, "Once upon a time")
@@ -299,6 +306,20 @@ class Run(CliCase):
         out = self.json_of("run", STORIES, "Once upon a time", *RAW, "--temperature", "0", "--max-tokens", "20")
         self.assertEqual((out["finish"], out["output_tokens"], out["error"]), ("length", 20, None))
         self.assertGreater(out["prompt_tokens"], 0)
+
+    def test_cells_of_q8_0_need_heads_in_blocks(self):
+        self.fails(1, "has heads of 8; take f16", "run", STORIES, "x", *RAW, "--kv-type", "q8_0")
+
+    def test_cells_of_q8_0(self):
+        if not SMOLLM2.exists():
+            self.skipTest("SmolLM2 is not in the models folder")
+        model = self.json_of("show", SMOLLM2)
+        self.assertEqual(model["kv_bytes_per_token_q8_0"] * 64, model["kv_bytes_per_token"] * 34)
+        self.assertRegex(self.ok("show", SMOLLM2).stdout, r"kv memory .*; as q8_0 \d")
+        args = ["--max-tokens", "5", "--temperature", "0"]
+        for kv_type in ("f16", "q8_0"):
+            self.ok("run", SMOLLM2, "Hello", *args, "--kv-type", kv_type)
+        self.ok("parallel", "-m", SMOLLM2, "-n", "2", *args, "--kv-type", "q8_0")
 
     def test_stop_strings_are_not_shown(self):
         args = ["run", STORIES, "Once upon a time", *RAW, "--temperature", "0", "--max-tokens", "40"]

@@ -26,8 +26,19 @@ struct AttentionCase {
   std::int64_t kv_heads;
   float soft_cap;
   bool sinks;
+  ggml_type type = GGML_TYPE_F16;  // of cells
 };
 void PrintTo(const AttentionCase& c, std::ostream* out) { *out << c.name; }
+
+// Random numbers as cells hold them, and what those are.
+std::vector<std::byte> random_cells(ggml_type type, std::int64_t count, std::mt19937& random,
+                                    std::vector<float>& numbers) {
+  numbers = random_numbers(count, random);
+  std::vector<std::byte> out(ggml_row_size(type, count));
+  ggml_get_type_traits(type)->from_float_ref(numbers.data(), out.data(), count);
+  ggml_get_type_traits(type)->to_float(out.data(), numbers.data(), count);
+  return out;
+}
 
 class KernelAttention : public testing::TestWithParam<AttentionCase> {
  protected:
@@ -45,8 +56,8 @@ TEST_P(KernelAttention, IsAsNearToTheTruthAsFloatsAre) {
     Graph graph(static_cast<int>(pick(random, 1, 3)));
     ggml_context* rest = graph.rest();
     ggml_tensor* q = ggml_new_tensor_3d(rest, GGML_TYPE_F32, c.head_size, queries, c.heads);
-    ggml_tensor* k = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size, cells, c.kv_heads);
-    ggml_tensor* v = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size_v, cells, c.kv_heads);
+    ggml_tensor* k = ggml_new_tensor_3d(rest, c.type, c.head_size, cells, c.kv_heads);
+    ggml_tensor* v = ggml_new_tensor_3d(rest, c.type, c.head_size_v, cells, c.kv_heads);
     ggml_tensor* mask = ggml_new_tensor_2d(rest, GGML_TYPE_F16, cells, queries);
     const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_size));
     ggml_tensor* y = ggml_flash_attn_ext(rest, q, k, v, mask, scale, 0.0F, c.soft_cap);
@@ -57,19 +68,10 @@ TEST_P(KernelAttention, IsAsNearToTheTruthAsFloatsAre) {
     }
     ASSERT_TRUE(covers_attention(y));
     const std::vector<float> qs = random_numbers(ggml_nelements(q), random);
-    const auto halves = [&](ggml_tensor* tensor, std::vector<float>& numbers) {
-      std::vector<ggml_fp16_t> out(static_cast<std::size_t>(ggml_nelements(tensor)));
-      numbers = random_numbers(ggml_nelements(tensor), random);
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] = ggml_fp32_to_fp16(numbers[i]);
-        numbers[i] = ggml_fp16_to_fp32(out[i]);
-      }
-      return out;
-    };
     std::vector<float> ks;
     std::vector<float> vs;
-    const auto k_halves = halves(k, ks);
-    const auto v_halves = halves(v, vs);
+    const auto k_cells = random_cells(c.type, ggml_nelements(k), random, ks);
+    const auto v_cells = random_cells(c.type, ggml_nelements(v), random, vs);
     std::vector<bool> seen(static_cast<std::size_t>(cells * queries));
     std::vector<ggml_fp16_t> mask_halves(seen.size());
     for (std::size_t i = 0; i < seen.size(); ++i) {
@@ -79,8 +81,8 @@ TEST_P(KernelAttention, IsAsNearToTheTruthAsFloatsAre) {
     const std::vector<float> sink_values = random_numbers(c.heads, random);
     const std::vector<float> got = graph.compute(y, [&] {
       ggml_backend_tensor_set(q, qs.data(), 0, qs.size() * sizeof(float));
-      ggml_backend_tensor_set(k, k_halves.data(), 0, k_halves.size() * 2);
-      ggml_backend_tensor_set(v, v_halves.data(), 0, v_halves.size() * 2);
+      ggml_backend_tensor_set(k, k_cells.data(), 0, k_cells.size());
+      ggml_backend_tensor_set(v, v_cells.data(), 0, v_cells.size());
       ggml_backend_tensor_set(mask, mask_halves.data(), 0, mask_halves.size() * 2);
       if (c.sinks) ggml_backend_tensor_set(sinks, sink_values.data(), 0, sink_values.size() * 4);
     });
@@ -171,8 +173,8 @@ constexpr Batch kBatches[] = {
 };
 
 struct Numbers {
-  std::vector<float> q;           // [heads][queries][head_size]
-  std::vector<ggml_fp16_t> k, v;  // [kv_heads][cells][head_size]
+  std::vector<float> q;         // [heads][queries][head_size]
+  std::vector<std::byte> k, v;  // [kv_heads][cells][head_size]
   std::vector<float> sinks;
 };
 
@@ -183,8 +185,8 @@ std::vector<float> attend(const AttentionCase& c, const Mask& mask, const Number
   Graph graph(threads);
   ggml_context* rest = graph.rest();
   ggml_tensor* q = ggml_new_tensor_3d(rest, GGML_TYPE_F32, c.head_size, count, c.heads);
-  ggml_tensor* k = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size, mask.cells, c.kv_heads);
-  ggml_tensor* v = ggml_new_tensor_3d(rest, GGML_TYPE_F16, c.head_size_v, mask.cells, c.kv_heads);
+  ggml_tensor* k = ggml_new_tensor_3d(rest, c.type, c.head_size, mask.cells, c.kv_heads);
+  ggml_tensor* v = ggml_new_tensor_3d(rest, c.type, c.head_size_v, mask.cells, c.kv_heads);
   ggml_tensor* m = ggml_new_tensor_2d(rest, GGML_TYPE_F16, mask.cells, count);
   ggml_tensor* y = ggml_flash_attn_ext(rest, q, k, v, m, 0.2F, 0.0F, c.soft_cap);
   ggml_tensor* sinks = nullptr;
@@ -205,16 +207,12 @@ std::vector<float> attend(const AttentionCase& c, const Mask& mask, const Number
 }
 
 Numbers random_case(const AttentionCase& c, const Mask& mask, std::mt19937& random) {
-  const auto halves = [&](std::int64_t count) {
-    std::vector<ggml_fp16_t> out;
-    for (const float x : random_numbers(count, random)) out.push_back(ggml_fp32_to_fp16(x));
-    return out;
-  };
   Numbers out;
   out.q = random_numbers(c.heads * static_cast<std::int64_t>(mask.queries.size()) * c.head_size,
                          random);
-  out.k = halves(c.kv_heads * mask.cells * c.head_size);
-  out.v = halves(c.kv_heads * mask.cells * c.head_size_v);
+  std::vector<float> values;
+  out.k = random_cells(c.type, c.kv_heads * mask.cells * c.head_size, random, values);
+  out.v = random_cells(c.type, c.kv_heads * mask.cells * c.head_size_v, random, values);
   out.sinks = random_numbers(c.heads, random);
   return out;
 }
@@ -254,10 +252,11 @@ TEST_P(KernelAttention, EveryInstructionSetHasTheSameBits) {
     AttentionKv kv;
     kv.head_size = static_cast<int>(c.head_size);
     kv.head_size_v = static_cast<int>(c.head_size_v);
-    kv.k = reinterpret_cast<const std::byte*>(numbers.k.data());
-    kv.v = reinterpret_cast<const std::byte*>(numbers.v.data());
-    kv.k_stride = static_cast<std::size_t>(c.head_size) * 2;
-    kv.v_stride = static_cast<std::size_t>(c.head_size_v) * 2;
+    kv.cells = c.type == GGML_TYPE_Q8_0 ? AttentionKv::Cells::kQ80 : AttentionKv::Cells::kHalf;
+    kv.k = numbers.k.data();
+    kv.v = numbers.v.data();
+    kv.k_stride = ggml_row_size(c.type, c.head_size);
+    kv.v_stride = ggml_row_size(c.type, c.head_size_v);
     AttentionTile tile;
     tile.q = numbers.q.data();
     tile.out = out.data();
@@ -315,34 +314,46 @@ TEST(KvOrder, TakesTheTokensOfAPromptTogether) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, KernelAttention,
-                         testing::Values(AttentionCase{"SmolLM2", 64, 64, 9, 3, 0.0F, false},
-                                         AttentionCase{"Gemma3", 256, 256, 4, 1, 0.0F, false},
-                                         AttentionCase{"Gemma2SoftCap", 256, 256, 8, 4, 50.0F,
-                                                       false},
-                                         AttentionCase{"Llama", 128, 128, 8, 2, 0.0F, false},
-                                         AttentionCase{"Phi", 80, 80, 4, 4, 0.0F, false},
-                                         AttentionCase{"Heads96", 96, 96, 6, 2, 0.0F, false},
-                                         AttentionCase{"Stories", 8, 8, 8, 4, 0.0F, false},
-                                         AttentionCase{"Odd72WithSinks", 72, 72, 10, 2, 0.0F, true},
-                                         AttentionCase{"WiderKeys", 192, 128, 6, 6, 0.0F, false},
-                                         AttentionCase{"SinksAndCap", 64, 64, 8, 1, 30.0F, true}),
+constexpr AttentionCase kShapes[] = {
+    {"SmolLM2", 64, 64, 9, 3, 0.0F, false},
+    {"Gemma3", 256, 256, 4, 1, 0.0F, false},
+    {"Gemma2SoftCap", 256, 256, 8, 4, 50.0F, false},
+    {"Llama", 128, 128, 8, 2, 0.0F, false},
+    {"Phi", 80, 80, 4, 4, 0.0F, false},
+    {"Heads96", 96, 96, 6, 2, 0.0F, false},
+    {"Stories", 8, 8, 8, 4, 0.0F, false},
+    {"Odd72WithSinks", 72, 72, 10, 2, 0.0F, true},
+    {"WiderKeys", 192, 128, 6, 6, 0.0F, false},
+    {"SinksAndCap", 64, 64, 8, 1, 30.0F, true},
+    {"SmolLM2InQ8", 64, 64, 9, 3, 0.0F, false, GGML_TYPE_Q8_0},
+    {"Gemma3InQ8", 256, 256, 4, 1, 0.0F, false, GGML_TYPE_Q8_0},
+    {"OneBlockInQ8", 32, 32, 6, 2, 0.0F, false, GGML_TYPE_Q8_0},
+    {"OddBlocksInQ8", 160, 96, 6, 6, 0.0F, false, GGML_TYPE_Q8_0},
+    {"SinksAndCapInQ8", 64, 64, 8, 1, 30.0F, true, GGML_TYPE_Q8_0},
+};
+INSTANTIATE_TEST_SUITE_P(Shapes, KernelAttention, testing::ValuesIn(kShapes),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(KernelAttentionCoverage, LeavesToGgmlWhatItDoesNotKnow) {
   Graph graph(1);
   ggml_context* rest = graph.rest();
-  const auto op = [&](ggml_type type, std::int64_t head_size, float max_bias, bool masked) {
+  const auto op = [&](ggml_type type, std::int64_t head_size, float max_bias, bool masked,
+                      ggml_type values = GGML_TYPE_COUNT) {
+    if (values == GGML_TYPE_COUNT) values = type;
     ggml_tensor* q = ggml_new_tensor_3d(rest, GGML_TYPE_F32, head_size, 1, 4);
     ggml_tensor* k = ggml_new_tensor_3d(rest, type, head_size, 32, 4);
-    ggml_tensor* v = ggml_new_tensor_3d(rest, type, head_size, 32, 4);
+    ggml_tensor* v = ggml_new_tensor_3d(rest, values, head_size, 32, 4);
     ggml_tensor* mask = masked ? ggml_new_tensor_2d(rest, GGML_TYPE_F16, 32, 1) : nullptr;
     return ggml_flash_attn_ext(rest, q, k, v, mask, 1.0F, max_bias, 0.0F);
   };
   EXPECT_TRUE(covers_attention(op(GGML_TYPE_F16, 64, 0.0F, true)));
-  EXPECT_FALSE(covers_attention(op(GGML_TYPE_Q8_0, 64, 0.0F, true)));
+  EXPECT_TRUE(covers_attention(op(GGML_TYPE_Q8_0, 64, 0.0F, true)));
+  EXPECT_FALSE(covers_attention(op(GGML_TYPE_Q4_0, 64, 0.0F, true)));
+  EXPECT_FALSE(covers_attention(op(GGML_TYPE_Q8_0, 288, 0.0F, true)));
   EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 100, 0.0F, true)));
   EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 512, 0.0F, true)));
+  EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 64, 0.0F, true, GGML_TYPE_Q8_0)));
+  EXPECT_FALSE(covers_attention(op(GGML_TYPE_Q8_0, 64, 0.0F, true, GGML_TYPE_F16)));
   EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 64, 8.0F, true)));
   EXPECT_FALSE(covers_attention(op(GGML_TYPE_F16, 64, 0.0F, false)));
 }

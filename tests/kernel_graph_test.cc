@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <random>
 #include <vector>
 
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
+#include "kernels/rotation_op.h"
 #include "kernels/weights.h"
 
 namespace choir::kernels {
@@ -171,6 +174,43 @@ TEST_F(KernelGraph, RowsComeBackAsTheyWere) {
       for (std::size_t k = 0; k < 256; ++k)
         ASSERT_EQ(got[r * 256 + k], file.numbers[static_cast<std::size_t>(wanted[r]) * 256 + k])
             << ggml_type_name(type);
+  }
+}
+
+// The engine multiplies heads with a Hadamard matrix before their cells are quantized.
+TEST(KernelRotation, IsTheMatrixAndTheSameBitsForARowAlone) {
+  if (active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
+  std::mt19937 random(5);
+  for (const std::int64_t columns : {64, 128, 256}) {
+    constexpr std::int64_t kRows = 7;
+    Graph graph(2);
+    ggml_context* rest = graph.rest();
+    ggml_tensor* matrix = ggml_new_tensor_2d(rest, GGML_TYPE_F32, columns, columns);
+    ggml_tensor* x = ggml_new_tensor_2d(rest, GGML_TYPE_F32, columns, kRows);
+    ggml_tensor* y = ggml_mul_mat(rest, matrix, x);
+    EXPECT_FALSE(covers_rotation(y));
+    ggml_mul_mat_set_hint(y, GGML_HINT_SRC0_IS_HADAMARD);
+    ASSERT_TRUE(covers_rotation(y));
+    const std::vector<float> xs = random_numbers(columns * kRows, random);
+    const std::vector<float> got = graph.compute(
+        y, [&] { ggml_backend_tensor_set(x, xs.data(), 0, xs.size() * sizeof(float)); });
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const float* in = xs.data() + row * columns;
+      std::vector<float> one(static_cast<std::size_t>(columns));
+      for (const KernelTable* table : {active_table(), avx2_table()}) {
+        table->rotate_row(in, static_cast<int>(columns), one.data());
+        ASSERT_EQ(std::memcmp(one.data(), got.data() + row * columns, one.size() * sizeof(float)),
+                  0);
+      }
+      for (std::int64_t i = 0; i < columns; ++i) {
+        double truth = 0;
+        for (std::int64_t j = 0; j < columns; ++j)
+          truth += (__builtin_popcountll(static_cast<std::uint64_t>(i & j)) % 2 == 0 ? 1 : -1) *
+                   static_cast<double>(in[j]);
+        truth /= std::sqrt(static_cast<double>(columns));
+        ASSERT_NEAR(one[static_cast<std::size_t>(i)], truth, 2e-6) << columns << ", " << i;
+      }
+    }
   }
 }
 

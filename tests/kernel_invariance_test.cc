@@ -58,9 +58,9 @@ Tokens random_tokens(std::size_t count, std::mt19937& random, const ModelInfo& i
 }
 
 // The reference: alone, one token at a time, on one thread. Logits after each of the last `wanted`.
-Rows alone(const std::shared_ptr<const LlamaModel>& model, const Tokens& tokens,
-           std::size_t wanted) {
-  Rig rig(model, kConfig, 1);
+Rows alone(const std::shared_ptr<const LlamaModel>& model, const EngineConfig& config,
+           const Tokens& tokens, std::size_t wanted) {
+  Rig rig(model, config, 1);
   Rows out;
   for (std::size_t at = 0; at < tokens.size(); ++at) {
     rig.run({{kUs, static_cast<std::int32_t>(at), 1, true}}, {{tokens[at]}});
@@ -75,22 +75,37 @@ void expect_same_bits(const std::vector<float>& got, const std::vector<float>& w
   ASSERT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0) << when;
 }
 
-class KernelInvariance : public testing::TestWithParam<std::string> {
+struct Subject {
+  std::string path;
+  KvType kv_type = KvType::kF16;
+};
+void PrintTo(const Subject& s, std::ostream* out) { *out << s.path << " " << to_string(s.kv_type); }
+
+class KernelInvariance : public testing::TestWithParam<Subject> {
  protected:
   void SetUp() override {
     if (kernels::active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
-    model_ = LlamaModel::open(GetParam(), LlamaModel::Load::kWeights, "test").value();
+    model_ = LlamaModel::open(GetParam().path, LlamaModel::Load::kWeights, "test").value();
+    config_.kv_type = GetParam().kv_type;
+  }
+  // What differs with the KV type is attention only, so there a part of the rows is enough.
+  bool brief() const { return GetParam().kv_type != KvType::kF16; }
+  template <class T>
+  std::vector<T> some(std::vector<T> rows) const {
+    if (brief()) rows = {rows[1]};
+    return rows;
   }
   std::shared_ptr<const LlamaModel> model_;
+  EngineConfig config_ = kConfig;
 };
 
 TEST_P(KernelInvariance, ChunksOfThePromptChangeNothing) {
   std::mt19937 random(11);
   const Tokens tokens = random_tokens(150, random, model_->info());
-  const Rows want = alone(model_, tokens, 1);
-  for (const int threads : {1, 2})
-    for (const std::size_t chunk : {1, 7, 64, 150}) {
-      Rig rig(model_, kConfig, threads);
+  const Rows want = alone(model_, config_, tokens, 1);
+  for (const int threads : some<int>({1, 2}))
+    for (const std::size_t chunk : some<std::size_t>({1, 7, 64, 150})) {
+      Rig rig(model_, config_, threads);
       for (std::size_t at = 0; at < tokens.size(); at += chunk) {
         const std::size_t end = std::min(at + chunk, tokens.size());
         rig.run({{kUs, static_cast<std::int32_t>(at), static_cast<std::int32_t>(end - at), true}},
@@ -104,12 +119,12 @@ TEST_P(KernelInvariance, ChunksOfThePromptChangeNothing) {
 
 // Neighbours come with prompts of any length, decode, and leave; our cells end up between theirs.
 TEST_P(KernelInvariance, NeighboursChangeNothing) {
-  for (const unsigned seed : {21U, 22U, 23U}) {
+  for (const unsigned seed : some<unsigned>({21, 22, 23})) {
     std::mt19937 random(seed);
     const Tokens tokens = random_tokens(120, random, model_->info());
     const std::size_t prompt = 40;
-    const Rows want = alone(model_, tokens, tokens.size() - prompt + 1);
-    Rig rig(model_, kConfig, seed % 2 == 0 ? 2 : 1);
+    const Rows want = alone(model_, config_, tokens, tokens.size() - prompt + 1);
+    Rig rig(model_, config_, seed % 2 == 0 ? 2 : 1);
     std::uint64_t next_neighbour = 100;
     std::vector<SeqId> neighbours;
     std::size_t at = 0;
@@ -156,12 +171,13 @@ TEST_P(KernelInvariance, NeighboursChangeNothing) {
 
 // A neighbour computes the front, in other chunks and in company; both go on from the same cells.
 TEST_P(KernelInvariance, AFrontThatAnotherComputedChangesNothing) {
+  if (brief()) GTEST_SKIP() << "cells are shared whatever their type is";
   std::mt19937 random(41);
   const Tokens tokens = random_tokens(120, random, model_->info());
   const std::size_t front = 90;
   const auto at = static_cast<std::int32_t>(front);
-  const Rows want = alone(model_, tokens, tokens.size() - front);
-  Rig rig(model_, kConfig, 2);
+  const Rows want = alone(model_, config_, tokens, tokens.size() - front);
+  Rig rig(model_, config_, 2);
   const SeqId other{8};
   rig.run({{SeqId{9}, 0, 17, true}}, {random_tokens(17, random, model_->info())});
   const auto cut = tokens.begin() + 33;
@@ -185,7 +201,7 @@ TEST_P(KernelInvariance, ALongSequenceIsTheSameRestoredElsewhere) {
   const auto context = static_cast<std::size_t>(
       std::min<std::int64_t>(700, model_->info().context_tokens_trained - 8));
   const Tokens tokens = random_tokens(context, random, model_->info());
-  Rig whole(model_, kConfig, 2);
+  Rig whole(model_, config_, 2);
   const std::size_t cut = tokens.size() - 6;
   const auto feed = [&](Rig& rig, std::size_t begin, std::size_t end, std::size_t chunk) {
     for (std::size_t at = begin; at < end; at += chunk) {
@@ -200,21 +216,32 @@ TEST_P(KernelInvariance, ALongSequenceIsTheSameRestoredElsewhere) {
   feed(whole, cut, tokens.size(), 6);
   const std::vector<float> want = whole.logits(0);
 
-  Rig other(model_, kConfig, 1);
+  Rig other(model_, config_, 1);
   other.run({{SeqId{5}, 0, 33, true}}, {random_tokens(33, random, model_->info())});
   ASSERT_TRUE(other.engine->restore(kUs, blob));
   other.engine->truncate(SeqId{5}, 0);
   feed(other, cut, tokens.size(), 1);
   expect_same_bits(other.logits(0), want, "restored beside a neighbour that left");
 
-  Rig small_chunks(model_, kConfig, 1);
+  Rig small_chunks(model_, config_, 1);
   feed(small_chunks, 0, tokens.size(), 37);
   expect_same_bits(small_chunks.logits(0), want, "in chunks of 37");
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, KernelInvariance, testing::ValuesIn(all_models()),
+std::vector<Subject> subjects() {
+  std::vector<Subject> out;
+  for (const std::string& path : all_models()) out.push_back({path});
+  for (const std::string& path : {smollm2(), gemma()})
+    if (!path.empty()) out.push_back({path, KvType::kQ80});
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, KernelInvariance, testing::ValuesIn(subjects()),
                          [](const auto& test) {
-                           std::string name = test.param.substr(test.param.rfind('/') + 1);
+                           const std::string& path = test.param.path;
+                           std::string name = path.substr(path.rfind('/') + 1);
+                           if (test.param.kv_type != KvType::kF16)
+                             name += " " + std::string(to_string(test.param.kv_type));
                            for (char& c : name)
                              if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
                            return name;

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "choir/config.h"
 #include "engine/llama_engine.h"
 #include "engine/llama_model.h"
 #include "engine/llama_pool.h"
@@ -24,6 +25,7 @@ namespace {
 
 constexpr const char* kModelVariable = "CHOIR_TEST_PERPLEXITY_OF";
 constexpr const char* kPromptVariable = "CHOIR_TEST_PERPLEXITY_OF_PROMPT";
+constexpr const char* kTypeVariable = "CHOIR_TEST_PERPLEXITY_KV";
 constexpr std::size_t kTokens = 384;
 constexpr std::size_t kPromptTokens = 1500;
 constexpr std::int32_t kBatch = 256;
@@ -53,11 +55,12 @@ std::vector<TokenId> first_tokens(const LlamaModel& model, std::size_t most) {
 }
 
 // Token by token, as it writes.
-double perplexity(const std::string& path) {
+double perplexity(const std::string& path, KvType kv_type) {
   const auto model = LlamaModel::open(path, LlamaModel::Load::kWeights, "test").value();
   const auto engine =
-      LlamaEngine::create(model,
-                          {.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 32})
+      LlamaEngine::create(
+          model,
+          {.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 32, .kv_type = kv_type})
           .value();
   const std::array<int, 1> cpus = {-1};
   LlamaPool pool(cpus);
@@ -78,12 +81,13 @@ double perplexity(const std::string& path) {
 }
 
 // All at once, as it reads; an Engine gives only the last token's logits.
-double perplexity_of_prompt(const std::string& path) {
+double perplexity_of_prompt(const std::string& path, KvType kv_type) {
   const auto model = LlamaModel::open(path, LlamaModel::Load::kWeights, "test").value();
   const std::vector<TokenId> tokens = first_tokens(*model, kPromptTokens);
   const auto count = static_cast<std::int32_t>(tokens.size());
   llama_context_params params = context_params(
-      {.context_tokens = 2048, .sequences_max = 1, .batch_tokens_max = kBatch}, model->info());
+      {.context_tokens = 2048, .sequences_max = 1, .batch_tokens_max = kBatch, .kv_type = kv_type},
+      model->info());
   params.n_outputs_max = kBatch;
   const LlamaContextHandle context(llama_init_from_model(model->handle(), params));
   double loss = 0;
@@ -102,8 +106,10 @@ double perplexity_of_prompt(const std::string& path) {
 }
 
 // This program again, with the kernels that `setting` says.
-double perplexity_with(const std::string& setting, const char* variable, const std::string& path) {
-  const std::string command = "CHOIR_KERNELS=" + setting + " " + variable + "='" + path +
+double perplexity_with(const std::string& setting, const char* variable, const std::string& path,
+                       KvType kv_type = KvType::kF16) {
+  const std::string command = "CHOIR_KERNELS=" + setting + " " + kTypeVariable + "=" +
+                              std::string(to_string(kv_type)) + " " + variable + "='" + path +
                               "' /proc/" + std::to_string(getpid()) +
                               "/exe --gtest_filter=PerplexityOfOne.IsPrinted";
   FILE* out = popen(command.c_str(), "r");
@@ -120,13 +126,15 @@ TEST(PerplexityOfOne, IsPrinted) {
   const char* written = std::getenv(kModelVariable);
   const char* prompt = std::getenv(kPromptVariable);
   if (written == nullptr && prompt == nullptr) GTEST_SKIP() << "run by the tests below";
-  std::printf("perplexity %.9g\n",
-              written != nullptr ? perplexity(written) : perplexity_of_prompt(prompt));
+  const char* named = std::getenv(kTypeVariable);
+  const KvType kv_type = kv_type_named(named == nullptr ? "f16" : named).value();
+  std::printf("perplexity %.9g\n", written != nullptr ? perplexity(written, kv_type)
+                                                      : perplexity_of_prompt(prompt, kv_type));
 }
 
-void compare(const char* variable, const std::string& path) {
-  const double ours = perplexity_with(kernels::active_table()->name, variable, path);
-  const double theirs = perplexity_with("off", variable, path);
+void compare(const char* variable, const std::string& path, KvType kv_type = KvType::kF16) {
+  const double ours = perplexity_with(kernels::active_table()->name, variable, path, kv_type);
+  const double theirs = perplexity_with("off", variable, path, kv_type);
   ASSERT_GT(ours, 1.0);
   // Worse by half a percent would be a fault. Better by a little is luck and ggml's rounding of
   // scales to halves; much better would be a fault too.
@@ -142,6 +150,21 @@ TEST(KernelPerplexity, IsThatOfTheEnginesOwnKernels) {
   for (const std::string& path : all_models()) {
     SCOPED_TRACE(path);
     compare(kModelVariable, path);
+  }
+}
+
+TEST(KernelPerplexity, IsThatOfTheEnginesOwnKernelsWithCellsOfQ8) {
+  if (kernels::active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
+  for (const std::string& path : {smollm2(), gemma()}) {
+    if (path.empty()) continue;
+    SCOPED_TRACE(path);
+    compare(kPromptVariable, path, KvType::kQ80);
+    // And it costs next to nothing.
+    const double halves = perplexity_with(kernels::active_table()->name, kPromptVariable, path);
+    const double blocks =
+        perplexity_with(kernels::active_table()->name, kPromptVariable, path, KvType::kQ80);
+    EXPECT_LE(blocks, 1.01 * halves);
+    std::printf("f16 %.3f, q8_0 %.3f\n", halves, blocks);
   }
 }
 

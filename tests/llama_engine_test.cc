@@ -219,7 +219,10 @@ TEST(LlamaEngine, MoreTokensThanCellsIsAnAnswer) {
 TEST(LlamaEngine, MeasuredBytesAreTheBytesTaken) {
   for (const std::string& path : all_models())
     for (const EngineConfig& config :
-         {EngineConfig{.context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 64},
+         {EngineConfig{.context_tokens = 512,
+         .sequences_max = 1,
+         .batch_tokens_max = 64,
+         .kv_type = path == stories() ? KvType::kF16 : KvType::kQ80},
           EngineConfig{.context_tokens = 4096, .sequences_max = 8, .batch_tokens_max = 512}}) {
       SCOPED_TRACE(path);
       const ExecutorBytes before = measure_file(path, config).value();
@@ -228,6 +231,45 @@ TEST(LlamaEngine, MeasuredBytesAreTheBytesTaken) {
       EXPECT_EQ(before.weights, rig.engine->sizes().weights);
       EXPECT_EQ(before.compute, rig.engine->sizes().compute);
     }
+}
+
+TEST(LlamaEngine, CellsOfQ8TakeTheBytesThatTheModelSays) {
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  EngineConfig config{.context_tokens = 1024, .sequences_max = 1, .batch_tokens_max = 64};
+  const Rig halves(smollm2(), config);
+  config.kv_type = KvType::kQ80;
+  const Rig blocks(smollm2(), config);
+  const ModelInfo& info = blocks.model->info();
+  EXPECT_EQ(halves.engine->sizes().kv, 1024 * info.kv_bytes_per_token);
+  EXPECT_EQ(blocks.engine->sizes().kv, 1024 * info.kv_bytes_per_token_q8_0);
+  EXPECT_EQ(info.kv_bytes_per_token_q8_0 * 64, info.kv_bytes_per_token * 34);
+}
+
+TEST(LlamaEngine, HeadsThatAreNoWholeBlocksHaveNoQ8) {
+  const EngineConfig config{
+      .context_tokens = 512, .sequences_max = 1, .batch_tokens_max = 64, .kv_type = KvType::kQ80};
+  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "t").value();
+  EXPECT_EQ(model->info().kv_bytes_per_token_q8_0, 0U);
+  const Error want{Code::kInvalidArgument, "kv_type is q8_0, which keeps blocks of 32, and '" +
+                                               model->info().name + "' has heads of 8; take f16"};
+  EXPECT_EQ(LlamaEngine::create(model, config).error(), want);
+  EXPECT_EQ(measure_file(stories(), config).error(), want);
+  EXPECT_TRUE(try_file(stories(), config, 1ULL << 40)) << "the file is as good as it was";
+}
+
+TEST(LlamaEngine, AStateOfOneKvTypeIsNoneOfTheOther) {
+  if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
+  EngineConfig config{.context_tokens = 512, .sequences_max = 2, .batch_tokens_max = 64};
+  Rig halves(smollm2(), config);
+  config.kv_type = KvType::kQ80;
+  Rig blocks(smollm2(), config);
+  for (Rig* rig : {&halves, &blocks}) rig->feed(kA, rig->prompt("Once upon a time"));
+  const std::string of_halves = halves.engine->save(kA).value();
+  const std::string of_blocks = blocks.engine->save(kA).value();
+  EXPECT_EQ(halves.engine->restore(kB, of_blocks).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(blocks.engine->restore(kB, of_halves).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(blocks.engine->computed(kB), 0);
+  EXPECT_TRUE(blocks.engine->restore(kB, of_blocks));
 }
 
 TEST(LlamaEngine, GemmasScratchStaysSmallWithManyTokensInABatch) {

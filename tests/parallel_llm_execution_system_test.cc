@@ -74,6 +74,16 @@ TEST(Lifecycle, ATakenIdAndABadConfigurationAreRefusedWithTheReason) {
   EXPECT_EQ(manager.createLLM(config), nullptr);
   EXPECT_NE(manager.lastError().find("'store'"), std::string::npos) << manager.lastError();
   config = config_of("y");
+  config.parameters["kv_type"] = "q4_0";
+  EXPECT_EQ(manager.createLLM(config), nullptr);
+  EXPECT_NE(manager.lastError().find("'q4_0' is no type of KV cells, allowed f16 or q8_0"),
+            std::string::npos)
+      << manager.lastError();
+  config.parameters["kv_type"] = "q8_0";
+  EXPECT_EQ(manager.createLLM(config), nullptr);
+  EXPECT_NE(manager.lastError().find("heads of 8; take f16"), std::string::npos)
+      << manager.lastError();
+  config = config_of("y");
   config.numLayers = 99;
   config.parameters["shape_check"] = "strict";
   EXPECT_EQ(manager.createLLM(config), nullptr);
@@ -95,6 +105,11 @@ TEST(Lifecycle, UpdateConfigChangesWhatCanChangeLiveAndRefusesTheRestByName) {
   config.modelPath = "other.gguf";
   EXPECT_FALSE(llm.updateConfig(config));
   EXPECT_NE(llm.lastError().find("modelPath"), std::string::npos);
+  EXPECT_EQ(llm.getResourceInfo()["kv_type"], "f16");
+  config = llm.getConfig();
+  config.parameters["kv_type"] = "q8_0";
+  EXPECT_FALSE(llm.updateConfig(config));
+  EXPECT_NE(llm.lastError().find("kv_type"), std::string::npos);
   config = llm.getConfig();
   config.batchSize = 8;
   EXPECT_FALSE(llm.updateConfig(config));

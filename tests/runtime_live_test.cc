@@ -85,6 +85,24 @@ TEST(RuntimeLive, UnloadHandsKeptStateOverAndALoadTakesItAgain) {
   EXPECT_EQ(two.tokens, runtime->run(second)->tokens);
 }
 
+TEST(RuntimeLive, KeptStateOfAnotherKvTypeIsComputedAgain) {
+  const auto runtime = start();
+  ASSERT_TRUE(runtime->add(executor("halves")));
+  ExecutorConfig blocks = executor("blocks");
+  blocks.kv_type = KvType::kQ80;
+  ASSERT_TRUE(runtime->add(blocks));
+  Request first = request("halves", "once upon a time");
+  const Completion one = say(*runtime, first, kTalk);
+  const KvState state = runtime->copy_kept("halves", kTalk).value();
+  EXPECT_EQ(state.kv_type, KvType::kF16);
+  Request second = next(*runtime, first, one);
+  second.executor = "blocks";
+  const Completion two = say(*runtime, second, {1001}, state);
+  EXPECT_EQ(two.usage.reused_tokens, 0);
+  EXPECT_EQ(two.tokens, runtime->run(second)->tokens);
+  EXPECT_EQ(runtime->copy_kept("blocks", {1001})->kv_type, KvType::kQ80);
+}
+
 TEST(RuntimeLive, SuspendedSequencesStandStillAndGoOnTheSame) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
@@ -259,6 +277,11 @@ TEST(RuntimeLive, UpdateChangesWhatIsLiveAndNamesWhatIsNot) {
   EXPECT_EQ(runtime->executor("a")->config, config);
   config.context_tokens = 256;
   EXPECT_NE(runtime->update(config).error().message.find("context_tokens"), std::string::npos);
+  config = runtime->executor("a")->config;
+  config.kv_type = KvType::kQ80;
+  EXPECT_NE(runtime->update(config).error().message.find("kv_type"), std::string::npos);
+  ASSERT_TRUE(runtime->resize("a", 2, 100));
+  EXPECT_EQ(runtime->executor("a")->config.kv_type, KvType::kF16);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // choir-probe: tries a model file so that the process that wants it does not have to die of it.
 //
-//   choir-probe FILE FILE_BYTES MEMORY_BYTES_MAX CONTEXT_TOKENS SEQUENCES BATCH_TOKENS
+//   choir-probe FILE FILE_BYTES MEMORY_BYTES_MAX CONTEXT_TOKENS SEQUENCES BATCH_TOKENS KV_TYPE
 //
 // Last line on stdout: `choir-probe: {"ok":true}` or `{"ok":false,"code":...,"message":...}`.
 // Anything else, a signal above all, means that the file is not to be opened. Started by the
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "choir/config.h"
 #include "engine/trial.h"
 
 namespace {
@@ -38,7 +39,7 @@ void say(const nlohmann::json& answer) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
+  if (argc != 8) {
     std::fputs("choir-probe is started by the Choir library to try a model file\n", stderr);
     return 2;
   }
@@ -54,7 +55,8 @@ int main(int argc, char** argv) {
     alarm(static_cast<unsigned>(seconds));
     const choir::EngineConfig config{.context_tokens = std::stoi(words[3]),
                                      .sequences_max = std::stoi(words[4]),
-                                     .batch_tokens_max = std::stoi(words[5])};
+                                     .batch_tokens_max = std::stoi(words[5]),
+                                     .kv_type = choir::kv_type_named(words[6]).value()};
     const choir::Status tried = choir::try_file(words[0], config, std::stoull(words[2]));
     if (tried) {
       say({{"ok", true}});

@@ -52,6 +52,7 @@ struct ExecutorConfig {
   // Requests that begin with the same tokens compute them once. Results change only where the
   // engine computes more than our kernels do (ModelInfo::not_covered), and there in low bits.
   bool prefix_cache = true;
+  KvType kv_type = KvType::kF16;
   bool operator==(const ExecutorConfig&) const = default;
 };
 
@@ -78,6 +79,9 @@ struct NodeConfig {
   ExecutionPolicy policy = ExecutionPolicy::kBalanced;
   bool operator==(const NodeConfig&) const = default;
 };
+
+// kInvalidArgument with the names that there are, where `name` is none of them.
+CHOIR_API Result<KvType> kv_type_named(std::string_view name);
 
 // The first thing wrong, in words a user can act on. Pure: does not look at the disk.
 CHOIR_API Status validate(const ExecutorConfig& config);

@@ -26,10 +26,11 @@ struct ModelInfo {
   std::int32_t kv_heads = 0;
   std::int32_t vocab_tokens = 0;
   std::int32_t context_tokens_trained = 0;
-  std::int32_t sliding_window_tokens = 0;  // 0: full attention in every layer
-  std::uint64_t kv_bytes_per_token = 0;    // of full-attention layers, F16
-  std::string chat_template;               // empty: the file has none, chats go in as raw text
-  bool generates = true;                   // a decoder; encoders embed only
+  std::int32_t sliding_window_tokens = 0;     // 0: full attention in every layer
+  std::uint64_t kv_bytes_per_token = 0;       // of full-attention layers, as f16
+  std::uint64_t kv_bytes_per_token_q8_0 = 0;  // 0: its heads do not come in blocks of 32
+  std::string chat_template;                  // empty: the file has none, chats go in as raw text
+  bool generates = true;                      // a decoder; encoders embed only
   // What our kernels leave to the engine's own, "Q2_K weights, ..."; empty: nothing. Only where it
   // is empty do results never depend on what runs beside them.
   std::string not_covered;

@@ -36,6 +36,7 @@ struct ParallelConfig {
   bool raw = false;  // prompts as they are, without a chat template
   bool ignore_eos = false;
   bool prefix_cache = true;  // sessions that begin the same compute that once
+  KvType kv_type = KvType::kF16;
   NodeConfig node;
 };
 

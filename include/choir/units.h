@@ -29,6 +29,15 @@ constexpr std::string_view to_string(Priority p) {
   return kPriorityNames.at(static_cast<std::size_t>(p));
 }
 
+// How keys and values of computed tokens are kept: as halves, or as int8 with one scale for 32, in
+// 34 bytes instead of 64, for little accuracy. Head sizes that are no multiple of 32 have kF16
+// only.
+enum class KvType : std::uint8_t { kF16, kQ80 };
+inline constexpr std::array<std::string_view, 2> kKvTypeNames = {"f16", "q8_0"};
+constexpr std::string_view to_string(KvType type) {
+  return kKvTypeNames.at(static_cast<std::size_t>(type));
+}
+
 // What to do with running work when its executor or its node ends.
 enum class Drain : std::uint8_t { kFinish, kCancel };
 

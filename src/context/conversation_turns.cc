@@ -90,12 +90,14 @@ Result<Conversations::Prepared> Conversations::prepare(const std::shared_ptr<Tal
   if (!prepared.kv.blob.empty() || !talk->store) return prepared;
   const std::string path = snapshot_path(talk->folder, record.executor, record.id);
   auto snapshot = read_snapshot(path);
-  if (snapshot && snapshot->model_fingerprint == executor->model().fingerprint()) {
-    prepared.kv = {std::move(snapshot->kv), std::move(snapshot->tokens)};
+  const KvType kv_type = executor->config().kv_type;
+  if (snapshot && snapshot->model_fingerprint == executor->model().fingerprint() &&
+      snapshot->kv_type == to_string(kv_type)) {
+    prepared.kv = {std::move(snapshot->kv), std::move(snapshot->tokens), kv_type};
   } else if (snapshot || snapshot.error().code != Code::kNotFound) {
     log(LogLevel::kWarn,
         "conversation '" + record.id + "' is computed again: " +
-            (snapshot ? "its KV state is of another model" : snapshot.error().message));
+            (snapshot ? "its KV state is of another model or KV type" : snapshot.error().message));
     (void)erase_snapshot(path);
   }
   return prepared;

@@ -268,11 +268,11 @@ void Conversations::write_kv(const std::shared_ptr<Talk>& talk, KvState state) {
     turns = r.turns;
     return 0;
   });
-  const Status written =
-      write_snapshot(snapshot_path(talk->folder, executor, id), {.model_fingerprint = fingerprint,
-                                                                 .kv_type = "f16",
-                                                                 .tokens = std::move(state.tokens),
-                                                                 .kv = std::move(state.blob)});
+  const Status written = write_snapshot(snapshot_path(talk->folder, executor, id),
+                                        {.model_fingerprint = fingerprint,
+                                         .kv_type = std::string(to_string(state.kv_type)),
+                                         .tokens = std::move(state.tokens),
+                                         .kv = std::move(state.blob)});
   if (!written) {
     log(LogLevel::kWarn, "conversation '" + id + "' will be computed again after a restart: " +
                              written.error().message);

@@ -19,7 +19,7 @@ namespace choir {
 
 struct Snapshot {
   std::string model_fingerprint;  // at most kNameBytesMax, and so is kv_type
-  std::string kv_type;            // "f16"
+  std::string kv_type;            // "f16", "q8_0"
   std::vector<TokenId> tokens;    // whose KV state it is; all of them have cells
   std::string kv;                 // what Engine::save() gave
   bool operator==(const Snapshot&) const = default;

@@ -1,5 +1,6 @@
 #include "choir/config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/utf8.h"
@@ -21,6 +22,12 @@ Status within(const char* name, T value, T least, T most) {
 constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
 
 }  // namespace
+
+Result<KvType> kv_type_named(std::string_view name) {
+  const auto found = std::ranges::find(kKvTypeNames, name);
+  if (found != kKvTypeNames.end()) return static_cast<KvType>(found - kKvTypeNames.begin());
+  return bad("'" + printable_line(name, 60) + "' is no type of KV cells, allowed f16 or q8_0");
+}
 
 Status validate(const ExecutorConfig& c) {
   if (c.name.empty()) return bad("name is empty: requests name the executor by it");
@@ -46,6 +53,7 @@ Status validate(const ExecutorConfig& c) {
   if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
     return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
   if (c.batching > Batching::kCollectBusy) return bad("batching is not one that there is");
+  if (c.kv_type > KvType::kQ80) return bad("kv_type is not one of f16, q8_0");
   if (c.priority > Priority::kLow) return bad("priority is not one of critical, high, normal, low");
   return {};
 }

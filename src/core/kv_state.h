@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "choir/ids.h"
+#include "choir/units.h"
 
 namespace choir {
 
@@ -16,8 +17,9 @@ namespace choir {
 using ConversationKey = Id<struct ConversationTag>;
 
 struct KvState {
-  std::string blob;             // from Engine::save(); empty: none
-  std::vector<TokenId> tokens;  // all of them have a cell in it
+  std::string blob;               // from Engine::save(); empty: none
+  std::vector<TokenId> tokens;    // all of them have a cell in it
+  KvType kv_type = KvType::kF16;  // of the engine that saved it; no other takes it
 };
 
 inline std::int32_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {

@@ -22,6 +22,7 @@
 #include "choir/model_info.h"
 #include "choir/request.h"
 #include "choir/result.h"
+#include "choir/units.h"
 #include "core/step_plan.h"
 #include "policy/admit.h"
 
@@ -67,6 +68,7 @@ struct EngineConfig {
   std::int32_t context_tokens = 4096;   // KV cells, shared by all sequences
   std::int32_t sequences_max = 8;       // at once; also the outputs of one pass
   std::int32_t batch_tokens_max = 512;  // tokens of one pass, which is one micro-batch
+  KvType kv_type = KvType::kF16;        // of an encoder, which keeps none, it means nothing
   bool operator==(const EngineConfig&) const = default;
 };
 
@@ -128,7 +130,7 @@ class Engine {
   virtual Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) = 0;
   // What `from` holds belongs to `to` from now on, which must hold nothing.
   virtual void rename(SeqId from, SeqId to) = 0;
-  // The KV state of `seq` as bytes, for restore() on any engine of the same model.
+  // The KV state of `seq` as bytes, for restore() on any engine of the same model and KV type.
   virtual Result<std::string> save(SeqId seq) = 0;
   // Gives `seq` the state in `blob`; it must hold nothing before. On error it holds nothing.
   virtual Status restore(SeqId seq, std::string_view blob) = 0;

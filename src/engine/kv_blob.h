@@ -13,7 +13,7 @@ namespace choir {
 
 struct KvBlobHeader {
   std::string model_fingerprint;
-  std::string kv_type;      // "f16"
+  std::string kv_type;      // "f16", "q8_0"
   std::int32_t tokens = 0;  // with a cell
   bool operator==(const KvBlobHeader&) const = default;
 };

@@ -1,10 +1,12 @@
 #include "engine/llama_engine.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 
 #include "base/check.h"
 #include "engine/kv_blob.h"
+#include "engine/llama_model_info.h"
 #include "engine/llama_pool.h"
 #include "engine/llama_runtime.h"
 #include "llama-context.h"  // the engine's own: its scheduler, to take a pool away from it
@@ -12,8 +14,6 @@
 
 namespace choir {
 namespace {
-
-constexpr const char* kKvType = "f16";
 
 std::string reason() {
   const std::string complaint = engine_complaint();
@@ -36,6 +36,8 @@ llama_context_params context_params(const EngineConfig& config, const ModelInfo&
   params.n_threads = 1;  // until a pool is attached
   params.n_threads_batch = 1;
   params.no_perf = true;
+  params.type_k = params.type_v =
+      model.generates && config.kv_type == KvType::kQ80 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
   params.offload_kqv = false;
   params.op_offload = false;
   if (!model.generates) {
@@ -92,6 +94,7 @@ LlamaEngine::~LlamaEngine() = default;
 
 Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(std::shared_ptr<const LlamaModel> model,
                                                          const EngineConfig& config) {
+  CHOIR_CHECK_OK(check_kv_type(*model->handle(), model->info(), config.kv_type));
   clear_engine_complaint();
   const std::string name = model->info().name;
   try {
@@ -229,6 +232,14 @@ void LlamaEngine::rename(SeqId from, SeqId to) {
   slots_.insert(std::move(row));
 }
 
+// The engine rotates what it quantizes, unless this variable says not to.
+std::string LlamaEngine::kv_type() const {
+  const std::string type(to_string(config_.kv_type));
+  const char* off = std::getenv("LLAMA_ATTN_ROT_DISABLE");
+  const bool rotated = off == nullptr || std::atoi(off) == 0;
+  return config_.kv_type == KvType::kF16 || rotated ? type : type + ", not rotated";
+}
+
 Result<std::string> LlamaEngine::save(SeqId seq) {
   const llama_seq_id slot = slot_of(seq);
   if (slot < 0) return fail(Code::kNotFound, "the sequence holds no cells");
@@ -237,13 +248,13 @@ Result<std::string> LlamaEngine::save(SeqId seq) {
       context_.get(), reinterpret_cast<std::uint8_t*>(state.data()), state.size(), slot);
   if (written == 0) return fail(Code::kEngineFailed, "the engine gave no state: " + reason());
   state.resize(written);
-  return wrap_kv({model_->fingerprint(), kKvType, computed(seq)}, state);
+  return wrap_kv({model_->fingerprint(), kv_type(), computed(seq)}, state);
 }
 
 Status LlamaEngine::restore(SeqId seq, std::string_view bytes) {
   CHOIR_CHECK(slot_of(seq) < 0, "a sequence is restored into nothing");
   const KvBlob blob = CHOIR_TRY(unwrap_kv(bytes));
-  if (blob.header.model_fingerprint != model_->fingerprint() || blob.header.kv_type != kKvType)
+  if (blob.header.model_fingerprint != model_->fingerprint() || blob.header.kv_type != kv_type())
     return fail(Code::kInvalidArgument, "KV state belongs to another model or KV type");
   const llama_seq_id slot = take_slot(seq);
   if (slot < 0)

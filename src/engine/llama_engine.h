@@ -53,6 +53,8 @@ class LlamaEngine final : public Engine {
   LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHandle context,
               const EngineConfig& config);
 
+  // Of states, which nothing else restores.
+  std::string kv_type() const;
   // The engine's number for a sequence; -1 when it has none or none is free.
   llama_seq_id slot_of(SeqId seq) const;
   llama_seq_id take_slot(SeqId seq);

@@ -31,15 +31,26 @@ std::string quantization(const llama_model& model) {
   return second == std::string::npos ? description : description.substr(second + 1);
 }
 
-std::uint64_t kv_bytes_per_token(const llama_model& model) {
-  constexpr std::uint64_t kHalfFloat = 2;  // we keep K and V as F16
+std::uint64_t kv_bytes_per_token(const llama_model& model, ggml_type type) {
   std::uint64_t bytes = 0;
   const auto& hparams = model.hparams;
   for (std::uint32_t layer = 0; layer < static_cast<std::uint32_t>(llama_model_n_layer(&model));
        ++layer)
     if (!hparams.is_swa(layer))
-      bytes += kHalfFloat * (hparams.n_embd_k_gqa(layer) + hparams.n_embd_v_gqa(layer));
+      bytes += ggml_row_size(type, hparams.n_embd_k_gqa(layer)) +
+               ggml_row_size(type, hparams.n_embd_v_gqa(layer));
   return bytes;
+}
+
+// The first head size that is no multiple of a block of Q8_0, or 0.
+std::uint32_t head_beside_blocks(const llama_model& model) {
+  const auto block = static_cast<std::uint32_t>(ggml_blck_size(GGML_TYPE_Q8_0));
+  for (std::uint32_t layer = 0; layer < static_cast<std::uint32_t>(llama_model_n_layer(&model));
+       ++layer)
+    for (const std::uint32_t size :
+         {model.hparams.n_embd_head_k(layer), model.hparams.n_embd_head_v(layer)})
+      if (size % block != 0) return size;
+  return 0;
 }
 
 // What a graph of this model computes without our kernels.
@@ -89,12 +100,23 @@ ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   info.vocab_tokens = llama_vocab_n_tokens(llama_model_get_vocab(&model));
   info.context_tokens_trained = llama_model_n_ctx_train(&model);
   info.sliding_window_tokens = llama_model_n_swa(&model);
-  info.kv_bytes_per_token = kv_bytes_per_token(model);
+  info.kv_bytes_per_token = kv_bytes_per_token(model, GGML_TYPE_F16);
+  if (head_beside_blocks(model) == 0)
+    info.kv_bytes_per_token_q8_0 = kv_bytes_per_token(model, GGML_TYPE_Q8_0);
   // Diffusion models and encoder-decoders are neither: they need loops of their own.
   info.generates = llama_model_has_decoder(&model) && !llama_model_has_encoder(&model) &&
                    !llama_model_is_diffusion(&model) && model.hparams.causal_attn;
   info.not_covered = not_covered(model);
   return info;
+}
+
+Status check_kv_type(const llama_model& model, const ModelInfo& info, KvType type) {
+  if (type == KvType::kF16 || !info.generates) return {};
+  const std::uint32_t size = head_beside_blocks(model);
+  if (size == 0) return {};
+  return fail(Code::kInvalidArgument, "kv_type is q8_0, which keeps blocks of 32, and '" +
+                                          info.name + "' has heads of " + std::to_string(size) +
+                                          "; take f16");
 }
 
 }  // namespace choir

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "choir/model_info.h"
+#include "choir/units.h"
 
 struct llama_model;
 
@@ -11,5 +12,8 @@ namespace choir {
 
 // chat_template is left empty: whether it counts is known to LlamaModel only.
 ModelInfo read_model_info(const llama_model& model, const std::string& path);
+
+// kInvalidArgument where the heads of the model cannot be kept as `type`.
+Status check_kv_type(const llama_model& model, const ModelInfo& info, KvType type);
 
 }  // namespace choir

@@ -137,7 +137,7 @@ Status run_probe(const std::string& program, const std::string& path, std::uint6
   const ChildEnd end = CHOIR_TRY(
       run_child({program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
                  std::to_string(config.context_tokens), std::to_string(config.sequences_max),
-                 std::to_string(config.batch_tokens_max)}));
+                 std::to_string(config.batch_tokens_max), std::string(to_string(config.kv_type))}));
   const std::size_t at = end.output.rfind(kAnswer);
   const auto answer =
       at == std::string::npos

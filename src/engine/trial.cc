@@ -27,6 +27,7 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
   };
   if (!model) return bad("cannot be loaded");
   const ModelInfo info = read_model_info(*model, path);
+  CHOIR_CHECK_OK(check_kv_type(*model, info, config.kv_type));
   LlamaContextHandle context(llama_init_from_model(model.get(), context_params(config, info)));
   if (!context) return bad("gives no context");
   return read_bytes(*context, config, info);
@@ -34,7 +35,14 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
 
 Status try_file(const std::string& path, const EngineConfig& config,
                 std::uint64_t memory_bytes_max) {
-  const ExecutorBytes need = CHOIR_TRY(measure_file(path, config));
+  auto measured = measure_file(path, config);
+  // The verdict is on the file. Whoever wants a KV type that it cannot have hears so later.
+  if (!measured && measured.error().code == Code::kInvalidArgument) {
+    EngineConfig plain = config;
+    plain.kv_type = KvType::kF16;
+    measured = measure_file(path, plain);
+  }
+  const ExecutorBytes need = CHOIR_TRY(std::move(measured));
   CHOIR_CHECK_OK(admit(path, need, {memory_bytes_max, 0, memory_bytes_max}));
   // A small context is enough to see whether the weights can be used.
   const EngineConfig small{.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 32};

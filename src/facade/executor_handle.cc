@@ -163,6 +163,7 @@ ExecutorConfig ExecutorHandle::node_config(const ModelInfo& model, const LLMExec
   c.batching = native(config.mode);
   c.pinned = settings.pinned;
   c.prefix_cache = settings.prefix_cache;
+  c.kv_type = settings.kv_type;
   return c;
 }
 
@@ -246,6 +247,7 @@ Status ExecutorHandle::update(const LLMExecutionConfig& wanted) {
       if (settings.store != now.store) return fixed("parameters[\"store\"]");
       if (settings.batch_tokens_max != now.batch_tokens_max)
         return fixed("parameters[\"batch_tokens_max\"]");
+      if (settings.kv_type != now.kv_type) return fixed("parameters[\"kv_type\"]");
       if (wanted.batchSize != old.batchSize || wanted.maxSequenceLength != old.maxSequenceLength)
         return fail(Code::kInvalidArgument,
                     "batchSize and maxSequenceLength change with scale(), not here");

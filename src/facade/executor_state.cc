@@ -131,6 +131,7 @@ std::map<std::string, std::string> ExecutorHandle::resource_info() const {
   r["batch_size"] = std::to_string(now->config.sequences_max);
   r["max_sequence_length"] = std::to_string(now->config.sequence_tokens_max);
   r["batch_tokens_max"] = std::to_string(now->config.batch_tokens_max);
+  r["kv_type"] = std::string(to_string(now->config.kv_type));
   r["kv_cells"] = std::to_string(now->config.context_tokens);
   r["memory_bytes_max"] = std::to_string(node.memory_bytes_max);
   r["memory_bytes_promised"] = std::to_string(node.memory_bytes_promised);

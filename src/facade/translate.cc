@@ -170,7 +170,11 @@ Result<ExecutorSettings> read_settings(const LLMExecutionConfig& config) {
                            {"batch_tokens_max", number<std::int32_t>(s.batch_tokens_max, 16, 8192)},
                            {"park_mib_max", number<std::uint64_t>(park_mib, 0, 1ULL << 30U)},
                            {"pinned", flag(s.pinned, "true", "false")},
-                           {"prefix_cache", flag(s.prefix_cache, "true", "false")}}));
+                           {"prefix_cache", flag(s.prefix_cache, "true", "false")},
+                           {"kv_type", [&](const std::string& value) -> Status {
+                              s.kv_type = CHOIR_TRY(kv_type_named(value));
+                              return {};
+                            }}}));
   s.park_bytes_max = park_mib << 20U;
   const auto within = [](const char* field, std::size_t value, std::size_t least,
                          std::size_t most) -> Status {

@@ -30,6 +30,7 @@ struct ExecutorSettings {
   std::uint64_t park_bytes_max = 256ULL << 20;
   bool pinned = false;
   bool prefix_cache = true;
+  KvType kv_type = KvType::kF16;
 };
 Result<ExecutorSettings> read_settings(const LLMExecutionConfig& config);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
@@ -50,6 +51,13 @@ Parts parts_of(const ggml_tensor* op, int threads) {
   // Few queries: smaller parts, so that every thread has some.
   if (parts.kv_heads * op->src[0]->ne[1] < 2 * threads) parts.together = 1;
   return parts;
+}
+
+// How cells of this type are read, if they are.
+std::optional<AttentionKv::Cells> cells_of(ggml_type type) {
+  if (type == GGML_TYPE_F16) return AttentionKv::Cells::kHalf;
+  if (type == GGML_TYPE_Q8_0) return AttentionKv::Cells::kQ80;
+  return std::nullopt;
 }
 
 class Attention {
@@ -146,6 +154,7 @@ class Attention {
       return;
     }
     AttentionKv kv;
+    kv.cells = *cells_of(k->type);
     kv.head_size = static_cast<int>(k->ne[0]);
     kv.head_size_v = static_cast<int>(v->ne[0]);
     kv.k = keys(kv_head);
@@ -190,13 +199,16 @@ bool covers_attention(const ggml_tensor* op) {
   const ggml_tensor* k = op->src[1];
   const ggml_tensor* v = op->src[2];
   const ggml_tensor* mask = op->src[3];
-  const auto head_size = [](std::int64_t size) { return size % 8 == 0 && size <= kHeadSizeMax; };
-  return q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 &&
+  const std::int64_t whole = std::max<std::int64_t>(8, ggml_blck_size(k->type));
+  const auto head_size = [&](std::int64_t size) {
+    return size % whole == 0 && size <= kHeadSizeMax;
+  };
+  return q->type == GGML_TYPE_F32 && cells_of(k->type).has_value() && v->type == k->type &&
          mask != nullptr && mask->type == GGML_TYPE_F16 && mask->ne[2] == 1 &&
          head_size(k->ne[0]) && head_size(v->ne[0]) && q->ne[3] == 1 && k->ne[3] == 1 &&
          q->ne[2] % k->ne[2] == 0 && k->ne[2] == v->ne[2] && q->nb[0] == sizeof(float) &&
-         k->nb[0] == 2 && v->nb[0] == 2 && op->nb[0] == sizeof(float) &&
-         parameters(op).max_bias == 0.0F;
+         k->nb[0] == ggml_type_size(k->type) && v->nb[0] == k->nb[0] &&
+         op->nb[0] == sizeof(float) && parameters(op).max_bias == 0.0F;
 }
 
 std::size_t attention_work_bytes(int threads, const ggml_tensor* op) {

@@ -127,6 +127,17 @@ struct Avx2 {
     return {_mm256_movehdup_ps(x.low), _mm256_movehdup_ps(x.high)};
   }
   static Wide wide_halves(const std::byte* at) { return {load_halves(at), load_halves(at + 16)}; }
+  static Wide wide_same_half(const std::byte* at) {
+    std::int16_t bits;
+    __builtin_memcpy(&bits, at, sizeof bits);
+    const __m256 half = _mm256_cvtph_ps(_mm_set1_epi16(bits));
+    return {half, half};
+  }
+  static Wide wide_bytes(const std::byte* at) { return {load_signed(at), load_signed(at + 8)}; }
+  static Wide wide_from_halves(__m256i x) {
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(x)),
+            _mm256_cvtph_ps(_mm256_extracti128_si256(x, 1))};
+  }
   static Wide wide_eight_halves(const std::byte* at) { return {load_halves(at), zero()}; }
   static Wide wide_add(Wide a, Wide b) { return {add(a.low, b.low), add(a.high, b.high)}; }
   static Wide wide_minus(Wide a, Wide b) {
@@ -154,6 +165,24 @@ struct Avx2 {
           _mm256_add_epi32(_mm256_castps_si256(y), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
     };
     return {times(x.low, shifted.low), times(x.high, shifted.high)};
+  }
+  // Lane l and the one kApart lanes behind it: their sum in the first, their difference in the
+  // other.
+  template <int kApart>
+  static Wide wide_sums_and_differences(Wide x) {
+    if constexpr (kApart == 8) {
+      return {add(x.low, x.high), _mm256_sub_ps(x.low, x.high)};
+    } else {
+      constexpr int kBehind = kApart == 1 ? 0xAA : kApart == 2 ? 0xCC : 0xF0;
+      const auto half = [](__m256 y) {
+        __m256 other;
+        if constexpr (kApart == 1) other = _mm256_permute_ps(y, 0xB1);
+        if constexpr (kApart == 2) other = _mm256_permute_ps(y, 0x4E);
+        if constexpr (kApart == 4) other = _mm256_permute2f128_ps(y, y, 1);
+        return _mm256_blend_ps(add(other, y), _mm256_sub_ps(other, y), kBehind);
+      };
+      return {half(x.low), half(x.high)};
+    }
   }
   static Wide wide_abs(Wide x) {
     const __m256 sign = same(-0.0F);

@@ -89,6 +89,13 @@ struct Avx512 {
   static Wide wide_even_twice(Wide x) { return _mm512_moveldup_ps(x); }
   static Wide wide_odd_twice(Wide x) { return _mm512_movehdup_ps(x); }
   static Wide wide_halves(const std::byte* at) { return load_halves(at); }
+  static Wide wide_same_half(const std::byte* at) {
+    std::int16_t bits;
+    __builtin_memcpy(&bits, at, sizeof bits);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(bits));
+  }
+  static Wide wide_bytes(const std::byte* at) { return load_signed(at); }
+  static Wide wide_from_halves(__m256i x) { return _mm512_cvtph_ps(x); }
   static Wide wide_eight_halves(const std::byte* at) {
     return _mm512_cvtph_ps(
         _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
@@ -104,6 +111,21 @@ struct Avx512 {
   static Wide wide_times_power_of_two(Wide x, Wide shifted) {
     return _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_castps_si512(x), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  }
+  // Lane l and the one kApart lanes behind it: their sum in the first, their difference in the
+  // other.
+  template <int kApart>
+  static Wide wide_sums_and_differences(Wide x) {
+    Wide other;
+    if constexpr (kApart == 1) other = _mm512_permute_ps(x, 0xB1);
+    if constexpr (kApart == 2) other = _mm512_permute_ps(x, 0x4E);
+    if constexpr (kApart == 4) other = _mm512_shuffle_f32x4(x, x, 0xB1);
+    if constexpr (kApart == 8) other = _mm512_shuffle_f32x4(x, x, 0x4E);
+    constexpr __mmask16 kBehind = kApart == 1   ? 0xAAAA
+                                  : kApart == 2 ? 0xCCCC
+                                  : kApart == 4 ? 0xF0F0
+                                                : 0xFF00;
+    return _mm512_mask_sub_ps(_mm512_add_ps(other, x), kBehind, other, x);
   }
   static Wide wide_abs(Wide x) { return _mm512_abs_ps(x); }
   static Wide wide_with_sign(Wide x, Wide sign) {

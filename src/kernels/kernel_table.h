@@ -155,9 +155,11 @@ struct GluProduct {
   void* to = nullptr;
 };
 
-// One KV head's cells. k, v: half [cells][head_size].
+// One KV head's cells. k, v: [cells][head_size], halves or blocks of Q8_0.
 struct AttentionKv {
-  int head_size = 0;  // of K; a multiple of 8
+  enum class Cells : std::uint8_t { kHalf, kQ80 };
+  Cells cells = Cells::kHalf;
+  int head_size = 0;  // of K; a multiple of 8, of Q8_0 of 32
   int head_size_v = 0;
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
@@ -231,6 +233,8 @@ struct KernelTable {
   void (*finish_head)(const HeadRow& row);
   // scratch: attention_scratch(cell_count) floats, on a cache line.
   void (*attend)(const AttentionKv& kv, const AttentionTile& tile, float* scratch);
+  // A row times the Hadamard matrix of its size, which is 64, 128 or 256, with rows of length 1.
+  void (*rotate_row)(const float* from, int columns, float* to);
 };
 
 // Null where this build or this CPU does not have it.

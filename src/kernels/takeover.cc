@@ -11,6 +11,7 @@
 #include "kernels/graph_hook.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
+#include "kernels/rotation_op.h"
 #include "kernels/weights.h"
 #include "traits.h"  // the engine's own: its list of extra buffer types
 
@@ -50,7 +51,8 @@ class Takeover final : public ggml::cpu::extra_buffer_type {
     if (is_fused(op)) return &fused_;
     switch (op->op) {
       case GGML_OP_MUL_MAT:
-        return is_packed(op->src[0]) ? &product_ : nullptr;
+        if (is_packed(op->src[0])) return &product_;
+        return covers_rotation(op) ? &rotation_ : nullptr;
       case GGML_OP_MUL_MAT_ID:
         return is_packed(op->src[0]) ? &expert_product_ : nullptr;
       case GGML_OP_GET_ROWS:
@@ -66,6 +68,7 @@ class Takeover final : public ggml::cpu::extra_buffer_type {
   Operation<expert_product_work_bytes, compute_expert_product> expert_product_;
   Operation<no_work_bytes, compute_get_rows> rows_;
   Operation<attention_work_bytes, compute_attention> attention_;
+  Operation<no_work_bytes, compute_rotation> rotation_;
   Operation<fused_work_bytes, compute_fused> fused_;
 };
 

@@ -131,7 +131,7 @@ void stamp(const PullJob& job, const std::string& sha256) {
                 {sha256, state->bytes, state->modified_ns, job.wanted.origin, job.wanted.edition});
 }
 
-// kAbsent, kWhole or kReplace: what lies under the final name now.
+// What lies under the final name now.
 Result<Presence> look(const PullJob& job) {
   const auto known = read_stamp(job.final_path);
   Presence presence = judge(job.wanted, file_state(job.final_path), known);
@@ -140,11 +140,13 @@ Result<Presence> look(const PullJob& job) {
     presence = judge_hash(job.wanted, sha256, known);
     if (presence == Presence::kWhole) stamp(job, sha256);
   }
-  if (presence == Presence::kForeign)
-    return fail(
-        Code::kAlreadyExists,
-        "'" + job.final_path + "' exists and comes from elsewhere; remove it or give another name");
   return presence;
+}
+
+Error foreign(const PullJob& job) {
+  return {Code::kAlreadyExists, "'" + job.final_path +
+                                    "' exists and comes from elsewhere; remove it or give another "
+                                    "name"};
 }
 
 // Without a sha256 at least an error page does not become a model.
@@ -198,7 +200,8 @@ Result<std::string> carry_out(const PullPlan& plan, const PullOptions& options) 
               .wanted = plan.wanted,
               .options = &options};
   // Before anything is created: a models folder that cannot be written to can still be used.
-  if (CHOIR_TRY(look(job)) == Presence::kWhole) return job.final_path;
+  const Presence seen = CHOIR_TRY(look(job));
+  if (seen == Presence::kWhole) return job.final_path;
 
   CHOIR_CHECK_OK(make_folder(folder));
   CHOIR_CHECK_OK(make_folder(partial));
@@ -206,7 +209,10 @@ Result<std::string> carry_out(const PullPlan& plan, const PullOptions& options) 
     report(job, "waiting", 0, 0);
     return !is_cancelled(job);
   }));
-  if (CHOIR_TRY(look(job)) == Presence::kWhole) return job.final_path;  // the other one got it
+  // The other one got it; without the lock it may have been seen between its name and its stamp.
+  const Presence now = CHOIR_TRY(look(job));
+  if (now == Presence::kWhole) return job.final_path;
+  if (now == Presence::kForeign) return tl::unexpected(foreign(job));
   CHOIR_CHECK_OK(fetch_and_finish(plan, job));
   const auto state = file_state(job.final_path);
   report(job, "done", state ? state->bytes : 0, state ? state->bytes : 0);

@@ -88,7 +88,7 @@ void Executor::reuse(LiveSequence& live, KvState kv) {
   if (live.conversation == ConversationKey{}) return;
   auto entry = kept_.take(live.conversation);
   if (!entry) {
-    if (kv.blob.empty()) return;
+    if (kv.blob.empty() || kv.kv_type != engine_->config().kv_type) return;
     park_.used += kv.blob.size();
     entry = KeptStates::Entry{
         .seq = {}, .tokens = std::move(kv.tokens), .blob = std::move(kv.blob), .used = {}};

@@ -110,7 +110,7 @@ void KeptStates::forget(ConversationKey key, Engine& engine, ParkBudget& budget)
 std::optional<KvState> KeptStates::copy(ConversationKey key, Engine& engine) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return std::nullopt;
-  KvState state{found->second.blob, found->second.tokens};
+  KvState state{found->second.blob, found->second.tokens, engine.config().kv_type};
   if (found->second.resident()) {
     auto blob = engine.save(found->second.seq);
     if (!blob) return std::nullopt;

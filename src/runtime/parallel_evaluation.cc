@@ -129,6 +129,7 @@ Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::create(ParallelC
     executor.shares = c.models[i].shares;
     executor.sequences_max = c.sessions;
     executor.prefix_cache = c.prefix_cache;
+    executor.kv_type = c.kv_type;
     executor.context_tokens = static_cast<std::int32_t>(std::min<std::size_t>(cells, 1U << 17));
     CHOIR_CHECK_OK(inside->node->add(executor));
   }

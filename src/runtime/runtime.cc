@@ -40,7 +40,8 @@ std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
 EngineConfig Runtime::engine_config_of(const ExecutorConfig& config) {
   return {.context_tokens = config.context_tokens,
           .sequences_max = config.sequences_max,
-          .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens)};
+          .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens),
+          .kv_type = config.kv_type};
 }
 
 Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const Machine& machine,

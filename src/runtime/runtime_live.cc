@@ -83,6 +83,7 @@ Status Runtime::update(const ExecutorConfig& config) {
   if (live.sequences_max != config.sequences_max) return refuse("sequences_max");
   if (live.sequence_tokens_max != config.sequence_tokens_max) return refuse("sequence_tokens_max");
   if (live.batch_tokens_max != config.batch_tokens_max) return refuse("batch_tokens_max");
+  if (live.kv_type != config.kv_type) return refuse("kv_type");
   const auto executor = table_.with([&](Table& t) -> std::shared_ptr<Executor> {
     const auto found = t.by_name.find(config.name);
     if (found == t.by_name.end()) return nullptr;
@@ -230,7 +231,9 @@ Result<std::int32_t> Runtime::spread_queues(const std::vector<std::string>& name
   for (const Move& move : spread(queues)) {
     const auto& from = executors.at(move.from);
     const auto& to = executors.at(move.to);
-    if (from->model().fingerprint() != to->model().fingerprint()) continue;
+    if (from->model().fingerprint() != to->model().fingerprint() ||
+        from->config().kv_type != to->config().kv_type)  // whose answers are others
+      continue;
     const auto given = in_turn(from, [&](Executor& e) {
       return active_.with([&](Active& a) -> std::int32_t {
         const auto source = a.by_executor.find(from->id());

@@ -232,6 +232,32 @@ TEST_P(Contexts, ATornSnapshotIsComputedAgain) {
   }
 }
 
+TEST_P(Contexts, ASnapshotOfAnotherKvTypeIsComputedAgain) {
+  if (GetParam() != smollm2()) GTEST_SKIP() << "one model whose heads are whole blocks is enough";
+  const TempFolder folder;
+  LLMExecutionConfig config = config_of("stored", GetParam());
+  config.parameters["store"] = folder.path() + "/talks";
+  LLMExecutionContext context;
+  context.contextId = "c";
+  const struct {
+    const char* kv_type;
+    bool reuses;
+  } turns[] = {{"f16", false}, {"q8_0", false}, {"q8_0", true}, {"f16", false}};
+  for (const auto& turn : turns) {
+    ParallelLLMExecutionManager other;
+    ASSERT_TRUE(other.initialize());
+    config.parameters["kv_type"] = turn.kv_type;
+    const auto llm = other.createLLM(config);
+    ASSERT_NE(llm, nullptr) << other.lastError();
+    if (llm->getContext("c").contextId.empty()) {
+      ASSERT_EQ(llm->createContext(context), "c") << llm->lastError();
+    }
+    say(llm, "c", "Once upon a time");
+    EXPECT_EQ(reused(llm) > 0, turn.reuses) << turn.kv_type;
+    other.shutdown();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(, Contexts, testing::ValuesIn(all_models()), model_name);
 
 }  // namespace
