@@ -165,7 +165,8 @@ Outputs compute(const HeadCase& c, std::int64_t tokens, int threads, bool fused)
 
 template <class Number>
 bool same_bits(const std::vector<Number>& a, const std::vector<Number>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(Number)) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(Number)) == 0);
 }
 
 // A norm's sum has an order of its own, and halves round to steps of 2^-11.
