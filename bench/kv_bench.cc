@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "bench/engine/pass.h"
 #include "bench/report/report.h"
 #include "choir/catalog.h"
 #include "engine/llama_engine.h"
@@ -47,38 +48,27 @@ class Decoder {
                             .kv_type = type})
                     .value()) {
     engine_->attach(pool);
-    for (int at = 0; at < load.context; at += kBatch) run(1, std::min(kBatch, load.context - at));
+    const std::vector<TokenId> text = any_text(kBatch);
+    for (int at = 0; at < load.context; at += kBatch)
+      compute_pass(
+          *engine_, 0, 1,
+          std::span(text).first(static_cast<std::size_t>(std::min(kBatch, load.context - at))));
     // The others have the same cells, in memory of their own.
-    const std::string state = engine_->save(id(0)).value();
+    const std::string state = engine_->save(sequence_id(0)).value();
     for (int s = 1; s < load.sequences; ++s)
-      CHOIR_CHECK(engine_->restore(id(s), state).has_value(), "there is room for all");
+      CHOIR_CHECK(engine_->restore(sequence_id(s), state).has_value(), "there is room for all");
   }
   ~Decoder() { engine_->detach(); }
 
   double seconds() {
     const auto began = std::chrono::steady_clock::now();
-    run(load_.sequences, 1);
+    compute_pass(*engine_, 0, load_.sequences, one_);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }
 
  private:
-  static SeqId id(int sequence) { return SeqId{static_cast<std::uint64_t>(sequence + 1)}; }
-
-  void run(int sequences, int tokens) {
-    const SteadyClock clock;
-    const AbortSignal never(clock);
-    std::vector<TokenId> text;
-    for (int i = 0; i < tokens; ++i) text.push_back(1000 + 37 * i % 5000);
-    StepPlan plan;
-    std::vector<std::span<const TokenId>> spans;
-    for (int s = 0; s < sequences; ++s) {
-      plan.slices.push_back({id(s), engine_->computed(id(s)), tokens, true});
-      spans.emplace_back(text);
-    }
-    CHOIR_CHECK(engine_->run(plan, spans, never) == RunOutcome::kDone, "a pass is computed");
-  }
-
   Load load_;
+  std::vector<TokenId> one_ = any_text(1);
   std::unique_ptr<LlamaEngine> engine_;
 };
 

@@ -19,7 +19,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/clock.h"
+#include "bench/engine/pass.h"
 #include "bench/report/report.h"
 #include "choir/catalog.h"
 #include "engine/llama_engine.h"
@@ -52,13 +52,8 @@ void compute_first_token(std::shared_ptr<const LlamaModel> model) {
       LlamaEngine::create(std::move(model), {.context_tokens = 256, .sequences_max = 1}).value();
   const std::array<int, 2> anywhere = {-1, -1};
   LlamaPool pool(anywhere);
-  const SteadyClock clock;
-  const AbortSignal never(clock);
-  const std::vector<TokenId> tokens(kPromptTokens, 100);
-  const StepPlan plan{.slices = {{SeqId{1}, 0, kPromptTokens, true}}, .preempted = {}};
-  const std::array<std::span<const TokenId>, 1> slices = {tokens};
   engine->attach(pool);
-  CHOIR_CHECK(engine->run(plan, slices, never).value() == RunOutcome::kDone, "a pass succeeds");
+  compute_pass(*engine, 0, 1, any_text(kPromptTokens));
   engine->detach();
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "bench/engine/pass.h"
 #include "bench/report/report.h"
 #include "choir/catalog.h"
 #include "engine/llama_engine.h"
@@ -40,6 +41,7 @@ class Passes {
  public:
   Passes(const std::shared_ptr<const LlamaModel>& model, const Load& load, LlamaPool& pool)
       : load_(load),
+        text_(any_text(load.tokens)),
         engine_(LlamaEngine::create(
                     model, {.context_tokens =
                                 load.sequences * (load.prompt + load.tokens + 2 * kTurns + 8) + 256,
@@ -47,37 +49,20 @@ class Passes {
                             .batch_tokens_max = std::max(512, load.sequences * load.tokens)})
                     .value()) {
     engine_->attach(pool);
-    text_.resize(static_cast<std::size_t>(std::max(load.prompt, load.tokens)));
-    for (std::size_t i = 0; i < text_.size(); ++i)
-      text_[i] = static_cast<TokenId>(1000 + 37 * i % 5000);
     if (load.prompt > 0)
-      for (int s = 0; s < load.sequences; ++s) run(s, 1, load.prompt);
+      for (int s = 0; s < load.sequences; ++s) compute_pass(*engine_, s, 1, any_text(load.prompt));
   }
   ~Passes() { engine_->detach(); }
 
   double seconds() {
     if (load_.prompt == 0)
-      for (int s = 0; s < load_.sequences; ++s) engine_->truncate(id(s), 0);
+      for (int s = 0; s < load_.sequences; ++s) engine_->truncate(sequence_id(s), 0);
     const auto began = std::chrono::steady_clock::now();
-    run(0, load_.sequences, load_.tokens);
+    compute_pass(*engine_, 0, load_.sequences, text_);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }
 
  private:
-  static SeqId id(int sequence) { return SeqId{static_cast<std::uint64_t>(sequence + 1)}; }
-
-  void run(int first, int count, int tokens) {
-    const SteadyClock clock;
-    const AbortSignal never(clock);
-    StepPlan plan;
-    std::vector<std::span<const TokenId>> spans;
-    for (int s = first; s < first + count; ++s) {
-      plan.slices.push_back({id(s), engine_->computed(id(s)), tokens, true});
-      spans.emplace_back(text_.data(), static_cast<std::size_t>(tokens));
-    }
-    CHOIR_CHECK(engine_->run(plan, spans, never) == RunOutcome::kDone, "a pass is computed");
-  }
-
   Load load_;
   std::vector<TokenId> text_;
   std::unique_ptr<LlamaEngine> engine_;

@@ -81,13 +81,17 @@ std::vector<int> allowed() {
   return cpus;
 }
 
+std::unique_ptr<LlamaEngine> small_engine() {
+  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "affinity").value();
+  return LlamaEngine::create(model,
+                             {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
+      .value();
+}
+
 TEST(PoolAffinity, ALaneThatGoesBackToAWiderPoolLeavesTheWorkersCore) {
   const std::vector<int> cpus = allowed();
   if (cpus.size() < 2) GTEST_SKIP() << "needs two cores";
-  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "affinity").value();
-  const auto engine =
-      LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
-          .value();
+  const auto engine = small_engine();
   std::thread([&] {
     const std::array<int, 2> both = {cpus[0], cpus[1]};
     const std::array<int, 1> first = {cpus[0]};
@@ -107,10 +111,7 @@ TEST(PoolAffinity, ALaneThatGoesBackToAWiderPoolLeavesTheWorkersCore) {
 TEST(PoolAffinity, OneThreadOfALaneMayBeOnAnyOfItsCores) {
   const std::vector<int> cpus = allowed();
   if (cpus.size() < 2) GTEST_SKIP() << "needs two cores";
-  const auto model = LlamaModel::open(stories(), LlamaModel::Load::kWeights, "affinity").value();
-  const auto engine =
-      LlamaEngine::create(model, {.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 16})
-          .value();
+  const auto engine = small_engine();
   std::thread([&] {
     const std::array<int, 2> both = {cpus[0], cpus[1]};
     LlamaPool lane(both);
