@@ -31,6 +31,8 @@ std::size_t size_class(std::int32_t tokens, std::size_t classes) {
 // Their times may be compared, token for token.
 bool alike(std::int32_t a, std::int32_t b) { return std::abs(a - b) * 8 <= b; }
 
+int after(int direction) { return (direction + 1) % static_cast<int>(kDirections.size()); }
+
 void blend(double& average, double value, double rate) {
   average = average == 0 ? value : average + rate * (value - average);
 }
@@ -90,13 +92,13 @@ void ThreadChoice::begin_trial(Book& b, int threads, std::int32_t tokens, Instan
   int other = 0;
   for (std::size_t i = 0; i < kDirections.size() && other == 0; ++i) {
     other = neighbour(threads, b.used, kDirections.at(static_cast<std::size_t>(b.direction)));
-    if (other == 0) b.direction = (b.direction + 1) % static_cast<int>(kDirections.size());
+    if (other == 0) b.direction = after(b.direction);
   }
   // In a calm hour nobody shall wait twice as long for a prompt because we are curious.
   const double slower = std::max(1.0, static_cast<double>(b.used) / other);
   if (!b.disturbed && b.usual * tokens * slower > to_seconds(rules_.pass_max)) {
     b.next = now + b.pause;
-    b.direction = (b.direction + 1) % static_cast<int>(kDirections.size());
+    b.direction = after(b.direction);
     return;
   }
   b.other = other;
@@ -164,7 +166,7 @@ void ThreadChoice::decide(Book& b, Instant now) const {
     b.pause = rules_.pause;
   } else {
     b.usual = b.recent = cost;
-    b.direction = (b.direction + 1) % static_cast<int>(kDirections.size());
+    b.direction = after(b.direction);
     b.pause = std::min(b.pause * 2, rules_.pause_max);
   }
   b.other = 0;
