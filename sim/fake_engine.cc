@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -13,6 +14,7 @@ namespace choir::sim {
 namespace {
 
 constexpr std::uint64_t kSeed = 0x9E3779B97F4A7C15ULL;
+constexpr std::uint64_t kNotANumber = 0;  // a hash that stays, as a NaN does
 
 std::uint64_t mix(std::uint64_t value) {
   value ^= value >> 33U;
@@ -24,7 +26,8 @@ std::uint64_t mix(std::uint64_t value) {
 
 // Scores that differ enough for sampling to have something to choose from.
 void score(std::uint64_t hash, std::vector<float>& logits) {
-  logits.resize(FakeModel::kVocabTokens);
+  logits.assign(FakeModel::kVocabTokens, std::numeric_limits<float>::quiet_NaN());
+  if (hash == kNotANumber) return;
   for (std::size_t i = 0; i < logits.size(); ++i)
     logits[i] = static_cast<float>(mix(hash + i * kSeed) % 1000) / 100.0F;
   // Ends are rarer than one in 97, or no sequence would get anywhere.
@@ -107,8 +110,9 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
     Memory& memory = memory_[slice.seq];
     std::vector<std::uint64_t>& hashes = memory.hashes;
     for (const TokenId token : tokens[i]) {
-      hashes.push_back(
-          mix((hashes.empty() ? kSeed : hashes.back()) + static_cast<std::uint64_t>(token) + 1));
+      const std::uint64_t before = hashes.empty() ? kSeed : hashes.back();
+      const bool broken = before == kNotANumber || token == rules_.nan_token;
+      hashes.push_back(broken ? kNotANumber : mix(before + static_cast<std::uint64_t>(token) + 1));
       memory.cells.push_back(next_cell_++);
     }
     if (slice.sample) score(hashes.back(), logits_[i]);
@@ -124,7 +128,9 @@ std::span<float> FakeEngine::logits(std::size_t slice) {
 }
 
 Result<std::vector<float>> FakeEngine::embed(std::span<const TokenId> tokens, const AbortSignal&) {
-  return std::vector<float>{static_cast<float>(tokens.size())};
+  const bool broken = std::ranges::find(tokens, rules_.nan_token) != tokens.end();
+  return std::vector<float>{broken ? std::numeric_limits<float>::quiet_NaN()
+                                   : static_cast<float>(tokens.size())};
 }
 
 std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
@@ -241,9 +247,11 @@ std::vector<TokenId> generate_alone(const Sequence& sequence, std::int32_t seque
     const std::array<std::span<const TokenId>, 1> tokens = {
         std::span(s.tokens).subspan(static_cast<std::size_t>(begin))};
     CHOIR_CHECK(engine.run(plan, tokens, never) == RunOutcome::kDone, "nothing is in the way");
-    const TokenId token = sample(
+    const auto drawn = sample(
         engine.logits(0), s.sampling, s.tokens,
         {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())}, scratch);
+    CHOIR_CHECK(drawn, "these scores are numbers");
+    const TokenId token = *drawn;
     s.tokens.push_back(token);
     if (token == FakeModel::kEnd || s.output_tokens() >= s.max_tokens ||
         s.known_tokens() >= sequence_tokens_max ||

@@ -45,7 +45,8 @@ struct FakeRules {
   Nanos barrier{0};                  // for each thread but one
   std::uint32_t no_cells_every = 0;  // every n-th pass says kNoCells though there is room; 0 never
   std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
-  std::int32_t window = 0;           // a sliding window: truncating into it loses the sequence
+  TokenId nan_token = -1;   // whoever has it in its cells computes NaN from there on; -1: none
+  std::int32_t window = 0;  // a sliding window: truncating into it loses the sequence
 };
 
 class FakeEngine final : public Engine {

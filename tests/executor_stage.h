@@ -59,6 +59,7 @@ class Stage {
     std::int32_t max_tokens = 4;
     Priority priority = Priority::kNormal;
     ConversationKey talk = {};
+    Sampling sampling = {};
   };
   std::uint64_t post(const Tokens& tokens, const Ask& ask) {
     Sequence s;
@@ -67,6 +68,7 @@ class Stage {
     s.tokens = tokens;
     s.prompt_tokens = s.known_tokens();
     s.max_tokens = ask.max_tokens;
+    s.sampling = ask.sampling;
     s.sampling.bias.push_back({sim::FakeModel::kEnd, -1e9F});
     s.priority = ask.priority;
     asked_.emplace(last_, s);

@@ -79,10 +79,12 @@ Reference reference(std::vector<float> logits, const Sampling& s,
   return ref;
 }
 
+constexpr TokenId kNone = -1;  // of no vocabulary
+
 TokenId draw(std::vector<float> logits, const Sampling& s, const std::vector<TokenId>& recent = {},
              SamplePoint point = {}) {
   SamplerScratch scratch;
-  return sample(logits, s, recent, point, scratch);
+  return sample(logits, s, recent, point, scratch).value_or(kNone);
 }
 
 std::vector<TokenId> survivors(std::vector<float> logits, const Sampling& s,
@@ -99,7 +101,7 @@ struct Case {
   std::string name;
   std::vector<float> logits;
   Sampling sampling;
-  std::vector<TokenId> want;  // that can be drawn
+  std::vector<TokenId> want;  // that can be drawn; empty: nothing is
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -110,7 +112,8 @@ TEST_P(Survivors, Are) {
   EXPECT_EQ(survivors(c.logits, c.sampling), c.want);
   for (std::uint32_t position = 0; position < 200; ++position) {
     const TokenId token = draw(c.logits, c.sampling, {}, {1, 0, position});
-    EXPECT_TRUE(std::ranges::binary_search(c.want, token)) << token;
+    EXPECT_TRUE(c.want.empty() ? token == kNone : std::ranges::binary_search(c.want, token))
+        << token;
   }
 }
 
@@ -122,13 +125,15 @@ Sampling with_bias(Sampling s, std::vector<LogitBias> bias) {
 const Case kCases[] = {
     {"GreedyTakesTheGreatest", {1, 3, 2}, kGreedy, {1}},
     {"GreedyTakesTheLowestOfATie", {1, 3, 3}, kGreedy, {1}},
-    {"GreedyPassesOverNan", {kNan, 1, kNan, 2}, kGreedy, {3}},
+    {"GreedyOfOneNan", {1, 2, kNan, 0}, kGreedy, {}},
+    {"GreedyOfNanAmongInfinities", {kInf, -kInf, kNan}, kGreedy, {}},
+    {"GreedyOfInfinitiesOfBothSigns", {-kInf, kInf, 3}, kGreedy, {1}},
     {"GreedyOfZerosOfBothSigns", {-0.0F, 0.0F}, kGreedy, {0}},
-    {"GreedyOfOnlyNan", {kNan, kNan}, kGreedy, {0}},
+    {"GreedyOfOnlyNan", {kNan, kNan}, kGreedy, {}},
     {"TopKOfOneIsGreedy", {1, 3, 3}, sampling_of(1, 1, 1, 0), {1}},
     {"TopKTakesTheLowestIdsOfATie", {2, 1, 2, 2, 2}, sampling_of(1, 3, 1, 0), {0, 2, 3}},
     {"TopKPastTheVocabulary", {1, 2, 3}, sampling_of(1, 1000, 1, 0), {0, 1, 2}},
-    {"TopKDoesNotFillUpWithBanned", {1, -kInf, kNan, 3, -kInf}, sampling_of(1, 4, 1, 0), {0, 3}},
+    {"TopKDoesNotFillUpWithBanned", {1, -kInf, -kInf, 3, -kInf}, sampling_of(1, 4, 1, 0), {0, 3}},
     {"TopPKeepsTheOneThatCrosses", {0, 0, 0, 0}, sampling_of(1, 0, 0.6F, 0), {0, 1, 2}},
     {"TopPEndsWhereTheSumIsExact", {0, 0, 0, 0}, sampling_of(1, 0, 0.5F, 0), {0, 1}},
     {"TopPOfZeroKeepsOne", {0, 1, 0}, sampling_of(1, 0, 0, 0), {1}},
@@ -140,13 +145,20 @@ const Case kCases[] = {
     {"MinPOfOneKeepsTies", {2, 1, 2}, sampling_of(1, 0, 1, 1), {0, 2}},
     {"MinPAboveOneKeepsTheMost", {2, 1, 0}, sampling_of(1, 2, 1, 1.5F), {0}},
     {"NothingKeepsAll", {0, -5, 3}, kNothing, {0, 1, 2}},
-    {"NothingPassesOverBannedAndNan", {0, -kInf, 3, kNan}, kNothing, {0, 2}},
+    {"NothingPassesOverBanned", {0, -kInf, 3, -kInf}, kNothing, {0, 2}},
+    {"NothingOfOneNan", {0, -kInf, 3, kNan}, kNothing, {}},
+    {"TopKOfOneNan", {0, kNan, 3}, sampling_of(1, 2, 1, 0), {}},
+    {"TopPOfOneNan", {0, kNan, 3}, sampling_of(1, 0, 0.9F, 0), {}},
+    {"MinPOfOneNan", {0, kNan, 3}, sampling_of(1, 0, 1, 0.1F), {}},
+    {"ABanDoesNotHideNan", {0, kNan, 3}, with_bias(kNothing, {{1, -kInf}}), {}},
+    {"ABanOfInfinityIsNoNan", {0, kInf, 3}, with_bias(kGreedy, {{1, -kInf}}), {2}},
     {"InfinitiesShare", {kInf, 3, kInf}, kNothing, {0, 2}},
     {"InfinityWithTopK", {1, 3, kInf, 4}, sampling_of(0.5F, 2, 0.9F, 0.1F), {2}},
     {"InfinityWithTopP", {1, kInf, kInf, 4}, sampling_of(0.5F, 0, 0.9F, 0), {1, 2}},
     {"GreatestFinite", {3e38F, -3e38F}, kNothing, {0}},
     {"TinyTemperature", {1, 2, 2}, sampling_of(1e-40F, 0, 1, 0), {1, 2}},
-    {"AllBannedByTheModel", {-kInf, -kInf}, kNothing, {0}},
+    {"AllBannedByTheModel", {-kInf, -kInf}, kNothing, {}},
+    {"GreedyOfAllBannedByTheModel", {-kInf, -kInf}, kGreedy, {}},
     {"OneToken", {1}, sampling_of(1, 40, 0.9F, 0.1F), {0}},
     {"BiasBans", {1, 2, 3}, with_bias(kGreedy, {{2, -kInf}}), {1}},
     {"BiasLifts", {1, 2, 3}, with_bias(kGreedy, {{0, 5}}), {0}},
@@ -160,7 +172,7 @@ const Case kCases[] = {
 INSTANTIATE_TEST_SUITE_P(, Survivors, testing::ValuesIn(kCases),
                          [](const auto& c) { return c.param.name; });
 
-TEST(Sample, OfNoVocabularyIsZero) { EXPECT_EQ(draw({}, kNothing), 0); }
+TEST(Sample, OfNoVocabularyIsNothing) { EXPECT_EQ(draw({}, kNothing), kNone); }
 
 TEST(Penalties, AreThoseOfLlamaCpp) {
   Sampling s = kGreedy;
@@ -228,7 +240,7 @@ Problem random_problem(std::mt19937& rng) {
   for (float& x : p.logits) {
     x = normal(rng);
     if (ties) x = std::round(x);
-    if (odd && upto(9) == 0) x = pick({-kInf, kNan, -3e38F});
+    if (odd && upto(9) == 0) x = pick({-kInf, -3e38F});
   }
   p.sampling =
       sampling_of(pick({0.1F, 0.7F, 1, 2, 10}), std::vector{0, 0, 2, 5, 40, 300}[rng() % 6],
@@ -281,8 +293,9 @@ TEST(SamplerProperty, DrawIsAWalkThroughTheSurvivors) {
     std::mt19937 rng(seed);
     const Problem p = random_problem(rng);
     const SamplePoint point{rng(), 3, seed * 7};
+    if (reference(p.logits, p.sampling, p.recent).ranked.empty()) continue;  // has rows of its own
     std::vector<float> logits = p.logits;
-    const TokenId token = sample(logits, p.sampling, p.recent, point, scratch);
+    const TokenId token = sample(logits, p.sampling, p.recent, point, scratch).value_or(kNone);
     ASSERT_EQ(token, draw(p.logits, p.sampling, p.recent, point))
         << "memory of other draws must not matter";
 
@@ -316,7 +329,7 @@ TEST(SamplerProperty, FrequenciesAreTheProbabilities) {
     std::map<TokenId, double> seen;
     SamplerScratch scratch;
     for (std::uint32_t position = 0; position < kDraws; ++position)
-      ++seen[sample(logits, s, {}, {11, 0, position}, scratch)];
+      ++seen[sample(logits, s, {}, {11, 0, position}, scratch).value()];
     double chi_square = 0, freedom = -1, rest = 0, rest_seen = kDraws;
     for (std::size_t i = 0; i < n; ++i) {
       const double expected = ref.weights[i] / all * kDraws;

@@ -1,6 +1,8 @@
 #include "engine/logit_edits.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 namespace choir {
@@ -21,6 +23,12 @@ float penalised(float logit, std::uint32_t count, const Sampling& sampling) {
       logit > 0 ? logit / sampling.repeat_penalty : logit * sampling.repeat_penalty;
   return scaled -
          (static_cast<float>(count) * sampling.frequency_penalty + sampling.presence_penalty);
+}
+
+// A ban holds at +infinity too, where a sum would be NaN, which only a broken model gives.
+float biased(float logit, float bias) {
+  const bool banned = bias == -std::numeric_limits<float>::infinity() && !std::isnan(logit);
+  return banned ? bias : logit + bias;
 }
 
 void penalise(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
@@ -50,7 +58,7 @@ void edit_logits(std::span<float> logits, const Sampling& sampling, std::span<co
   if (penalties) penalise(logits, sampling, recent, edits);
   for (const auto& [token, bias] : sampling.bias)
     if (inside(token, logits))
-      set(logits, token, logits[static_cast<std::size_t>(token)] + bias, edits);
+      set(logits, token, biased(logits[static_cast<std::size_t>(token)], bias), edits);
 }
 
 void undo_edits(std::span<float> logits, const LogitEdits& edits) {

@@ -21,9 +21,9 @@ struct Field {
   std::span<const float> logits;
   std::size_t block = kBlock;
   float max = kNothing;
-  float scale = 1;       // weight = 2^((logit - max) * scale)
-  bool settled = false;  // `token` is the answer
-  TokenId token = 0;
+  float scale = 1;               // weight = 2^((logit - max) * scale)
+  bool settled = false;          // `token` is the answer
+  std::optional<TokenId> token;  // none: there is nothing to draw from
 
   std::size_t blocks() const { return (logits.size() + block - 1) / block; }
 };
@@ -51,18 +51,18 @@ std::size_t block_for(const Sampling& sampling, std::size_t vocab_tokens) {
   return block;
 }
 
-float find_max(Field& field, SamplerScratch& scratch) {
+// Sets the maximum; false where a logit is NaN.
+bool find_max(Field& field, SamplerScratch& scratch) {
   const LogitScan& scan = logit_scan();
   if (scratch.block_max.size() < field.blocks()) scratch.block_max.resize(field.blocks());
-  scan.block_maxima(field.logits.data(), field.logits.size(), field.block,
-                    scratch.block_max.data());
-  float max = kNothing;
-  scan.block_maxima(scratch.block_max.data(), field.blocks(), field.blocks(), &max);
-  return max;
+  const bool numbers = scan.block_maxima(field.logits.data(), field.logits.size(), field.block,
+                                         scratch.block_max.data());
+  field.max = kNothing;
+  scan.block_maxima(scratch.block_max.data(), field.blocks(), field.blocks(), &field.max);
+  return numbers;
 }
 
 TokenId argmax(const Field& field, const SamplerScratch& scratch) {
-  if (field.max == kNothing) return 0;
   const LogitScan& scan = logit_scan();
   const std::size_t block =
       scan.first_at_least(scratch.block_max.data(), field.blocks(), field.max);
@@ -73,17 +73,22 @@ TokenId argmax(const Field& field, const SamplerScratch& scratch) {
 
 Field prepare(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
               SamplerScratch& scratch) {
-  Field field{.logits = logits};
+  Field field;
+  field.logits = logits;
   field.settled = logits.empty() || !(sampling.temperature > 0) || sampling.top_k == 1;
   if (logits.empty()) return field;
   field.block = field.settled ? kGreedyBlock : block_for(sampling, logits.size());
 
   edit_logits(logits, sampling, recent, scratch.edits);
-  field.max = find_max(field, scratch);
-  if (field.max == kNothing) {
+  bool numbers = find_max(field, scratch);
+  if (numbers && field.max == kNothing) {
     undo_edits(logits, scratch.edits);
-    field.max = find_max(field, scratch);
+    numbers = find_max(field, scratch);
     field.settled = true;
+  }
+  if (!numbers || field.max == kNothing) {
+    field.settled = true;
+    return field;
   }
   if (field.settled) field.token = argmax(field, scratch);
   constexpr float kLog2E = 1.44269504F;
@@ -265,8 +270,9 @@ double uniform_at(const SamplePoint& point) {
   return static_cast<double>(bits) * 0x1p-53;
 }
 
-TokenId sample(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
-               const SamplePoint& point, SamplerScratch& scratch) {
+std::optional<TokenId> sample(std::span<float> logits, const Sampling& sampling,
+                              std::span<const TokenId> recent, const SamplePoint& point,
+                              SamplerScratch& scratch) {
   const Field field = prepare(logits, sampling, recent, scratch);
   if (field.settled) return field.token;
   const double uniform = uniform_at(point);
@@ -279,9 +285,9 @@ std::span<const Candidate> candidates_of(std::span<float> logits, const Sampling
                                          std::span<const TokenId> recent, SamplerScratch& scratch) {
   const Field field = prepare(logits, sampling, recent, scratch);
   if (!field.settled) return survivors(field, sampling, scratch);
-  if (logits.empty()) return {};
+  if (!field.token) return {};
   scratch.candidates.resize(std::max<std::size_t>(scratch.candidates.size(), 1));
-  scratch.candidates[0] = {field.max, field.token, 1};
+  scratch.candidates[0] = {field.max, *field.token, 1};
   return std::span(scratch.candidates).first(1);
 }
 

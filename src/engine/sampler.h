@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,17 +39,18 @@ struct SamplePoint {
 double uniform_at(const SamplePoint& point);
 
 // logits: [vocab_tokens], changed in place (penalties and bias). recent: all known tokens of the
-// sequence, oldest first; the last repeat_last_n count. NaN logits count as -infinity; if nothing
-// is left, the answer is the greatest of what the model gave, or 0. Tokens at +infinity share the
-// draw. Cost: two vectorisable passes over the logits, then work on the few that can win.
-// `./dev bench sampler` shows the times.
-TokenId sample(std::span<float> logits, const Sampling& sampling, std::span<const TokenId> recent,
-               const SamplePoint& point, SamplerScratch& scratch);
+// sequence, oldest first; the last repeat_last_n count. nullopt where the model gave nothing to
+// draw from: one logit is NaN, or all are -infinity. If the edits leave nothing, the answer is the
+// greatest of what the model gave. Tokens at +infinity share the draw. Cost: two vectorisable
+// passes over the logits, then work on the few that can win. `./dev bench sampler` shows the times.
+std::optional<TokenId> sample(std::span<float> logits, const Sampling& sampling,
+                              std::span<const TokenId> recent, const SamplePoint& point,
+                              SamplerScratch& scratch);
 
 // The tokens that sample() chooses from, in the order in which it walks through them: it takes the
-// first where the sum of weights passes uniform_at(point) * (sum of all). Greedy has one. A weight
-// may be 0, and then the token is never drawn. In `scratch`, gone at the next call; logits are
-// changed as by sample().
+// first where the sum of weights passes uniform_at(point) * (sum of all). Greedy has one; logits
+// that sample() refuses have none. A weight may be 0, and then the token is never drawn. In
+// `scratch`, gone at the next call; logits are changed as by sample().
 std::span<const Candidate> candidates_of(std::span<float> logits, const Sampling& sampling,
                                          std::span<const TokenId> recent, SamplerScratch& scratch);
 

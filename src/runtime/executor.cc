@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "core/kv_ledger.h"
@@ -184,9 +185,14 @@ void Executor::embed_one(Pool& pool) {
   engine_->attach(pool);
   auto vector = engine_->embed(job.tokens, never);
   engine_->detach();
+  if (vector && !std::ranges::all_of(*vector, [](float x) { return std::isfinite(x); }))
+    vector = fail(Code::kEngineFailed, "model '" + model_->info().name + "' in '" + name_ +
+                                           "' computed an embedding of numbers that are not "
+                                           "finite; its file may be damaged");
   stats_->steps.fetch_add(1, std::memory_order_relaxed);
   stats_->prompt_tokens.fetch_add(job.tokens.size(), std::memory_order_relaxed);
   stats_->requests_done.fetch_add(1, std::memory_order_relaxed);
+  if (!vector) stats_->requests_failed.fetch_add(1, std::memory_order_relaxed);
   job.promise->set_value(std::move(vector));
 }
 

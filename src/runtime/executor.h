@@ -237,6 +237,7 @@ class Executor {
   void count_pass(int threads, Instant began, Instant ended);
   void sample_rows(Pool& pool);
   void take_token(LiveSequence& live, TokenId token, Instant now);
+  void fail_without_token(LiveSequence& live, Instant now);
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
   void erase_finished();
   TurnResult result(Instant began);
@@ -303,7 +304,7 @@ class Executor {
   struct Row {
     LiveSequence* live = nullptr;
     std::size_t slice = 0;
-    TokenId token = 0;
+    std::optional<TokenId> token;
   };
   std::vector<Row> rows_;
   std::vector<SamplerScratch> sampler_scratch_;  // by thread

@@ -9,14 +9,32 @@ namespace choir {
 void Executor::sample_rows(Pool& pool) {
   rows_.clear();
   for (std::size_t i = 0; i < plan_.slices.size(); ++i)
-    if (plan_.slices[i].sample) rows_.push_back({slice_live_[i], i, 0});
+    if (plan_.slices[i].sample) rows_.push_back({slice_live_[i], i, std::nullopt});
   if (rows_.empty()) return;
   sampler_scratch_.resize(
       std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
   const Instant now = clock_.now();
-  stats_->output_tokens.fetch_add(rows_.size(), std::memory_order_relaxed);
-  for (const Row& row : rows_) take_token(*row.live, row.token, now);
+  std::uint64_t drawn = 0;
+  for (const Row& row : rows_) {
+    if (row.token) {
+      take_token(*row.live, *row.token, now);
+      ++drawn;
+    } else {
+      fail_without_token(*row.live, now);
+    }
+  }
+  stats_->output_tokens.fetch_add(drawn, std::memory_order_relaxed);
+}
+
+// Rows of a pass are independent: the others have their tokens, and these cells are not kept.
+void Executor::fail_without_token(LiveSequence& l, Instant now) {
+  finish(l, Finish::kFailed,
+         Error{Code::kEngineFailed, "model '" + model_->info().name + "' in '" + name_ +
+                                        "' computed logits that are not numbers for position " +
+                                        std::to_string(l.value.known_tokens()) +
+                                        " of the sequence; its file may be damaged"},
+         now);
 }
 
 void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
