@@ -50,6 +50,8 @@ class NullHome final : public RequestHome {
  public:
   void drained(const RequestState&) override {}
   void ended(const RequestState&) override {}
+  void cancelled(const RequestState&) override {}
+  bool post(const RequestState&, const RequestJob&) override { return false; }
 };
 
 }  // namespace choir::sim

@@ -9,6 +9,7 @@
 #include "engine/text.h"
 #include "runtime/dispatcher.h"
 #include "runtime/executor.h"
+#include "runtime/request_directory.h"
 #include "runtime/schedule.h"
 #include "sim/fake_engine.h"
 
@@ -37,6 +38,8 @@ struct Simulation final : RequestHome {
   void run();
   void drained(const RequestState& request) override;
   void ended(const RequestState& request) override;
+  void cancelled(const RequestState& request) override;
+  bool post(const RequestState&, const RequestJob&) override { return false; }  // nobody does
 
   int upto(int n) { return 1 + static_cast<int>(rng() % static_cast<unsigned>(n)); }
   bool one_in(int n) { return rng() % static_cast<unsigned>(n) == 0; }
@@ -52,7 +55,6 @@ struct Simulation final : RequestHome {
   void do_cancels();
   void give_turns();
   void end_turn(int lane);
-  void deliver();
   void migrate_some(Executor& executor);
   void check_layout();
   void check_end();
@@ -73,7 +75,7 @@ struct Simulation final : RequestHome {
   std::vector<Arrival> arrivals;  // by time
   std::size_t arrived = 0;
   std::vector<std::pair<Instant, std::shared_ptr<RequestState>>> cancels;  // by time
-  std::size_t cancelled = 0;
+  std::size_t cancels_done = 0;
   std::map<RequestId, std::shared_ptr<RequestState>> active;
   std::map<RequestId, Arrival> by_request;
   std::map<RequestId, Completion> completions;
@@ -195,7 +197,7 @@ void Simulation::arrive(const Arrival& a) {
   by_request.emplace(state->id, a);
   if (a.cancel_at) {
     cancels.emplace_back(*a.cancel_at, state);
-    std::ranges::stable_sort(cancels.begin() + static_cast<std::ptrdiff_t>(cancelled),
+    std::ranges::stable_sort(cancels.begin() + static_cast<std::ptrdiff_t>(cancels_done),
                              cancels.end(), {}, [](const auto& c) { return c.first; });
   }
   CHOIR_CHECK(executor.post({a.sequence, state, {}, {}}),
@@ -209,13 +211,14 @@ void Simulation::arrive(const Arrival& a) {
 }
 
 void Simulation::do_cancels() {
-  for (; cancelled < cancels.size() && cancels[cancelled].first <= clock.now(); ++cancelled) {
-    const std::shared_ptr<RequestState>& state = cancels[cancelled].second;
-    state->cancelled.store(true);
-    executors[state->executor().value]->interrupt(state->id);
-    schedule.ready(state->executor(), Priority::kCritical, clock.now());
-    runnable_since.try_emplace(state->executor().value, clock.now());
-  }
+  while (cancels_done < cancels.size() && cancels[cancels_done].first <= clock.now())
+    cancel_wherever_it_is(*cancels[cancels_done++].second);
+}
+
+void Simulation::cancelled(const RequestState& r) {
+  executors[r.executor().value]->interrupt(r.id);
+  schedule.ready(r.executor(), Priority::kCritical, clock.now());
+  runnable_since.try_emplace(r.executor().value, clock.now());
 }
 
 void Simulation::check_layout() {
@@ -288,16 +291,11 @@ void Simulation::migrate_some(Executor& executor) {
   }
 }
 
-void Simulation::deliver() {
-  // A reader is there now and then.
-  if (!options.slow_readers || one_in(3)) dispatcher.run_here();
-}
-
 std::optional<Instant> Simulation::next_event() const {
   std::optional<Instant> next;
   const auto consider = [&](Instant at) { next = next ? std::min(*next, at) : at; };
   if (arrived < arrivals.size()) consider(arrivals[arrived].at);
-  if (cancelled < cancels.size()) consider(cancels[cancelled].first);
+  if (cancels_done < cancels.size()) consider(cancels[cancels_done].first);
   for (const auto& [lane, b] : busy) consider(b.ends);
   for (const auto& [executor, at] : wake_at) consider(at);
   return next;
@@ -328,7 +326,8 @@ void Simulation::run() {
     }
     for (int lane = 0; lane < cores; ++lane)
       if (busy.contains(lane) && busy.at(lane).ends <= clock.now()) end_turn(lane);
-    deliver();
+    // A reader is there now and then.
+    if (!options.slow_readers || one_in(3)) dispatcher.run_here();
   }
   dispatcher.run_here();
   report.virtual_time = clock.now().since_start;

@@ -14,7 +14,7 @@ struct Id {
   friend constexpr auto operator<=>(Id, Id) = default;
 };
 
-using RequestId = Id<struct RequestTag>;    // one call of a user: node epoch and counter
+using RequestId = Id<struct RequestTag>;    // one call of a user; unique in the process
 using SeqId = Id<struct SeqTag>;            // one generation
 using ExecutorId = Id<struct ExecutorTag>;  // one row of the executor table
 

@@ -123,7 +123,7 @@ class CHOIR_API Node {
   Status resize(std::string_view executor, std::int32_t sequences_max,
                 std::int32_t sequence_tokens_max);
   // Moves the executor with everything that runs in it to another node of this process. On failure
-  // it stays here. cancel() of its requests goes on working here.
+  // it stays here.
   Status migrate(std::string_view executor, Node& target);
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const;
@@ -133,8 +133,8 @@ class CHOIR_API Node {
   Result<Submission> submit(const Request& request, Callbacks callbacks = {});
   // submit() and wait.
   Result<Completion> run(const Request& request);
-  // The request ends as kCancelled within one step, also in the middle of a long prompt.
-  // kNotFound when it is not active (any more).
+  // The request ends as kCancelled within one step, also in the middle of a long prompt. Any node
+  // of the process reaches it, also when it has moved. kNotFound when it is not active (any more).
   Status cancel(RequestId id);
   // Blocks until no request is active.
   Status wait_idle();

@@ -84,13 +84,13 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::stri
   if (taken.end) {
     if (request->callbacks.on_done) call_user([&] { request->callbacks.on_done(*taken.end); });
     // The node forgets the request first: who waits on the future may ask the node about it.
-    request->home().ended(*request);
+    request->place().home->with([&](RequestHome& home) { home.ended(*request); });
     if (request->callbacks.on_settled)
       call_user([&] { request->callbacks.on_settled(*taken.end); });
     request->promise.set_value(std::move(*taken.end));
     return;
   }
-  request->home().drained(*request);
+  request->place().home->with([&](RequestHome& home) { home.drained(*request); });
   request->release_dispatch();
   // What came between take() and release was not announced: its notify() found the claim taken.
   if (request->has_news()) notify(request);

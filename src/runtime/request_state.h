@@ -14,18 +14,9 @@
 #include "base/guarded.h"
 #include "choir/node.h"
 #include "choir/request.h"
+#include "runtime/request_home.h"
 
 namespace choir {
-
-class RequestState;
-
-// Where a request lives; told by the dispatchers. Outlives every request of its own.
-class RequestHome {
- public:
-  virtual ~RequestHome() = default;
-  virtual void drained(const RequestState& request) = 0;  // its text was taken
-  virtual void ended(const RequestState& request) = 0;    // its end was told
-};
 
 class RequestState {
  public:
@@ -36,8 +27,7 @@ class RequestState {
         deadline(end_by),
         streams(static_cast<bool>(whom_to_tell.on_event)),
         callbacks(std::move(whom_to_tell)),
-        home_(&its_home),
-        executor_(its_executor) {}
+        place_(RequestPlace{its_home.link(), its_executor}) {}
 
   const RequestId id;
   const Instant submitted;
@@ -49,12 +39,15 @@ class RequestState {
   const Callbacks callbacks;
   std::promise<Completion> promise;
 
-  RequestHome& home() const { return *home_.load(); }
-  ExecutorId executor() const { return executor_.load(); }
-  // To another node, while no lane has its sequence.
-  void move_to(RequestHome& home, ExecutorId executor) {
-    executor_.store(executor);
-    home_.store(&home);
+  RequestPlace place() const {
+    return place_.with([](const RequestPlace& p) { return p; });
+  }
+  ExecutorId executor() const {
+    return place_.with([](const RequestPlace& p) { return p.executor; });
+  }
+  // While no lane has its sequence, and never after its end.
+  void move_to(const RequestHome& home, ExecutorId executor) {
+    place_.with([&](RequestPlace& p) { p = {home.link(), executor}; });
   }
   // What it will cost, for those who spread load: set before it is posted.
   std::atomic<bool> awaited{false};  // its tokens are not known yet
@@ -92,8 +85,7 @@ class RequestState {
   mutable Guarded<Buffer> buffer_;
   std::atomic<bool> dispatching_{false};
   std::atomic<bool> finished_{false};
-  std::atomic<RequestHome*> home_;
-  std::atomic<ExecutorId> executor_;
+  Guarded<RequestPlace> place_;
 };
 
 }  // namespace choir

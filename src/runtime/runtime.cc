@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <random>
 #include <thread>
 
 #include "base/log.h"
@@ -68,7 +67,6 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
 
 Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend)
     : config_(config),
-      epoch_(static_cast<std::uint64_t>(std::random_device{}()) << 32U),
       backend_(std::move(backend)),
       memory_bytes_max_(memory_limit(config, machine)),
       // An alarm goes first: what it ends costs no compute.
@@ -82,6 +80,11 @@ Runtime::~Runtime() {
   lanes_.stop();
   alarms_.stop();
   dispatcher_.stop();
+  link()->close();  // dispatchers of other nodes tell ends of requests that came from there
+  // Where nobody could wait for the ends of requests they end with the node.
+  active_.with([&](Active& a) {
+    for (const auto& [id, state] : a.requests) directory_->leave(id);
+  });
 }
 
 MemoryView Runtime::memory_view() const {
@@ -90,16 +93,11 @@ MemoryView Runtime::memory_view() const {
           .free = std::min(memory_bytes_max_, read_machine().memory_free())};
 }
 
-// Called by dispatchers of other nodes too, from which requests came: it may go meanwhile.
 void Runtime::drained(const RequestState& request) {
-  const auto alive = weak_from_this().lock();
   if (request.held_back.load()) lanes_.ready(request.executor(), Priority::kNormal);
 }
 
-void Runtime::ended(const RequestState& request) {
-  const auto alive = weak_from_this().lock();
-  strike(request);
-}
+void Runtime::ended(const RequestState& request) { strike(request); }
 
 Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
   CHOIR_CHECK_OK(validate(config));

@@ -25,6 +25,7 @@
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
 #include "runtime/node_rules.h"
+#include "runtime/request_directory.h"
 
 namespace choir {
 
@@ -85,6 +86,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
 
   // The executor of that name; one that was unloaded is loaded first.
   Result<std::shared_ptr<Executor>> find(std::string_view name);
+  // cancel(), provide() and open_gate() reach a request of any node of this process.
+  //
   // The tokens of a request that was submitted as `awaited`. One that has ended is left alone.
   void provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv);
   // Requests that were submitted as `gated` begin, those of one executor in the same pass if they
@@ -121,6 +124,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
     Instant last_used;
     Door door = Door::kOpen;
     bool suspended = false;
+    std::vector<RequestJob> jobs;  // came while it is moving; they go with it
   };
   struct Active {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
@@ -142,12 +146,12 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
     std::map<std::string, Row, std::less<>> by_name;
     std::map<ExecutorId, std::string> names;
   };
-  // Where executors went that were here, so that their requests are still reached.
-  using Forwards = std::vector<std::weak_ptr<Runtime>>;
 
   Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);
   void drained(const RequestState& request) override;
   void ended(const RequestState& request) override;
+  void cancelled(const RequestState& request) override;
+  bool post(const RequestState& request, const RequestJob& job) override;
 
   static EngineConfig engine_config_of(const ExecutorConfig& config);
   Result<Row> row(std::string_view name) const;
@@ -186,35 +190,28 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void strike(const RequestState& state);
   // Under `sequential`: whose turn it is. Wakes its executor.
   void next_request(Active& a);
-  // The node that has the request now: this, or one that executors of this went to. Null: it has
-  // ended.
-  std::shared_ptr<Runtime> home_of(RequestId id);
-  // These answer false where the request has just left this node.
-  bool cancel_here(RequestId id);
-  bool post_about(RequestId id, const Executor::Job& job);
+  // `job`, and then whatever may run because of it.
+  RequestJob and_next_request(RequestJob job);
   void cancel_all(std::optional<ExecutorId> only);
   // Both locks at once, in the same order whoever is who.
   template <class Both>
   static void in_both(Runtime& one, Runtime& other, Both both);
   std::shared_ptr<Executor> by_id(ExecutorId id) const;
   std::shared_ptr<Executor> loaded(std::string_view name) const;
-  std::vector<std::shared_ptr<Runtime>> forwards() const;
   ExecutorInfo describe(const Row& row) const;
   MemoryView memory_view() const;
 
   const NodeConfig config_;
-  const std::uint64_t epoch_;  // upper half of every request id
+  const std::shared_ptr<RequestDirectory> directory_ = RequestDirectory::of_process();
   SteadyClock clock_;
   std::unique_ptr<Backend> backend_;
   const std::uint64_t memory_bytes_max_;
-  std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::uint64_t> next_executor_{1};
   std::atomic<std::uint64_t> promised_{0};
   std::atomic<ExecutionPolicy> policy_{ExecutionPolicy::kBalanced};
   const std::shared_ptr<NodeRules> rules_ = std::make_shared<NodeRules>();
   Guarded<int> loading_{0};  // one load, unload or resize at a time; its value says nothing
   Guarded<Keeper> keeper_;
-  Guarded<Forwards> forwards_;
   Guarded<Table> table_;
   Monitor<Active> active_;
   Dispatcher dispatcher_;

@@ -1,81 +1,17 @@
-// An executor goes to another node of this process with everything that runs in it, and its
-// requests are still reached through the node they came to.
+// An executor goes to another node of this process with everything that runs in it.
 #include <algorithm>
-#include <atomic>
 #include <functional>
 
 #include "base/check.h"
 #include "runtime/runtime.h"
 
 namespace choir {
-namespace {
-
-// Of requests between nodes of this process: who has looked for one in all of them while this
-// changed may have missed it.
-std::atomic<std::uint64_t>& moves() {
-  static std::atomic<std::uint64_t> moves{0};
-  return moves;
-}
-
-}  // namespace
-
 template <class Both>
 void Runtime::in_both(Runtime& one, Runtime& other, Both both) {
   if (std::less<>()(&one, &other))
     one.active_.change([&](Active& a) { other.active_.change([&](Active& b) { both(a, b); }); });
   else
     other.active_.change([&](Active& b) { one.active_.change([&](Active& a) { both(a, b); }); });
-}
-
-std::vector<std::shared_ptr<Runtime>> Runtime::forwards() const {
-  return forwards_.with([](const Forwards& all) {
-    std::vector<std::shared_ptr<Runtime>> alive;
-    for (const auto& one : all)
-      if (auto runtime = one.lock()) alive.push_back(std::move(runtime));
-    return alive;
-  });
-}
-
-// Executors come and go both ways, so each node is asked once.
-std::shared_ptr<Runtime> Runtime::home_of(RequestId id) {
-  for (std::uint64_t before = moves().load();; before = moves().load()) {
-    std::vector<std::shared_ptr<Runtime>> nodes = {shared_from_this()};
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      auto node = nodes[i];
-      if (node->active_.with([&](const Active& a) { return a.requests.contains(id); })) return node;
-      for (auto& next : node->forwards())
-        if (std::ranges::find(nodes, next) == nodes.end()) nodes.push_back(std::move(next));
-    }
-    if (moves().load() == before) return nullptr;
-  }
-}
-
-bool Runtime::cancel_here(RequestId id) {
-  const auto state = active_.with([&](const Active& a) {
-    const auto found = a.requests.find(id);
-    return found == a.requests.end() ? nullptr : found->second;
-  });
-  if (!state) return false;
-  state->cancelled.store(true);
-  if (const auto executor = by_id(state->executor())) {
-    executor->interrupt(id);
-    lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
-  }
-  return true;
-}
-
-bool Runtime::post_about(RequestId id, const Executor::Job& job) {
-  std::shared_ptr<Executor> executor;
-  const bool here = *active_.wait([&](Active& a) -> std::optional<bool> {
-    const auto found = a.requests.find(id);
-    if (found == a.requests.end()) return false;
-    if (found->second->finished()) return true;  // and nobody needs the job
-    executor = by_id(found->second->executor());
-    if (executor && executor->post_job(job)) return true;
-    return std::nullopt;  // it is being moved; that waits for nobody
-  });
-  if (here && executor) lanes_.ready(executor->id(), Priority::kCritical);
-  return here;
 }
 
 Status Runtime::migrate(std::string_view name, Runtime& target,
@@ -116,11 +52,6 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
     (void)target.remove(id_text, Drain::kCancel);
     return closed;
   }
-  forwards_.with([&](Forwards& all) {
-    std::erase_if(all,
-                  [&](const auto& one) { return one.expired() || one.lock().get() == &target; });
-    all.push_back(target.weak_from_this());
-  });
   Executor::Belongings belongings;
   if (source) {
     take_from_lanes(source);
@@ -147,7 +78,9 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
     auto all = std::make_shared<Executor::Belongings>(std::move(belongings));
     const bool adopted = heir->post_job([all](Executor& e) { e.adopt(std::move(*all)); });
     CHOIR_CHECK(adopted, "its door was closed to all others");
-    ++moves();
+    for (RequestJob& job : from.jobs)
+      CHOIR_CHECK(heir->post_job(target.and_next_request(std::move(job))), "as above");
+    from.jobs.clear();
     next_request(mine);
     target.next_request(theirs);
   });

@@ -74,7 +74,7 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
                                    Continuation continuation) {
   CHOIR_CHECK_OK(validate(request));
   const Instant now = clock_.now();
-  const RequestId id{epoch_ | next_id_++};
+  const RequestId id = directory_->next_id();
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
   auto state =
       std::make_shared<RequestState>(id, *this, ExecutorId{}, now, deadline, std::move(callbacks));
@@ -112,46 +112,41 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
   }
 }
 
+// A job about requests changes what may run under `sequential`.
+RequestJob Runtime::and_next_request(RequestJob job) {
+  return [this, job = std::move(job)](Executor& e) {
+    job(e);
+    active_.with([&](Active& a) { next_request(a); });
+  };
+}
+
 void Runtime::provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv) {
+  const auto state = directory_->find(id);
+  if (!state) return;
   const auto given = std::make_shared<std::pair<Result<std::vector<TokenId>>, KvState>>(
       std::move(tokens), std::move(kv));
-  while (const auto home = home_of(id)) {
-    const bool posted = home->post_about(id, [id, given, node = home.get()](Executor& e) {
-      e.provide(id, std::move(given->first), std::move(given->second));
-      node->active_.with([&](Active& a) { node->next_request(a); });
-    });
-    if (posted) return;
-  }
+  post_wherever_it_is(*state, [id, given](Executor& e) {
+    e.provide(id, std::move(given->first), std::move(given->second));
+  });
 }
 
 void Runtime::open_gate(const std::vector<RequestId>& ids) {
-  std::map<ExecutorId, std::vector<RequestId>> by_executor;
-  std::vector<RequestId> left;
-  std::vector<std::shared_ptr<Executor>> executors;
-  const auto job_of = [](std::vector<RequestId> some, Runtime* node) {
-    return [some = std::move(some), node](Executor& e) {
-      e.open_gate(some);
-      node->active_.with([&](Active& a) { node->next_request(a); });
-    };
-  };
-  active_.with([&](const Active& a) {
-    for (const RequestId id : ids)
-      if (const auto found = a.requests.find(id); found != a.requests.end())
-        by_executor[found->second->executor()].push_back(id);
-      else
-        left.push_back(id);
-    for (const auto& [id, some] : by_executor) {
-      const auto executor = by_id(id);
-      if (executor && executor->post_job(job_of(some, this)))
-        executors.push_back(executor);
-      else
-        left.insert(left.end(), some.begin(), some.end());
-    }
-  });
-  for (const auto& executor : executors) lanes_.ready(executor->id(), executor->config().priority);
-  for (const RequestId id : left)  // moved, or about to
-    while (const auto home = home_of(id))
-      if (home->post_about(id, job_of({id}, home.get()))) break;
+  std::vector<std::shared_ptr<RequestState>> left;
+  for (const RequestId id : ids)
+    if (auto state = directory_->find(id)) left.push_back(std::move(state));
+  while (!left.empty()) {
+    // Those of one executor are in one place until they end: one job opens them all.
+    const RequestPlace place = left.front()->place();
+    std::vector<RequestId> together;
+    for (const auto& state : left)
+      if (state->place() == place) together.push_back(state->id);
+    const bool posted =
+        post_wherever_it_is(*left.front(), [together](Executor& e) { e.open_gate(together); });
+    if (!posted) together = {left.front()->id};
+    std::erase_if(left, [&](const auto& state) {
+      return std::ranges::find(together, state->id) != together.end();
+    });
+  }
 }
 
 std::optional<Result<Runtime::Entry>> Runtime::at_door(const Active& a,
@@ -181,6 +176,7 @@ Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail& mail)
     activity.estimated_seconds += state->estimated_seconds;
     activity.last_used = clock_.now();
     a.requests.emplace(state->id, state);
+    directory_->enter(state);
     next_request(a);
     return Entry::kIn;
   });
@@ -189,6 +185,7 @@ Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail& mail)
 void Runtime::strike(const RequestState& state) {
   active_.change([&](Active& a) {
     if (a.requests.erase(state.id) == 0) return;
+    directory_->leave(state.id);
     const auto found = a.by_executor.find(state.executor());
     if (found != a.by_executor.end()) {
       Activity& activity = found->second;
@@ -289,19 +286,44 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
 }
 
 Status Runtime::cancel(RequestId id) {
-  while (const auto home = home_of(id))
-    if (home->cancel_here(id)) return {};
-  return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
+  const auto state = directory_->find(id);
+  if (!state)
+    return fail(Code::kNotFound, "no active request has the id " + std::to_string(id.value));
+  cancel_wherever_it_is(*state);
+  return {};
+}
+
+void Runtime::cancelled(const RequestState& request) {
+  const auto executor = by_id(request.executor());
+  if (!executor) return;
+  executor->interrupt(request.id);
+  lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
+}
+
+bool Runtime::post(const RequestState& request, const RequestJob& job) {
+  std::shared_ptr<Executor> executor;
+  const bool here = active_.with([&](Active& a) {
+    const auto at = a.by_executor.find(request.executor());
+    if (!a.requests.contains(request.id) || request.finished() || at == a.by_executor.end())
+      return false;
+    executor = by_id(at->first);
+    if (executor && executor->post_job(and_next_request(job))) return true;
+    executor = nullptr;
+    at->second.jobs.push_back(job);
+    return true;
+  });
+  if (executor) lanes_.ready(executor->id(), Priority::kCritical);
+  return here;
 }
 
 void Runtime::cancel_all(std::optional<ExecutorId> only) {
-  const auto ids = active_.with([&](const Active& a) {
-    std::vector<RequestId> list;
+  std::vector<std::shared_ptr<RequestState>> states;
+  active_.with([&](const Active& a) {
     for (const auto& [id, state] : a.requests)
-      if (!only || state->executor() == *only) list.push_back(id);
-    return list;
+      if (!only || state->executor() == *only) states.push_back(state);
   });
-  for (const RequestId id : ids) (void)cancel(id);
+  for (const auto& state : states) state->cancelled.store(true);  // all before the next pass
+  for (const auto& state : states) cancel_wherever_it_is(*state);
 }
 
 }  // namespace choir

@@ -1,0 +1,71 @@
+// What a node does for its requests, and the way to it, which outlives the node.
+//
+// Requests move between nodes, and whoever tells a request's end may be the thread of a node that
+// it came through. So a request keeps no pointer to a node, but a HomeLink: it leads to the node
+// until that ends, and nowhere afterwards.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/guarded.h"
+#include "choir/ids.h"
+
+namespace choir {
+
+class Executor;
+class RequestHome;
+class RequestState;
+
+class HomeLink {
+ public:
+  explicit HomeLink(RequestHome* home) : home_(home) {}
+  // Calls `use(RequestHome&)`, during which the node cannot end. False where it has ended. Takes a
+  // lock: never under a lock of the node, and `use` must not wait.
+  template <class F>
+  bool with(F&& use) {
+    return home_.with([&](RequestHome* home) {
+      if (home != nullptr) use(*home);
+      return home != nullptr;
+    });
+  }
+  // The node ends: nobody is inside when this returns, and nobody comes again.
+  void close() {
+    home_.with([](RequestHome*& home) { home = nullptr; });
+  }
+
+ private:
+  Guarded<RequestHome*> home_;
+};
+
+// Where a request is: a node, and the executor there.
+struct RequestPlace {
+  std::shared_ptr<HomeLink> home;
+  ExecutorId executor;
+  bool operator==(const RequestPlace&) const = default;
+};
+
+// Run by whoever has the turn of the executor that holds the request.
+using RequestJob = std::function<void(Executor&)>;
+
+class RequestHome {
+ public:
+  RequestHome() = default;
+  RequestHome(const RequestHome&) = delete;
+  RequestHome& operator=(const RequestHome&) = delete;
+  virtual ~RequestHome() { link_->close(); }
+
+  virtual void drained(const RequestState& request) = 0;  // its text was taken
+  virtual void ended(const RequestState& request) = 0;    // its end was told
+  // Its `cancelled` was set.
+  virtual void cancelled(const RequestState& request) = 0;
+  // Takes a job for the executor that has the request. False: it is not here (any more).
+  virtual bool post(const RequestState& request, const RequestJob& job) = 0;
+
+  const std::shared_ptr<HomeLink>& link() const { return link_; }
+
+ private:
+  const std::shared_ptr<HomeLink> link_ = std::make_shared<HomeLink>(this);
+};
+
+}  // namespace choir
