@@ -120,6 +120,50 @@ TEST(Schedule, MailDuringATurnGivesAnotherTurn) {
   EXPECT_FALSE(s.next(0, at(3)));
 }
 
+TEST(Schedule, TheTurnThatRunsIsTheLastOneOfARetiredExecutor) {
+  Schedule s = with(1, {kA});
+  s.ready(kA, Priority::kNormal, at(0));
+  ASSERT_TRUE(s.next(0, at(0)));
+  s.retire(kA);
+  EXPECT_FALSE(s.ready(kA, Priority::kCritical, at(1)));
+  EXPECT_TRUE(s.finished(0, milliseconds(2), Priority::kNormal, at(2))) << "somebody waits for it";
+  EXPECT_FALSE(s.next(0, at(2))) << "though it has work, and mail";
+  s.remove(kA);
+  EXPECT_FALSE(s.ready(kA, Priority::kCritical, at(3)));
+}
+
+TEST(Schedule, ARetiredExecutorThatWaitsForATurnGetsNone) {
+  Schedule s = with(2, {kA, kB});
+  s.ready(kA, Priority::kCritical, at(0));
+  s.retire(kA);
+  s.ready(kB, Priority::kNormal, at(0));
+  const auto turn = s.next(0, at(0));
+  ASSERT_TRUE(turn);
+  EXPECT_EQ(turn->executor, kB);
+  EXPECT_EQ(turn->cores, 2) << "it does not count in the layout either";
+  EXPECT_FALSE(turn->contended);
+  EXPECT_TRUE(s.to_preempt().empty());
+}
+
+TEST(Schedule, ARetiredExecutorThatRunsHoldsItsCoresToTheEnd) {
+  Schedule s = with(2, {kA, kB});
+  s.ready(kA, Priority::kNormal, at(0));
+  ASSERT_TRUE(s.next(0, at(0)));
+  s.retire(kA);
+  s.ready(kB, Priority::kNormal, at(1));
+  EXPECT_FALSE(s.next(1, at(1)));
+  EXPECT_TRUE(s.running(kA));
+  s.finished(0, milliseconds(2), Priority::kNormal, at(2));
+  EXPECT_TRUE(s.next(0, at(2)));
+}
+
+TEST(Schedule, RetiringAStrangerIsNothing) {
+  Schedule s = with(1, {kA});
+  s.retire(kB);
+  s.ready(kA, Priority::kNormal, at(0));
+  EXPECT_TRUE(s.next(0, at(0)));
+}
+
 TEST(Schedule, ManyCoresAreSharedOutWithoutRest) {
   for (int cores = 1; cores <= 17; ++cores) {
     Schedule s(cores, {});

@@ -53,15 +53,24 @@ void Lanes::set_rules(const TurnRules& rules) {
   state_.with([&](State& s) { s.schedule.set_rules(rules); });
 }
 
+void Lanes::retire(ExecutorId id) {
+  // A lane may have waited for this one's work to choose another layout.
+  state_.change([&](State& s) { s.schedule.retire(id); });
+}
+
 void Lanes::remove(ExecutorId id) {
-  const std::shared_ptr<Executor> last = state_.wait([&](State& s) {
-    std::shared_ptr<Executor> found;
-    if (s.schedule.running(id)) return found;
-    s.schedule.remove(id);
-    found = std::move(s.executors.at(id));
-    s.executors.erase(id);
-    return found;
-  });
+  retire(id);
+  // Destroyed after the lock is given back: it may be the last one to hold the executor.
+  const std::optional<std::shared_ptr<Executor>> last =
+      state_.wait([&](State& s) -> std::optional<std::shared_ptr<Executor>> {
+        const auto found = s.executors.find(id);
+        if (found == s.executors.end()) return nullptr;
+        if (s.schedule.running(id)) return std::nullopt;
+        s.schedule.remove(id);
+        auto executor = std::move(found->second);
+        s.executors.erase(found);
+        return executor;
+      });
 }
 
 void Lanes::ready(ExecutorId id, Priority best) {
@@ -100,7 +109,7 @@ void Lanes::loop(int lane) {
   // the thread that makes it, and kept: an engine may still know it.
   std::map<std::pair<int, int>, std::unique_ptr<Pool>> pools;
   for (;;) {
-    const std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
+    std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
       if (s.stopping) return Next{};
       const std::optional<Turn> turn = s.schedule.next(lane, clock_.now());
       if (!turn) return std::nullopt;
@@ -116,10 +125,12 @@ void Lanes::loop(int lane) {
     const TurnResult result = next->executor->turn(*pool, next->turn.contended);
     // Before another lane can have the next turn: what that one wants would be overwritten.
     wake_at_(next->turn.executor, result.wake_at);
+    // Before its end is told: who removes the executor is then the one that destroys it.
+    next->executor.reset();
     const auto now = clock_.now();
     const bool others = state_.with(
         [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
-    if (others || !result.best) state_.change([](State&) {});  // remove() may wait for its end
+    if (others || !result.best) state_.change([](State&) {});  // others may wait for its end
   }
 }
 

@@ -37,7 +37,10 @@ class Lanes {
   void add(std::shared_ptr<Executor> executor);
   void set_shares(ExecutorId id, double shares);
   void set_rules(const TurnRules& rules);
-  // Blocks until it is not running, then forgets it.
+  // It leaves: the turn that runs is its last one. Returns at once.
+  void retire(ExecutorId id);
+  // retire(), waits for the end of the turn that runs, and forgets it. One that is not known (any
+  // more) is nothing to do.
   void remove(ExecutorId id);
   // There is work for it. Any thread; never blocks for longer than the lock.
   void ready(ExecutorId id, Priority best);

@@ -22,6 +22,13 @@ void Schedule::add(ExecutorId id, double shares) {
   entries_.emplace(id, entry);
 }
 
+void Schedule::retire(ExecutorId id) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  found->second.retired = true;
+  if (found->second.state == State::kReady) found->second.state = State::kIdle;
+}
+
 void Schedule::remove(ExecutorId id) {
   CHOIR_CHECK(!running(id), "a running executor is not removed");
   entries_.erase(id);
@@ -46,7 +53,7 @@ void Schedule::join(Entry& entry, Priority best) {
 
 bool Schedule::ready(ExecutorId id, Priority best, Instant now) {
   const auto found = entries_.find(id);
-  if (found == entries_.end()) return false;
+  if (found == entries_.end() || found->second.retired) return false;
   Entry& entry = found->second;
   switch (entry.state) {
     case State::kIdle:
@@ -127,6 +134,10 @@ bool Schedule::finished(int lane, Nanos elapsed, std::optional<Priority> best, I
   entry.virtual_seconds = charge(entry.virtual_seconds, elapsed, running->cores, entry.shares);
   entry.compute_seconds += to_seconds(elapsed) * running->cores;
   running.reset();
+  if (entry.retired) {
+    entry.state = State::kIdle;
+    return true;
+  }
   if (entry.again) best = best ? std::min(*best, entry.again_priority) : entry.again_priority;
   entry.again = false;
   entry.waiting_since = now;

@@ -34,7 +34,9 @@ class Schedule {
   Schedule(int cores, const TurnRules& rules, int lanes_max = 0);
 
   void add(ExecutorId id, double shares);
-  // Needs: not running.
+  // It leaves: from now on it gets no turn, whatever work it has and whoever calls ready().
+  void retire(ExecutorId id);
+  // Forgets it. Needs: not running.
   void remove(ExecutorId id);
 
   void set_shares(ExecutorId id, double shares);
@@ -50,7 +52,8 @@ class Schedule {
   std::optional<Turn> next(int lane, Instant now);
 
   // The turn of `lane` is over. `best`: class of what it still has to do, nullopt when nothing.
-  // Returns true when a lane other than this one could now find a turn.
+  // Returns true when a lane other than this one could now find a turn, or the executor is retired:
+  // then somebody waits for its turn to end.
   bool finished(int lane, Nanos elapsed, std::optional<Priority> best, Instant now);
 
   // Executors whose running turn should end early because one of a better class, CRITICAL,
@@ -72,7 +75,8 @@ class Schedule {
     double virtual_seconds = 0;  // on the timeline of its class
     double compute_seconds = 0;
     Priority priority = Priority::kNormal;  // of its best pending work, as last told
-    bool again = false;                     // mail came while it was running
+    bool retired = false;
+    bool again = false;  // mail came while it was running
     Priority again_priority = Priority::kLow;
     Instant waiting_since;
   };
