@@ -84,7 +84,8 @@ class CHOIR_API ParallelEvaluation {
 
   enum class Order : std::uint8_t { kTogether, kOneAtATime };
   // Runs every session and waits for all. A session that fails is a row with its error.
-  // kOneAtATime is the same work with one request in the node at any time.
+  // kOneAtATime is the same work with one request in the node at any time. What `progress` throws
+  // is logged.
   Result<EvaluationReport> run(Order order = Order::kTogether,
                                const std::function<void(const SessionProgress&)>& progress = {});
   // Every running session ends as kCancelled; run() then returns. From any thread, also from a
@@ -96,6 +97,7 @@ class CHOIR_API ParallelEvaluation {
  private:
   struct Inside;
   explicit ParallelEvaluation(std::unique_ptr<Inside> inside);
+  static Result<std::unique_ptr<ParallelEvaluation>> load(ParallelConfig config);
   std::unique_ptr<Inside> inside_;
 };
 

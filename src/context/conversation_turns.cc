@@ -1,7 +1,9 @@
 // The turns of a conversation: one at a time, each from what the one before has left.
 #include <algorithm>
 
+#include "base/caught.h"
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "base/utf8.h"
 #include "context/conversations.h"
 #include "context/snapshot.h"
@@ -40,15 +42,14 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
     return true;
   });
   if (first) {
-    const auto submitted = [&]() -> Result<Submission> {
+    auto submission = caught([&]() -> Result<Submission> {
       Opening opening = CHOIR_TRY(open(talk, pending->turn, runtime));
       Request request = pending->turn.request;
       request.text.clear();
       request.tokens = std::move(opening.tokens);
       return runtime.submit(request, std::move(callbacks),
                             {.key = talk->key, .kv = std::move(opening.kv)});
-    };
-    auto submission = submitted();
+    });
     if (!submission) next(talk);
     return submission;
   }
@@ -116,7 +117,7 @@ Result<Conversations::Opening> Conversations::open(const std::shared_ptr<Talk>& 
 
 void Conversations::begin(const std::shared_ptr<Talk>& talk,
                           const std::shared_ptr<Pending>& pending, Runtime& runtime) {
-  auto opening = open(talk, pending->turn, runtime);
+  auto opening = caught([&] { return open(talk, pending->turn, runtime); });
   if (opening)
     runtime.provide(pending->id, std::move(opening->tokens), std::move(opening->kv));
   else
@@ -130,6 +131,7 @@ void Conversations::ended(const std::shared_ptr<Talk>& talk,
     return std::exchange(pending->state, Pending::State::kDone);
   });
   if (was != Pending::State::kRunning) return;
+  const ScopeEnd pass_on([&] { next(talk); });
   if (completion.finish == Finish::kStop || completion.finish == Finish::kLength) {
     const auto record = table_.with([&](Table&) -> std::optional<ConversationRecord> {
       if (talk->erased) return std::nullopt;
@@ -143,7 +145,6 @@ void Conversations::ended(const std::shared_ptr<Talk>& talk,
     // Outside of the lock: it waits for the disk.
     if (record && talk->store) store(talk, *record);
   }
-  next(talk);
 }
 
 void Conversations::store(const std::shared_ptr<Talk>& talk, const ConversationRecord& record) {

@@ -162,7 +162,11 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
     t.aside_bytes -= talk->aside.blob.size();
     talk->aside = {};
     t.by_key.erase(talk->key);
-    t.homes.at(executor).talks.erase(id);
+    // The executor may have left with all of its conversations in the meantime.
+    if (const auto home = t.homes.find(executor); home != t.homes.end())
+      if (const auto found = home->second.talks.find(id);
+          found != home->second.talks.end() && found->second == talk)
+        home->second.talks.erase(found);
     return {};
   });
   CHOIR_CHECK_OK(erased);

@@ -1,4 +1,5 @@
 // choir/model_info.h: a look into a file without its weights.
+#include "base/caught.h"
 #include "choir/machine.h"
 #include "choir/model_info.h"
 #include "engine/file_check.h"
@@ -17,15 +18,17 @@ Result<std::shared_ptr<const LlamaModel>> open_vocabulary(const std::string& pat
 }  // namespace
 
 Result<ModelInfo> inspect_model(const std::string& path) {
-  return CHOIR_TRY(open_vocabulary(path))->info();
+  return caught([&]() -> Result<ModelInfo> { return CHOIR_TRY(open_vocabulary(path))->info(); });
 }
 
 Result<std::vector<TokenPiece>> tokenize_with(const std::string& path, const std::string& text) {
-  const auto model = CHOIR_TRY(open_vocabulary(path));
-  std::vector<TokenPiece> pieces;
-  for (const TokenId token : CHOIR_TRY(model->tokenize(text, Model::Special::kParse)))
-    pieces.push_back({token, std::string(model->piece(token))});
-  return pieces;
+  return caught([&]() -> Result<std::vector<TokenPiece>> {
+    const auto model = CHOIR_TRY(open_vocabulary(path));
+    std::vector<TokenPiece> pieces;
+    for (const TokenId token : CHOIR_TRY(model->tokenize(text, Model::Special::kParse)))
+      pieces.push_back({token, std::string(model->piece(token))});
+    return pieces;
+  });
 }
 
 }  // namespace choir

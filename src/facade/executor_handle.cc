@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/caught.h"
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "choir/text.h"
 #include "runtime/dispatcher.h"
 
@@ -53,9 +55,8 @@ void ExecutorHandle::end_change() {
 
 Status ExecutorHandle::change(const std::function<Status()>& work) {
   CHOIR_CHECK_OK(begin_change());
-  Status status = work();
-  end_change();
-  return status;
+  const ScopeEnd end([this] { end_change(); });
+  return caught(work);
 }
 
 Status ExecutorHandle::initialize() {
@@ -65,7 +66,7 @@ Status ExecutorHandle::initialize() {
     (void)leave();  // asked for in a callback, and not done yet
     state_.with([](State& s) { s.phase = Phase::kLoading; });
     const std::string node = state_.with([](const State& s) { return s.node; });
-    Status entered = [&]() -> Status { return enter(CHOIR_TRY(World::get()), node); }();
+    const Status entered = caught([&]() -> Status { return enter(CHOIR_TRY(World::get()), node); });
     state_.with([&](State& s) { s.phase = entered ? Phase::kReady : Phase::kFailed; });
     return entered;
   });
@@ -81,34 +82,12 @@ Status ExecutorHandle::enter(const std::shared_ptr<World>& world, const std::str
               .name = world->take_name(config.llmId),
               .node_name = node,
               .encoder = !model.generates};
-  const auto give_up = [&](const Error& error) {
-    world->conversations().detach(place.name);
-    world->release_name(place.name);
-    return tl::unexpected(error);
-  };
-  if (Status kept = world->conversations().attach(place.name, settings.store); !kept) {
-    world->release_name(place.name);
-    return kept;
-  }
-  ExecutorConfig wanted = node_config(model, config, settings, place.name);
-  for (;;) {
-    const Status added = place.node->add(wanted);
-    if (added) break;
-    if (added.error().code != Code::kOutOfMemory) return give_up(added.error());
-    // As many as fit, then as long as fits.
-    ExecutorConfig less = wanted;
-    if (less.sequences_max > 1)
-      less.sequences_max /= 2;
-    else if (less.sequence_tokens_max > kLengthMin)
-      less.sequence_tokens_max = std::max(kLengthMin, less.sequence_tokens_max / 2);
-    else
-      return give_up(added.error());
-    less.context_tokens = less.sequences_max * less.sequence_tokens_max;
-    log(LogLevel::kWarn, "llm '" + config.llmId + "': " + added.error().message + "; trying " +
-                             std::to_string(less.sequences_max) + " x " +
-                             std::to_string(less.sequence_tokens_max) + " tokens");
-    wanted = less;
-  }
+  ScopeEnd release([&] { world->release_name(place.name); });
+  CHOIR_CHECK_OK(world->conversations().attach(place.name, settings.store));
+  ScopeEnd detach([&] { world->conversations().detach(place.name); });
+  CHOIR_CHECK_OK(add_what_fits(*place.node, node_config(model, config, settings, place.name)));
+  release.release();
+  detach.release();
   last_used_ms_ = unix_ms();
   state_.with([&](State& s) {
     s.settings = settings;
@@ -116,6 +95,24 @@ Status ExecutorHandle::enter(const std::shared_ptr<World>& world, const std::str
     return 0;
   });
   return {};
+}
+
+// As many as fit, then as long as fits.
+Status ExecutorHandle::add_what_fits(Runtime& node, ExecutorConfig wanted) const {
+  for (;;) {
+    Status added = node.add(wanted);
+    if (added || added.error().code != Code::kOutOfMemory) return added;
+    if (wanted.sequences_max > 1)
+      wanted.sequences_max /= 2;
+    else if (wanted.sequence_tokens_max > kLengthMin)
+      wanted.sequence_tokens_max = std::max(kLengthMin, wanted.sequence_tokens_max / 2);
+    else
+      return added;
+    wanted.context_tokens = wanted.sequences_max * wanted.sequence_tokens_max;
+    log(LogLevel::kWarn, "llm '" + config().llmId + "': " + added.error().message + "; trying " +
+                             std::to_string(wanted.sequences_max) + " x " +
+                             std::to_string(wanted.sequence_tokens_max) + " tokens");
+  }
 }
 
 Status ExecutorHandle::check_shape(const ModelInfo& model, const LLMExecutionConfig& config,
@@ -173,10 +170,9 @@ Status ExecutorHandle::leave() {
     return std::exchange(s.place, std::nullopt);
   });
   if (!place) return {};
-  Status removed = place->node->remove(place->name, Drain::kCancel);
-  place->world->conversations().detach(place->name);
-  place->world->release_name(place->name);
-  return removed;
+  const ScopeEnd release([&] { place->world->release_name(place->name); });
+  const ScopeEnd detach([&] { place->world->conversations().detach(place->name); });
+  return place->node->remove(place->name, Drain::kCancel);
 }
 
 Status ExecutorHandle::shutdown() {
@@ -193,7 +189,8 @@ void ExecutorHandle::shut_down_elsewhere() {
   state_.with([](State& s) { s.phase = Phase::kIdle; });  // no new requests from now on
   cancel_all();
   (void)here->node->resume(here->name);  // embeddings that stand still would keep the workers
-  here->world->workers().post([self = shared_from_this()] {
+  // Of no key: it does not wait behind this executor's own requests, which it ends.
+  (void)here->world->workers().post(Workers::kNoKey, [self = shared_from_this()] {
     const Status left =
         self->change([&] { return self->initialized() ? Status() : self->leave(); });
     (void)self->report("shutdown", left);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/workers.h"
 #include "facade/last_error.h"
 #include "facade/request_names.h"
 #include "facade/translate.h"
@@ -134,7 +135,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   };
   struct Running;  // one request between start() and its end
 
-  // One change at a time.
+  // One change at a time. What `work` throws is its error.
   Status change(const std::function<Status()>& work);
   Status begin_change();
   void end_change();
@@ -143,17 +144,28 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   Status leave();
   // A call for which it must be in its node; again where it has just moved to another.
   Status where_it_is(const std::function<Status(const Place&)>& call) const;
+  Status add_what_fits(Runtime& node, ExecutorConfig wanted) const;
   ExecutorConfig node_config(const ModelInfo& model, const LLMExecutionConfig& config,
                              const ExecutorSettings& settings, const std::string& name) const;
   Status check_shape(const ModelInfo& model, const LLMExecutionConfig& config,
                      const ExecutorSettings& settings) const;
+  // Checks it and sends it on its way; an error: it has not begun.
+  Status begin(const std::shared_ptr<Running>& running);
+  // Now, or on a worker: a load takes as long as it takes.
+  Status submit_or_load(const std::shared_ptr<Running>& running, const Place& place);
+  void submit_where_it_is(const std::shared_ptr<Running>& running);
   Result<Submission> submit(const std::shared_ptr<Running>& running, const Place& place);
-  void start_embedding(const std::shared_ptr<Running>& running, const Place& place);
-  void finish(const std::shared_ptr<Running>& running, LLMExecutionResponse response);
-  void settle(const std::shared_ptr<Running>& running, const Completion& completion);
+  void embed_for(const std::shared_ptr<Running>& running, const Place& place);
+  // Tells the caller, once; later calls do nothing.
+  void finish(Running& running, LLMExecutionResponse response);
+  void fail_with(Running& running, const Error& error);
+  void settle(Running& running, const Completion& completion);
   Result<std::vector<TokenId>> tokens_of(const std::vector<std::string>& pieces,
                                          const Place& place) const;
   Result<double> prompt_speed(const Place& place);
+
+  // Of this executor's work at the workers.
+  Workers::Key work_key() const { return reinterpret_cast<Workers::Key>(this); }
 
   const std::shared_ptr<RequestNames> names_;
   mutable Monitor<State> state_;

@@ -1,8 +1,11 @@
 // Requests of an executor: from the caller's words to the node and back.
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/caught.h"
+#include "base/log.h"
 #include "choir/text.h"
 #include "facade/executor_handle.h"
 #include "runtime/dispatcher.h"
@@ -20,79 +23,96 @@ std::vector<std::string> pieces_of(const Model& model, const std::vector<TokenId
 
 }  // namespace
 
+// Whoever has the last of it without having told the caller tells that it was lost: every way out,
+// an exception's too, ends a request once.
 struct ExecutorHandle::Running {
+  Running(std::shared_ptr<ExecutorHandle> its_owner, LLMExecutionRequest its_request, Way its_way,
+          Done whom_to_tell)
+      : owner(std::move(its_owner)),
+        request(std::move(its_request)),
+        way(std::move(its_way)),
+        done(std::move(whom_to_tell)) {}
+  ~Running() {
+    if (!ended) owner->fail_with(*this, {Code::kCancelled, "the request ended without an answer"});
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  const std::shared_ptr<ExecutorHandle> owner;
   LLMExecutionRequest request;
   RequestSettings settings;
-  Way way;
-  Done done;
+  const Way way;
+  const Done done;
+  TokenCallback stream;  // way's, or onToken()'s
+  bool named = false;    // its id is taken
   Instant accepted;
   std::shared_ptr<World> world;
   std::shared_ptr<const Model> model;
   bool profiled = false;
+  std::atomic<bool> ended{false};
 };
 
 void ExecutorHandle::start(LLMExecutionRequest request, Way way, Done done) {
-  auto running = std::make_shared<Running>();
-  running->request = std::move(request);
-  running->way = std::move(way);
-  running->done = std::move(done);
+  const auto running = std::make_shared<Running>(shared_from_this(), std::move(request),
+                                                 std::move(way), std::move(done));
+  counts_.with([](Counts& c) { return ++c.requests; });
+  if (const Status begun = caught([&] { return begin(running); }); !begun)
+    fail_with(*running, begun.error());
+}
+
+Status ExecutorHandle::begin(const std::shared_ptr<Running>& running) {
   LLMExecutionRequest& given = running->request;
-  const auto refuse = [&](const Error& error) {
-    (void)report("execute", tl::unexpected(error));
-    counts_.with([](Counts& c) {
-      ++c.requests;
-      return ++c.errors;
-    });
-    running->done(refusal(given, config().llmId, error.message));
-  };
-  const auto here = place();
-  if (!here) return refuse(here.error());
-  auto settings = read_request(given, config().priority);
-  if (!settings) return refuse(settings.error());
-  running->settings = std::move(*settings);
+  const Place here = CHOIR_TRY(place());
+  running->settings = CHOIR_TRY(read_request(given, config().priority));
   if (const auto input = given.parameters.find("pipeline_input");
       input != given.parameters.end() && input->second == "previous")
-    return refuse({Code::kInvalidArgument,
-                   "pipeline_input is for requests of executePipelined() and executeHybrid() that "
-                   "have one before them"});
-  if (here->encoder && !running->settings.context_id.empty())
-    return refuse(
-        {Code::kInvalidArgument, "an encoder has no conversations: leave context_id out"});
-  running->world = here->world;
-  running->accepted = here->world->clock().now();
-  auto name = names_->claim(given.requestId, this);
-  if (!name) return refuse(name.error());
-  given.requestId = std::move(*name);
-  counts_.with([](Counts& c) { return ++c.requests; });
+    return fail(Code::kInvalidArgument,
+                "pipeline_input is for requests of executePipelined() and executeHybrid() that "
+                "have one before them");
+  if (here.encoder && !running->settings.context_id.empty())
+    return fail(Code::kInvalidArgument, "an encoder has no conversations: leave context_id out");
+  running->world = here.world;
+  running->accepted = here.world->clock().now();
+  given.requestId = CHOIR_TRY(names_->claim(given.requestId, this));
+  running->named = true;
   last_used_ms_ = unix_ms();
+  running->stream = running->way.stream;
   state_.with([&](const State& s) {
     running->profiled = s.profiling;
-    if (!running->way.stream &&
-        (given.streamOutput || s.config.mode == LLMExecutionMode::STREAMING))
-      running->way.stream = s.on_token;
+    if (!running->stream && (given.streamOutput || s.config.mode == LLMExecutionMode::STREAMING))
+      running->stream = s.on_token;
     return 0;
   });
+  if (!here.encoder) return submit_or_load(running, here);
+  return here.world->embedders().post(
+      work_key(), [running, here] { running->owner->embed_for(running, here); });
+}
 
-  if (here->encoder) return start_embedding(running, *here);
-  const auto go = [self = shared_from_this(), running] {
-    const Status submitted = self->where_it_is([&](const Place& there) -> Status {
-      const auto submission = CHOIR_TRY(self->submit(running, there));
-      if (self->names_->accepted(running->request.requestId, submission.id))
-        (void)there.node->cancel(submission.id);
-      // A conversation's turns begin one after the other, whoever else begins.
-      if (running->way.gated && running->settings.context_id.empty())
-        running->way.gated(there.node, submission.id);
-      return {};
-    });
-    if (submitted) return;
-    LLMExecutionResponse response;
-    response.error = submitted.error().message;
-    self->finish(running, std::move(response));
+// A load takes as long as it takes: not on the caller's thread, except where a whole batch waits
+// for it anyway. Nor is a prompt cut into tokens on a dispatcher. Whoever comes while others of
+// this executor wait for a worker goes behind them, so that all keep their order.
+Status ExecutorHandle::submit_or_load(const std::shared_ptr<Running>& running, const Place& here) {
+  Workers& workers = here.world->workers();
+  const bool here_and_now =
+      !Dispatcher::on_dispatcher_thread() && loaded() && !workers.busy(work_key());
+  if (!here_and_now && !running->way.gated)
+    return workers.post(work_key(), [running] { running->owner->submit_where_it_is(running); });
+  submit_where_it_is(running);
+  return {};
+}
+
+void ExecutorHandle::submit_where_it_is(const std::shared_ptr<Running>& running) {
+  const auto submit_at = [&](const Place& there) -> Status {
+    const Submission submission = CHOIR_TRY(submit(running, there));
+    if (names_->accepted(running->request.requestId, submission.id))
+      (void)there.node->cancel(submission.id);
+    // A conversation's turns begin one after the other, whoever else begins.
+    if (running->way.gated && running->settings.context_id.empty())
+      running->way.gated(there.node, submission.id);
+    return {};
   };
-  // A load takes as long as it takes: not on the caller's thread, except where a whole batch waits
-  // for it anyway.
-  if (loaded() || running->way.gated) return go();
-  here->world->workers().post(go);
+  const Status submitted = caught([&] { return where_it_is(submit_at); });
+  if (!submitted) fail_with(*running, submitted.error());
 }
 
 Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& running,
@@ -111,13 +131,17 @@ Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& runnin
                                                " ms and its model was still being loaded");
   }
   Callbacks callbacks;
-  if (running->way.stream)
+  if (running->stream)
     callbacks.on_event = [running](const StreamEvent& event) {
-      if (!event.text.empty())
-        running->way.stream(running->request.requestId, std::string(event.text));
+      if (!event.text.empty()) running->stream(running->request.requestId, std::string(event.text));
     };
-  callbacks.on_settled = [self = shared_from_this(), running](const Completion& completion) {
-    self->settle(running, completion);
+  callbacks.on_settled = [running](const Completion& completion) {
+    ExecutorHandle& owner = *running->owner;
+    const Status told = caught([&]() -> Status {
+      owner.settle(*running, completion);
+      return {};
+    });
+    if (!told) owner.fail_with(*running, told.error());
   };
   if (!settings.context_id.empty()) {
     if (!given.inputTokens.empty())
@@ -173,12 +197,12 @@ Result<std::vector<TokenId>> ExecutorHandle::tokens_of(const std::vector<std::st
   return tokens;
 }
 
-void ExecutorHandle::settle(const std::shared_ptr<Running>& running, const Completion& completion) {
+void ExecutorHandle::settle(Running& running, const Completion& completion) {
   LLMExecutionResponse response;
   response.success = completion.finish == Finish::kStop || completion.finish == Finish::kLength;
-  response.llmId = running->world->llm_id_of(completion.executor);  // it may have been moved
+  response.llmId = running.world->llm_id_of(completion.executor);  // it may have been moved
   response.outputText = completion.text;
-  response.outputTokens = pieces_of(*running->model, completion.tokens);
+  response.outputTokens = pieces_of(*running.model, completion.tokens);
   response.inputLength = static_cast<std::size_t>(completion.usage.prompt_tokens);
   response.outputLength = static_cast<std::size_t>(completion.usage.output_tokens);
   if (completion.error) response.error = completion.error->message;
@@ -186,7 +210,7 @@ void ExecutorHandle::settle(const std::shared_ptr<Running>& running, const Compl
     c.output_tokens += completion.usage.output_tokens;
     c.reused_tokens += completion.usage.reused_tokens;
     if (completion.finish == Finish::kCancelled) ++c.cancelled;
-    if (!running->profiled) return 0;
+    if (!running.profiled) return 0;
     ++c.profiled;
     const Usage& usage = completion.usage;
     c.queue_seconds += usage.queue_seconds;
@@ -197,48 +221,61 @@ void ExecutorHandle::settle(const std::shared_ptr<Running>& running, const Compl
   finish(running, std::move(response));
 }
 
-void ExecutorHandle::finish(const std::shared_ptr<Running>& running,
-                            LLMExecutionResponse response) {
-  const double seconds = to_seconds(running->world->clock().now() - running->accepted);
-  response.requestId = running->request.requestId;
+void ExecutorHandle::finish(Running& running, LLMExecutionResponse response) {
+  if (running.ended.exchange(true)) return;
+  double seconds = 0;
+  if (running.world) seconds = to_seconds(running.world->clock().now() - running.accepted);
+  response.requestId = running.request.requestId;
   if (response.llmId.empty()) response.llmId = config().llmId;
   response.latency = static_cast<float>(seconds);
   if (seconds > 0)
     response.throughput = static_cast<float>(static_cast<double>(response.outputLength) / seconds);
   response.completedAt = wall_now();
-  last_used_ms_ = unix_ms();
+  if (running.named) last_used_ms_ = unix_ms();
   counts_.with([&](Counts& c) {
     ++(response.success ? c.completed : c.errors);
     c.latency_seconds += seconds;
     return 0;
   });
   if (!response.success) (void)report("execute", fail(Code::kCancelled, response.error));
-  names_->release(response.requestId);
-  running->done(std::move(response));
+  if (running.named) names_->release(response.requestId);
+  running.done(std::move(response));
 }
 
-void ExecutorHandle::start_embedding(const std::shared_ptr<Running>& running, const Place& here) {
-  here.world->embedders().post([self = shared_from_this(), running, here] {
+// Also where something was thrown, and at the end of a Running: throws nothing itself.
+void ExecutorHandle::fail_with(Running& running, const Error& error) {
+  const Status told = caught([&]() -> Status {
     LLMExecutionResponse response;
+    response.error = error.message;
+    finish(running, std::move(response));
+    return {};
+  });
+  if (!told) log(LogLevel::kError, "the end of a request was not told: " + told.error().message);
+}
+
+void ExecutorHandle::embed_for(const std::shared_ptr<Running>& running, const Place& here) {
+  const auto embed_in_time = [&]() -> Result<LLMExecutionResponse> {
     std::chrono::milliseconds left = running->request.timeout;
     if (left.count() > 0) {  // what it has waited for a thread counts
       const Nanos waited = here.world->clock().now() - running->accepted;
       left = std::max(left - std::chrono::duration_cast<std::chrono::milliseconds>(waited),
                       std::chrono::milliseconds(1));
     }
-    const auto vector = here.node->embed(here.name, running->request.inputText, left);
-    if (!vector) {
-      response.error = vector.error().message;
-    } else {
-      response.success = true;
-      response.outputText = nlohmann::json(*vector).dump();
-      if (const auto executor = here.node->find(here.name))
-        if (const auto tokens =
-                (*executor)->model().tokenize(running->request.inputText, Model::Special::kParse))
-          response.inputLength = tokens->size();
-    }
-    self->finish(running, std::move(response));
-  });
+    const std::string& text = running->request.inputText;
+    const auto vector = CHOIR_TRY(here.node->embed(here.name, text, left));
+    LLMExecutionResponse response;
+    response.success = true;
+    response.outputText = nlohmann::json(vector).dump();
+    if (const auto executor = here.node->find(here.name))
+      if (const auto tokens = (*executor)->model().tokenize(text, Model::Special::kParse))
+        response.inputLength = tokens->size();
+    return response;
+  };
+  auto response = caught(embed_in_time);
+  if (response)
+    finish(*running, std::move(*response));
+  else
+    fail_with(*running, response.error());
 }
 
 Result<std::vector<float>> ExecutorHandle::embed(const std::string& text) {
@@ -259,10 +296,8 @@ LLMExecutionResponse ExecutorHandle::run(LLMExecutionRequest request, Way way) {
 }
 
 void ExecutorHandle::set_on_token(TokenCallback callback) {
-  state_.with([&](State& s) {
-    s.on_token = std::move(callback);
-    return 0;
-  });
+  // The old one ends here, outside of the lock: it may hold the last of an executor.
+  state_.with([&](State& s) { s.on_token.swap(callback); });
 }
 
 bool ExecutorHandle::cancel(const std::string& request_id) const {

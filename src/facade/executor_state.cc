@@ -3,6 +3,8 @@
 #include <atomic>
 #include <filesystem>
 
+#include "base/caught.h"
+#include "base/scope_end.h"
 #include "choir/machine.h"
 #include "choir/text.h"
 #include "facade/executor_handle.h"
@@ -210,6 +212,9 @@ Status ExecutorHandle::optimize(Nanos time_max) {
     std::int32_t current = old;
     int tried = 1;
     Nanos took{0};
+    ScopeEnd as_it_was([&] {  // where a probe fails in the middle
+      if (current != old) (void)caught([&] { return resize(old); });
+    });
     // Another size of a pass changes no result only where ours are all the kernels that compute.
     if (before.model.not_covered.empty()) {
       for (const std::int32_t tokens : kPassTokens) {
@@ -230,6 +235,7 @@ Status ExecutorHandle::optimize(Nanos time_max) {
         }
       }
     }
+    as_it_was.release();
     if (current != chosen) CHOIR_CHECK_OK(resize(chosen));
     state_.with([&](State& s) {
       s.optimized = {{"optimize_tried", tried},

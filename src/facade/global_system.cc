@@ -8,7 +8,9 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "choir/text.h"
+#include "facade/boundary.h"
 #include "facade/last_error.h"
 #include "facade/manager_inside.h"
 
@@ -131,6 +133,10 @@ class SystemInside {
     return {};
   }
 
+  // Under `threads`.
+  Status begin(Threads& its_threads);
+  // The manager there was.
+  std::shared_ptr<ParallelLLMExecutionManager> end();
   void run_duties(std::uint64_t run);
 };
 
@@ -186,37 +192,48 @@ GlobalParallelLLMExecutionSystem::GlobalParallelLLMExecutionSystem()
 GlobalParallelLLMExecutionSystem::~GlobalParallelLLMExecutionSystem() { shutdown(); }
 
 bool GlobalParallelLLMExecutionSystem::initialize() {
-  return inside_->threads.with([&](auto& threads) {
-    if (isInitialized()) return true;
-    auto manager = std::make_shared<ParallelLLMExecutionManager>();
-    if (!manager->initialize())
-      return inside_->report("initialize", fail(Code::kUnavailable, manager->lastError()));
-    const Settings settings = inside_->state.with([](const auto& s) { return s.settings; });
-    if (!inside_->report("initialize", SystemInside::apply(*manager, settings))) return false;
-    const std::uint64_t run = inside_->state.change([&](auto& s) {
-      s.manager = std::move(manager);
-      ++s.version;
-      return ++s.run;
-    });
-    threads.duties = std::thread([inside = inside_.get(), run] { inside->run_duties(run); });
-    return true;
+  return done(*inside_, "initialize", [&] {
+    return inside_->threads.with([&](auto& threads) { return inside_->begin(threads); });
+  });
+}
+
+Status SystemInside::begin(Threads& its_threads) {
+  if (state.with([](const State& s) { return s.manager != nullptr; })) return {};
+  auto manager = std::make_shared<ParallelLLMExecutionManager>();
+  if (!manager->initialize()) return fail(Code::kUnavailable, manager->lastError());
+  CHOIR_CHECK_OK(apply(*manager, state.with([](const State& s) { return s.settings; })));
+  const std::uint64_t run = state.change([&](State& s) {
+    s.manager = std::move(manager);
+    ++s.version;
+    return ++s.run;
+  });
+  ScopeEnd off([this] { (void)end(); });  // where no thread can be had
+  its_threads.duties =
+      std::thread([this, run] { carried_out(*this, "duties", [&] { run_duties(run); }); });
+  off.release();
+  return {};
+}
+
+std::shared_ptr<ParallelLLMExecutionManager> SystemInside::end() {
+  return state.change([](State& s) {
+    ++s.run;
+    return std::exchange(s.manager, nullptr);
   });
 }
 
 void GlobalParallelLLMExecutionSystem::shutdown() {
-  std::shared_ptr<ParallelLLMExecutionManager> manager;
   // A callback may be what a duty waits for.
   const bool waits = !Dispatcher::on_dispatcher_thread();
-  auto ended = inside_->threads.with([&](auto& threads) {
-    inside_->state.change([&](auto& s) {
-      manager = std::exchange(s.manager, nullptr);
-      ++s.run;
+  carried_out(*inside_, "shutdown", [&] {
+    std::shared_ptr<ParallelLLMExecutionManager> manager;
+    auto ended = inside_->threads.with([&](auto& threads) {
+      manager = inside_->end();
+      if (threads.duties.joinable()) threads.ended.push_back(std::move(threads.duties));
+      return waits ? std::exchange(threads.ended, {}) : std::vector<std::thread>();
     });
-    if (threads.duties.joinable()) threads.ended.push_back(std::move(threads.duties));
-    return waits ? std::exchange(threads.ended, {}) : std::vector<std::thread>();
+    if (manager) manager->shutdown();
+    for (std::thread& thread : ended) thread.join();
   });
-  if (manager) manager->shutdown();
-  for (std::thread& thread : ended) thread.join();
 }
 
 bool GlobalParallelLLMExecutionSystem::isInitialized() const {
@@ -333,23 +350,24 @@ Configuration GlobalParallelLLMExecutionSystem::getSystemConfiguration() const {
 }
 
 bool GlobalParallelLLMExecutionSystem::registerNode(const std::string& name) {
-  return inside_->report("registerNode", [&]() -> Status {
+  return done(*inside_, "registerNode", [&]() -> Status {
     if (!isInitialized()) return system_is_off();
     return CHOIR_TRY(World::get())->register_node(name);
-  }());
+  });
 }
 
 bool GlobalParallelLLMExecutionSystem::unregisterNode(const std::string& name) {
-  return inside_->report("unregisterNode", [&]() -> Status {
+  return done(*inside_, "unregisterNode", [&]() -> Status {
     if (!isInitialized()) return system_is_off();
     return CHOIR_TRY(World::get())->unregister_node(name);
-  }());
+  });
 }
 
 std::vector<std::string> GlobalParallelLLMExecutionSystem::getNodes() const {
   if (!isInitialized()) return {};
-  const auto world = World::get();
-  return world ? (*world)->nodes() : std::vector<std::string>();
+  return told(*inside_, "getNodes", []() -> Result<std::vector<std::string>> {
+    return CHOIR_TRY(World::get())->nodes();
+  });
 }
 
 }  // namespace choir::parallel

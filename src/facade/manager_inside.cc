@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/caught.h"
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "choir/text.h"
 
 namespace choir::parallel {
@@ -61,6 +63,13 @@ Status ManagerInside::adopt(const std::shared_ptr<ExecutorHandle>& handle) {
     return {};
   });
   CHOIR_CHECK_OK(room);
+  ScopeEnd leave_place([&] {
+    table_.with([&](Table& t) {
+      if (const auto place = t.coming.find(id);
+          place != t.coming.end() && place->second == handle.get())
+        t.coming.erase(place);
+    });
+  });
   handle->set_adopter(
       [weak = weak_from_this()](const std::shared_ptr<ExecutorHandle>& clone) -> Status {
         if (const auto manager = weak.lock()) return manager->adopt(clone);
@@ -69,6 +78,7 @@ Status ManagerInside::adopt(const std::shared_ptr<ExecutorHandle>& handle) {
   handle->set_profiling(profiling_.load());
   Status entered = handle->initialize();
   Llm llm(new AdvancedLLMExecutor(handle));
+  leave_place.release();
   const bool kept = table_.with([&](Table& t) {
     const auto place = t.coming.find(id);
     if (place == t.coming.end() || place->second != handle.get()) return false;
@@ -180,7 +190,7 @@ Result<std::shared_ptr<ExecutorHandle>> ManagerInside::choose(
 
 void ManagerInside::start(const LLMExecutionRequest& request, ExecutorHandle::Way way,
                           ExecutorHandle::Done done) {
-  auto handle = resolve(request);
+  auto handle = caught([&] { return resolve(request); });
   if (handle) return (*handle)->start(request, std::move(way), std::move(done));
   (void)report("execute", tl::unexpected(handle.error()));
   done(refusal(request, request.llmId, handle.error().message));

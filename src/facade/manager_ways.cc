@@ -73,8 +73,8 @@ ManagerInside::Responses ManagerInside::carry_out(const Requests& requests,
       continue;
     }
     batched.insert(requests[i].llmId);
-    const auto done = [this, collector, i](LLMExecutionResponse response) {
-      count(WayName::kBatch, response);
+    const auto done = [self = shared_from_this(), collector, i](LLMExecutionResponse response) {
+      self->count(WayName::kBatch, response);
       collector->put(i, std::move(response));
     };
     start(

@@ -3,6 +3,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/caught.h"
 #include "choir/catalog.h"
 #include "choir/text.h"
 #include "runtime/dispatcher.h"
@@ -10,8 +11,11 @@
 namespace choir::parallel {
 namespace {
 
-// Loads and embeddings at once; more would only take memory from each other.
-constexpr int kWorkers = 4;
+// Loads at once; more would only take memory from each other. Those that wait for one executor
+// begin in their order; as many may wait as a node takes of them.
+constexpr Workers::Limits kLoaders{.threads = 4, .at_once = 1, .waiting_max = 1024};
+// While one text is computed the next one is cut into tokens. A suspended executor takes no more.
+constexpr Workers::Limits kEmbedders{.threads = 4, .at_once = 2, .waiting_max = 1024};
 
 struct Current {
   std::weak_ptr<World> world;
@@ -42,13 +46,19 @@ void end(World* world) {
 Result<std::shared_ptr<World>> World::get() {
   return current().with([](Current& c) -> Result<std::shared_ptr<World>> {
     if (auto alive = c.world.lock()) return alive;
-    std::unique_ptr<World> made(new World(c.parts ? *c.parts : real_parts()));
-    made->home_ = CHOIR_TRY(made->parts_.make_node());
-    made->conversations_->serve(*made->home_);
-    std::shared_ptr<World> world(made.release(), end);
+    auto world = CHOIR_TRY(caught([&] { return make(c.parts ? *c.parts : real_parts()); }));
     c.world = world;
     return world;
   });
+}
+
+Result<std::shared_ptr<World>> World::make(Parts parts) {
+  std::unique_ptr<World> made(new World(std::move(parts)));
+  made->workers_ = CHOIR_TRY(Workers::start(kLoaders));
+  made->embedders_ = CHOIR_TRY(Workers::start(kEmbedders));
+  made->home_ = CHOIR_TRY(made->parts_.make_node());
+  made->conversations_->serve(*made->home_);
+  return std::shared_ptr<World>(made.release(), end);
 }
 
 void World::set_parts(std::optional<Parts> parts) {
@@ -60,10 +70,7 @@ void World::set_parts(std::optional<Parts> parts) {
 }
 
 World::World(Parts parts)
-    : parts_(std::move(parts)),
-      conversations_(std::make_unique<Conversations>()),
-      workers_(std::make_unique<Workers>(kWorkers)),
-      embedders_(std::make_unique<Workers>(kWorkers)) {}
+    : parts_(std::move(parts)), conversations_(std::make_unique<Conversations>()) {}
 
 World::~World() {
   embedders_.reset();

@@ -11,10 +11,10 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/workers.h"
 #include "choir/model_info.h"
 #include "choir/result.h"
 #include "context/conversations.h"
-#include "facade/workers.h"
 #include "runtime/runtime.h"
 
 namespace choir::parallel {
@@ -63,6 +63,7 @@ class World {
 
  private:
   explicit World(Parts parts);
+  static Result<std::shared_ptr<World>> make(Parts parts);
 
   const Parts parts_;
   SteadyClock clock_;

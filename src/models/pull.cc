@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/caught.h"
 #include "choir/text.h"
 #include "models/disk.h"
 #include "models/file_lock.h"
@@ -233,11 +234,15 @@ void report(const PullJob& job, std::string_view step, std::uint64_t bytes_done,
 }
 
 Result<std::string> pull_recipe(const Recipe& recipe, const PullOptions& options) {
-  return carry_out(CHOIR_TRY(plan_recipe(recipe, options)), options);
+  return caught([&]() -> Result<std::string> {
+    return carry_out(CHOIR_TRY(plan_recipe(recipe, options)), options);
+  });
 }
 
 Result<std::string> pull(const std::string& source, const PullOptions& options) {
-  return carry_out(CHOIR_TRY(plan_pull(source, options)), options);
+  return caught([&]() -> Result<std::string> {
+    return carry_out(CHOIR_TRY(plan_pull(source, options)), options);
+  });
 }
 
 }  // namespace choir

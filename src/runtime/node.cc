@@ -1,6 +1,8 @@
 // choir/node.h on top of runtime/runtime.h.
 #include "choir/node.h"
 
+#include "base/caught.h"
+#include "base/log.h"
 #include "choir/machine.h"
 #include "engine/file_check.h"
 #include "engine/llama_backend.h"
@@ -18,75 +20,114 @@ Result<std::shared_ptr<Runtime>> create_runtime(const NodeConfig& config) {
   return Runtime::create(tuned(config, machine), machine, std::move(backend));
 }
 
+// Nothing that is thrown crosses this border: each call goes through caught().
+
 Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {
-  auto runtime = CHOIR_TRY(create_runtime(config));
-  return std::unique_ptr<Node>(new Node(std::move(runtime)));
+  return caught([&]() -> Result<std::unique_ptr<Node>> {
+    auto runtime = CHOIR_TRY(create_runtime(config));
+    return std::unique_ptr<Node>(new Node(std::move(runtime)));
+  });
 }
 
 Node::Node(std::shared_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
 
-Node::~Node() { runtime_->shutdown(Drain::kCancel); }
+Node::~Node() { shutdown(Drain::kCancel); }
 
-Status Node::add(const ExecutorConfig& config) { return runtime_->add(config); }
-
-Status Node::remove(std::string_view executor, Drain drain) {
-  return runtime_->remove(executor, drain);
+Status Node::add(const ExecutorConfig& config) {
+  return caught([&] { return runtime_->add(config); });
 }
 
-Status Node::load(std::string_view executor) { return runtime_->load(executor); }
-Status Node::unload(std::string_view executor) { return runtime_->unload(executor); }
-Status Node::suspend(std::string_view executor) { return runtime_->suspend(executor); }
-Status Node::resume(std::string_view executor) { return runtime_->resume(executor); }
-Status Node::update(const ExecutorConfig& config) { return runtime_->update(config); }
+Status Node::remove(std::string_view executor, Drain drain) {
+  return caught([&] { return runtime_->remove(executor, drain); });
+}
+
+Status Node::load(std::string_view executor) {
+  return caught([&] { return runtime_->load(executor); });
+}
+
+Status Node::unload(std::string_view executor) {
+  return caught([&] { return runtime_->unload(executor); });
+}
+
+Status Node::suspend(std::string_view executor) {
+  return caught([&] { return runtime_->suspend(executor); });
+}
+
+Status Node::resume(std::string_view executor) {
+  return caught([&] { return runtime_->resume(executor); });
+}
+
+Status Node::update(const ExecutorConfig& config) {
+  return caught([&] { return runtime_->update(config); });
+}
 
 Status Node::resize(std::string_view executor, std::int32_t sequences_max,
                     std::int32_t sequence_tokens_max) {
-  return runtime_->resize(executor, sequences_max, sequence_tokens_max);
+  return caught([&] { return runtime_->resize(executor, sequences_max, sequence_tokens_max); });
 }
 
 Status Node::migrate(std::string_view executor, Node& target) {
-  return runtime_->migrate(executor, *target.runtime_);
+  return caught([&] { return runtime_->migrate(executor, *target.runtime_); });
 }
 
-Status Node::set_policy(ExecutionPolicy policy) { return runtime_->set_policy(policy); }
+Status Node::set_policy(ExecutionPolicy policy) {
+  return caught([&] { return runtime_->set_policy(policy); });
+}
+
 ExecutionPolicy Node::policy() const { return runtime_->policy(); }
 
 Result<Submission> Node::submit(const Request& request, Callbacks callbacks) {
-  return runtime_->submit(request, std::move(callbacks));
+  return caught([&] { return runtime_->submit(request, std::move(callbacks)); });
 }
 
-Result<Completion> Node::run(const Request& request) { return runtime_->run(request); }
+Result<Completion> Node::run(const Request& request) {
+  return caught([&] { return runtime_->run(request); });
+}
 
-Status Node::cancel(RequestId id) { return runtime_->cancel(id); }
+Status Node::cancel(RequestId id) {
+  return caught([&] { return runtime_->cancel(id); });
+}
 
-Status Node::wait_idle() { return runtime_->wait_idle(); }
+Status Node::wait_idle() {
+  return caught([&] { return runtime_->wait_idle(); });
+}
 
 Result<std::vector<TokenId>> Node::tokenize(std::string_view executor,
                                             std::string_view text) const {
-  const auto found = CHOIR_TRY(runtime_->find(executor));
-  return found->model().tokenize(text, Model::Special::kParse);
+  return caught([&]() -> Result<std::vector<TokenId>> {
+    const auto found = CHOIR_TRY(runtime_->find(executor));
+    return found->model().tokenize(text, Model::Special::kParse);
+  });
 }
 
 Result<std::string> Node::detokenize(std::string_view executor,
                                      const std::vector<TokenId>& tokens) const {
-  const auto found = CHOIR_TRY(runtime_->find(executor));
-  std::string text;
-  for (const TokenId token : tokens) text += found->model().piece(token);
-  return text;
+  return caught([&]() -> Result<std::string> {
+    const auto found = CHOIR_TRY(runtime_->find(executor));
+    std::string text;
+    for (const TokenId token : tokens) text += found->model().piece(token);
+    return text;
+  });
 }
 
 Result<std::vector<float>> Node::embed(std::string_view executor, std::string_view text) {
-  return runtime_->embed(executor, text);
+  return caught([&] { return runtime_->embed(executor, text); });
 }
 
 std::vector<ExecutorInfo> Node::executors() const { return runtime_->executors(); }
 
 Result<ExecutorInfo> Node::executor(std::string_view name) const {
-  return runtime_->executor(name);
+  return caught([&] { return runtime_->executor(name); });
 }
 
 NodeInfo Node::info() const { return runtime_->info(); }
 
-void Node::shutdown(Drain drain) { runtime_->shutdown(drain); }
+void Node::shutdown(Drain drain) {
+  const Status down = caught([&]() -> Status {
+    runtime_->shutdown(drain);
+    return {};
+  });
+  if (!down) log(LogLevel::kError, "node: shutdown: " + down.error().message);
+}
 
 }  // namespace choir

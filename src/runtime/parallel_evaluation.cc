@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <string_view>
 
+#include "base/caught.h"
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/log.h"
 #include "choir/node.h"
 
 namespace choir {
@@ -105,6 +107,10 @@ EvaluationResult ParallelEvaluation::Inside::result_of(std::int32_t session,
 }
 
 Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::create(ParallelConfig config) {
+  return caught([&] { return load(std::move(config)); });
+}
+
+Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::load(ParallelConfig config) {
   CHOIR_CHECK_OK(validate(config));
   if (config.prompts.empty()) config.prompts.assign(kPrompts.begin(), kPrompts.end());
   auto inside = std::make_unique<Inside>(std::move(config));
@@ -160,8 +166,13 @@ Result<EvaluationReport> ParallelEvaluation::run(
 
   const auto tell = [&](std::int32_t session, SessionProgress::Phase phase, std::int32_t tokens,
                         double speed) {
-    if (progress)
+    if (!progress) return;
+    // What it throws stays with it: requests that run still tell of themselves here.
+    const Status told = caught([&]() -> Status {
       progress({session, phase, in.executor_of(session), in.prompt_of(session), tokens, speed});
+      return {};
+    });
+    if (!told) log(LogLevel::kError, "a progress callback threw: " + told.error().message);
   };
   const auto begin = [&](std::int32_t session) -> Result<Submission> {
     tell(session, SessionProgress::Phase::kStarted, 0, 0);

@@ -1,0 +1,71 @@
+// A few threads for what must not happen on a caller's or a callback's thread: loading a model,
+// committing to a disk, embedding, ending an executor.
+//
+// Work has a key (an executor, a conversation). Of one key only so much waits and only so much runs
+// at a time, so that a slow one does not take all threads from the others.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/guarded.h"
+#include "choir/result.h"
+
+namespace choir {
+
+class Workers {
+ public:
+  struct Limits {
+    int threads = 1;
+    int at_once = 1;                     // of one key; 1: in the order of post()
+    std::size_t waiting_max = SIZE_MAX;  // of one key
+  };
+  using Key = std::uintptr_t;
+  static constexpr Key kNoKey = 0;  // runs beside everything
+
+  // kUnavailable: no threads can be had.
+  static Result<std::unique_ptr<Workers>> start(const Limits& limits);
+  // What was posted is still done. Not on one of its own threads.
+  ~Workers();
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  // kOverloaded: too much waits. `work` is called and destroyed on a worker; what it throws is
+  // logged.
+  Status post(Key key, std::function<void()> work);
+  // Whether work of this key waits or runs.
+  bool busy(Key key) const;
+  // Whether this thread is one of them, of any Workers.
+  static bool on_worker_thread();
+
+ private:
+  struct Line {
+    std::deque<std::function<void()>> waiting;
+    int running = 0;
+  };
+  struct Queue {
+    std::map<Key, Line> lines;  // those with work
+    Key last = 0;               // whose work began last: the others come before it again
+    bool stopping = false;
+  };
+  struct Next {
+    Key key = 0;
+    std::function<void()> work;  // empty: the end
+  };
+  explicit Workers(const Limits& limits) : limits_(limits) {}
+  void loop();
+  std::optional<Next> next(Queue& q) const;
+
+  const Limits limits_;
+  Monitor<Queue> queue_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace choir

@@ -1,0 +1,234 @@
+// Nothing that is thrown crosses parallel/parallel_llm_execution.h: it is the error of its call,
+// and the calls after it find nothing half done.
+#include <gmock/gmock.h>
+
+#include <latch>
+#include <stdexcept>
+#include <system_error>
+
+#include "base/log.h"
+#include "tests/facade_world.h"
+
+namespace choir::parallel {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Facade : public FacadeWorld {
+ protected:
+  Facade() { set_log_level(LogLevel::kOff); }
+  ~Facade() override { set_log_level(LogLevel::kWarn); }
+
+  static void throw_now(const std::string&) { throw std::out_of_range("on purpose"); }
+  // Once, then never again.
+  void throw_once(Hooks::Where where) {
+    hooks_->set(where, [hooks = hooks_.get(), where](const std::string& what) {
+      hooks->set(where, nullptr);
+      throw_now(what);
+    });
+  }
+};
+
+TEST_F(Facade, WhatAChangeThrowsIsItsErrorAndTheNextChangeRuns) {
+  AdvancedLLMExecutor llm(config("a"));
+  throw_once(Hooks::kInspect);
+  EXPECT_FALSE(llm.initialize());
+  EXPECT_THAT(llm.lastError(), HasSubstr("on purpose"));
+  EXPECT_EQ(llm.getStatus(), LLMExecutionStatus::FAILED);
+  EXPECT_TRUE(llm.initialize()) << llm.lastError();
+  EXPECT_TRUE(llm.scale(1, 128)) << llm.lastError();
+  throw_once(Hooks::kMeasure);
+  EXPECT_FALSE(llm.scale(2, 256));
+  EXPECT_TRUE(llm.unloadModel()) << llm.lastError();
+  throw_once(Hooks::kLoad);
+  EXPECT_FALSE(llm.preloadModel());
+  EXPECT_TRUE(llm.preloadModel()) << llm.lastError();
+}
+
+TEST_F(Facade, AnExecutorThatCouldNotBeginLeavesNoNameAndNoConversationsBehind) {
+  const auto world = World::get().value();
+  AdvancedLLMExecutor llm(config("a"));
+  throw_once(Hooks::kMeasure);
+  EXPECT_FALSE(llm.initialize());
+  EXPECT_EQ(world->take_name("a"), "a");
+  world->release_name("a");
+  EXPECT_TRUE(world->conversations().attach("a", ""));
+  world->conversations().detach("a");
+}
+
+TEST_F(Facade, AManagersPlaceIsFreeAgainAfterAThrow) {
+  ParallelLLMExecutionManager manager;
+  ASSERT_TRUE(manager.initialize());
+  ASSERT_TRUE(manager.setMaxLLMs(1));
+  throw_once(Hooks::kLoad);
+  EXPECT_EQ(manager.createLLM(config("a")), nullptr);
+  EXPECT_THAT(manager.lastError(), HasSubstr("on purpose"));
+  EXPECT_NE(manager.createLLM(config("a")), nullptr) << manager.lastError();
+}
+
+TEST_F(Facade, AWorldThatCouldNotBeMadeIsAnError) {
+  World::Parts parts;
+  parts.make_node = []() -> Result<std::shared_ptr<Runtime>> {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+  };
+  World::set_parts(parts);
+  ParallelLLMExecutionManager manager;
+  EXPECT_FALSE(manager.initialize());
+  EXPECT_THAT(manager.lastError(), HasSubstr("the system refused"));
+  EXPECT_FALSE(AdvancedLLMExecutor(config("a")).initialize());
+}
+
+// Of each way in: the request ends, its id is free, the next one is answered.
+TEST_F(Facade, ARequestWhosePromptCannotBeReadEndsAsFailed) {
+  ParallelLLMExecutionManager manager;
+  ASSERT_TRUE(manager.initialize());
+  const auto llm = manager.createLLM(config("a"));
+  ASSERT_NE(llm, nullptr) << manager.lastError();
+  ASSERT_EQ(llm->createContext(context("c")), "c");
+  for (const char* talk : {"", "c"}) {
+    LLMExecutionRequest r = request("Once", talk);
+    r.requestId = "r";
+    throw_once(Hooks::kTokenize);
+    EXPECT_THAT(llm->execute(r).error, HasSubstr("on purpose"));
+    throw_once(Hooks::kTokenize);
+    EXPECT_THAT(llm->executeAsync(r).get().error, HasSubstr("on purpose"));
+    r.llmId = "a";
+    throw_once(Hooks::kTokenize);
+    EXPECT_THAT(manager.execute(r).error, HasSubstr("on purpose"));
+    throw_once(Hooks::kTokenize);
+    EXPECT_THAT(manager.executeBatch({r}).front().error, HasSubstr("on purpose"));
+    EXPECT_THAT(manager.getActiveRequests(), IsEmpty());
+    const auto answer = llm->execute(r);
+    EXPECT_TRUE(answer.success) << answer.error;
+  }
+  auto metrics = llm->getPerformanceMetrics();
+  EXPECT_EQ(metrics["request_count"], 10);
+  EXPECT_EQ(metrics["completed_count"], 2);
+  EXPECT_EQ(metrics["error_count"], 8);
+}
+
+TEST_F(Facade, ATurnThatWaitedAndThrowsLetsTheNextOneRun) {
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  ASSERT_EQ(llm.createContext(context("c")), "c");
+  ASSERT_TRUE(llm.suspend());
+  auto first = llm.executeAsync(request("One", "c"));
+  auto second = llm.executeAsync(request("Two", "c"));
+  auto third = llm.executeAsync(request("Three", "c"));
+  throw_once(Hooks::kTokenize);
+  ASSERT_TRUE(llm.resume());
+  EXPECT_TRUE(first.get().success);
+  EXPECT_THAT(second.get().error, HasSubstr("on purpose"));
+  EXPECT_TRUE(third.get().success);
+  EXPECT_EQ(llm.getContext("c").conversationHistory.size(), 4U);
+}
+
+TEST_F(Facade, AnEmbeddingThatThrowsEndsAsFailed) {
+  AdvancedLLMExecutor llm(config("e", "encoder.gguf"));
+  ASSERT_TRUE(llm.initialize()) << llm.lastError();
+  throw_once(Hooks::kTokenize);
+  EXPECT_THAT(llm.execute(request("text")).error, HasSubstr("on purpose"));
+  throw_once(Hooks::kTokenize);
+  EXPECT_THAT(llm.embed("text"), IsEmpty());
+  EXPECT_THAT(llm.lastError(), HasSubstr("on purpose"));
+  EXPECT_TRUE(llm.execute(request("text")).success);
+}
+
+TEST_F(Facade, AReplacedCallbackMayCallItsExecutorWhenItEnds) {
+  AdvancedLLMExecutor llm(config("a"));
+  struct Asks {
+    explicit Asks(AdvancedLLMExecutor& its_llm) : llm(its_llm) {}
+    ~Asks() { EXPECT_EQ(llm.getLLMId(), "a"); }
+    AdvancedLLMExecutor& llm;
+  };
+  llm.onToken([asks = std::make_shared<Asks>(llm)](const auto&, const auto&) {});
+  llm.onToken(nullptr);
+}
+
+// ---- requests that come while the model is not in memory
+
+class FacadeLoads : public Facade {
+ protected:
+  // Loads of `path` wait from now on until the latch opens.
+  std::shared_ptr<std::latch> hold_loads(const std::string& path) {
+    auto gate = std::make_shared<std::latch>(1);
+    hooks_->set(Hooks::kLoad, [gate, path](const std::string& what) {
+      if (what == path) gate->wait();
+    });
+    return gate;
+  }
+};
+
+TEST_F(FacadeLoads, OnlySoManyWaitForOne) {
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  ASSERT_TRUE(llm.unloadModel());
+  const auto gate = hold_loads("one.gguf");
+  std::vector<std::future<LLMExecutionResponse>> futures;
+  for (int i = 0; i < 1100; ++i) futures.push_back(llm.executeAsync(request("Once")));
+  LLMExecutionRequest named = request("Once");
+  named.requestId = "one too many";
+  EXPECT_THAT(llm.execute(named).error, HasSubstr("try again later"));
+  EXPECT_FALSE(llm.isRequestActive("one too many"));
+  gate->count_down();
+  int answered = 0;
+  for (auto& future : futures) answered += future.get().success ? 1 : 0;
+  EXPECT_GE(answered, 1024);
+  EXPECT_LE(answered, 1025) << "one that loads, and those that wait";
+}
+
+TEST_F(FacadeLoads, ThoseThatWaitForOneDoNotKeepTheOthersWaiting) {
+  AdvancedLLMExecutor slow(config("slow", "slow.gguf"));
+  AdvancedLLMExecutor quick(config("quick"));
+  ASSERT_TRUE(slow.initialize());
+  // On a node of its own: a node loads one model at a time.
+  ASSERT_TRUE(World::get().value()->register_node("n"));
+  ASSERT_TRUE(quick.initialize());
+  ASSERT_TRUE(quick.migrate("n")) << quick.lastError();
+  ASSERT_TRUE(slow.unloadModel());
+  ASSERT_TRUE(quick.unloadModel());
+  const auto gate = hold_loads("slow.gguf");
+  std::vector<std::future<LLMExecutionResponse>> futures;
+  for (int i = 0; i < 8; ++i) futures.push_back(slow.executeAsync(request("Once")));
+  EXPECT_TRUE(quick.execute(request("Once")).success);
+  gate->count_down();
+  for (auto& future : futures) EXPECT_TRUE(future.get().success);
+}
+
+TEST_F(FacadeLoads, TurnsThatWaitForALoadKeepTheirOrder) {
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  ASSERT_EQ(llm.createContext(context("c")), "c");
+  ASSERT_TRUE(llm.unloadModel());
+  const auto gate = hold_loads("one.gguf");
+  std::vector<std::future<LLMExecutionResponse>> futures;
+  for (int i = 0; i < 8; ++i) futures.push_back(llm.executeAsync(request(std::to_string(i), "c")));
+  gate->count_down();
+  for (auto& future : futures) EXPECT_TRUE(future.get().success);
+  const auto history = llm.getContext("c").conversationHistory;
+  ASSERT_EQ(history.size(), 16U);
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(history[2 * i], std::to_string(i));
+}
+
+TEST_F(FacadeLoads, APromptIsNotCutIntoTokensOnACallbacksThread) {
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  std::promise<std::future<LLMExecutionResponse>> inside;
+  std::promise<bool> on_dispatcher;
+  LLMExecutionRequest r = request("Outside");
+  r.maxOutputLength = 1;
+  ASSERT_TRUE(llm.executeStreaming(r,
+                                   [&](const auto&, const auto&) {
+                                     hooks_->set(Hooks::kTokenize, [&](const std::string&) {
+                                       on_dispatcher.set_value(Dispatcher::on_dispatcher_thread());
+                                     });
+                                     inside.set_value(llm.executeAsync(request("Inside")));
+                                   })
+                  .success);
+  EXPECT_FALSE(on_dispatcher.get_future().get());
+  EXPECT_TRUE(inside.get_future().get().get().success);
+}
+
+}  // namespace
+}  // namespace choir::parallel
