@@ -60,6 +60,7 @@ class Stage {
     Priority priority = Priority::kNormal;
     ConversationKey talk = {};
     Sampling sampling = {};
+    std::string tenant = {};
   };
   std::uint64_t post(const Tokens& tokens, const Ask& ask) {
     Sequence s;
@@ -71,6 +72,7 @@ class Stage {
     s.sampling = ask.sampling;
     s.sampling.bias.push_back({sim::FakeModel::kEnd, -1e9F});
     s.priority = ask.priority;
+    s.tenant = ask.tenant;
     asked_.emplace(last_, s);
     auto state = std::make_shared<RequestState>(s.request, home_, executor->id(), clock.now(),
                                                 Instant{}, Callbacks{});

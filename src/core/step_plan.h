@@ -16,11 +16,11 @@ namespace choir {
 struct SeqView {
   SeqId id;
   Priority priority = Priority::kNormal;  // after ageing
-  double tenant_served = 0;               // tokens computed for its tenant so far; less goes first
-  Instant arrived;                        // earlier goes first within all that
-  std::int32_t known_tokens = 0;          // >= 1; prompt plus sampled
-  std::int32_t computed_tokens = 0;       // 0 .. known_tokens; also the KV cells it holds
-  bool whole = false;  // an encoder's input: all of its tokens in one pass or none
+  double tenant_served = 0;          // what its tenant has had (policy/tenants.h); less goes first
+  Instant arrived;                   // earlier goes first within all that
+  std::int32_t known_tokens = 0;     // >= 1; prompt plus sampled
+  std::int32_t computed_tokens = 0;  // 0 .. known_tokens; also the KV cells it holds
+  bool whole = false;                // an encoder's input: all of its tokens in one pass or none
   bool operator==(const SeqView&) const = default;
 
   std::int32_t pending_tokens() const { return known_tokens - computed_tokens; }

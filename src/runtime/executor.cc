@@ -152,14 +152,7 @@ void Executor::accept(Mail mail, Instant now) {
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {
-  // A tenant that comes new starts level with the one that had least, not with a claim on all
-  // that the others were given before.
-  double least = 0;
-  for (bool first = true; const auto& [tenant, served] : tenant_served_) {
-    least = first ? served : std::min(least, served);
-    first = false;
-  }
-  live->tenant_served = &tenant_served_.try_emplace(live->value.tenant, least).first->second;
+  live->tenant = &tenants_.came(live->value.tenant);
   const SeqId id = live->value.id;
   const auto at = std::ranges::lower_bound(live_ids_, id) - live_ids_.begin();
   live_ids_.insert(live_ids_.begin() + at, id);
@@ -172,6 +165,11 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
                "the sequence has " + std::to_string(l.value.known_tokens()) + " tokens, '" + name_ +
                    "' takes " + std::to_string(longest - 1) + " now"},
          clock_.now());
+}
+
+void Executor::leave_tenant(LiveSequence& live) {
+  tenants_.left(*live.tenant);
+  live.tenant = nullptr;
 }
 
 void Executor::embed_one(Pool& pool) {
@@ -292,9 +290,10 @@ void Executor::make_views() {
     wanted_.cells += pending;
     wanted_.slots += holds ? 0 : 1;
     wanted_.decodes += holds && pending == 1 ? 1 : 0;
+    const Priority priority = class_of(*live);
     views_.push_back({.id = live->value.id,
-                      .priority = class_of(*live),
-                      .tenant_served = *live->tenant_served,
+                      .priority = priority,
+                      .tenant_served = tenants_.level(*live->tenant, priority),
                       .arrived = live->arrived,
                       .known_tokens = live->value.known_tokens(),
                       .computed_tokens = live->computed});
@@ -373,13 +372,18 @@ bool Executor::books_balance() const {
   std::int32_t ended = 0;
   std::int32_t parked = 0;
   std::uint64_t parked_bytes = kept_.parked_bytes();
+  std::map<const Tenants::Account*, std::int32_t> tenants;
   for (const auto& l : live_) {
+    ++tenants[l->tenant];
     held = held + KvUse{l->computed, l->computed > 0 ? 1 : 0};
     ended += l->ended ? 1 : 0;
     parked += l->kv.empty() ? 0 : 1;
     parked_bytes += l->kv.size();
   }
-  return held == held_.use() && ended == to_erase_ && parked == parked_ &&
+  const bool counted =
+      std::ranges::all_of(tenants, [](const auto& t) { return t.first->live() == t.second; });
+  return counted && tenants_.accounts() <= tenants.size() + TenantRules{}.remembered_max &&
+         held == held_.use() && ended == to_erase_ && parked == parked_ &&
          parked_bytes == park_.used && kept_.books_balance() && cache_.books_balance();
 }
 

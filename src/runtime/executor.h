@@ -27,6 +27,7 @@
 #include "policy/share.h"
 #include "policy/spread.h"
 #include "policy/step.h"
+#include "policy/tenants.h"
 #include "policy/thread_choice.h"
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
@@ -189,6 +190,7 @@ class Executor {
   void accept_mail(Instant now);
   void accept(Mail mail, Instant now);
   void insert(std::unique_ptr<LiveSequence> live);
+  void leave_tenant(LiveSequence& live);
   void reuse(LiveSequence& live, KvState kv);
   // Whether others have clearly more in common with it than `same` tokens.
   bool better_elsewhere(const LiveSequence& live, std::int32_t same);
@@ -235,6 +237,7 @@ class Executor {
   void compute(Pool& lane);
   bool run_pass(Pool& pool);
   void count_pass(int threads, Instant began, Instant ended);
+  void count_tenants();
   void sample_rows(Pool& pool);
   void take_token(LiveSequence& live, TokenId token, Instant now);
   void fail_without_token(LiveSequence& live, Instant now);
@@ -266,7 +269,7 @@ class Executor {
 
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
   std::vector<SeqId> live_ids_;                      // the same order, for searching
-  std::map<std::string, double> tenant_served_;      // tokens computed, of tenants with live work
+  Tenants tenants_;                                  // of live_
   KvLedger held_;                                    // by live_
   KeptStates kept_;
   PrefixCache cache_;

@@ -77,6 +77,7 @@ Executor::Belongings Executor::extract() {
     park(*l, Budget::kIgnore);
     park_.used -= l->kv.size();
     if (!l->kv.empty()) --parked_;
+    leave_tenant(*l);
   }
   for (const ConversationKey key : kept_.keys()) {
     if (auto state = kept_.copy(key, *engine_)) belongings.kept.emplace(key, std::move(*state));
@@ -85,7 +86,6 @@ Executor::Belongings Executor::extract() {
   forget_cached();
   belongings.live = std::exchange(live_, {});
   live_ids_.clear();
-  tenant_served_.clear();
   return belongings;
 }
 
@@ -118,7 +118,10 @@ std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count,
                                                              std::int32_t longest) {
   std::vector<std::unique_ptr<LiveSequence>> given;
   for (auto at = live_.rbegin(); at != live_.rend() && std::ssize(given) < count; ++at)
-    if (may_move(**at) && (*at)->value.known_tokens() < longest) given.push_back(std::move(*at));
+    if (may_move(**at) && (*at)->value.known_tokens() < longest) {
+      leave_tenant(**at);
+      given.push_back(std::move(*at));
+    }
   std::erase(live_, nullptr);
   live_ids_.clear();
   for (const auto& l : live_) live_ids_.push_back(l->value.id);

@@ -93,20 +93,12 @@ bool Executor::run_pass(Pool& pool) {
 void Executor::count_pass(int threads, Instant began, Instant ended) {
   std::int32_t tokens = 0;
   std::int32_t prompt_tokens = 0;
-  double* tenant = nullptr;
-  std::int32_t served = 0;  // of it, not told yet: neighbours are mostly of one tenant
   for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
     const std::int32_t count = plan_.slices[i].count;
     LiveSequence& l = *slice_live_[i];
     held_.set(l.computed, l.computed + count);
     l.last_progress = ended;
     if (l.usage.output_tokens == 0) l.first_token += ended - began;
-    if (l.tenant_served != tenant) {
-      if (tenant != nullptr) *tenant += served;
-      tenant = l.tenant_served;
-      served = 0;
-    }
-    served += count;
     if (!l.begun) {
       l.begun = true;
       l.usage.queue_seconds = to_seconds(began - l.request->submitted);
@@ -114,7 +106,7 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
     tokens += count;
     if (count > 1) prompt_tokens += count;
   }
-  if (tenant != nullptr) *tenant += served;
+  count_tenants();
   // What they wait for was computed: they have not been passed over.
   for (LiveSequence* l : standing_back_) l->last_progress = ended;
   stats_->steps.fetch_add(1, std::memory_order_relaxed);
@@ -135,6 +127,18 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
   double& average = seconds_per_token_[width];
   average = average == 0 ? measured : 0.7 * average + 0.3 * measured;
   stats_->seconds_per_prompt_token.store(average, std::memory_order_relaxed);
+}
+
+void Executor::count_tenants() {
+  if (plan_.tokens() < wanted_.cells || !standing_back_.empty()) {
+    for (const auto& l : live_)
+      if (!l->held && l->pending() > 0) tenants_.wanted(*l->tenant, class_of(*l));
+  }
+  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
+    const LiveSequence& l = *slice_live_[i];
+    tenants_.served(*l.tenant, class_of(l), plan_.slices[i].count);
+  }
+  tenants_.end_pass();
 }
 
 }  // namespace choir

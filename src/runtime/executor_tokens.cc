@@ -97,12 +97,13 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
 
 void Executor::erase_finished() {
   if (to_erase_ == 0) return;
+  for (const auto& l : live_)
+    if (l->ended) leave_tenant(*l);
   std::erase_if(live_, [](const auto& l) { return l->ended; });
   to_erase_ = 0;
   some_ended_ = true;
   live_ids_.clear();
   for (const auto& l : live_) live_ids_.push_back(l->value.id);
-  if (live_.empty()) tenant_served_.clear();
 }
 
 }  // namespace choir

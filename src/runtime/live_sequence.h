@@ -9,6 +9,7 @@
 #include "core/kv_ledger.h"
 #include "core/kv_state.h"
 #include "core/sequence.h"
+#include "policy/tenants.h"
 #include "runtime/request_state.h"
 
 namespace choir {
@@ -31,10 +32,10 @@ struct LiveSequence {
   Front front =
       Front::kOwn;  // in this turn: has another's cells, or waits for them (policy/share.h)
   Instant arrived;
-  Instant last_progress;             // last time it was in a pass
-  double* tenant_served = nullptr;   // into the executor's table
-  std::optional<Instant> held_back;  // since when its reader is too far behind
-  std::string text;                  // generated here
+  Instant last_progress;               // last time it was in a pass
+  Tenants::Account* tenant = nullptr;  // the executor's; counts it while it is there
+  std::optional<Instant> held_back;    // since when its reader is too far behind
+  std::string text;                    // generated here
   Usage usage;
   Nanos first_token{0};  // computed in passes until there was one
 
