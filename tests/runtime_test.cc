@@ -124,6 +124,25 @@ TEST(Runtime, ACallbackMaySubmitAndItsThrowsHarmNobody) {
   ASSERT_TRUE(runtime->wait_idle());
 }
 
+TEST(Runtime, NothingIsLoadedInsideACallback) {
+  const auto runtime = start();
+  ASSERT_TRUE(runtime->add(executor("a")));
+  ASSERT_TRUE(runtime->add(executor("b")));
+  ASSERT_TRUE(runtime->unload("b"));
+  Error refused;
+  auto submission = runtime->submit(request("a", "x"),
+                                    {.on_event = {}, .on_done = [&](const Completion&) {
+                                       refused = runtime->submit(request("b", "y"), {}).error();
+                                     }});
+  submission->result.get();
+  EXPECT_EQ(refused.code, Code::kInvalidArgument);
+  EXPECT_EQ(refused.message,
+            "executor 'b' is not in memory, and loading it inside a callback would hold up all "
+            "others; load() it or submit() on another thread, or keep it with `pinned`");
+  EXPECT_FALSE(runtime->in_memory("b"));
+  EXPECT_TRUE(runtime->run(request("b", "y"))) << "elsewhere it comes back";
+}
+
 TEST(Runtime, AFullQueueIsAnAnswer) {
   NodeConfig config;
   config.queue_max = 4;

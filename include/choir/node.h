@@ -130,6 +130,7 @@ class CHOIR_API Node {
 
   // Refused at once: a bad request, a prompt longer than the context, a full queue, a node that is
   // shutting down. Tokenizes on the calling thread; everything else happens on the node's threads.
+  // An executor that is not in memory is loaded first; inside a callback that is refused.
   Result<Submission> submit(const Request& request, Callbacks callbacks = {});
   // submit() and wait.
   Result<Completion> run(const Request& request);

@@ -218,7 +218,18 @@ Result<Runtime::Row> Runtime::row(std::string_view name) const {
   });
 }
 
+// A load takes seconds, and a callback that waits for one holds up those of other requests.
 Result<std::shared_ptr<Executor>> Runtime::find(std::string_view name) {
+  if (!Dispatcher::on_dispatcher_thread()) return find_or_load(name);
+  const Row known = CHOIR_TRY(row(name));
+  if (known.executor) return known.executor;
+  return fail(Code::kInvalidArgument,
+              "executor '" + known.config.name +
+                  "' is not in memory, and loading it inside a callback would hold up all others; "
+                  "load() it or submit() on another thread, or keep it with `pinned`");
+}
+
+Result<std::shared_ptr<Executor>> Runtime::find_or_load(std::string_view name) {
   for (;;) {
     if (auto executor = loaded(name)) return executor;
     const Row known = CHOIR_TRY(row(name));

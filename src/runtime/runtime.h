@@ -84,7 +84,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   NodeInfo info() const;
   void shutdown(Drain drain);
 
-  // The executor of that name; one that was unloaded is loaded first.
+  // The executor of that name; one that was unloaded is loaded first, except inside a callback,
+  // where that is refused.
   Result<std::shared_ptr<Executor>> find(std::string_view name);
   // cancel(), provide() and open_gate() reach a request of any node of this process.
   //
@@ -158,6 +159,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   Result<std::shared_ptr<Executor>> make_executor(const Row& row);
   // False: it is just moving to another node, and the name may mean nothing afterwards.
   Result<bool> load_row(const std::string& name);
+  Result<std::shared_ptr<Executor>> find_or_load(std::string_view name);
   void wait_while_away(ExecutorId id);
   Status unload_row(const Row& row);
   // Everything but the row: the executor's turns, alarm and bytes.

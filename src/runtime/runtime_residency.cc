@@ -126,7 +126,7 @@ Status Runtime::unload_row(const Row& row) {
 }
 
 Status Runtime::load(std::string_view name) {
-  CHOIR_TRY(find(name));
+  CHOIR_TRY(find_or_load(name));
   return {};
 }
 
