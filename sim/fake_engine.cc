@@ -36,7 +36,8 @@ void score(std::uint64_t hash, std::vector<float>& logits) {
 
 }  // namespace
 
-FakeModel::FakeModel(std::int32_t context_tokens_trained) {
+FakeModel::FakeModel(std::int32_t context_tokens_trained, bool generates) {
+  info_.generates = generates;
   info_.name = "fake";
   info_.architecture = "fake";
   info_.vocab_tokens = kVocabTokens;
@@ -127,7 +128,11 @@ std::span<float> FakeEngine::logits(std::size_t slice) {
   return logits_[slice];
 }
 
-Result<std::vector<float>> FakeEngine::embed(std::span<const TokenId> tokens, const AbortSignal&) {
+Result<std::vector<float>> FakeEngine::embed(std::span<const TokenId> tokens,
+                                             const AbortSignal& abort) {
+  CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
+  if (!tick(rules_.pass + rules_.token * static_cast<int>(tokens.size()) / threads_, abort))
+    return fail(Code::kCancelled, "embedding was cancelled");
   const bool broken = std::ranges::find(tokens, rules_.nan_token) != tokens.end();
   return std::vector<float>{broken ? std::numeric_limits<float>::quiet_NaN()
                                    : static_cast<float>(tokens.size())};
@@ -215,8 +220,9 @@ Result<ExecutorBytes> FakeBackend::measure(const std::string& path, const Engine
   return FakeEngine(nullptr, config, rules_, nullptr).sizes();
 }
 
-Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string&) {
-  return std::static_pointer_cast<const Model>(std::make_shared<const FakeModel>());
+Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string& path) {
+  return std::static_pointer_cast<const Model>(
+      std::make_shared<const FakeModel>(1 << 20, !path.starts_with("encoder")));
 }
 
 Result<std::unique_ptr<Engine>> FakeBackend::create_engine(std::shared_ptr<const Model> model,

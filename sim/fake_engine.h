@@ -25,7 +25,7 @@ class FakeModel final : public Model {
   static constexpr TokenId kVocabTokens = 97;
   static constexpr TokenId kEnd = 96;
 
-  explicit FakeModel(std::int32_t context_tokens_trained = 1 << 20);
+  explicit FakeModel(std::int32_t context_tokens_trained = 1 << 20, bool generates = true);
   const ModelInfo& info() const override { return info_; }
   const std::string& fingerprint() const override { return fingerprint_; }
   Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override;
@@ -112,6 +112,7 @@ class FakePool final : public Pool {
   std::map<int, std::unique_ptr<FakePool>> narrower_;
 };
 
+// A file whose name begins with "encoder" is one.
 class FakeBackend final : public Backend {
  public:
   explicit FakeBackend(FakeRules rules = {}, ManualClock* clock = nullptr)

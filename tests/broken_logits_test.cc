@@ -71,7 +71,7 @@ TEST(BrokenEmbedding, IsAnErrorAndTheNextOneIsNot) {
   const auto embed = [&](const Tokens& tokens) {
     auto promise = std::make_shared<std::promise<Result<std::vector<float>>>>();
     auto vector = promise->get_future();
-    EXPECT_TRUE(stage.executor->post_embedding({tokens, promise}));
+    EXPECT_TRUE(stage.executor->post_embedding({tokens, promise, {}, {}}));
     stage.turns();
     return vector.get();
   };

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,7 +48,9 @@ class Stage {
     config.park_bytes_max = options.park_bytes_max;
     executor.emplace(ExecutorId{1}, config, model_, std::move(fake),
                      ExecutorRules{.adapt_threads = options.adapt_threads}, clock,
-                     [](std::shared_ptr<RequestState>) {});
+                     [this](const std::shared_ptr<RequestState>& r) {
+                       if (on_notify) on_notify(*r);
+                     });
   }
   Stage() : Stage(Options{}) {}
 
@@ -110,6 +113,7 @@ class Stage {
 
   ManualClock clock;
   sim::FakeEngine* engine = nullptr;
+  std::function<void(const RequestState&)> on_notify;  // in a turn, as a dispatcher would be told
   std::optional<Executor> executor;
   std::map<std::uint64_t, std::shared_ptr<RequestState>> states;
 

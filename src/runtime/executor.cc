@@ -1,7 +1,6 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/check.h"
 #include "core/kv_ledger.h"
@@ -59,14 +58,22 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
 
 Executor::~Executor() {
   embed_jobs_.close();
-  for (const EmbedJob& job : take_embeddings())
-    job.promise->set_value(fail(Code::kCancelled, "executor '" + name_ + "' was removed"));
+  cancel_embeddings();
 }
 
+// Counted before it is posted: whoever has the turn finds it in the mail, or counted when its pass
+// begins.
 bool Executor::post(Mail mail) {
   const bool urgent = mail.sequence.priority == Priority::kCritical;
-  if (!mailbox_.post(std::move(mail))) return false;
-  if (urgent) preempt();
+  if (urgent) ++urgent_mail_;
+  if (!mailbox_.post(std::move(mail))) {
+    if (urgent) --urgent_mail_;
+    return false;
+  }
+  if (urgent)
+    pass_.with([&](Pass& pass) {
+      if (urgent_mail_.load() > 0) cut_short(pass);
+    });
   return true;
 }
 
@@ -77,11 +84,14 @@ void Executor::interrupt(RequestId request) {
 }
 
 void Executor::preempt() {
-  pass_.with([&](Pass& pass) {
-    if (pass.prefilling.empty() || pass.immune) return;
-    pass.preempted = true;
-    abort_.raise();
-  });
+  cut_asked_.store(true);
+  pass_.with([&](Pass& pass) { cut_short(pass); });
+}
+
+void Executor::cut_short(Pass& pass) {
+  if (pass.prefilling.empty() || pass.immune) return;
+  pass.preempted = true;
+  abort_.raise();
 }
 
 TurnResult Executor::turn(Pool& pool, bool contended) {
@@ -129,7 +139,10 @@ void Executor::close_jobs() {
 
 void Executor::accept_mail(Instant now) {
   mailbox_.take_all(mail_);
-  for (Mail& mail : mail_) accept(std::move(mail), now);
+  for (Mail& mail : mail_) {
+    if (mail.sequence.priority == Priority::kCritical) --urgent_mail_;
+    accept(std::move(mail), now);
+  }
   mail_.clear();
 }
 
@@ -172,28 +185,6 @@ void Executor::leave_tenant(LiveSequence& live) {
   live.tenant = nullptr;
 }
 
-void Executor::embed_one(Pool& pool) {
-  std::vector<EmbedJob> came;
-  embed_jobs_.take_all(came);
-  std::ranges::move(came, std::back_inserter(embed_queue_));
-  if (embed_queue_.empty() || suspended()) return;
-  EmbedJob job = std::move(embed_queue_.front());
-  embed_queue_.pop_front();
-  const AbortSignal never(clock_);
-  engine_->attach(pool);
-  auto vector = engine_->embed(job.tokens, never);
-  engine_->detach();
-  if (vector && !std::ranges::all_of(*vector, [](float x) { return std::isfinite(x); }))
-    vector = fail(Code::kEngineFailed, "model '" + model_->info().name + "' in '" + name_ +
-                                           "' computed an embedding of numbers that are not "
-                                           "finite; its file may be damaged");
-  stats_->steps.fetch_add(1, std::memory_order_relaxed);
-  stats_->prompt_tokens.fetch_add(job.tokens.size(), std::memory_order_relaxed);
-  stats_->requests_done.fetch_add(1, std::memory_order_relaxed);
-  if (!vector) stats_->requests_failed.fetch_add(1, std::memory_order_relaxed);
-  job.promise->set_value(std::move(vector));
-}
-
 Executor::Readers Executor::end_the_ended(Instant now) {
   Readers readers = Readers::kNone;
   for (const auto& live : live_) {
@@ -218,15 +209,13 @@ Executor::Readers Executor::end_the_ended(Instant now) {
 void Executor::hold_back_slow_readers(Instant now) {
   for (const auto& live : live_) {
     if (!live->request->streams) continue;
-    const std::size_t unread = live->request->unread_bytes();
-    if (!live->held_back && unread > rules_.stream_bytes_max) {
-      live->held_back = now;
-      live->request->held_back.store(true);
-      park(*live);
-    } else if (live->held_back && unread <= rules_.stream_bytes_max / 2) {
+    const auto [unread, behind] = live->request->look_at_reader(rules_.stream_bytes_max);
+    if (!behind) {
       live->held_back.reset();
-      live->request->held_back.store(false);
-    } else if (live->held_back && now - *live->held_back >= rules_.stalled) {
+    } else if (!live->held_back) {
+      live->held_back = now;
+      park(*live);
+    } else if (now - *live->held_back >= rules_.stalled) {
       finish(*live, Finish::kStalled,
              Error{Code::kCancelled, "the reader left " + std::to_string(unread) +
                                          " bytes unread for longer than stalled_ms allows"},
@@ -321,6 +310,7 @@ StepLimits Executor::limits(int threads, bool contended) const {
 
 TurnResult Executor::result(Instant began) {
   TurnResult r;
+  cut_asked_.store(false);  // not when a turn begins: it may have been given and asked before
   const Instant now = clock_.now();
   r.elapsed = now - began;
   const std::int32_t running = held_.use().slots;
@@ -337,6 +327,8 @@ TurnResult Executor::result(Instant began) {
     if (l->awaited || l->gated || (l->held && !some_ended_) || stopped) continue;
     r.best = r.best ? std::min(*r.best, l->value.priority) : l->value.priority;
   }
+  for (const EmbedJob& job : embed_queue_)
+    if (job.deadline != Instant{}) earliest(job.deadline);
   if (!embed_queue_.empty() && !stopped) r.best = r.best ? std::min(*r.best, priority_) : priority_;
   stats_->running.store(running, std::memory_order_relaxed);
   stats_->waiting.store(static_cast<std::int32_t>(live_.size()) - running,

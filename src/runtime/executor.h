@@ -116,12 +116,16 @@ class Executor {
     bool gated = false;  // does not compute before open_gate()
   };
   bool post(Mail mail);
-  // A text to embed, computed alone in a turn of its own. False when the mailbox is full or closed.
+  // A text to embed, computed alone in a turn of its own. False when it is closed, or as many as
+  // the mailbox takes are waiting. One whose deadline has passed is not computed.
   struct EmbedJob {
     std::vector<TokenId> tokens;
     std::shared_ptr<std::promise<Result<std::vector<float>>>> promise;
+    Instant submitted;
+    Instant deadline;  // Instant{}: none
   };
-  bool post_embedding(EmbedJob job) { return embed_jobs_.post(std::move(job)); }
+  bool post_embedding(EmbedJob job);
+  static Error embedding_late(Nanos had);
 
   // Something to do between two passes, by whoever has the turn; it may call what is below under
   // "in a job". False when the executor takes no more (removed).
@@ -150,7 +154,8 @@ class Executor {
     std::map<ConversationKey, KvState> kept;
   };
   Belongings extract();
-  std::vector<EmbedJob> take_embeddings();
+  std::vector<EmbedJob> take_embeddings();  // for another executor
+  void cancel_embeddings();
   // How long its queue is, and sequences out of it: not begun, of no conversation, newest first,
   // and short enough for an executor that takes `longest` tokens.
   QueueView queue();
@@ -162,7 +167,8 @@ class Executor {
 
   // After request->cancelled was set: ends a pass in which its prompt is computed.
   void interrupt(RequestId request);
-  // A CRITICAL arrival wants the cores: ends a pass that computes prompts, but never two in a row.
+  // A CRITICAL arrival wants the cores: ends a pass of this turn that computes prompts, whether it
+  // has begun or not, but never two in a row.
   void preempt();
 
   // One step. `contended`: another executor waits for this lane.
@@ -196,6 +202,8 @@ class Executor {
   bool better_elsewhere(const LiveSequence& live, std::int32_t same);
   void count_reused(LiveSequence& live);
   void embed_one(Pool& pool);
+  void queue_embeddings(Instant now);
+  void end_embedding(EmbedJob& job, Result<std::vector<float>> vector);
   // And whether anybody reads while it is written, so that he may be slow.
   enum class Readers : std::uint8_t { kNone, kSome };
   Readers end_the_ended(Instant now);
@@ -233,6 +241,7 @@ class Executor {
   // At its end: what it computed is its conversation's, or nobody's.
   void leave_kv(LiveSequence& live, Finish finish, Instant now);
   void begin_pass();
+  void cut_short(Pass& pass);
   // The plan's pass and its rows, on as many of the lane's threads as are best for it.
   void compute(Pool& lane);
   bool run_pass(Pool& pool);
@@ -266,6 +275,8 @@ class Executor {
   Mailbox<Job> jobs_;
   Guarded<Pass> pass_;
   AbortSignal abort_;
+  std::atomic<bool> cut_asked_{false};        // preempt() was called since the last turn ended
+  std::atomic<std::int32_t> urgent_mail_{0};  // of class CRITICAL, posted and not yet accepted
 
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
   std::vector<SeqId> live_ids_;                      // the same order, for searching
@@ -284,6 +295,7 @@ class Executor {
   bool some_ended_ = false;            // in this turn: others may now begin
   std::int32_t to_erase_ = 0;          // of live_, those that have ended
 
+  std::atomic<std::size_t> embeddings_{0};  // posted and not yet told their end
   std::deque<EmbedJob> embed_queue_;
 
   // Reused from step to step.

@@ -89,14 +89,6 @@ Executor::Belongings Executor::extract() {
   return belongings;
 }
 
-std::vector<Executor::EmbedJob> Executor::take_embeddings() {
-  std::vector<EmbedJob> jobs;
-  embed_jobs_.take_all(jobs);
-  std::ranges::move(embed_queue_, std::back_inserter(jobs));
-  embed_queue_.clear();
-  return jobs;
-}
-
 namespace {
 
 bool may_move(const LiveSequence& l) {

@@ -6,7 +6,7 @@
 namespace choir {
 
 // Tells the other threads which prompts are in the pass before it looks at their wishes a last
-// time: a cancel that comes later finds the list, one that came earlier is seen here.
+// time: a cancel or an arrival that comes later finds the list, one that came earlier is seen here.
 void Executor::begin_pass() {
   Instant deadline;
   bool cancelled = false;
@@ -15,6 +15,7 @@ void Executor::begin_pass() {
     pass.prefilling.clear();
     pass.preempted = false;
     for (const LiveSequence* l : prompts_) pass.prefilling.push_back(l->value.request);
+    if (cut_asked_.load() || urgent_mail_.load() > 0) cut_short(pass);
   });
   for (const LiveSequence* l : prompts_) {
     const RequestState& request = *l->request;

@@ -2,17 +2,20 @@
 
 namespace choir {
 
-std::size_t RequestState::append(std::string_view text, std::int32_t output_tokens) {
-  return buffer_.with([&](Buffer& b) {
+void RequestState::append(std::string_view text, std::int32_t output_tokens) {
+  buffer_.with([&](Buffer& b) {
     b.text.append(text);
     b.output_tokens = output_tokens;
     b.news = true;
-    return b.text.size();
   });
 }
 
-std::size_t RequestState::unread_bytes() const {
-  return buffer_.with([](const Buffer& b) { return b.text.size(); });
+RequestState::Reader RequestState::look_at_reader(std::size_t bytes_max) {
+  return buffer_.with([&](const Buffer& b) {
+    const bool behind = b.text.size() > (held_back.load() ? bytes_max / 2 : bytes_max);
+    held_back.store(behind);
+    return Reader{.unread_bytes = b.text.size(), .behind = behind};
+  });
 }
 
 void RequestState::finish(Completion completion) {

@@ -54,9 +54,16 @@ class RequestState {
   double estimated_seconds = 0;
   Priority priority = Priority::kNormal;
 
-  // Lane: adds what has become certain. Returns the bytes that now wait for the reader.
-  std::size_t append(std::string_view text, std::int32_t output_tokens);
-  std::size_t unread_bytes() const;
+  // Lane: adds what has become certain.
+  void append(std::string_view text, std::int32_t output_tokens);
+  // Lane: how far the reader is behind, and whether that is too far: more than `bytes_max`, or,
+  // until it has caught up, more than half of it. Sets `held_back` under the lock of take(): who
+  // takes the text either made it small enough here, or sees afterwards that it is waited for.
+  struct Reader {
+    std::size_t unread_bytes = 0;
+    bool behind = false;
+  };
+  Reader look_at_reader(std::size_t bytes_max);
   // Lane: the last thing that happens to a request.
   void finish(Completion completion);
   bool finished() const { return finished_.load(); }

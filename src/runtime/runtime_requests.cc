@@ -244,13 +244,17 @@ Result<std::vector<TokenId>> Runtime::embedding_tokens(const Executor& executor,
 Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text,
                                           std::chrono::milliseconds most) {
   CHOIR_CHECK_OK(refuse_inside_callback("embed()", "another thread"));
+  const Instant began = clock_.now();
   for (;;) {
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
     if (executor->model().info().generates)
       return fail(Code::kInvalidArgument,
                   "'" + executor->name() + "' generates text; embeddings need an encoder model");
     Executor::EmbedJob job{.tokens = CHOIR_TRY(embedding_tokens(*executor, text)),
-                           .promise = std::make_shared<std::promise<Result<std::vector<float>>>>()};
+                           .promise = std::make_shared<std::promise<Result<std::vector<float>>>>(),
+                           .submitted = began,
+                           .deadline = most.count() > 0 ? began + most : Instant{}};
+    const Instant deadline = job.deadline;
     auto future = job.promise->get_future();
     const Result<Entry> came = *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
       // Where only one request may run in the node, this one waits for its turn here.
@@ -259,19 +263,19 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
       auto entry = at_door(a, *executor);
       if (!entry || !*entry || **entry == Entry::kAgain) return entry;
       if (!executor->post_embedding(std::move(job)))
-        return fail(Code::kOverloaded,
-                    "the mailbox of '" + executor->name() + "' is full; try again later");
+        return fail(Code::kOverloaded, "'" + executor->name() +
+                                           "' has as many embeddings waiting as it may; try "
+                                           "again later");
       ++a.by_executor.at(executor->id()).embeddings;
       ++a.embeddings;
       return Entry::kIn;
     });
     if (CHOIR_TRY(came) == Entry::kAgain) continue;
     lanes_.ready(executor->id(), executor->config().priority);
-    Result<std::vector<float>> vector =
-        fail(Code::kDeadlineExceeded,
-             "deadline exceeded: the embedding had " + std::to_string(most.count()) + " ms");
-    // One that is late is still computed, and nobody reads it.
-    if (most.count() == 0 || future.wait_for(most) == std::future_status::ready)
+    if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
+    // The executor ends it as well, but not before the pass that it computes.
+    Result<std::vector<float>> vector = tl::unexpected(Executor::embedding_late(most));
+    if (most.count() == 0 || future.wait_for(deadline - clock_.now()) == std::future_status::ready)
       vector = future.get();
     active_.change([&](Active& a) {
       --a.embeddings;
