@@ -26,12 +26,12 @@ std::uint64_t mix(std::uint64_t value) {
 
 // Scores that differ enough for sampling to have something to choose from.
 void score(std::uint64_t hash, std::vector<float>& logits) {
-  logits.assign(FakeModel::kVocabTokens, std::numeric_limits<float>::quiet_NaN());
-  if (hash == kNotANumber) return;
+  logits.resize(FakeModel::kVocabTokens);
   for (std::size_t i = 0; i < logits.size(); ++i)
     logits[i] = static_cast<float>(mix(hash + i * kSeed) % 1000) / 100.0F;
   // Ends are rarer than one in 97, or no sequence would get anywhere.
   logits[FakeModel::kEnd] -= 4.0F;
+  if (hash == kNotANumber) logits.front() = std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace

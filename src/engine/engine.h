@@ -52,6 +52,7 @@ class Model {
   // Tokens of `text`. `special`: markers such as <|im_start|> become their token, and the beginning
   // mark of the vocabulary is put in front; without it they are plain text and nothing is added.
   // kContinue: markers count and nothing is put in front, for text that goes on after other tokens.
+  // kInvalidArgument, with the numbers, for more text without a break than the engine can take.
   enum class Special : std::uint8_t { kParse, kPlain, kContinue };
   virtual Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const = 0;
   // The bytes of one token; may be part of a UTF-8 character; empty for control tokens. Lives as

@@ -6,12 +6,26 @@
 #include <exception>
 #include <filesystem>
 
+#include "base/own_stack.h"
 #include "engine/llama_model_info.h"
 #include "engine/llama_runtime.h"
+#include "engine/text_run.h"
 #include "kernels/kernel_table.h"
 #include "kernels/takeover.h"
 
 namespace choir {
+namespace {
+
+// Stack that std::regex takes for each character of a match: 325 bytes measured on x86-64 (g++ 12,
+// -O3), and two loops of an expression may follow each other. Sanitizers make frames larger.
+constexpr std::size_t kStackBytesPerByte =
+    std::string_view(CHOIR_ENGINE_FLAVOUR) == "release" ? 1024 : 8192;
+constexpr std::size_t kStackBytes = 1U << 20U;      // for all but the recursion
+constexpr std::size_t kRunOnAnyStack = 512;         // bytes; takes at most 170 KiB of a stack
+constexpr std::size_t kRunWithOthers = 16U << 10U;  // 5 MiB at most
+constexpr std::size_t kRunMax = 1U << 20U;          // 330 MiB at most
+
+}  // namespace
 
 struct LlamaModel::Templates {
   common_chat_templates_ptr chat;  // null: the file has no template of its own
@@ -44,6 +58,7 @@ Result<std::shared_ptr<const LlamaModel>> LlamaModel::open(const std::string& pa
   start_llama();
   clear_engine_complaint();
   llama_model_params params = model_params();
+  params.vocab_only = load == Load::kVocabulary;
   if (load == Load::kWithoutWeights) {  // not vocab_only: that leaves the shape out too
     params.no_alloc = true;
     params.load_mode = LLAMA_LOAD_MODE_NONE;
@@ -76,6 +91,31 @@ Result<std::vector<TokenId>> LlamaModel::tokenize(std::string_view text, Special
   if (text.size() > (1U << 30))
     return fail(Code::kInvalidArgument, "text has " + std::to_string(text.size()) +
                                             " bytes, at most 1073741824 can be tokenized");
+  // Only these cut text into words by regular expressions.
+  const bool by_words = llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE;
+  const std::size_t run = by_words ? longest_run(text) : 0;
+  if (run <= kRunOnAnyStack) return tokenize_here(text, special);
+  if (run > kRunMax)
+    return fail(Code::kInvalidArgument, "text has " + std::to_string(run) +
+                                            " bytes without a break, '" + info_.name +
+                                            "' takes at most " + std::to_string(kRunMax) +
+                                            "; put line breaks between them");
+  Result<std::vector<TokenId>> tokens;
+  const auto work = [&] { tokens = tokenize_here(text, special); };
+  const auto bytes = kStackBytes + run * kStackBytesPerByte;
+  static Guarded<int> deep;  // one at a time where it may take much memory
+  if (const Status ran = run <= kRunWithOthers ? run_on_stack(bytes, work) : deep.with([&](int&) {
+        return run_on_stack(bytes, work);
+      });
+      !ran)
+    return fail(Code::kOutOfMemory,
+                "text with " + std::to_string(run) +
+                    " bytes without a break cannot be tokenized: " + ran.error().message);
+  return tokens;
+}
+
+Result<std::vector<TokenId>> LlamaModel::tokenize_here(std::string_view text,
+                                                       Special special) const {
   const bool begin = special == Special::kParse;
   const bool parse = special != Special::kPlain;
   const auto bytes = static_cast<std::int32_t>(text.size());

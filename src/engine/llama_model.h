@@ -15,7 +15,8 @@ namespace choir {
 
 class LlamaModel final : public Model {
  public:
-  enum class Load : std::uint8_t { kWeights, kWithoutWeights };
+  // kVocabulary: the tokenizer alone, also of a file that has no more; info() lacks the shape.
+  enum class Load : std::uint8_t { kWeights, kWithoutWeights, kVocabulary };
 
   // kNotFound, kEngineFailed with the engine's reason. The file has been checked before
   // (engine/file_check.h): a damaged one may abort the process. `fingerprint` of its bytes.
@@ -35,6 +36,8 @@ class LlamaModel final : public Model {
  private:
   LlamaModel(LlamaModelHandle model, ModelInfo info, std::string fingerprint);
   void collect_pieces();
+  // On the stack of this thread.
+  Result<std::vector<TokenId>> tokenize_here(std::string_view text, Special special) const;
 
   LlamaModelHandle model_;
   const llama_vocab* vocab_;

@@ -93,11 +93,12 @@ ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   info.file_bytes = std::filesystem::file_size(path, ignored);
   info.weight_bytes = llama_model_size(&model);
   info.parameters = llama_model_n_params(&model);
+  info.vocab_tokens = llama_vocab_n_tokens(llama_model_get_vocab(&model));
   info.layers = llama_model_n_layer(&model);
+  if (info.layers == 0) return info;  // a vocabulary alone: no shape to ask for
   info.embedding_size = llama_model_n_embd(&model);
   info.heads = llama_model_n_head(&model);
   info.kv_heads = llama_model_n_head_kv(&model);
-  info.vocab_tokens = llama_vocab_n_tokens(llama_model_get_vocab(&model));
   info.context_tokens_trained = llama_model_n_ctx_train(&model);
   info.sliding_window_tokens = llama_model_n_swa(&model);
   info.kv_bytes_per_token = kv_bytes_per_token(model, GGML_TYPE_F16);
