@@ -107,7 +107,7 @@ double recompute_with_engine_kernels(const std::string& store) {
   return seconds;
 }
 
-void conversations(std::vector<Row>& rows, const std::string& folder) {
+void conversations(std::vector<Row>& rows, const std::string& folder, bool peers) {
   const std::string store = folder + "/store";
   std::vector<double> unloaded;
   std::vector<double> restarted;
@@ -127,15 +127,16 @@ void conversations(std::vector<Row>& rows, const std::string& folder) {
     CHOIR_CHECK(llm.getPerformanceMetrics()["reused_tokens"] > kConversationTokens / 2, "restored");
   }
   std::filesystem::copy(store, folder + "/copy", std::filesystem::copy_options::recursive);
-  const double engine = recompute_with_engine_kernels(folder + "/copy");
+  const std::optional<double> engine =
+      peers ? std::optional(1e3 * recompute_with_engine_kernels(folder + "/copy")) : std::nullopt;
   const double ours = recompute_seconds(store);
   const auto beside = [&](const char* name, double seconds) {
     rows.push_back({.name = name,
                     .unit = "ms",
                     .choir = seconds * 1e3,
-                    .peer = engine * 1e3,
-                    .peer_name = "computed again by the engine's own kernels",
-                    .goal = 0.05,
+                    .peer = engine,
+                    .peer_name = peers ? "computed again by the engine's own kernels" : "",
+                    .goal = peers ? std::optional(0.05) : std::nullopt,
                     .better = Better::kLower});
   };
   beside("2,000 tokens go on after unload", median(unloaded));
@@ -270,11 +271,11 @@ int run(const Arguments& arguments) {
   std::string folder = (std::filesystem::temp_directory_path() / "choir-bench-XXXXXX").string();
   CHOIR_CHECK(::mkdtemp(folder.data()) != nullptr, "a folder for the conversations");
   std::vector<Row> rows;
-  conversations(rows, folder);
+  if (arguments.wants("continue")) conversations(rows, folder, arguments.peers);
   std::filesystem::remove_all(folder);
-  resume(rows);
-  cycles(rows);
-  facade(rows);
+  if (arguments.wants("resume")) resume(rows);
+  if (arguments.wants("cycles")) cycles(rows);
+  if (arguments.wants("facade")) facade(rows);
   return finish("conversations", rows, arguments);
 }
 
@@ -287,5 +288,6 @@ int main(int argc, char** argv) {
     return 0;
   }
   return choir::bench::run(
-      choir::bench::parse(argc, argv, "Conversations and executors that come back"));
+      choir::bench::parse(argc, argv, "Loads: continue (a conversation), resume, cycles, facade",
+                          choir::bench::Loads::kBesidePeers));
 }

@@ -149,9 +149,9 @@ int run(const Arguments& arguments) {
     CHOIR_CHECK(node->add(executor(name, *path, priority)).has_value(),
                 "three executors of one small model fit");
   std::vector<Row> rows;
-  rows.push_back(second_instance(*node, *path));
-  rows.push_back(cancelled_prompt(*node));
-  rows.push_back(urgent_beside_low(*node));
+  if (arguments.wants("memory")) rows.push_back(second_instance(*node, *path));
+  if (arguments.wants("cancel")) rows.push_back(cancelled_prompt(*node));
+  if (arguments.wants("first token")) rows.push_back(urgent_beside_low(*node));
   return finish("latency", rows, arguments);
 }
 
@@ -160,5 +160,6 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   return choir::bench::run(
-      choir::bench::parse(argc, argv, "First tokens, cancels and second instances"));
+      choir::bench::parse(argc, argv, "Loads: first token, cancel, memory (a second instance's)",
+                          choir::bench::Loads::kNamed));
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Several models at once: Choir beside llama-server's router and OpenVINO GenAI's pipelines, the same files and the same load in one run.
 
-    ./dev bench router [--json] [--check] [--runs 3] [--only NAME] [--without-openvino]
+    ./dev bench router [--json] [--check] [--runs 3] [--only NAME] [--without-openvino] [--no-peers]
 
 llama-server is built from Choir's own engine source on demand. Every load is 64 output tokens a request with
 the end of text ignored, all requests sent at once, models loaded and warm; tokens per second over the whole
@@ -24,7 +24,7 @@ import llama_server  # noqa: E402
 import openvino_venv  # noqa: E402
 import report  # noqa: E402
 
-CHOIR = os.path.join(REPO, "build", "bin", "choir")
+CHOIR = os.environ.get("CHOIR_BIN") or os.path.join(REPO, "build", "bin", "choir")
 TOKENS = 64
 PROMPTS = ["Write a short poem about the sea.", "Explain how a bicycle stays upright.",
            "What is the difference between a lake and a pond?", "Give three tips for a good night's sleep.",
@@ -74,6 +74,18 @@ def openvino_load(python, models, requests_each):
     return max(rates)
 
 
+def alone(arguments, copies):
+    """Choir's side of every load, each once."""
+    rows = []
+    for count, each in sorted({(count, each) for _, count, each, *_ in LOADS}):
+        name = f"{count} model{'s' if count > 1 else ''} x {each} requests"
+        if not report.wants(arguments, name):
+            continue
+        rates = [choir_load(copies[:count], each) for _ in range(arguments.runs)]
+        rows.append(report.row(name, "tok/s", statistics.median(rates), None, "", None))
+    return rows
+
+
 def main():
     parser = report.parser(__doc__)
     parser.add_argument("--without-openvino", action="store_true")
@@ -84,16 +96,18 @@ def main():
     found = [m["path"] for m in models["local"] if m["name"] == "smollm2-135m"]
     if pulled.returncode != 0 or not found:
         sys.exit(f"bench router: smollm2-135m is needed: {pulled.stderr.strip()}")
-    server_program = report.peer_program(REPO, "llama-server")
-
     rows = []
     with tempfile.TemporaryDirectory(prefix="choir-router-") as folder:
         copies = []
         for i in range(4):  # four files, so that neither side can share their weights
             copies.append(os.path.join(folder, f"model-{i + 1}.gguf"))
             shutil.copyfile(found[0], copies[-1])
+        if arguments.no_peers:
+            rows = alone(arguments, copies)
+            sys.exit(report.finish("router", rows, arguments.json, arguments.check))
+        server_program = report.peer_program(REPO, "llama-server")
         for name, models_count, each, extra, peer_name, goal in LOADS:
-            if arguments.only not in name:
+            if not report.wants(arguments, name):
                 continue
             ours, theirs = [], []
             for run in range(arguments.runs):
@@ -107,7 +121,7 @@ def main():
                 print(f"{name}: run {run + 1}: choir {ours[-1]:.1f}, peer {theirs[-1]:.1f} tok/s", file=sys.stderr)
             rows.append(report.row(name, "tok/s", statistics.median(ours), statistics.median(theirs), peer_name, goal))
         for name, each, goal in OPENVINO_LOADS:
-            if arguments.without_openvino or arguments.only not in name:
+            if arguments.without_openvino or not report.wants(arguments, name):
                 continue
             python = openvino_venv.python()
             ours, theirs = [], []

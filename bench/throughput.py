@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """One model, many requests: Choir beside llama.cpp and OpenVINO GenAI, the same file in one run.
 
-    ./dev bench throughput [--json] [--check] [--runs 3] [--only NAME] [--without-openvino]
+    ./dev bench throughput [--json] [--check] [--runs 3] [--only NAME] [--without-openvino] [--no-peers]
+                           [--repeat 3]
 
 Prefill is prompt tokens per second until the first token of all requests; decode is the rest, 64 tokens a request.
 llama.cpp is `llama-batched-bench` of Choir's own engine source, built on demand; OpenVINO GenAI comes from PyPI into a folder
@@ -20,7 +21,7 @@ import llama_server  # noqa: E402
 import openvino_venv  # noqa: E402
 import report  # noqa: E402
 
-CHOIR = os.path.join(REPO, "build", "bin", "choir")
+CHOIR = os.environ.get("CHOIR_BIN") or os.path.join(REPO, "build", "bin", "choir")
 TOKENS = 64
 
 # model, batch, prompt tokens, what: prefill or decode, goal beside OpenVINO, goal beside llama.cpp
@@ -52,6 +53,9 @@ TOPICS = ["the sea", "bicycles", "bread", "lighthouses", "the night sky", "garde
 SESSION_TEXTS = [TEMPLATE.format(task.format(topic)) for task in TASKS for topic in TOPICS]
 
 
+HEADLINE = f"{len(SESSION_TEXTS)} sessions, all in; one request at a time"
+
+
 def name_of(load):
     model, batch, prompt, what, *_ = load
     return f"{model} {what} {prompt if what == 'prefill' else f'{batch} x {prompt}+{TOKENS}'}"
@@ -66,10 +70,10 @@ def paths():
     return found
 
 
-def choir(path, load):
+def choir(path, load, repeat):
     _, batch, prompt, what, *_ = load
     words = [CHOIR, "bench", path, "--batch", str(batch), "--prompt-tokens", str(prompt), "--tokens", str(TOKENS),
-             "--repeat", "3", "--json"]
+             "--repeat", str(repeat), "--json"]
     answer = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     rows = [r for r in answer["rows"] if r["test"].startswith(what) and r["batch"] == batch]
     return rows[0]["tokens_per_second"]
@@ -99,7 +103,8 @@ def openvino(python, path, loads):
 
 
 def headline(path, program, runs):
-    """Tokens a second of all sessions through `choir parallel`, and of one request at a time in llama-server."""
+    """Tokens a second of all sessions through `choir parallel`, and of one request at a time in llama-server
+    (without `program` not)."""
     ours, theirs = [], []
     words = [CHOIR, "parallel", "--model", path, "--sessions", str(len(SESSION_TEXTS)), "--max-tokens", str(TOKENS),
              "--temperature", "0.8", "--ignore-eos", "--raw", "--json"]
@@ -108,28 +113,31 @@ def headline(path, program, runs):
     threads = str(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory(prefix="choir-throughput-") as folder:
         for run in range(runs):
-            server = llama_server.Server(program, [path], folder, ["-np", "1", "-t", threads, "-tb", threads])
-            try:
-                server.wait_ready()
-                theirs.append(server.one_by_one(SESSION_TEXTS, TOKENS))
-            finally:
-                server.stop()
+            if program:
+                server = llama_server.Server(program, [path], folder, ["-np", "1", "-t", threads, "-tb", threads])
+                try:
+                    server.wait_ready()
+                    theirs.append(server.one_by_one(SESSION_TEXTS, TOKENS))
+                finally:
+                    server.stop()
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             ours.append(json.loads(done.stdout)["throughput"])
-            print(f"run {run + 1}: 64 sessions: choir {ours[-1]:.0f}, llama-server {theirs[-1]:.0f}", file=sys.stderr)
-    return report.row(f"{len(SESSION_TEXTS)} sessions, all in; one request at a time", "tok/s", statistics.median(ours),
-                      statistics.median(theirs), "llama-server", 20.0)
+            print(f"run {run + 1}: 64 sessions: choir {ours[-1]:.0f}, llama-server {theirs[-1:]}", file=sys.stderr)
+    peer = statistics.median(theirs) if theirs else None
+    return report.row(HEADLINE, "tok/s", statistics.median(ours), peer, "llama-server" if theirs else "", 20.0)
 
 
 def main():
     parser = report.parser(__doc__)
     parser.add_argument("--without-openvino", action="store_true")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions inside a run of `choir bench` (default 3)")
     arguments = parser.parse_args()
+    intel = not (arguments.without_openvino or arguments.no_peers)
 
     files = paths()
-    program = report.peer_program(REPO, "llama-batched-bench")
-    python = None if arguments.without_openvino else openvino_venv.python()
-    loads = [load for load in LOADS if arguments.only in name_of(load)]
+    program = None if arguments.no_peers else report.peer_program(REPO, "llama-batched-bench")
+    python = openvino_venv.python() if intel else None
+    loads = [load for load in LOADS if report.wants(arguments, name_of(load))]
     ours = {name_of(load): [] for load in loads}
     theirs = {name_of(load): [] for load in loads}
     intels = {name_of(load): [] for load in loads}
@@ -137,8 +145,8 @@ def main():
     for run in range(arguments.runs):
         for load in loads:
             name = name_of(load)
-            ours[name].append(choir(files[load[0]], load))
-            if load[5] is not None:
+            ours[name].append(choir(files[load[0]], load, arguments.repeat))
+            if program and load[5] is not None:
                 theirs[name].append(llama(program, files[load[0]], load))
             print(f"run {run + 1}: {name}: choir {ours[name][-1]:.0f}, llama.cpp {theirs[name][-1:]}", file=sys.stderr)
         if beside_intel:
@@ -152,10 +160,12 @@ def main():
         mine = statistics.median(ours[name])
         if intels[name]:
             rows.append(report.row(name, "tok/s", mine, statistics.median(intels[name]), "OpenVINO GenAI", load[4]))
+        if arguments.no_peers:
+            rows.append(report.row(name, "tok/s", mine, None, "", None))
         if theirs[name]:
             rows.append(report.row(name, "tok/s", mine, statistics.median(theirs[name]), "llama.cpp", load[5]))
-    if arguments.only in "64 sessions":
-        server_program = report.peer_program(REPO, "llama-server")
+    if report.wants(arguments, HEADLINE):
+        server_program = None if arguments.no_peers else report.peer_program(REPO, "llama-server")
         rows.append(headline(files["smollm2-135m"], server_program, arguments.runs))
     sys.exit(report.finish("throughput", rows, arguments.json, arguments.check))
 

@@ -17,7 +17,13 @@ bool Row::ok() const {
   return better == Better::kHigher ? value >= *goal : value <= *goal;
 }
 
-Arguments parse(int argc, char** argv, const std::string& what) {
+bool Arguments::wants(std::string_view load) const {
+  return only.empty() || std::ranges::any_of(only, [&](const std::string& part) {
+           return load.find(part) != std::string_view::npos;
+         });
+}
+
+Arguments parse(int argc, char** argv, const std::string& what, Loads loads) {
   Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
@@ -25,10 +31,19 @@ Arguments parse(int argc, char** argv, const std::string& what) {
       arguments.json = true;
     } else if (word == "--check") {
       arguments.check = true;
+    } else if (word == "--only" && loads != Loads::kAll && i + 1 < argc) {
+      arguments.only.emplace_back(argv[++i]);
+    } else if (word == "--no-peers" && loads == Loads::kBesidePeers) {
+      arguments.peers = false;
     } else {
       std::fprintf(stderr,
-                   "%s\n  --json   print JSON\n  --check  exit 1 when a row misses its goal\n",
-                   what.c_str());
+                   "%s\n  --json       print JSON\n"
+                   "  --check      exit 1 when a row misses its goal\n%s%s",
+                   what.c_str(),
+                   loads == Loads::kAll
+                       ? ""
+                       : "  --only TEXT  loads whose name has this in it; may be repeated\n",
+                   loads != Loads::kBesidePeers ? "" : "  --no-peers   Choir's own figures only\n");
       std::exit(word == "--help" ? 0 : 2);
     }
   }
@@ -56,6 +71,7 @@ int finish(const std::string& bench, const std::vector<Row>& rows, const Argumen
                      {"peer_name", row.peer_name},
                      {"ratio", number(row.ratio())},
                      {"goal", number(row.goal)},
+                     {"better", row.better == Better::kHigher ? "higher" : "lower"},
                      {"ok", row.ok()}});
     if (arguments.json) continue;
     const auto cell = [](std::optional<double> v) {

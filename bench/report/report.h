@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace choir::bench {
@@ -23,12 +24,22 @@ struct Row {
   bool ok() const;
 };
 
-// Reads --json, --check and --help; prints; returns main()'s exit code.
 struct Arguments {
   bool json = false;
   bool check = false;
+  bool peers = true;
+  std::vector<std::string> only;
+
+  // Whether the load of this name is to run.
+  bool wants(std::string_view load) const;
 };
-Arguments parse(int argc, char** argv, const std::string& what);
+// kNamed: the benchmark has loads that --only chooses from. kBesidePeers: and peers that --no-peers
+// leaves out.
+enum class Loads : unsigned char { kAll, kNamed, kBesidePeers };
+
+// Reads the arguments; ends the process at --help and at an argument that this benchmark has not.
+Arguments parse(int argc, char** argv, const std::string& what, Loads loads = Loads::kAll);
+// Prints; returns main()'s exit code.
 int finish(const std::string& bench, const std::vector<Row>& rows, const Arguments& arguments);
 
 double median(std::vector<double> values);
