@@ -87,8 +87,10 @@ Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
   CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
   ++passes_;
   logits_.assign(plan.slices.size(), {});
-  if (rules_.fail_every > 0 && passes_ % rules_.fail_every == 0)
+  if (rules_.fail_every > 0 && passes_ % rules_.fail_every == 0) {
+    if (rules_.fail_takes_all) memory_.clear();
     return fail(Code::kEngineFailed, "the fake engine was told to fail");
+  }
   std::int32_t outputs = 0;
   std::int32_t held_after = cells_held();
   for (const Slice& slice : plan.slices) {
@@ -145,6 +147,7 @@ std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
   const auto have = static_cast<std::int32_t>(hashes.size());
   if (tokens >= have) return have;
   if (rules_.window > 0 && have > rules_.window) tokens = 0;  // the window has moved on
+  if (rules_.fronts != Fronts::kAny) tokens = 0;
   hashes.resize(static_cast<std::size_t>(tokens));
   found->second.cells.resize(static_cast<std::size_t>(tokens));
   if (tokens == 0) memory_.erase(found);
@@ -155,7 +158,8 @@ Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens)
   CHOIR_CHECK(!memory_.contains(to), "a fork goes into a sequence that holds nothing");
   const std::int32_t have = computed(from);
   tokens = std::min(tokens, have);
-  if (tokens <= 0) return 0;
+  if (tokens <= 0 || rules_.fronts == Fronts::kNone) return 0;
+  if (rules_.fronts == Fronts::kWhole && tokens < have) return 0;
   if (no_slot()) return fail(Code::kOverloaded, "all sequences of the executor are in use");
   if (rules_.window > 0 && have > rules_.window && tokens < have) return 0;
   const Memory& source = memory_.at(from);

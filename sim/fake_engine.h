@@ -45,8 +45,10 @@ struct FakeRules {
   Nanos barrier{0};                  // for each thread but one
   std::uint32_t no_cells_every = 0;  // every n-th pass says kNoCells though there is room; 0 never
   std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
-  TokenId nan_token = -1;   // whoever has it in its cells computes NaN from there on; -1: none
-  std::int32_t window = 0;  // a sliding window: truncating into it loses the sequence
+  bool fail_takes_all = false;       // and all cells with it
+  TokenId nan_token = -1;        // whoever has it in its cells computes NaN from there on; -1: none
+  std::int32_t window = 0;       // a sliding window: truncating into it loses the sequence
+  Fronts fronts = Fronts::kAny;  // other cuts and forks lose the sequence, or give nothing
 };
 
 class FakeEngine final : public Engine {
@@ -59,6 +61,7 @@ class FakeEngine final : public Engine {
   std::span<float> logits(std::size_t slice) override;
   Result<std::vector<float>> embed(std::span<const TokenId> tokens,
                                    const AbortSignal& abort) override;
+  Fronts fronts() const override { return rules_.fronts; }
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
   void rename(SeqId from, SeqId to) override;

@@ -21,6 +21,7 @@ class NullEngine final : public Engine {
   Result<std::vector<float>> embed(std::span<const TokenId>, const AbortSignal&) override {
     return row_;
   }
+  Fronts fronts() const override { return Fronts::kAny; }
   std::int32_t truncate(SeqId, std::int32_t) override { return 0; }
   Result<std::int32_t> fork(SeqId, SeqId, std::int32_t) override { return 0; }
   void rename(SeqId, SeqId) override {}

@@ -126,6 +126,7 @@ void Simulation::make_executors() {
       fake.fail_every = one_in(4) ? static_cast<std::uint32_t>(49 + upto(50)) : 0;
     }
     if (one_in(3)) fake.window = 16;
+    if (one_in(4)) fake.fronts = one_in(2) ? Fronts::kWhole : Fronts::kNone;
     auto engine = std::make_unique<FakeEngine>(model, engine_config, fake, &clock);
     engine->on_tick = [this] { do_cancels(); };
     engines.push_back(engine.get());

@@ -22,9 +22,15 @@ class Workload {
                 .prefix_cache = !one_in(6),
                 .rules = {.no_cells_every = one_in(3) ? 20U : 0U,
                           .fail_every = one_in(4) ? 31U : 0U,
-                          .window = one_in(4) ? 16 : 0},
+                          .fail_takes_all = one_in(2),
+                          .window = one_in(4) ? 16 : 0,
+                          .fronts = fronts()},
                 .park_bytes_max = one_in(2) ? 0U : 2000U}) {}
 
+  Fronts fronts() {
+    if (!one_in(3)) return Fronts::kAny;
+    return one_in(2) ? Fronts::kWhole : Fronts::kNone;
+  }
   Executor& executor() { return *stage_.executor; }
 
   void do_something() {

@@ -10,65 +10,12 @@
 
 #include "engine/kv_blob.h"
 #include "engine/llama_model.h"
-#include "engine/llama_pool.h"
 #include "engine/trial.h"
+#include "engine_rig.h"
 #include "real_models.h"
 
 namespace choir {
 namespace {
-
-using Tokens = std::vector<TokenId>;
-
-// An engine on one thread, with the calls that the tests make over and over.
-struct Rig {
-  explicit Rig(const std::string& path, EngineConfig config = {.context_tokens = 512,
-                                                               .sequences_max = 4,
-                                                               .batch_tokens_max = 128})
-      : model(LlamaModel::open(path, LlamaModel::Load::kWeights, "test").value()),
-        engine(LlamaEngine::create(model, config).value()) {
-    engine->attach(pool);
-  }
-  ~Rig() { engine->detach(); }
-
-  Result<RunOutcome> run(const StepPlan& plan, const std::vector<Tokens>& tokens) {
-    const std::vector<std::span<const TokenId>> spans(tokens.begin(), tokens.end());
-    return engine->run(plan, spans, never);
-  }
-  // Computes `tokens` after what `seq` has and returns the greedy next token.
-  TokenId feed(SeqId seq, const Tokens& tokens) {
-    const StepPlan plan{
-        .slices = {{seq, engine->computed(seq), static_cast<std::int32_t>(tokens.size()), true}},
-        .preempted = {}};
-    EXPECT_EQ(run(plan, {tokens}).value(), RunOutcome::kDone);
-    return argmax(0);
-  }
-  TokenId argmax(std::size_t slice) {
-    const auto logits = engine->logits(slice);
-    return static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
-  }
-  Tokens greedy(SeqId seq, Tokens prompt, int count) {
-    Tokens out;
-    for (int i = 0; i < count; ++i) {
-      out.push_back(feed(seq, prompt));
-      prompt = {out.back()};
-    }
-    return out;
-  }
-  Tokens prompt(std::string_view text) {
-    return model->tokenize(text, Model::Special::kParse).value();
-  }
-
-  SteadyClock clock;
-  AbortSignal never{clock};
-  std::array<int, 1> cpus = {-1};
-  LlamaPool pool{cpus};
-  std::shared_ptr<const LlamaModel> model;
-  std::unique_ptr<LlamaEngine> engine;
-};
-
-constexpr SeqId kA{11};
-constexpr SeqId kB{22};
-constexpr SeqId kC{33};
 
 TEST(LlamaEngine, WritesAStoryWithTheTinyModel) {
   Rig rig(stories());

@@ -272,6 +272,42 @@ TEST(PrefixCache, AWindowThatHasMovedOnGivesNothingAndIsNotWaitedForAgain) {
   EXPECT_EQ(s.ask(whole).usage.reused_tokens, 52 + 3) << "all of a state can be had";
 }
 
+TEST(PrefixCache, AStateThatMovesOnIsHadWholeOrNotWaitedFor) {
+  Stage s({.rules = {.fronts = Fronts::kWhole}});
+  s.ask(with_front(50, 1));
+  EXPECT_EQ(s.ask(with_front(50, 2)).usage.reused_tokens, 0);
+  for (TokenId i = 3; i <= 6; ++i) s.post(with_front(50, i));
+  s.turn();
+  EXPECT_EQ(s.prompt_tokens(), 6 * 52U) << "all four in one pass: nobody stood back for nothing";
+  s.turns();
+  Tokens whole = with_front(50, 7);
+  const Completion answer = s.ask(whole);
+  whole.insert(whole.end(), answer.tokens.begin(), answer.tokens.end());
+  EXPECT_EQ(s.ask(whole).usage.reused_tokens, 52 + 3) << "all of a state can be had";
+}
+
+TEST(PrefixCache, APassThatFailsMayTakeTheCellsOfAnybody) {
+  constexpr ConversationKey kOne{1};
+  Stage s({.rules = {.fail_every = 9, .fail_takes_all = true}});
+  s.ask(with_front(50, 1));                  // four passes, and cached
+  s.ask(with_front(50, 2), {.talk = kOne});  // four more, and kept
+  EXPECT_EQ(s.ask(with_front(50, 3)).finish, Finish::kFailed);
+  EXPECT_FALSE(s.executor->holds(kOne));
+  EXPECT_EQ(s.ask(with_front(50, 4)).usage.reused_tokens, 0);
+}
+
+TEST(PrefixCache, AMemoryThatGivesNothingIsNotAsked) {
+  Stage s({.rules = {.fronts = Fronts::kNone}});
+  Tokens whole = with_front(50, 1);
+  const Completion answer = s.ask(whole);
+  whole.insert(whole.end(), answer.tokens.begin(), answer.tokens.end());
+  for (TokenId i = 2; i <= 4; ++i) s.post(with_front(50, i));
+  s.turn();
+  EXPECT_EQ(s.prompt_tokens(), 4 * 52U);
+  s.turns();
+  EXPECT_EQ(s.ask(whole).usage.reused_tokens, 0);
+}
+
 TEST(PrefixCache, ASequenceThatLostItsCellsGetsItsFrontBack) {
   Stage s({.cells = 130, .slots = 4, .park_bytes_max = 0});
   const auto first = s.post(with_front(50, 1), {.max_tokens = 60});

@@ -49,6 +49,7 @@ struct Case {
   std::vector<Source> sources;
   FrontChoice want;
   std::int32_t window = 0;
+  Fronts fronts = Fronts::kAny;
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -63,8 +64,8 @@ TEST_P(ChooseFront, Gives) {
     sources.push_back({{s.id}, texts.back(), s.cells, s.cells_after, s.priority});
   }
   const std::vector<TokenId> own = made(c.seeker.tokens);
-  const FrontChoice got =
-      choose_front({own, c.seeker.slice, c.seeker.priority, c.seeker.may_wait}, sources, c.window);
+  const FrontChoice got = choose_front({own, c.seeker.slice, c.seeker.priority, c.seeker.may_wait},
+                                       sources, {.fronts = c.fronts, .window_tokens = c.window});
   EXPECT_EQ(got, c.want) << "does " << static_cast<int>(got.what) << " from " << got.from.value
                          << " with " << got.tokens;
 }
@@ -174,6 +175,41 @@ const Case kWait[] = {
      40},
 };
 INSTANTIATE_TEST_SUITE_P(Wait, ChooseFront, testing::ValuesIn(kWait),
+                         [](const auto& c) { return c.param.name; });
+
+const Case kMemory[] = {
+    {"WholeStatesForkWhole",
+     {tokens(40, 5, 90)},
+     {{1, tokens(40, 5, 91), 45, 45}, {2, tokens(30, 0, 0), 30, 30}},
+     fork(2, 30),
+     0,
+     Fronts::kWhole},
+    {"WholeStatesThatHaveMovedOnForkNothing",
+     {tokens(40, 0, 0)},
+     {{1, tokens(40, 0, 0), 40, 40}},
+     kCompute,
+     0,
+     Fronts::kWhole},
+    {"NobodyWaitsForAStateThatWillHaveMovedOn",
+     {tokens(30, 5, 90), 35},
+     {{1, tokens(30, 5, 91), 0, 35}},
+     kCompute,
+     0,
+     Fronts::kWhole},
+    {"OneWaitsForAStateThatWillBeTheFront",
+     {tokens(50, 5, 90), 55},
+     {{1, tokens(50, 9, 91), 0, 50}},
+     wait(1, 50),
+     0,
+     Fronts::kWhole},
+    {"WhoGivesNothingIsNoSource",
+     {tokens(40, 5, 90), 45},
+     {{1, tokens(40, 0, 0), 40, 40}, {2, tokens(40, 0, 0), 0, 40}},
+     kCompute,
+     0,
+     Fronts::kNone},
+};
+INSTANTIATE_TEST_SUITE_P(Memory, ChooseFront, testing::ValuesIn(kMemory),
                          [](const auto& c) { return c.param.name; });
 
 }  // namespace

@@ -16,6 +16,13 @@ namespace choir {
 // process; {0}: none.
 using ConversationKey = Id<struct ConversationTag>;
 
+// Which first tokens of a sequence its memory can be cut to, or give to another sequence.
+enum class Fronts : std::uint8_t {
+  kAny,    // any number of them; of a sliding window those that have not left it
+  kWhole,  // all that it has: a state that moves on with every token
+  kNone,   // none: whoever begins alike computes for itself
+};
+
 struct KvState {
   std::string blob;               // from Engine::save(); empty: none
   std::vector<TokenId> tokens;    // all of them have a cell in it

@@ -23,6 +23,7 @@
 #include "choir/request.h"
 #include "choir/result.h"
 #include "choir/units.h"
+#include "core/kv_state.h"
 #include "core/step_plan.h"
 #include "policy/admit.h"
 
@@ -108,8 +109,9 @@ class Engine {
   virtual ~Engine() = default;
 
   // One forward pass. tokens[i] are the tokens of plan.slices[i]; a sequence's first slice gives
-  // it a slot. Stops soon after `abort` says so. An error leaves the sequences as kAborted
-  // does. Which Pool it computes on is fixed by attach().
+  // it a slot. Stops soon after `abort` says so, if its memory can undo what was computed; else it
+  // goes on to its end. An error leaves the sequences of the plan as kAborted does, and may take
+  // the cells of the others. Which Pool it computes on is fixed by attach().
   virtual Result<RunOutcome> run(const StepPlan& plan,
                                  std::span<const std::span<const TokenId>> tokens,
                                  const AbortSignal& abort) = 0;
@@ -123,11 +125,13 @@ class Engine {
   virtual Result<std::vector<float>> embed(std::span<const TokenId> tokens,
                                            const AbortSignal& abort) = 0;
 
-  // Keeps the first `tokens` cells of `seq` and returns how many are kept: fewer (0) where a
-  // sliding window has a hole then. 0 frees the slot too. Unknown sequences hold nothing.
+  // What truncate() and fork() can do.
+  virtual Fronts fronts() const = 0;
+  // Keeps the first `tokens` cells of `seq` and returns how many are kept: fewer (0) where the
+  // memory cannot be cut there. 0 frees the slot too. Unknown sequences hold nothing.
   virtual std::int32_t truncate(SeqId seq, std::int32_t tokens) = 0;
   // `to` gets the first `tokens` cells of `from` without computing; returns how many (see
-  // truncate).
+  // truncate). With 0 it holds nothing.
   virtual Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) = 0;
   // What `from` holds belongs to `to` from now on, which must hold nothing.
   virtual void rename(SeqId from, SeqId to) = 0;

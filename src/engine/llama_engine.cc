@@ -75,7 +75,7 @@ LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHa
     : model_(std::move(model)),
       orders_(std::make_unique<kernels::KvOrders>(*context)),
       context_(std::move(context)),
-      memory_(llama_get_memory(context_.get())),
+      memory_(*context_),
       config_(config),
       sizes_(read_bytes(*context_, config, model_->info())),
       batch_(static_cast<std::int32_t>(llama_n_batch(context_.get()))) {
@@ -131,22 +131,33 @@ Result<RunOutcome> LlamaEngine::run(const StepPlan& plan,
   if (batch_.size() == 0) return RunOutcome::kDone;
 
   clear_engine_complaint();
-  abort_ = &abort;
+  abort_ = memory_.can_undo() ? &abort : nullptr;
   int status = 0;
   try {
     status = llama_decode(context_.get(), batch_.get());
   } catch (const std::exception& error) {
     abort_ = nullptr;
+    undo(plan);
     return fail(Code::kEngineFailed, std::string("the engine failed in a pass: ") + error.what());
   }
   abort_ = nullptr;
   if (status == 0) return RunOutcome::kDone;
+  if (status != 1 && !memory_.can_undo()) undo(plan);
   // A sequence that got its slot for this pass and no cell goes back to holding nothing.
   for (const Slice& slice : plan.slices)
     if (computed(slice.seq) == 0) free_slot(slice.seq);
   if (status == 1) return RunOutcome::kNoCells;
   if (status == 2) return RunOutcome::kAborted;
   return fail(Code::kEngineFailed, "the engine refused a pass: " + reason());
+}
+
+void LlamaEngine::undo(const StepPlan& plan) {
+  if (memory_.can_undo()) {
+    for (const Slice& slice : plan.slices) truncate(slice.seq, slice.begin);
+    return;
+  }
+  // A state moves with its neighbours' in one operation, so nobody's can be trusted.
+  while (!slots_.empty()) forget(slots_.begin()->first, slots_.begin()->second);
 }
 
 std::span<float> LlamaEngine::logits(std::size_t slice) {
@@ -194,19 +205,13 @@ Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
 std::int32_t LlamaEngine::truncate(SeqId seq, std::int32_t tokens) {
   const llama_seq_id slot = slot_of(seq);
   if (slot < 0) return 0;
-  if (tokens > 0 && tokens >= computed(seq)) return computed(seq);
-  if (tokens > 0 && !llama_memory_seq_rm(memory_, slot, tokens, -1)) tokens = 0;
-  return settle(seq, slot, tokens);
+  tokens = std::min(tokens, computed(seq));
+  if (tokens > 0 && memory_.keep(slot, tokens)) return tokens;
+  return forget(seq, slot);
 }
 
-// A sliding window forgets: after a cut at position p, every layer needs p - window .. p - 1.
-std::int32_t LlamaEngine::settle(SeqId seq, llama_seq_id slot, std::int32_t tokens) {
-  const std::int32_t window = model_->info().sliding_window_tokens;
-  const bool whole =
-      tokens > 0 && llama_memory_seq_pos_max(memory_, slot) + 1 == tokens &&
-      (window == 0 || llama_memory_seq_pos_min(memory_, slot) <= std::max(0, tokens - window));
-  if (whole) return tokens;
-  llama_memory_seq_rm(memory_, slot, -1, -1);
+std::int32_t LlamaEngine::forget(SeqId seq, llama_seq_id slot) {
+  memory_.keep(slot, 0);
   free_slot(seq);
   return 0;
 }
@@ -220,8 +225,8 @@ Result<std::int32_t> LlamaEngine::fork(SeqId from, SeqId to, std::int32_t tokens
     return fail(Code::kOverloaded, "all " + std::to_string(config_.sequences_max) +
                                        " sequences of the executor are in use");
   tokens = std::min(tokens, computed(from));
-  llama_memory_seq_cp(memory_, source, target, 0, tokens);
-  return settle(to, target, tokens);
+  if (memory_.copy(source, target, tokens)) return tokens;
+  return forget(to, target);
 }
 
 void LlamaEngine::rename(SeqId from, SeqId to) {
@@ -269,8 +274,7 @@ Status LlamaEngine::restore(SeqId seq, std::string_view bytes) {
     read = 0;
   }
   if (read == 0 || computed(seq) != blob.header.tokens) {
-    llama_memory_seq_rm(memory_, slot, -1, -1);
-    free_slot(seq);
+    forget(seq, slot);
     return fail(Code::kOutOfMemory,
                 "no room for a KV state of " + std::to_string(blob.header.tokens) + " tokens");
   }
@@ -279,7 +283,7 @@ Status LlamaEngine::restore(SeqId seq, std::string_view bytes) {
 
 std::int32_t LlamaEngine::computed(SeqId seq) const {
   const llama_seq_id slot = slot_of(seq);
-  return slot < 0 ? 0 : llama_memory_seq_pos_max(memory_, slot) + 1;
+  return slot < 0 ? 0 : memory_.tokens(slot);
 }
 
 void LlamaEngine::attach(Pool& pool) {

@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
+#include "engine/llama_memory.h"
 #include "engine/llama_model.h"
 #include "kernels/kv_order.h"
 
@@ -38,6 +39,7 @@ class LlamaEngine final : public Engine {
   std::span<float> logits(std::size_t slice) override;
   Result<std::vector<float>> embed(std::span<const TokenId> tokens,
                                    const AbortSignal& abort) override;
+  Fronts fronts() const override { return memory_.fronts(); }
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
   void rename(SeqId from, SeqId to) override;
@@ -59,13 +61,15 @@ class LlamaEngine final : public Engine {
   llama_seq_id slot_of(SeqId seq) const;
   llama_seq_id take_slot(SeqId seq);
   void free_slot(SeqId seq);
-  // What is left of a slot that should have `tokens` cells, or nothing if the rest cannot be used.
-  std::int32_t settle(SeqId seq, llama_seq_id slot, std::int32_t tokens);
+  // Frees the slot and what it has; 0.
+  std::int32_t forget(SeqId seq, llama_seq_id slot);
+  // After a pass that did not end well, and that the engine has not undone itself.
+  void undo(const StepPlan& plan);
 
   std::shared_ptr<const LlamaModel> model_;    // declared before the context: dies after it
   std::unique_ptr<kernels::KvOrders> orders_;  // outlives the context that computes with them
   LlamaContextHandle context_;
-  llama_memory_t memory_;
+  LlamaMemory memory_;
   EngineConfig config_;
   ExecutorBytes sizes_;
   LlamaBatch batch_;

@@ -19,20 +19,26 @@ std::int32_t common_front(std::span<const TokenId> a, std::span<const TokenId> b
   return same > least ? same : 0;
 }
 
-bool left_by_window(std::int32_t front, std::int32_t cells, std::int32_t window_tokens) {
-  return window_tokens == 0 || cells <= window_tokens || front == cells;
+// Whether the first `front` of `cells` cells can be copied at all.
+bool copies(const FrontLimits& limits, std::int32_t front, std::int32_t cells) {
+  return limits.fronts == Fronts::kAny || (limits.fronts == Fronts::kWhole && front == cells);
+}
+
+bool left_by_window(const FrontLimits& limits, std::int32_t front, std::int32_t cells) {
+  return limits.window_tokens == 0 || cells <= limits.window_tokens || front == cells;
 }
 
 }  // namespace
 
 FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource> sources,
-                         std::int32_t window_tokens) {
+                         const FrontLimits& limits) {
   const std::int32_t most = static_cast<std::int32_t>(seeker.tokens.size()) - 1;
   FrontChoice now{FrontChoice::Do::kFork, {}, kSharedTokensMin - 1};
   for (const FrontSource& source : sources) {
     const std::int32_t same =
         common_front(seeker.tokens, source.tokens, std::min(most, source.cells), now.tokens);
-    if (same > 0) now = {FrontChoice::Do::kFork, source.id, same};
+    if (same > 0 && copies(limits, same, source.cells))
+      now = {FrontChoice::Do::kFork, source.id, same};
   }
   if (now.tokens < kSharedTokensMin) now = {};
   if (!seeker.may_wait) return now;
@@ -44,7 +50,8 @@ FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource>
     if (source.cells_after <= source.cells || source.priority > seeker.priority) continue;
     const std::int32_t same = common_front(seeker.tokens, source.tokens,
                                            std::min(most, source.cells_after), later.tokens);
-    if (same > 0 && left_by_window(same, source.cells_after, window_tokens))
+    if (same > 0 && copies(limits, same, source.cells_after) &&
+        left_by_window(limits, same, source.cells_after))
       later = {FrontChoice::Do::kStandBack, source.id, same};
   }
   return later.tokens > enough ? later : now;

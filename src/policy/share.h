@@ -10,6 +10,7 @@
 
 #include "choir/ids.h"
 #include "choir/units.h"
+#include "core/kv_state.h"
 
 namespace choir {
 
@@ -34,6 +35,12 @@ struct FrontSeeker {
   bool may_wait = true;
 };
 
+// What the engine's memory lets be copied.
+struct FrontLimits {
+  Fronts fronts = Fronts::kAny;
+  std::int32_t window_tokens = 0;  // of a sliding window; 0: none
+};
+
 struct FrontChoice {
   enum class Do : std::uint8_t {
     kCompute,    // nobody has enough in common
@@ -53,8 +60,8 @@ struct FrontChoice {
 //     for little;
 //   - behind one that computes in this pass, of its class or a better one. Who stands back is no
 //     source, so somebody always computes;
-//   - where a sliding window of `window_tokens` (0: none) lets the front be copied afterwards.
+//   - where the front can be copied afterwards: a sliding window may have moved on by then.
 FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource> sources,
-                         std::int32_t window_tokens);
+                         const FrontLimits& limits);
 
 }  // namespace choir

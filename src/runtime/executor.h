@@ -223,6 +223,8 @@ class Executor {
   StepLimits limits(int threads, bool contended) const;
   // Cached states leave as many cells and slots as are to be taken now.
   void evict_cached(KvUse need, SeqId spared = {});
+  // After a pass that failed, which may have taken the cells of anybody.
+  void forget_lost();
   KvUse need_of_plan() const;
   // Gives sequences that the plan starts the cells of others that begin the same, and takes those
   // out that had better wait for such cells. True when that changes the plan.

@@ -71,6 +71,7 @@ bool Executor::run_pass(Pool& pool) {
     return true;
   }
 
+  if (!outcome) forget_lost();
   for (LiveSequence* l : slice_live_) {
     held_.set(l->computed, engine_->computed(l->value.id));
     if (!outcome) finish(*l, Finish::kFailed, outcome.error(), ended);

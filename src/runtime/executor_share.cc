@@ -78,11 +78,13 @@ void Executor::find_sources(std::span<const Slice> slices) {
 
 FrontChoice Executor::choose(const LiveSequence& l, std::int32_t slice_tokens,
                              MayWait may_wait) const {
-  return choose_front({.tokens = l.value.tokens,
-                       .slice_tokens = slice_tokens,
-                       .priority = class_of(l),
-                       .may_wait = may_wait == MayWait::kYes},
-                      sources_, model_->info().sliding_window_tokens);
+  return choose_front(
+      {.tokens = l.value.tokens,
+       .slice_tokens = slice_tokens,
+       .priority = class_of(l),
+       .may_wait = may_wait == MayWait::kYes},
+      sources_,
+      {.fronts = engine_->fronts(), .window_tokens = model_->info().sliding_window_tokens});
 }
 
 // How many tokens it got; where the engine gives none it computes all of them.
@@ -138,6 +140,16 @@ bool Executor::better_elsewhere(const LiveSequence& l, std::int32_t same) {
   if (!prefix_cache_ || same + kSharedTokensMin >= l.value.known_tokens()) return false;
   find_sources({});
   return choose(l, 0, MayWait::kNo).tokens >= same + kSharedTokensMin;
+}
+
+void Executor::forget_lost() {
+  for (const auto& l : live_) {
+    const std::int32_t left = engine_->computed(l->value.id);
+    l->usage.recomputed_tokens += l->computed - left;
+    held_.set(l->computed, left);
+  }
+  kept_.forget_lost(*engine_);
+  cache_.forget_lost(*engine_);
 }
 
 void Executor::forget_cached() {

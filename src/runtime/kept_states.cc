@@ -107,6 +107,13 @@ void KeptStates::forget(ConversationKey key, Engine& engine, ParkBudget& budget)
     budget.used -= entry->blob.size();
 }
 
+void KeptStates::forget_lost(const Engine& engine) {
+  for (const ConversationKey key : keys()) {
+    const Entry& entry = entries_.at(key);
+    if (entry.resident() && engine.computed(entry.seq) != std::ssize(entry.tokens)) take(key);
+  }
+}
+
 std::optional<KvState> KeptStates::copy(ConversationKey key, Engine& engine) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return std::nullopt;

@@ -51,6 +51,8 @@ class KeptStates {
   // Every resident one leaves the engine, whatever the budget says; for a change of engine.
   void park_all(Engine& engine, ParkBudget& budget);
   void forget(ConversationKey key, Engine& engine, ParkBudget& budget);
+  // Those whose cells the engine does not have any more.
+  void forget_lost(const Engine& engine);
   // A copy of the state, which stays.
   std::optional<KvState> copy(ConversationKey key, Engine& engine) const;
   std::vector<ConversationKey> keys() const;

@@ -74,6 +74,14 @@ std::optional<SeqId> PrefixCache::evict_oldest(Engine& engine, SeqId spared) {
   return seq;
 }
 
+void PrefixCache::forget_lost(const Engine& engine) {
+  std::erase_if(states_, [&](const State& state) {
+    if (engine.computed(state.seq) == std::ssize(state.tokens)) return false;
+    use_ = use_ - use_of(state);
+    return true;
+  });
+}
+
 void PrefixCache::clear(Engine& engine) {
   for (const State& state : states_) engine.truncate(state.seq, 0);
   states_.clear();

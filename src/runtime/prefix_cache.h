@@ -36,6 +36,8 @@ class PrefixCache {
   void release(SeqId seq);
   // Frees the cells of the oldest but `spared`, and says whose they were; nullopt: there is none.
   std::optional<SeqId> evict_oldest(Engine& engine, SeqId spared = {});
+  // Those whose cells the engine does not have any more.
+  void forget_lost(const Engine& engine);
   void clear(Engine& engine);
 
  private:
