@@ -139,12 +139,13 @@ class Executor {
   void resume() { suspended_.store(false); }
 
   // In a job:
-  // Live from the next pass on: shares are the schedule's, all else must be as it is.
+  // The settings of `config` (runtime/config_parts.h), from the next pass on.
   void update(const ExecutorConfig& config);
   // The tokens of a request that was posted without, or the reason why it has none.
   void provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv);
   void open_gate(std::span<const RequestId> requests);
-  // Swaps the engine, with all sequences and kept states; `engine` is the old one afterwards.
+  // Swaps the engine, with all sequences and kept states, and takes the sizes of `config`;
+  // `engine` is the old one afterwards.
   // kInvalidArgument, and nothing happens, where a sequence is longer already than the new one
   // takes.
   Status swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConfig& config);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/config_parts.h"
 #include "runtime/executor.h"
 
 namespace choir {
@@ -12,7 +13,7 @@ void Executor::update(const ExecutorConfig& config) {
   if (!prefix_cache_) forget_cached();
   priority_ = config.priority;
   park_.most = config.park_bytes_max;
-  config_.with([&](ExecutorConfig& c) { c = config; });
+  config_.with([&](ExecutorConfig& c) { take_settings(c, config); });
 }
 
 void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv) {
@@ -65,7 +66,7 @@ Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConf
   std::swap(engine, engine_);
   bytes_.with([&](ExecutorBytes& b) { b = engine_->sizes(); });
   sequence_tokens_max_.store(longest);
-  update(config);
+  config_.with([&](ExecutorConfig& c) { take_sizes(c, config); });
   return {};
 }
 

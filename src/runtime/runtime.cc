@@ -174,13 +174,20 @@ Status Runtime::remove(std::string_view name, Drain drain) {
                             return false;
                           if (found->second.door == Door::kAway) return std::nullopt;
                           found->second.door = Door::kShut;
+                          if (drain == Drain::kCancel) {
+                            // It need not compute for those that are about to be cancelled.
+                            found->second.suspended = true;
+                            if (const auto executor = loaded(row.config.name)) executor->suspend();
+                          }
                           return true;
                         })
                         .value();
   if (!ours)
     return fail(Code::kNotFound, "executor '" + std::string(name) + "' is being removed already");
-  if (drain == Drain::kCancel) cancel_all(row.id);
-  (void)resume(name);  // nobody suspends it any more
+  if (drain == Drain::kCancel)
+    cancel_all(row.id);
+  else
+    (void)resume(name);  // nobody suspends it any more
   active_.wait([&](Active& a) {
     const Activity& activity = a.by_executor[row.id];
     return activity.requests == 0 && activity.embeddings == 0;
@@ -273,7 +280,6 @@ ExecutorInfo Runtime::describe(const Row& row) const {
                     .compute_seconds = row.compute_seconds};
   if (row.executor) {
     const ExecutorBytes bytes = row.executor->bytes();
-    info.config = row.executor->config();
     info.memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits};
     info.kept = row.executor->kept();
     info.cells = stats.cells.load();

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -136,7 +137,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // An executor that was added, in memory or not.
   struct Row {
     ExecutorId id;
-    ExecutorConfig config;
+    ExecutorConfig config;  // the truth; its executor has a copy
     ModelInfo model;
     std::shared_ptr<ExecutorStats> stats;
     std::shared_ptr<Executor> executor;  // null: unloaded
@@ -174,7 +175,12 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // From now on nobody comes in; false when requests are active and `busy_too` is not set.
   Status close_door(const Row& row, bool busy_too);
   void open_door(ExecutorId id, Door door);
-  // Runs `job` between two passes of the executor and returns what it returns.
+  // Runs `job` between two passes of the executor; the future is not valid where the executor has
+  // left memory.
+  template <class Job>
+  auto post_in_turn(Executor& executor, Job job)
+      -> std::future<std::invoke_result_t<Job, Executor&>>;
+  // The same, and waits for what it returns.
   template <class Job>
   auto in_turn(const std::shared_ptr<Executor>& executor, Job job)
       -> Result<std::invoke_result_t<Job, Executor&>>;
@@ -194,6 +200,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void next_request(Active& a);
   // `job`, and then whatever may run because of it.
   RequestJob and_next_request(RequestJob job);
+  // Requests, and embeddings that have not begun.
   void cancel_all(std::optional<ExecutorId> only);
   // Both locks at once, in the same order whoever is who.
   template <class Both>

@@ -5,21 +5,31 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "policy/spread.h"
+#include "runtime/config_parts.h"
 #include "runtime/runtime.h"
 #include "runtime/warm_up.h"
 
 namespace choir {
 template <class Job>
-auto Runtime::in_turn(const std::shared_ptr<Executor>& executor, Job job)
-    -> Result<std::invoke_result_t<Job, Executor&>> {
+auto Runtime::post_in_turn(Executor& executor, Job job)
+    -> std::future<std::invoke_result_t<Job, Executor&>> {
   using Value = std::invoke_result_t<Job, Executor&>;
   auto promise = std::make_shared<std::promise<Value>>();
   auto future = promise->get_future();
-  const bool posted = executor->post_job(
+  const bool posted = executor.post_job(
       [promise, job = std::move(job)](Executor& e) mutable { promise->set_value(job(e)); });
-  if (!posted)
+  if (!posted) return {};
+  lanes_.ready(executor.id(), Priority::kCritical);
+  return future;
+}
+
+// A job that was taken is run: by the next turn, or by whoever takes the executor from the lanes.
+template <class Job>
+auto Runtime::in_turn(const std::shared_ptr<Executor>& executor, Job job)
+    -> Result<std::invoke_result_t<Job, Executor&>> {
+  auto future = post_in_turn(*executor, std::move(job));
+  if (!future.valid())
     return fail(Code::kNotFound, "executor '" + executor->name() + "' is not in memory any more");
-  lanes_.ready(executor->id(), Priority::kCritical);
   return future.get();
 }
 
@@ -63,47 +73,48 @@ Status Runtime::resume(std::string_view name) {
   return {};
 }
 
+// The row is changed and the executor told under one lock: of two updates the same one is last in
+// both. An executor that is just leaving would not take the change along: that is waited for.
 Status Runtime::update(const ExecutorConfig& config) {
   CHOIR_CHECK_OK(validate(config));
   const Row known = CHOIR_TRY(row(config.name));
-  ExecutorConfig live = known.executor ? known.executor->config() : known.config;
-  live.shares = config.shares;
-  live.priority = config.priority;
-  live.batching = config.batching;
-  live.pinned = config.pinned;
-  live.park_bytes_max = config.park_bytes_max;
-  live.prefix_cache = config.prefix_cache;
-  const auto refuse = [&](const char* field) {
-    return fail(Code::kInvalidArgument,
-                std::string(field) + " of executor '" + config.name +
-                    "' is fixed while it lives; remove it and add it again, or resize() it");
+  std::future<bool> told;
+  const auto change = [&](Table& t) -> Status {
+    Row& row = t.by_name.at(config.name);
+    if (const auto field = fixed_difference(row.config, config))
+      return fail(Code::kInvalidArgument,
+                  std::string(*field) + " of executor '" + config.name +
+                      "' is fixed while it lives; remove it and add it again, or resize() it");
+    take_settings(row.config, config);
+    if (!row.executor) return {};
+    lanes_.set_shares(row.id, config.shares);
+    told = post_in_turn(*row.executor, [config](Executor& e) {
+      e.update(config);
+      return true;
+    });
+    return {};
   };
-  if (live.path != config.path) return refuse("path");
-  if (live.context_tokens != config.context_tokens) return refuse("context_tokens");
-  if (live.sequences_max != config.sequences_max) return refuse("sequences_max");
-  if (live.sequence_tokens_max != config.sequence_tokens_max) return refuse("sequence_tokens_max");
-  if (live.batch_tokens_max != config.batch_tokens_max) return refuse("batch_tokens_max");
-  if (live.kv_type != config.kv_type) return refuse("kv_type");
-  const auto executor = table_.with([&](Table& t) -> std::shared_ptr<Executor> {
-    const auto found = t.by_name.find(config.name);
-    if (found == t.by_name.end()) return nullptr;
-    found->second.config = live;
-    return found->second.executor;
+  const Status changed = *active_.wait([&](Active& a) -> std::optional<Status> {
+    const auto found = a.by_executor.find(known.id);
+    if (found == a.by_executor.end() || found->second.door == Door::kShut)
+      return fail(Code::kNotFound, "executor '" + config.name + "' is just leaving");
+    if (found->second.door == Door::kAway) return std::nullopt;
+    return table_.with(change);
   });
-  if (!executor) return {};
-  lanes_.set_shares(known.id, live.shares);
-  (void)in_turn(executor, [live](Executor& e) {
-    e.update(live);
-    return true;
-  });
-  return {};
+  if (told.valid()) told.get();
+  return changed;
 }
 
 Status Runtime::resize(std::string_view name, std::int32_t sequences_max,
                        std::int32_t sequence_tokens_max, std::int32_t batch_tokens_max) {
   return loading_.with([&](int&) -> Status {
     const Row known = CHOIR_TRY(row(name));
-    ExecutorConfig config = known.executor ? known.executor->config() : known.config;
+    ExecutorConfig config = known.config;
+    if (!active_.with([&](const Active& a) {
+          const auto found = a.by_executor.find(known.id);
+          return found != a.by_executor.end() && found->second.door == Door::kOpen;
+        }))
+      return fail(Code::kNotFound, "executor '" + config.name + "' is just leaving");
     const std::int32_t trained = known.model.context_tokens_trained;
     if (trained > 0 && sequence_tokens_max > trained) {
       log(LogLevel::kWarn, "executor '" + config.name + "': a length of " +
@@ -125,7 +136,7 @@ Status Runtime::resize(std::string_view name, std::int32_t sequences_max,
     config.batch_tokens_max = std::max(config.batch_tokens_max, sequences_max);
     CHOIR_CHECK_OK(validate(config));
     const auto store = [&] {
-      table_.with([&](Table& t) { t.by_name.at(config.name).config = config; });
+      table_.with([&](Table& t) { take_sizes(t.by_name.at(config.name).config, config); });
     };
     if (!known.executor) {
       store();

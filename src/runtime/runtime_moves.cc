@@ -20,13 +20,9 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
   CHOIR_CHECK_OK(refuse_inside_callback("migrate()", "another thread"));
   const Row known = CHOIR_TRY(row(name));
   const std::string& id_text = known.config.name;
-  const auto config_of = [](const Row& row) {
-    return row.executor ? row.executor->config() : row.config;
-  };
-  const ExecutorConfig config = config_of(known);
   CHOIR_CHECK_OK(target.add(
-      config, {.stats = known.stats,
-               .compute_seconds = known.compute_seconds + lanes_.compute_seconds(known.id)}));
+      known.config, {.stats = known.stats,
+                     .compute_seconds = known.compute_seconds + lanes_.compute_seconds(known.id)}));
   // From here on nobody unloads or removes the new one, and then nobody the old one. Under the
   // lock of loads: one that is under way is either done, or will find the door closed.
   const Row row_there = CHOIR_TRY(target.row(id_text));
@@ -39,11 +35,16 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
       if (!heir)
         return fail(Code::kOutOfMemory,
                     "executor '" + id_text + "' had to leave the memory of its new node at once");
+      CHOIR_CHECK_OK(close_door(known, true));
+      // Nobody updates or resizes it any more; the new one has what it had before.
       const Row now = CHOIR_TRY(row(id_text));
-      if (now.id != known.id || config_of(now) != config)
+      if (now.config != known.config) {
+        open_door(known.id, Door::kOpen);
         return fail(Code::kOverloaded, "executor '" + id_text + "' was just changed; call again");
+      }
       source = now.executor;
-      return close_door(now, true);
+      lanes_.retire(now.id);
+      return {};
     });
     if (!ours) target.open_door(row_there.id, Door::kOpen);
     return ours;

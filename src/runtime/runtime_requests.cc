@@ -257,11 +257,11 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
     const Instant deadline = job.deadline;
     auto future = job.promise->get_future();
     const Result<Entry> came = *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
-      // Where only one request may run in the node, this one waits for its turn here.
-      if (rules_->one_request.load() && !a.requests.empty()) return std::nullopt;
-      if (rules_->one_request.load() && a.embeddings > 0) return std::nullopt;
       auto entry = at_door(a, *executor);
       if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+      // Where only one request may run in the node, this one waits for its turn here.
+      if (rules_->one_request.load() && (!a.requests.empty() || a.embeddings > 0))
+        return std::nullopt;
       if (!executor->post_embedding(std::move(job)))
         return fail(Code::kOverloaded, "'" + executor->name() +
                                            "' has as many embeddings waiting as it may; try "
@@ -328,6 +328,15 @@ void Runtime::cancel_all(std::optional<ExecutorId> only) {
   });
   for (const auto& state : states) state->cancelled.store(true);  // all before the next pass
   for (const auto& state : states) cancel_wherever_it_is(*state);
+  std::vector<std::shared_ptr<Executor>> executors;
+  table_.with([&](const Table& t) {
+    for (const auto& [name, row] : t.by_name)
+      if (row.executor && (!only || row.id == *only)) executors.push_back(row.executor);
+  });
+  for (const auto& executor : executors) {
+    (void)executor->post_job([](Executor& e) { e.cancel_embeddings(); });
+    lanes_.ready(executor->id(), Priority::kCritical);
+  }
 }
 
 }  // namespace choir

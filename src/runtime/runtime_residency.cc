@@ -117,7 +117,6 @@ Status Runtime::unload_row(const Row& row) {
   table_.with([&](Table& t) {
     Row& kept = t.by_name.at(row.config.name);
     kept.executor.reset();
-    kept.config = row.executor->config();
     kept.compute_seconds += seconds;
   });
   give_back_bytes(*row.executor);
@@ -133,7 +132,7 @@ Status Runtime::load(std::string_view name) {
 void Runtime::wait_while_away(ExecutorId id) {
   active_.wait([&](const Active& a) {
     const auto found = a.by_executor.find(id);
-    return found == a.by_executor.end() || found->second.door != Door::kAway;
+    return a.closing || found == a.by_executor.end() || found->second.door != Door::kAway;
   });
 }
 
@@ -158,19 +157,19 @@ Result<bool> Runtime::load_row(const std::string& name) {
     };
     heed_suspend();
     lanes_.add(executor);
-    const ExecutorConfig config = table_.with([&](Table& t) {
+    const Priority priority = table_.with([&](Table& t) {
       Row& known = t.by_name.at(name);
       known.executor = executor;
       known.load_seconds = seconds;
-      return known.config;
+      // What was asked of it meanwhile, when there was none to be told.
+      if (known.config != row.config) {
+        lanes_.set_shares(row.id, known.config.shares);
+        (void)executor->post_job([config = known.config](Executor& e) { e.update(config); });
+      }
+      return known.config.priority;
     });
-    // What was asked of it meanwhile, when there was none to be told.
-    if (config != row.config) {
-      lanes_.set_shares(row.id, config.shares);
-      (void)executor->post_job([config](Executor& e) { e.update(config); });
-    }
     heed_suspend();
-    lanes_.ready(row.id, config.priority);
+    lanes_.ready(row.id, priority);
     return true;
   });
 }

@@ -9,9 +9,14 @@ namespace {
 
 class Moves : public OnEachModel {
  protected:
-  // The text of a long answer, with `in_between` done after its first tokens.
-  std::string answer_with(const std::function<void()>& in_between) {
-    LLMExecutionRequest request = request_of("a", "Once upon a time", 120);
+  // The text of a long answer, with `in_between` done after its first tokens, and whether the
+  // answer was still under way then.
+  struct Answer {
+    std::string text;
+    bool under_way = false;
+  };
+  Answer answer_with(const std::function<void()>& in_between) {
+    LLMExecutionRequest request = request_of("a", "Once upon a time", 240);
     request.temperature = 0.8F;
     request.parameters["seed"] = "3";
     request.streamOutput = true;
@@ -23,9 +28,26 @@ class Moves : public OnEachModel {
     auto future = a->executeAsync(request);
     began->wait();
     in_between();
+    Answer answer;
+    answer.under_way = future.wait_for(std::chrono::seconds(0)) == std::future_status::timeout;
     const auto response = future.get();
     EXPECT_TRUE(response.success) << response.error;
-    return response.outputText;
+    answer.text = response.outputText;
+    return answer;
+  }
+  // `change` in the middle of an answer changes nothing in it. The smallest model's answer takes
+  // some 50 ms: where this thread had no core for so long, the change is undone and tried again.
+  void expect_the_same(
+      const std::string& alone, const std::string& what, const std::function<void()>& change,
+      const std::function<void()>& undo = [] {}) {
+    SCOPED_TRACE(what);
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      const Answer answer = answer_with(change);
+      EXPECT_EQ(answer.text, alone);
+      if (answer.under_way) return;
+      undo();
+    }
+    ADD_FAILURE() << "the answer had ended each time";
   }
   double number(const std::string& key) { return std::stod(a->getResourceInfo()[key]); }
 };
@@ -34,24 +56,22 @@ TEST_P(Moves, NothingChangesAnAnswerThatIsUnderWay) {
   auto& system = GlobalParallelLLMExecutionSystem::getInstance();
   ASSERT_TRUE(system.initialize()) << system.lastError();
   ASSERT_TRUE(system.registerNode("target_node_1")) << system.lastError();
-  const std::string alone = answer_with([] {});
-  EXPECT_EQ(answer_with([&] {
-              EXPECT_TRUE(a->suspend());
-              EXPECT_TRUE(a->resume());
-            }),
-            alone)
-      << "suspend";
-  EXPECT_EQ(answer_with([&] { EXPECT_TRUE(a->scale(6, 200)) << a->lastError(); }), alone)
-      << "scale";
-  EXPECT_EQ(answer_with([&] { EXPECT_TRUE(a->clone("b")) << a->lastError(); }), alone) << "clone";
-  EXPECT_EQ(answer_with([&] {
-              EXPECT_TRUE(a->migrate("target_node_1")) << a->lastError();
-              EXPECT_EQ(a->getResourceInfo()["node"], "target_node_1");
-            }),
-            alone)
-      << "migrate";
-  EXPECT_EQ(answer_with([&] { EXPECT_TRUE(a->migrate("home")) << a->lastError(); }), alone)
-      << "and back";
+  const std::string alone = answer_with([] {}).text;
+  expect_the_same(alone, "suspend", [&] {
+    EXPECT_TRUE(a->suspend());
+    EXPECT_TRUE(a->resume());
+  });
+  expect_the_same(alone, "scale", [&] { EXPECT_TRUE(a->scale(6, 250)) << a->lastError(); });
+  expect_the_same(
+      alone, "clone", [&] { EXPECT_TRUE(a->clone("b")) << a->lastError(); },
+      [&] { EXPECT_TRUE(manager.destroyLLM("b")) << manager.lastError(); });
+  const auto go = [&] {
+    EXPECT_TRUE(a->migrate("target_node_1")) << a->lastError();
+    EXPECT_EQ(a->getResourceInfo()["node"], "target_node_1");
+  };
+  const auto come_back = [&] { EXPECT_TRUE(a->migrate("home")) << a->lastError(); };
+  expect_the_same(alone, "migrate", go, come_back);
+  expect_the_same(alone, "and back", come_back, go);
   a->onToken(nullptr);
   EXPECT_FALSE(a->migrate("nowhere"));
   EXPECT_NE(a->lastError().find("target_node_1"), std::string::npos) << a->lastError();
