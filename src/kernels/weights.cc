@@ -95,7 +95,15 @@ ggml_backend_buffer_type_t weights_buffer_type() {
 
 bool can_pack(const ggml_tensor* tensor) {
   return packed_type(tensor->type).has_value() && ggml_is_contiguous(tensor) &&
-         ggml_nelements(tensor) > 0 && !is_read_as_it_lies(tensor);
+         ggml_nelements(tensor) > 0 && !is_read_as_it_lies(tensor) && !is_factor(tensor);
+}
+
+bool is_factor(const ggml_tensor* tensor) {
+  const std::string_view name = (tensor->view_src == nullptr ? tensor : tensor->view_src)->name;
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  const std::string_view suffix = name.substr(dot + 1);
+  return suffix == "scale" || suffix == "input_scale";
 }
 
 bool is_read_as_it_lies(const ggml_tensor* tensor) {

@@ -30,6 +30,11 @@ bool can_pack(const ggml_tensor* tensor);
 // the token types of an encoder. Packed, its bytes would be read as if they were not.
 bool is_read_as_it_lies(const ggml_tensor* tensor);
 
+// Numbers with which the engine multiplies what a product gives: "blk.0.attn_q.scale", of one
+// number or one for each expert. The engine asks for a place for them with the product's operation,
+// which they are no operand of.
+bool is_factor(const ggml_tensor* tensor);
+
 // The packed matrices of a weight: [count] of `shape`, one after the other.
 struct PackedWeight {
   PackedShape shape;
