@@ -22,6 +22,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(REPO, "bench", "report"), os.path.join(REPO, "bench", "peers")]
 import llama_server  # noqa: E402
 import openvino_venv  # noqa: E402
+import peer_check  # noqa: E402
 import report  # noqa: E402
 
 CHOIR = os.environ.get("CHOIR_BIN") or os.path.join(REPO, "build", "bin", "choir")
@@ -105,7 +106,7 @@ def main():
         if arguments.no_peers:
             rows = alone(arguments, copies)
             sys.exit(report.finish("router", rows, arguments.json, arguments.check))
-        server_program = report.peer_program(REPO, "llama-server")
+        server_program = peer_check.trusted_program(REPO, "llama-server", found[:1])
         for name, models_count, each, extra, peer_name, goal in LOADS:
             if not report.wants(arguments, name):
                 continue

@@ -19,6 +19,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(REPO, "bench", "report"), os.path.join(REPO, "bench", "peers")]
 import llama_server  # noqa: E402
 import openvino_venv  # noqa: E402
+import peer_check  # noqa: E402
 import report  # noqa: E402
 
 CHOIR = os.environ.get("CHOIR_BIN") or os.path.join(REPO, "build", "bin", "choir")
@@ -135,7 +136,7 @@ def main():
     intel = not (arguments.without_openvino or arguments.no_peers)
 
     files = paths()
-    program = None if arguments.no_peers else report.peer_program(REPO, "llama-batched-bench")
+    program = None if arguments.no_peers else peer_check.trusted_program(REPO, "llama-batched-bench", files.values())
     python = openvino_venv.python() if intel else None
     loads = [load for load in LOADS if report.wants(arguments, name_of(load))]
     ours = {name_of(load): [] for load in loads}

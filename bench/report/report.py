@@ -33,7 +33,8 @@ def wants(arguments, load):
 
 
 def peer_program(repo, name):
-    """A program of llama.cpp, built from our own engine source on demand."""
+    """A program of llama.cpp, built from our own engine source on demand. peer_check.py says whether it computes right."""
+    subprocess.run([os.path.join(repo, "tools", "deps"), "peer"], stdout=subprocess.DEVNULL, check=True)
     folder = subprocess.run([os.path.join(repo, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
                             check=True).stdout.strip()
     return os.path.join(folder, name)
