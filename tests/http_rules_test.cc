@@ -60,6 +60,8 @@ TEST(FileNameOfUrl, IsTheLastPartDecoded) {
             "my model.gguf");
   EXPECT_FALSE(file_name_of_url("https://e.org/"));
   EXPECT_FALSE(file_name_of_url("https://e.org/x/"));
+  EXPECT_FALSE(file_name_of_url("https://e.org/x/%2e%2e"));
+  EXPECT_FALSE(file_name_of_url("https://e.org/x/%2e"));
 }
 
 TEST(NoteHeader, ReadsWhatMatters) {

