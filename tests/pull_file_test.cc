@@ -116,7 +116,8 @@ TEST_F(PullFile, AFileLargerThanTheDiskIsRefused) {
   const std::string source = folder_.write("a.gguf", "GGUF");
   const auto free = static_cast<off_t>(std::filesystem::space(folder_.path()).free);
   // Sparse: takes no room. Where there can be no such file there is none to copy either.
-  if (::truncate(source.c_str(), free + (off_t{1} << 40)) != 0) return;
+  if (::truncate(source.c_str(), free + (off_t{1} << 40)) != 0)
+    GTEST_SKIP() << "no such sparse file here";
   std::atomic<bool> cancel{false};
   options_.cancel = &cancel;
   options_.progress = [&](const PullProgress& p) { cancel = p.bytes_done > 0; };
