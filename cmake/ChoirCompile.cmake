@@ -6,6 +6,10 @@ target_compile_options(choir_options INTERFACE
   -fvisibility=hidden -fvisibility-inlines-hidden
   -ffunction-sections -fdata-sections)
 target_link_options(choir_options INTERFACE -Wl,--gc-sections)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Its -Wconversion has these two inside, which g++'s has not.
+  target_compile_options(choir_options INTERFACE -Wno-sign-conversion -Wno-implicit-int-float-conversion)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(choir_options INTERFACE -Wno-restrict)  # false alarms in std::string, GCC bug 105651
 endif()
@@ -22,6 +26,10 @@ endif()
 
 if(CHOIR_SANITIZE STREQUAL "address")
   set(choir_sanitizer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  # The same build serves libFuzzer (tests/fuzz/), which asks what code an input reaches.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    list(APPEND choir_sanitizer -fsanitize=fuzzer-no-link)
+  endif()
 elseif(CHOIR_SANITIZE STREQUAL "thread")
   set(choir_sanitizer -fsanitize=thread)
 elseif(NOT CHOIR_SANITIZE STREQUAL "")
