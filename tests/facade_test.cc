@@ -5,6 +5,7 @@
 #include <latch>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 #include "base/log.h"
 #include "tests/facade_world.h"
@@ -228,6 +229,33 @@ TEST_F(FacadeLoads, APromptIsNotCutIntoTokensOnACallbacksThread) {
                   .success);
   EXPECT_FALSE(on_dispatcher.get_future().get());
   EXPECT_TRUE(inside.get_future().get().get().success);
+}
+
+TEST_F(FacadeLoads, ANodeToWhichAnExecutorIsOnItsWayIsNotUnregistered) {
+  const auto world = World::get().value();
+  ASSERT_TRUE(world->register_node("n"));
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  std::promise<void> loads;
+  std::latch go_on(1);
+  hooks_->set(Hooks::kLoad, [&](const std::string&) {
+    loads.set_value();
+    go_on.wait();
+  });
+  std::thread moves([&] { EXPECT_TRUE(llm.migrate("n")) << llm.lastError(); });
+  loads.get_future().get();
+  hooks_->set(Hooks::kLoad, nullptr);
+  const Status refused = world->unregister_node("n");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("just coming"));
+  go_on.count_down();
+  moves.join();
+  EXPECT_EQ(llm.getResourceInfo()["node"], "n");
+  EXPECT_FALSE(world->unregister_node("n")) << "it is there";
+  ASSERT_TRUE(llm.migrate("home")) << llm.lastError();
+  EXPECT_TRUE(world->unregister_node("n"));
+  EXPECT_FALSE(world->unregister_node("n")) << "twice";
+  EXPECT_FALSE(llm.migrate("n"));
 }
 
 }  // namespace

@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <atomic>
 
-#include "base/log.h"
-#include "context/snapshot.h"
+#include "base/caught.h"
+#include "base/scope_end.h"
 
 namespace choir {
 namespace {
 
-// How long a conversation with a store rests before its KV state is written, and how often the
-// writer looks: an answer is in the store at once, its KV state only saves work after a crash.
-constexpr Nanos kRest = std::chrono::seconds(2);
-constexpr Nanos kLook = std::chrono::seconds(1);
+// Ends of turns that are stored, and prompts of the turns behind them, at the same time.
+constexpr int kWorkers = 2;
 
 ConversationKey new_key() {
   static std::atomic<std::uint64_t> last{0};
@@ -32,145 +30,208 @@ Status check(const ConversationRecord& record) {
   return {};
 }
 
-auto no_conversation(const std::string& executor, const std::string& id) {
+tl::unexpected<Error> no_conversation(const std::string& executor, const std::string& id) {
   return fail(Code::kNotFound, "'" + executor + "' has no conversation '" + id + "'");
+}
+
+std::uint64_t bytes_of(const ConversationRecord& r) {
+  std::uint64_t bytes = sizeof(r) + r.system.size() + r.covered.size() +
+                        r.tokens.size() * sizeof(TokenId) + r.history.size() * sizeof(Message);
+  for (const Message& message : r.history) bytes += message.role.size() + message.content.size();
+  for (const auto& [key, value] : r.metadata) bytes += key.size() + value.size();
+  return bytes;
 }
 
 }  // namespace
 
-Conversations::Conversations(std::uint64_t aside_bytes_max) : aside_bytes_max_(aside_bytes_max) {}
+Conversations::Talk::Talk(std::string its_executor, std::string its_id,
+                          std::shared_ptr<ConversationFolder> whose)
+    : key(new_key()),
+      executor(std::move(its_executor)),
+      id(std::move(its_id)),
+      folder(std::move(whose)) {}
+
+Result<std::unique_ptr<Conversations>> Conversations::start(const Limits& limits) {
+  std::unique_ptr<Conversations> conversations(new Conversations(limits));
+  conversations->workers_ = CHOIR_TRY(Workers::start({.threads = kWorkers}));
+  return conversations;
+}
 
 Conversations::~Conversations() {
   stopping_.change([](bool& stopping) { stopping = true; });
-  if (writer_.joinable()) writer_.join();
+  std::thread writer = writer_.with([](std::thread& thread) { return std::move(thread); });
+  if (writer.joinable()) writer.join();
+  workers_.reset();
 }
 
 void Conversations::serve(Runtime& runtime) {
   runtime.set_keeper([this](ConversationKey key, KvState state) { keep(key, std::move(state)); });
 }
 
-Status Conversations::attach(const std::string& executor, const std::string& folder) {
-  return table_.with([&](Table& t) -> Status {
-    if (t.homes.contains(executor))
-      return fail(Code::kAlreadyExists, "'" + executor + "' keeps its conversations already");
-    Home home{.folder = folder, .store = nullptr, .talks = {}};
-    if (!folder.empty()) {
-      home.store = t.stores[folder].lock();
-      if (!home.store) {
-        home.store = CHOIR_TRY(ConversationStore::open(folder));
-        sweep_snapshots(folder);
-      }
-      t.stores[folder] = home.store;
-      for (const std::string& id : CHOIR_TRY(home.store->ids(executor))) {
-        auto stored = home.store->get(executor, id);
-        if (!stored || !*stored) {  // the others are still good
-          if (!stored)
-            log(LogLevel::kError, "conversation '" + id + "': " + stored.error().message);
-          continue;
-        }
-        ConversationRecord& record = **stored;
-        auto talk = std::make_shared<Talk>();
-        talk->key = new_key();
-        talk->store = home.store;
-        talk->folder = folder;
-        talk->turns_written = record.turns;  // or was not: then it is computed
-        talk->record = std::move(record);
-        t.by_key.emplace(talk->key, talk);
-        home.talks.emplace(talk->record.id, std::move(talk));
-      }
-      if (!writer_.joinable()) writer_ = std::thread([this] { writer(); });
-    }
+Status Conversations::attach(const std::string& executor, const std::string& folder,
+                             std::uint64_t kv_bytes_max) {
+  const auto taken = [&] {
+    return fail(Code::kAlreadyExists, "'" + executor + "' keeps its conversations already");
+  };
+  if (table_.with([&](const Table& t) { return t.homes.contains(executor); })) return taken();
+  Home home;
+  if (!folder.empty()) {
+    OpenFolders::Use use = CHOIR_TRY(folders_.use(folder, kv_bytes_max));
+    Talks talks;
+    const std::vector<std::string> ids = CHOIR_TRY(use.folder()->ids(executor));
+    for (const std::string& id : ids)
+      talks.emplace(id, std::make_shared<Talk>(executor, id, use.folder()));
+    CHOIR_CHECK_OK(begin_writing());
+    home.use = std::move(use);
+    home.talks = std::move(talks);
+  }
+  const bool ours = table_.with([&](Table& t) {
+    if (t.homes.contains(executor)) return false;
+    for (const auto& [id, talk] : home.talks) t.by_key.emplace(talk->key, talk);
     t.homes.emplace(executor, std::move(home));
-    return {};
+    return true;
   });
+  if (!ours) return taken();
+  return {};
 }
 
 void Conversations::detach(const std::string& executor) {
-  const auto talks = talks_of(executor);
+  const Talks talks = talks_of(executor);
   for (const auto& [id, talk] : talks) {
-    const auto runtime = talk->runtime.lock();
-    if (!talk->store || !runtime) continue;
+    const auto runtime = talk->state.with([](const Talk::State& s) { return s.runtime.lock(); });
+    if (!talk->folder || !runtime) continue;
     if (auto state = runtime->copy_kept(executor, talk->key)) write_kv(talk, std::move(*state));
   }
+  for (const auto& [id, talk] : talks) forget(*talk);
+  // Ends outside of the lock, which waits for the disk.
+  const auto home = table_.with([&](Table& t) { return t.homes.extract(executor); });
+}
+
+// Of all the places that know it.
+void Conversations::forget(const Talk& talk) {
   table_.with([&](Table& t) {
-    for (const auto& [id, talk] : talks) {
-      t.aside_bytes -= talk->aside.blob.size();
-      talk->aside = {};
-      t.by_key.erase(talk->key);
+    t.by_key.erase(talk.key);
+    t.unwritten.erase(talk.key);
+    const auto home = t.homes.find(talk.executor);
+    if (home == t.homes.end()) return;
+    Talks& talks = home->second.talks;
+    if (const auto found = talks.find(talk.id);
+        found != talks.end() && found->second.get() == &talk)
+      talks.erase(found);
+  });
+  (void)take_aside(talk);
+  histories_.with([&](Histories& h) {
+    const auto entry = h.entries.find(talk.key);
+    if (entry == h.entries.end()) return;
+    h.bytes -= entry->second.bytes;
+    h.entries.erase(entry);
+  });
+}
+
+// Its id is taken, and nobody finds it yet.
+Result<Conversations::TalkPtr> Conversations::reserve(const ConversationRecord& record) {
+  return table_.with([&](Table& t) -> Result<TalkPtr> {
+    const auto home = t.homes.find(record.executor);
+    if (home == t.homes.end())
+      return fail(Code::kNotFound, "'" + record.executor + "' keeps no conversations");
+    Talks& talks = home->second.talks;
+    if (talks.size() >= kConversationsMax)
+      return fail(Code::kOverloaded, "'" + record.executor + "' has " +
+                                         std::to_string(talks.size()) +
+                                         " conversations, as many as it may; delete some");
+    std::string id = record.id;
+    while (id.empty()) {
+      id = "context_" + std::to_string(home->second.next_id++);
+      if (talks.contains(id)) id.clear();
     }
-    t.homes.erase(executor);
+    if (talks.contains(id))
+      return fail(Code::kAlreadyExists,
+                  "'" + record.executor + "' has a conversation '" + id + "' already");
+    auto talk = std::make_shared<Talk>(record.executor, id, home->second.use.folder());
+    talk->state.with([](Talk::State& s) { s.phase = Talk::Phase::kComing; });
+    t.by_key.emplace(talk->key, talk);
+    talks.emplace(id, talk);
+    return talk;
   });
 }
 
 Result<std::string> Conversations::create(ConversationRecord record) {
   CHOIR_CHECK_OK(check(record));
-  return table_.with([&](Table& t) -> Result<std::string> {
-    const auto home = t.homes.find(record.executor);
-    if (home == t.homes.end())
-      return fail(Code::kNotFound, "'" + record.executor + "' keeps no conversations");
-    auto& talks = home->second.talks;
-    while (record.id.empty()) {
-      record.id = "context_" + std::to_string(t.next_id++);
-      if (talks.contains(record.id)) record.id.clear();
-    }
-    if (talks.contains(record.id))
-      return fail(Code::kAlreadyExists,
-                  "'" + record.executor + "' has a conversation '" + record.id + "' already");
-    auto talk = std::make_shared<Talk>();
-    talk->key = new_key();
-    talk->store = home->second.store;
-    talk->folder = home->second.folder;
-    talk->used = clock_.now();
-    talk->record = std::move(record);
-    if (talk->store) CHOIR_CHECK_OK(talk->store->put(talk->record));
-    t.by_key.emplace(talk->key, talk);
-    talks.emplace(talk->record.id, talk);
-    return talk->record.id;
+  const TalkPtr talk = CHOIR_TRY(reserve(record));
+  ScopeEnd undo([&] { forget(*talk); });
+  record.id = talk->id;
+  if (talk->folder)
+    CHOIR_CHECK_OK(
+        talk->stored_record.with([&](const Talk::OnDisk&) { return talk->folder->put(record); }));
+  talk->state.with([&](Talk::State& s) {
+    s.record = std::move(record);
+    s.used = clock_.now();
+    s.phase = Talk::Phase::kHere;
   });
+  undo.release();
+  count_history(talk);
+  return talk->id;
 }
 
 Status Conversations::update(ConversationRecord record) {
   CHOIR_CHECK_OK(check(record));
-  const auto talk = CHOIR_TRY(find(record.executor, record.id));
-  return table_.with([&](Table&) -> Status {
-    if (talk->busy)
-      return fail(Code::kOverloaded, "a request runs in conversation '" + record.id +
-                                         "'; change it when it has ended");
+  const TalkPtr talk = CHOIR_TRY(find(record.executor, record.id));
+  // As a turn: those that come meanwhile wait for it.
+  if (talk->state.with([](Talk::State& s) { return std::exchange(s.busy, true); }))
+    return fail(Code::kOverloaded,
+                "a request runs in conversation '" + record.id + "'; change it when it has ended");
+  const ScopeEnd pass_on([&] { next(talk); });
+  CHOIR_CHECK_OK(with_record(talk, [&](const Talk::State& s) -> Status {
     // What the model has seen stays known: next_prompt() finds out how much of it still holds.
-    record.tokens = talk->record.tokens;
-    record.covered = talk->record.covered;
-    record.model_fingerprint = talk->record.model_fingerprint;
-    record.turns = talk->record.turns;
-    record.created_ms = talk->record.created_ms;
-    if (talk->store) CHOIR_CHECK_OK(talk->store->put(record));
-    talk->record = std::move(record);
+    record.tokens = s.record->tokens;
+    record.covered = s.record->covered;
+    record.model_fingerprint = s.record->model_fingerprint;
+    record.turns = s.record->turns;
+    record.created_ms = s.record->created_ms;
+    return {};
+  }));
+  const Status changed = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
+    if (disk.erased) return no_conversation(talk->executor, talk->id);
+    if (talk->folder) CHOIR_CHECK_OK(talk->folder->put(record));
+    talk->state.with([&](Talk::State& s) {
+      s.record = std::move(record);
+      s.stored = true;
+    });
     return {};
   });
+  count_history(talk);
+  return changed;
 }
 
 Status Conversations::erase(const std::string& executor, const std::string& id) {
-  const auto talk = CHOIR_TRY(find(executor, id));
-  std::deque<std::shared_ptr<Pending>> waiting;
-  const Status erased = table_.with([&](Table& t) -> Status {
-    if (talk->erased) return no_conversation(executor, id);
-    if (talk->store) {
-      (void)erase_snapshot(snapshot_path(talk->folder, executor, id));
-      CHOIR_CHECK_OK(talk->store->erase(executor, id));
+  const TalkPtr talk = CHOIR_TRY(find(executor, id));
+  const auto phase =
+      talk->state.with([](Talk::State& s) { return std::exchange(s.phase, Talk::Phase::kGone); });
+  if (phase == Talk::Phase::kGone) return no_conversation(executor, id);
+  const auto set_erased = [&](bool erased) {
+    talk->snapshot.with([&](Talk::OnDisk& disk) { disk.erased = erased; });
+  };
+  ScopeEnd undo([&] {
+    set_erased(false);
+    talk->state.with([](Talk::State& s) { s.phase = Talk::Phase::kHere; });
+  });
+  set_erased(true);
+  const Status erased = talk->stored_record.with([&](Talk::OnDisk& disk) -> Status {
+    if (talk->folder) {
+      (void)talk->folder->snapshots().erase(executor, id);
+      CHOIR_CHECK_OK(talk->folder->erase(executor, id));
     }
-    talk->erased = true;
-    waiting.swap(talk->waiting);
-    t.aside_bytes -= talk->aside.blob.size();
-    talk->aside = {};
-    t.by_key.erase(talk->key);
-    // The executor may have left with all of its conversations in the meantime.
-    if (const auto home = t.homes.find(executor); home != t.homes.end())
-      if (const auto found = home->second.talks.find(id);
-          found != home->second.talks.end() && found->second == talk)
-        home->second.talks.erase(found);
+    disk.erased = true;
     return {};
   });
-  CHOIR_CHECK_OK(erased);
-  const auto runtime = talk->runtime.lock();
+  if (!erased) return erased;
+  undo.release();
+  forget(*talk);
+  std::deque<std::shared_ptr<Pending>> waiting;
+  const auto runtime = talk->state.with([&](Talk::State& s) {
+    waiting.swap(s.waiting);
+    return s.runtime.lock();
+  });
   if (!runtime) return {};
   for (const auto& pending : waiting)
     runtime->provide(pending->id, fail(Code::kCancelled, "conversation '" + id + "' was deleted"),
@@ -181,13 +242,15 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
 
 Result<ConversationRecord> Conversations::get(const std::string& executor,
                                               const std::string& id) const {
-  const auto talk = CHOIR_TRY(find(executor, id));
-  return table_.with([&](const Table&) { return talk->record; });
+  return with_record(CHOIR_TRY(find(executor, id)),
+                     [](const Talk::State& s) -> Result<ConversationRecord> { return *s.record; });
 }
 
 std::vector<std::string> Conversations::ids(const std::string& executor) const {
   std::vector<std::string> ids;
-  for (const auto& [id, talk] : talks_of(executor)) ids.push_back(id);
+  for (const auto& [id, talk] : talks_of(executor))
+    if (talk->state.with([](const Talk::State& s) { return s.phase; }) == Talk::Phase::kHere)
+      ids.push_back(id);
   return ids;
 }
 
@@ -203,117 +266,86 @@ ConversationKey Conversations::key(const std::string& executor, const std::strin
   return talk ? (*talk)->key : ConversationKey{};
 }
 
+// One that was erased while its executor was between two nodes has its KV state in the new one.
 void Conversations::moved(const std::string& executor, Runtime& runtime) {
-  table_.with([&](Table& t) {
-    if (const auto home = t.homes.find(executor); home != t.homes.end())
-      for (auto& [id, talk] : home->second.talks) talk->runtime = runtime.weak_from_this();
-    return 0;
-  });
+  std::set<ConversationKey> known;
+  for (const auto& [id, talk] : talks_of(executor)) {
+    talk->state.with([&](Talk::State& s) { s.runtime = runtime.weak_from_this(); });
+    known.insert(talk->key);
+  }
+  runtime.keep_only(executor, std::move(known));
 }
 
 Status Conversations::copy_all(const std::string& from, const std::string& to) {
-  const auto talks = talks_of(from);
-  for (const auto& [id, one] : talks) {
-    const auto& talk = one;
-    ConversationRecord record = table_.with([&](const Table&) { return talk->record; });
+  for (const std::string& id : ids(from)) {
+    const auto talk = find(from, id);
+    if (!talk) continue;  // erased in the meantime
+    ConversationRecord record = CHOIR_TRY(get(from, id));
     record.executor = to;
     (void)erase(to, id);  // a store may have one of an earlier clone
     CHOIR_TRY(create(std::move(record)));
-    if (const auto runtime = talk->runtime.lock())
-      if (auto state = runtime->copy_kept(from, talk->key)) keep(key(to, id), std::move(*state));
+    const auto runtime = (*talk)->state.with([](const Talk::State& s) { return s.runtime.lock(); });
+    if (!runtime) continue;
+    if (auto state = runtime->copy_kept(from, (*talk)->key)) keep(key(to, id), std::move(*state));
   }
   return {};
 }
 
-Result<std::shared_ptr<Conversations::Talk>> Conversations::find(const std::string& executor,
-                                                                 const std::string& id) const {
-  return table_.with([&](const Table& t) -> Result<std::shared_ptr<Talk>> {
+Result<Conversations::TalkPtr> Conversations::find(const std::string& executor,
+                                                   const std::string& id) const {
+  const auto talk = table_.with([&](const Table& t) -> TalkPtr {
     const auto home = t.homes.find(executor);
-    if (home == t.homes.end()) return no_conversation(executor, id);
+    if (home == t.homes.end()) return nullptr;
     const auto found = home->second.talks.find(id);
-    if (found == home->second.talks.end()) return no_conversation(executor, id);
-    return found->second;
+    return found == home->second.talks.end() ? nullptr : found->second;
   });
+  const auto is_here = [](const Talk::State& s) { return s.phase == Talk::Phase::kHere; };
+  if (!talk || !talk->state.with(is_here)) return no_conversation(executor, id);
+  return talk;
 }
 
-void Conversations::keep(ConversationKey key, KvState state) {
-  const auto talk = table_.with([&](Table& t) -> std::shared_ptr<Talk> {
-    const auto found = t.by_key.find(key);
-    if (found == t.by_key.end()) return nullptr;
-    if (found->second->store) return found->second;
-    // The others make room, those not used for longest first.
-    while (t.aside_bytes + state.blob.size() > aside_bytes_max_) {
-      Talk* oldest = nullptr;
-      for (const auto& [other, one] : t.by_key)
-        if (!one->aside.blob.empty() && (oldest == nullptr || one->used < oldest->used))
-          oldest = one.get();
-      if (oldest == nullptr) return nullptr;
-      t.aside_bytes -= oldest->aside.blob.size();
-      oldest->aside = {};
+Status Conversations::read(const TalkPtr& talk) const {
+  // Under the lock of those that write it: what is read is what is there.
+  const Status found = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
+    if (disk.erased || !talk->folder) return no_conversation(talk->executor, talk->id);
+    auto record = CHOIR_TRY(talk->folder->get(talk->executor, talk->id));
+    if (!record) return no_conversation(talk->executor, talk->id);
+    talk->state.with([&](Talk::State& s) {
+      if (!s.record) s.record = std::move(record);
+    });
+    return {};
+  });
+  if (found) count_history(talk);
+  return found;
+}
+
+void Conversations::count_history(const TalkPtr& talk) const {
+  if (!talk->folder) return;
+  const std::uint64_t bytes = talk->state.with(
+      [](const Talk::State& s) { return s.record ? bytes_of(*s.record) : std::uint64_t{0}; });
+  std::vector<TalkPtr> leave;
+  histories_.with([&](Histories& h) {
+    Histories::Entry& entry = h.entries[talk->key];
+    h.bytes += bytes - entry.bytes;
+    entry = {bytes, ++h.last_use, talk};
+    while (h.bytes > limits_.history_bytes_max && h.entries.size() > 1) {
+      const auto oldest =
+          std::ranges::min_element(h.entries, {}, [](const auto& e) { return e.second.use; });
+      leave.push_back(oldest->second.talk.lock());
+      h.bytes -= oldest->second.bytes;
+      h.entries.erase(oldest);
     }
-    t.aside_bytes += state.blob.size();
-    t.aside_bytes -= found->second->aside.blob.size();
-    found->second->aside = std::move(state);
-    return nullptr;
   });
-  if (talk) write_kv(talk, std::move(state));
+  // One that is busy is counted again at the end of its turn.
+  for (const TalkPtr& one : leave)
+    if (one)
+      one->state.with([](Talk::State& s) {
+        if (s.stored && !s.busy) s.record.reset();
+      });
 }
 
-void Conversations::write_kv(const std::shared_ptr<Talk>& talk, KvState state) {
-  std::string executor;
-  std::string id;
-  std::string fingerprint;
-  std::uint64_t turns = 0;
-  table_.with([&](const Table&) {
-    const ConversationRecord& r = talk->record;
-    executor = r.executor;
-    id = r.id;
-    fingerprint = r.model_fingerprint;
-    turns = r.turns;
-    return 0;
-  });
-  const Status written = write_snapshot(snapshot_path(talk->folder, executor, id),
-                                        {.model_fingerprint = fingerprint,
-                                         .kv_type = std::string(to_string(state.kv_type)),
-                                         .tokens = std::move(state.tokens),
-                                         .kv = std::move(state.blob)});
-  if (!written) {
-    log(LogLevel::kWarn, "conversation '" + id + "' will be computed again after a restart: " +
-                             written.error().message);
-    return;
-  }
-  table_.with([&](Table&) {
-    talk->turns_written = turns;
-    return 0;
-  });
-}
-
-int Conversations::write_behind(std::chrono::milliseconds idle) {
-  const Instant now = clock_.now();
-  std::vector<std::shared_ptr<Talk>> rested;
-  table_.with([&](const Table& t) {
-    for (const auto& [key, talk] : t.by_key)
-      if (talk->store && !talk->busy && talk->turns_written < talk->record.turns &&
-          now - talk->used >= idle)
-        rested.push_back(talk);
-    return 0;
-  });
-  int written = 0;
-  for (const auto& talk : rested) {
-    const auto runtime = talk->runtime.lock();
-    if (!runtime) continue;
-    const std::string executor = table_.with([&](const Table&) { return talk->record.executor; });
-    auto state = runtime->copy_kept(executor, talk->key);
-    if (!state) continue;
-    write_kv(talk, std::move(*state));
-    ++written;
-  }
-  return written;
-}
-
-void Conversations::writer() {
-  while (!stopping_.wait_for(kLook, [](const bool& stopping) { return stopping; }))
-    write_behind(std::chrono::duration_cast<std::chrono::milliseconds>(kRest));
+std::uint64_t Conversations::history_bytes() const {
+  return histories_.with([](const Histories& h) { return h.bytes; });
 }
 
 }  // namespace choir

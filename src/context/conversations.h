@@ -5,13 +5,19 @@
 // outlives that. Where all KV state of a conversation is lost it is computed again from its tokens:
 // nobody sees the difference but in Usage::reused_tokens.
 //
-// Threads: every call from any thread, also inside callbacks.
+// Threads: every call from any thread, also inside callbacks. Locks: a conversation has one for
+// what is in memory, held for moments, and two for its files, held while they are written. The disk
+// is waited for by the callers of create(), update(), erase() and attach(), by whoever unloads an
+// executor, and by threads of our own: the end of a turn is stored by one of `workers_`, KV state
+// of conversations that rest by `writer_`. Both end with the object.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,36 +25,53 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/workers.h"
+#include "context/conversation_folder.h"
 #include "context/conversation_record.h"
 #include "context/next_prompt.h"
-#include "context/store.h"
 #include "runtime/runtime.h"
 
 namespace choir {
 
+// Conversations of one executor. Each takes some 300 bytes of memory also while it rests.
+inline constexpr std::size_t kConversationsMax = 1U << 16U;
+
 class Conversations {
  public:
-  // `aside_bytes_max`: KV state kept here for executors that left memory and have no store.
-  explicit Conversations(std::uint64_t aside_bytes_max = 1ULL << 30);
+  struct Limits {
+    // KV state kept here for executors that left memory and have no store.
+    std::uint64_t aside_bytes_max = 1ULL << 30;
+    // Histories in memory that are in a store too; beyond it those unused for longest are read
+    // again when they are used. What runs is not counted out.
+    std::uint64_t history_bytes_max = 64ULL << 20;
+  };
+  // kUnavailable: no threads.
+  static Result<std::unique_ptr<Conversations>> start(const Limits& limits);
+  static Result<std::unique_ptr<Conversations>> start() { return start(Limits{}); }
+  // Needs: no request of a conversation is active any more.
   ~Conversations();
   Conversations(const Conversations&) = delete;
   Conversations& operator=(const Conversations&) = delete;
 
   // From now on `runtime` hands over the KV state of what it unloads.
   void serve(Runtime& runtime);
-  // `executor` keeps its conversations in this folder; those that are there already are back.
-  // Empty: in memory only. kUnavailable: the folder cannot be used, or another process uses it.
-  Status attach(const std::string& executor, const std::string& folder);
+  // `executor` keeps its conversations in this folder, and at most `kv_bytes_max` of their KV
+  // state; those that are there already are back, and each is read with its first use. Empty: in
+  // memory only. kUnavailable: the folder cannot be used, or another process uses it.
+  Status attach(const std::string& executor, const std::string& folder,
+                std::uint64_t kv_bytes_max = kSnapshotBytesMax);
   // KV state is written to the store, then all of the executor's conversations are forgotten here.
-  // Needs: none of its requests is active.
+  // Where it was the last user of the folder another process can have it at once. Needs: none of
+  // its requests is active.
   void detach(const std::string& executor);
 
-  // kAlreadyExists, kInvalidArgument. An empty id: one is made. Returns the id.
+  // kAlreadyExists, kInvalidArgument, kOverloaded. An empty id: one is made. Returns the id.
   Result<std::string> create(ConversationRecord record);
   // Another history, system message, limit or metadata; what the new history has in common with
   // the old one at its front is not computed again. kOverloaded while a request runs in it.
   Status update(ConversationRecord record);
-  // What runs in it goes on and is told; what waits ends as failed.
+  // What runs in it goes on and is told; what waits ends as failed. Nothing of it is written any
+  // more when this has returned.
   Status erase(const std::string& executor, const std::string& id);
   Result<ConversationRecord> get(const std::string& executor, const std::string& id) const;
   std::vector<std::string> ids(const std::string& executor) const;
@@ -60,10 +83,13 @@ class Conversations {
   Status copy_all(const std::string& from, const std::string& to);
 
   // The user's next message. Requests in one conversation run one after the other, in the order of
-  // these calls. An answer that ends well (stop, length) becomes part of the history before it is
-  // told; one that was cancelled or ran out of time leaves no trace in it.
+  // these calls. An answer that ends well (stop, length) becomes part of the history, and is in the
+  // store, before it is told; one that was cancelled or ran out of time leaves no trace in it.
   // `request` has sampling, limits and names; its text is the message, and `system`, if not empty,
   // replaces the conversation's system message. `raw`: no chat template.
+  //
+  // May read the conversation and its KV state, and cuts the message into tokens, on the calling
+  // thread: not for a callback's.
   struct Turn {
     Request request;
     std::string system;
@@ -75,6 +101,8 @@ class Conversations {
   // Writes KV state of conversations with a store that have not been used for `idle`; returns how
   // many were written. Called by the writer thread; and by tests.
   int write_behind(std::chrono::milliseconds idle);
+  // Of histories that are in a store too; for tests.
+  std::uint64_t history_bytes() const;
 
  private:
   // One call of say(), until its end is told.
@@ -85,65 +113,141 @@ class Conversations {
   };
   // One conversation. Owned by the table, kept alive by its turns.
   struct Talk {
-    ConversationRecord record;
-    ConversationKey key;
-    std::weak_ptr<Runtime> runtime;            // of its last turn
-    std::shared_ptr<ConversationStore> store;  // null: in memory only
-    std::string folder;
-    bool busy = false;
-    bool erased = false;
-    std::deque<std::shared_ptr<Pending>> waiting;
-    NextPrompt prompt;                   // of the running turn
-    std::shared_ptr<const Model> model;  // that it is for
-    KvState aside;
-    std::uint64_t turns_written = 0;  // record.turns whose KV state is in the store
-    Instant used;
+    enum class Phase : std::uint8_t {
+      kComing,  // not in the store yet
+      kHere,
+      kGone,  // erased; for good when that is on the disk too
+    };
+    struct State {
+      Phase phase = Phase::kHere;
+      std::optional<ConversationRecord> record;  // nullopt: in the store only
+      bool stored = true;                        // as `record` is; else it stays in memory
+      std::weak_ptr<Runtime> runtime;            // of its last turn
+      bool busy = false;                         // a turn runs, or a change
+      std::deque<std::shared_ptr<Pending>> waiting;
+      NextPrompt prompt;                    // of the running turn
+      std::shared_ptr<const Model> model;   // that it is for
+      std::uint64_t kv_turns = UINT64_MAX;  // record.turns whose KV state is in the store
+      Instant used;
+    };
+    struct OnDisk {
+      bool erased = false;  // nothing is written any more
+    };
+
+    Talk(std::string its_executor, std::string its_id, std::shared_ptr<ConversationFolder> whose);
+    const ConversationKey key;
+    const std::string executor;
+    const std::string id;
+    const std::shared_ptr<ConversationFolder> folder;  // null: in memory only
+    // In this order where more than one is held.
+    Guarded<OnDisk> snapshot;
+    Guarded<OnDisk> stored_record;
+    Guarded<State> state;
   };
-  using Talks = std::map<std::string, std::shared_ptr<Talk>>;  // by id
+  using TalkPtr = std::shared_ptr<Talk>;
+  using Talks = std::map<std::string, TalkPtr>;  // by id
   struct Home {
-    std::string folder;
-    std::shared_ptr<ConversationStore> store;
+    OpenFolders::Use use;
     Talks talks;
+    std::uint64_t next_id = 1;
   };
   struct Table {
     std::map<std::string, Home> homes;  // by executor
-    std::map<ConversationKey, std::shared_ptr<Talk>> by_key;
-    std::map<std::string, std::weak_ptr<ConversationStore>> stores;  // by folder
-    std::uint64_t aside_bytes = 0;
-    std::uint64_t next_id = 1;
+    std::map<ConversationKey, TalkPtr> by_key;
+    std::map<ConversationKey, TalkPtr> unwritten;  // whose KV state may have to be written
+  };
+  // KV state in memory of those that have no store.
+  struct Aside {
+    struct Entry {
+      KvState state;
+      Instant used;
+    };
+    std::map<ConversationKey, Entry> entries;
+    std::uint64_t bytes = 0;
+  };
+  // Histories that could be read again.
+  struct Histories {
+    struct Entry {
+      std::uint64_t bytes = 0;
+      std::uint64_t use = 0;
+      std::weak_ptr<Talk> talk;
+    };
+    std::map<ConversationKey, Entry> entries;
+    std::uint64_t bytes = 0;
+    std::uint64_t last_use = 0;
   };
 
-  void keep(ConversationKey key, KvState state);
+  explicit Conversations(const Limits& limits) : limits_(limits) {}
+
+  // conversations.cc
+  Result<TalkPtr> find(const std::string& executor, const std::string& id) const;
   Talks talks_of(const std::string& executor) const;
-  Result<std::shared_ptr<Talk>> find(const std::string& executor, const std::string& id) const;
+  Result<TalkPtr> reserve(const ConversationRecord& record);
+  void forget(const Talk& talk);
+  // What `use` returns, a Result or Status, of the conversation's state with its record in memory.
+  template <class Use>
+  auto with_record(const TalkPtr& talk, Use use) const -> std::invoke_result_t<Use, Talk::State&>;
+  Status read(const TalkPtr& talk) const;
+  // It is in memory and was just used: others may have to leave.
+  void count_history(const TalkPtr& talk) const;
+
+  // conversation_states.cc: KV state.
+  void keep(ConversationKey key, KvState state);
+  void put_aside(const Talk& talk, KvState state);
+  KvState take_aside(const Talk& talk);
+  void write_kv(const TalkPtr& talk, KvState state);
+  KvState read_kv(const Talk& talk, const Model& model, KvType kv_type) const;
+  Status begin_writing();
+  void writer();
+
+  // conversation_turns.cc
   // The next turn's prompt, and the KV state to go on from where the executor has none.
   struct Prepared {
     NextPrompt prompt;
     std::shared_ptr<const Model> model;
     KvState kv;
   };
-  Result<Prepared> prepare(const std::shared_ptr<Talk>& talk, const Turn& turn, Runtime& runtime);
+  Result<Prepared> prepare(const TalkPtr& talk, const Turn& turn, Runtime& runtime);
   // The same for the turn that is the talk's from now on: what the node needs of it.
   struct Opening {
     std::vector<TokenId> tokens;
     KvState kv;
   };
-  Result<Opening> open(const std::shared_ptr<Talk>& talk, const Turn& turn, Runtime& runtime);
-  void ended(const std::shared_ptr<Talk>& talk, const std::shared_ptr<Pending>& pending,
+  Result<Opening> open(const TalkPtr& talk, const Turn& turn, Runtime& runtime);
+  Result<Submission> say_first(Runtime& runtime, const TalkPtr& talk,
+                               const std::shared_ptr<Pending>& pending, Callbacks callbacks);
+  // What happens between the end of a turn and its being told.
+  BeforeEnd before_end(const TalkPtr& talk, const std::shared_ptr<Pending>& pending);
+  void ended(const TalkPtr& talk, const std::shared_ptr<Pending>& pending,
              const Completion& completion);
-  void store(const std::shared_ptr<Talk>& talk, const ConversationRecord& record);
+  Status add_to_history(const TalkPtr& talk, const Turn& turn, const Completion& completion);
   // The next waiting turn begins, if there is one.
-  void next(const std::shared_ptr<Talk>& talk);
-  void begin(const std::shared_ptr<Talk>& talk, const std::shared_ptr<Pending>& pending,
-             Runtime& runtime);
-  void write_kv(const std::shared_ptr<Talk>& talk, KvState state);
-  void writer();
+  void next(const TalkPtr& talk);
+  void begin(const TalkPtr& talk, const std::shared_ptr<Pending>& pending, Runtime& runtime);
 
-  const std::uint64_t aside_bytes_max_;
+  const Limits limits_;
   const SteadyClock clock_;
+  OpenFolders folders_;  // outlives the homes
   Guarded<Table> table_;
+  Guarded<Aside> aside_;
+  mutable Guarded<Histories> histories_;
   Monitor<bool> stopping_{false};
-  std::thread writer_;
+  Guarded<std::thread> writer_;
+  std::unique_ptr<Workers> workers_;
 };
+
+template <class Use>
+auto Conversations::with_record(const TalkPtr& talk, Use use) const
+    -> std::invoke_result_t<Use, Talk::State&> {
+  using Answer = std::invoke_result_t<Use, Talk::State&>;
+  for (;;) {
+    auto answer = talk->state.with([&](Talk::State& s) -> std::optional<Answer> {
+      if (!s.record) return std::nullopt;
+      return use(s);
+    });
+    if (answer) return *std::move(answer);
+    CHOIR_CHECK_OK(read(talk));
+  }
+}
 
 }  // namespace choir

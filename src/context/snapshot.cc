@@ -33,8 +33,7 @@ namespace fs = std::filesystem;
 constexpr std::array<char, 4> kMagic = {'C', 'H', 'S', 'N'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::string_view kFolder = "/kv/";
-constexpr std::string_view kEnding = ".kv";
-constexpr std::string_view kTemporary = ".tmp.";  // and six characters, after kEnding
+constexpr std::string_view kTemporary = ".tmp.";  // and six characters, after kSnapshotEnding
 constexpr std::size_t kBlockBytes = 1U << 18U;    // hashed and copied while it is in the L2 cache
 
 // As it lies in the file.
@@ -236,7 +235,12 @@ std::string snapshot_path(const std::string& folder, std::string_view executor,
   std::snprintf(digits.data(), digits.size(), "%016llx%016llx",
                 static_cast<unsigned long long>(hash.high64),
                 static_cast<unsigned long long>(hash.low64));
-  return folder + std::string(kFolder) + digits.data() + std::string(kEnding);
+  return folder + std::string(kFolder) + digits.data() + std::string(kSnapshotEnding);
+}
+
+std::uint64_t snapshot_bytes(const Snapshot& s) {
+  return sizeof(Header) + s.model_fingerprint.size() + s.kv_type.size() +
+         s.tokens.size() * sizeof(TokenId) + s.kv.size() + sizeof(Trailer);
 }
 
 Status write_snapshot(const std::string& path, const Snapshot& snapshot) {
@@ -253,15 +257,13 @@ Status write_snapshot(const std::string& path, const Snapshot& snapshot) {
   const fs::path folder = fs::path(path).parent_path();
   const bool new_folder = ::mkdir(folder.c_str(), 0700) == 0;  // else making the file will tell
   UnnamedFile file(path);
-  std::uint64_t bytes = sizeof(Trailer);
   for (const std::string_view part : {view_of(header), std::string_view(snapshot.model_fingerprint),
                                       std::string_view(snapshot.kv_type), view_of(snapshot.tokens),
-                                      std::string_view(snapshot.kv)}) {
+                                      std::string_view(snapshot.kv)})
     file.add(part);
-    bytes += part.size();
-  }
   file.publish();
-  if (file.error_number() != 0) return not_written(path, bytes, file.error_number());
+  if (file.error_number() != 0)
+    return not_written(path, snapshot_bytes(snapshot), file.error_number());
   sync_folder(folder.string());
   if (new_folder) sync_folder(folder.parent_path().string());
   return {};
@@ -294,7 +296,7 @@ Status erase_snapshot(const std::string& path) {
 }
 
 std::size_t sweep_snapshots(const std::string& folder) {
-  const std::string left = std::string(kEnding) + std::string(kTemporary);
+  const std::string left = std::string(kSnapshotEnding) + std::string(kTemporary);
   std::size_t count = 0;
   std::error_code error;
   for (fs::directory_iterator entry(folder + std::string(kFolder), error), end;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,9 @@ struct Snapshot {
   bool operator==(const Snapshot&) const = default;
 };
 
+// Of files that are snapshots.
+inline constexpr std::string_view kSnapshotEnding = ".kv";
+
 // folder + "/kv/" + XXH3-128 of the two names + ".kv". A name that holds a NUL can meet another's
 // path; the tokens inside tell them apart.
 std::string snapshot_path(const std::string& folder, std::string_view executor,
@@ -35,6 +39,9 @@ std::string snapshot_path(const std::string& folder, std::string_view executor,
 // what was there before is still there, and nothing else. Any thread; of two writers of one path
 // the last wins.
 Status write_snapshot(const std::string& path, const Snapshot& snapshot);
+
+// Of the file that write_snapshot() makes.
+std::uint64_t snapshot_bytes(const Snapshot& snapshot);
 
 // Errors: kNotFound, kUnavailable (cannot be read), kOutOfMemory, kInvalidArgument (torn, altered,
 // of another version, or no snapshot). No size in the file is trusted before it is checked.

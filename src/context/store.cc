@@ -272,6 +272,16 @@ Result<FileLock> take_folder(const fs::path& folder) {
 
 }  // namespace
 
+Result<std::string> make_store_folder(const std::string& folder) {
+  const fs::path full = full_path(folder);
+  CHOIR_CHECK_OK(make_private_folder(full));
+  std::error_code error;
+  const fs::path path = fs::canonical(full, error);
+  if (!error) return path.string();
+  return fail(Code::kUnavailable, "cannot keep conversations in '" + full.string() + "': " +
+                                      error.message() + "; give a folder that you may write to");
+}
+
 ConversationStore::ConversationStore(FileLock lock, std::unique_ptr<SqliteDatabase> database)
     : lock_(std::move(lock)), database_(std::move(database)) {}
 

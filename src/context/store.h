@@ -19,6 +19,10 @@ namespace choir {
 
 class SqliteDatabase;
 
+// Makes a folder for a store (0700) and gives its one name: whichever way it was written, by links
+// too, the same folder has the same. kUnavailable.
+Result<std::string> make_store_folder(const std::string& folder);
+
 // Any thread may call; calls wait for each other, and for the disk. Errors of all: kUnavailable
 // with the path and the reason (disk full, damaged, not ours, in use), kOutOfMemory.
 class ConversationStore {

@@ -77,13 +77,15 @@ Status ExecutorHandle::enter(const std::shared_ptr<World>& world, const std::str
   const ExecutorSettings settings = CHOIR_TRY(read_settings(config));
   const ModelInfo model = CHOIR_TRY(world->model(config.modelPath));
   CHOIR_CHECK_OK(check_shape(model, config, settings));
+  const World::Arrival arrival = CHOIR_TRY(world->arrive(node));
   Place place{.world = world,
-              .node = CHOIR_TRY(world->node(node)),
+              .node = arrival.node(),
               .name = world->take_name(config.llmId),
               .node_name = node,
               .encoder = !model.generates};
   ScopeEnd release([&] { world->release_name(place.name); });
-  CHOIR_CHECK_OK(world->conversations().attach(place.name, settings.store));
+  CHOIR_CHECK_OK(
+      world->conversations().attach(place.name, settings.store, settings.store_kv_bytes_max));
   ScopeEnd detach([&] { world->conversations().detach(place.name); });
   CHOIR_CHECK_OK(add_what_fits(*place.node, node_config(model, config, settings, place.name)));
   release.release();
@@ -242,6 +244,8 @@ Status ExecutorHandle::update(const LLMExecutionConfig& wanted) {
       if (wanted.modelType != old.modelType) return fixed("modelType");
       const ExecutorSettings now = state_.with([](const State& s) { return s.settings; });
       if (settings.store != now.store) return fixed("parameters[\"store\"]");
+      if (settings.store_kv_bytes_max != now.store_kv_bytes_max)
+        return fixed("parameters[\"store_kv_mib_max\"]");
       if (settings.batch_tokens_max != now.batch_tokens_max)
         return fixed("parameters[\"batch_tokens_max\"]");
       if (settings.kv_type != now.kv_type) return fixed("parameters[\"kv_type\"]");

@@ -65,7 +65,8 @@ Status ExecutorHandle::scale(std::size_t batch, std::size_t length) {
 Status ExecutorHandle::migrate(const std::string& node) {
   return change([&]() -> Status {
     const Place here = CHOIR_TRY(place());
-    const auto target = CHOIR_TRY(here.world->node(node));
+    const World::Arrival arrival = CHOIR_TRY(here.world->arrive(node));
+    const std::shared_ptr<Runtime>& target = arrival.node();
     if (target == here.node) return {};
     return here.node->migrate(here.name, *target, [&] {
       here.world->conversations().moved(here.name, *target);

@@ -162,8 +162,10 @@ Result<Priority> priority_named(std::string_view name) {
 Result<ExecutorSettings> read_settings(const LLMExecutionConfig& config) {
   ExecutorSettings s;
   std::uint64_t park_mib = s.park_bytes_max >> 20U;
+  std::uint64_t kv_mib = s.store_kv_bytes_max >> 20U;
   CHOIR_CHECK_OK(read_all(config.parameters,
                           {{"store", text(s.store, 4096)},
+                           {"store_kv_mib_max", number<std::uint64_t>(kv_mib, 0, 1ULL << 30U)},
                            {"group", text(s.group, kNameBytesMax)},
                            {"shape_check", flag(s.strict_shape, "strict", "warn")},
                            {"shares", number(s.shares, 0.001, 1000.0)},
@@ -176,6 +178,7 @@ Result<ExecutorSettings> read_settings(const LLMExecutionConfig& config) {
                               return {};
                             }}}));
   s.park_bytes_max = park_mib << 20U;
+  s.store_kv_bytes_max = kv_mib << 20U;
   const auto within = [](const char* field, std::size_t value, std::size_t least,
                          std::size_t most) -> Status {
     if (value >= least && value <= most) return {};

@@ -9,6 +9,7 @@
 #include "choir/config.h"
 #include "choir/request.h"
 #include "choir/result.h"
+#include "context/snapshot_folder.h"
 #include "parallel/parallel_llm_execution.h"
 
 namespace choir::parallel {
@@ -22,7 +23,8 @@ std::string_view to_string(LLMPriority priority);
 
 // What `parameters` of an executor say.
 struct ExecutorSettings {
-  std::string store;          // folder; empty: conversations in memory
+  std::string store;  // folder; empty: conversations in memory
+  std::uint64_t store_kv_bytes_max = kSnapshotBytesMax;
   std::string group;          // of replicas; empty: none
   bool strict_shape = false;  // a wrong numLayers, hiddenSize, numHeads or modelType is an error
   double shares = 1;

@@ -33,6 +33,14 @@ World::Parts real_parts() {
           .inspect = [](const std::string& path) { return inspect_model(path); }};
 }
 
+template <class Nodes>
+tl::unexpected<Error> unknown_node(const std::string& name, const Nodes& nodes) {
+  std::string known = "home";
+  for (const auto& [other, registered] : nodes) known += ", " + other;
+  return fail(Code::kNotFound, "no node '" + printable_line(name, 60) +
+                                   "' is registered in this process, only " + known);
+}
+
 // Joins the node's threads, so not on one of them.
 void end(World* world) {
   if (Dispatcher::on_dispatcher_thread() || Workers::on_worker_thread())
@@ -54,6 +62,7 @@ Result<std::shared_ptr<World>> World::get() {
 
 Result<std::shared_ptr<World>> World::make(Parts parts) {
   std::unique_ptr<World> made(new World(std::move(parts)));
+  made->conversations_ = CHOIR_TRY(Conversations::start());
   made->workers_ = CHOIR_TRY(Workers::start(kLoaders));
   made->embedders_ = CHOIR_TRY(Workers::start(kEmbedders));
   made->home_ = CHOIR_TRY(made->parts_.make_node());
@@ -69,18 +78,19 @@ void World::set_parts(std::optional<Parts> parts) {
   });
 }
 
-World::World(Parts parts)
-    : parts_(std::move(parts)), conversations_(std::make_unique<Conversations>()) {}
+World::World(Parts parts) : parts_(std::move(parts)) {}
 
 World::~World() {
   embedders_.reset();
   workers_.reset();
   nodes_.with([](auto& nodes) {
-    for (auto& [name, node] : nodes) node->shutdown(Drain::kCancel);
+    for (auto& [name, registered] : nodes) registered.node->shutdown(Drain::kCancel);
     nodes.clear();
     return 0;
   });
-  home_.reset();  // before the conversations that its requests tell
+  // Before the conversations, which the ends of its requests go through.
+  if (home_) home_->shutdown(Drain::kCancel);
+  home_.reset();
 }
 
 Result<ModelInfo> World::model(const std::string& name) {
@@ -119,7 +129,7 @@ std::string World::llm_id_of(const std::string& name) const {
 Status World::set_policy(ExecutionPolicy policy) {
   CHOIR_CHECK_OK(home_->set_policy(policy));
   return nodes_.with([&](auto& nodes) -> Status {
-    for (auto& [name, node] : nodes) CHOIR_CHECK_OK(node->set_policy(policy));
+    for (auto& [name, registered] : nodes) CHOIR_CHECK_OK(registered.node->set_policy(policy));
     return {};
   });
 }
@@ -133,36 +143,51 @@ Status World::register_node(const std::string& name) {
     auto node = CHOIR_TRY(parts_.make_node());
     conversations_->serve(*node);
     CHOIR_CHECK_OK(node->set_policy(home_->policy()));
-    nodes.emplace(name, std::move(node));
+    nodes.emplace(name, Registered{std::move(node)});
     return {};
   });
 }
 
 Status World::unregister_node(const std::string& name) {
-  std::shared_ptr<Runtime> node = CHOIR_TRY(this->node(name));
-  if (const auto count = node->executors().size(); count > 0)
-    return fail(Code::kOverloaded, "node '" + name + "' has " + std::to_string(count) +
-                                       " executors; migrate or shut them down first");
-  nodes_.with([&](auto& nodes) { return nodes.erase(name); });
-  return {};
+  if (name == "home")
+    return fail(Code::kInvalidArgument, "'home' is there as long as anything is on it");
+  std::shared_ptr<Runtime> gone;  // ends outside of the lock
+  return nodes_.with([&](auto& nodes) -> Status {
+    const auto found = nodes.find(name);
+    if (found == nodes.end()) return unknown_node(name, nodes);
+    const auto count = found->second.node->executors().size();
+    if (count > 0 || found->second.arriving > 0)
+      return fail(Code::kOverloaded,
+                  "node '" + name + "' has " +
+                      (count > 0 ? std::to_string(count) + " executors"
+                                 : std::string("an executor that is just coming")) +
+                      "; migrate or shut them down first");
+    gone = std::move(found->second.node);
+    nodes.erase(found);
+    return {};
+  });
 }
 
-Result<std::shared_ptr<Runtime>> World::node(const std::string& name) const {
-  if (name == "home") return home_;
-  return nodes_.with([&](const auto& nodes) -> Result<std::shared_ptr<Runtime>> {
+Result<World::Arrival> World::arrive(const std::string& name) {
+  if (name == "home") return Arrival(*this, name, home_);
+  return nodes_.with([&](auto& nodes) -> Result<Arrival> {
     const auto found = nodes.find(name);
-    if (found != nodes.end()) return found->second;
-    std::string known = "home";
-    for (const auto& [other, node] : nodes) known += ", " + other;
-    return fail(Code::kNotFound, "no node '" + printable_line(name, 60) +
-                                     "' is registered in this process, only " + known);
+    if (found == nodes.end()) return unknown_node(name, nodes);
+    ++found->second.arriving;
+    return Arrival(*this, name, found->second.node);
+  });
+}
+
+void World::arrived(const std::string& name) {
+  nodes_.with([&](auto& nodes) {
+    if (const auto found = nodes.find(name); found != nodes.end()) --found->second.arriving;
   });
 }
 
 std::vector<std::string> World::nodes() const {
   return nodes_.with([](const auto& nodes) {
     std::vector<std::string> names = {"home"};
-    for (const auto& [name, node] : nodes) names.push_back(name);
+    for (const auto& [name, registered] : nodes) names.push_back(name);
     return names;
   });
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -57,8 +58,28 @@ class World {
   Status set_policy(ExecutionPolicy policy);
   Status register_node(const std::string& name);
   Status unregister_node(const std::string& name);
+  // A node that an executor goes to: nobody unregisters it before this ends.
+  class Arrival {
+   public:
+    Arrival(World& world, std::string name, std::shared_ptr<Runtime> node)
+        : world_(&world), name_(std::move(name)), node_(std::move(node)) {}
+    Arrival(Arrival&& other) noexcept
+        : world_(std::exchange(other.world_, nullptr)),
+          name_(std::move(other.name_)),
+          node_(std::move(other.node_)) {}
+    Arrival& operator=(Arrival&&) = delete;
+    ~Arrival() {
+      if (world_ != nullptr) world_->arrived(name_);
+    }
+    const std::shared_ptr<Runtime>& node() const { return node_; }
+
+   private:
+    World* world_;
+    std::string name_;
+    std::shared_ptr<Runtime> node_;
+  };
   // kNotFound with the names there are. "home" is the first one.
-  Result<std::shared_ptr<Runtime>> node(const std::string& name) const;
+  Result<Arrival> arrive(const std::string& name);
   std::vector<std::string> nodes() const;
 
  private:
@@ -71,7 +92,13 @@ class World {
   std::unique_ptr<Conversations> conversations_;
   std::unique_ptr<Workers> workers_;
   std::unique_ptr<Workers> embedders_;
-  Guarded<std::map<std::string, std::shared_ptr<Runtime>>> nodes_;
+  struct Registered {
+    std::shared_ptr<Runtime> node;
+    int arriving = 0;
+  };
+  void arrived(const std::string& name);
+
+  Guarded<std::map<std::string, Registered>> nodes_;
   Guarded<std::map<std::string, ModelInfo>> models_;
   Guarded<std::map<std::string, std::string>> names_;  // to what was wanted
 };

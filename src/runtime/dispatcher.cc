@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
 
@@ -33,14 +34,14 @@ void Dispatcher::start(int threads) {
 }
 
 void Dispatcher::stop() {
-  queue_.change([](Queue& q) { q.stopping = true; });
+  queue_->change([](Queue& q) { q.stopping = true; });
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
 void Dispatcher::notify(std::shared_ptr<RequestState> request) {
   if (!request->claim_dispatch()) return;
-  queue_.change([&](Queue& q) { q.requests.push_back(std::move(request)); });
+  queue_->change([&](Queue& q) { q.requests.push_back(std::move(request)); });
 }
 
 void Dispatcher::loop() {
@@ -48,7 +49,7 @@ void Dispatcher::loop() {
   std::string text;
   for (;;) {
     using Next = std::optional<std::shared_ptr<RequestState>>;
-    const std::shared_ptr<RequestState> request = *queue_.wait([](Queue& q) -> Next {
+    const std::shared_ptr<RequestState> request = *queue_->wait([](Queue& q) -> Next {
       if (!q.requests.empty()) {
         Next next = std::move(q.requests.front());
         q.requests.pop_front();
@@ -64,7 +65,7 @@ void Dispatcher::loop() {
 void Dispatcher::run_here() {
   std::string text;
   for (;;) {
-    const auto request = queue_.with([](Queue& q) {
+    const auto request = queue_->with([](Queue& q) {
       std::shared_ptr<RequestState> next;
       if (!q.requests.empty()) {
         next = std::move(q.requests.front());
@@ -81,6 +82,7 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::stri
   RequestState::Taken taken = request->take(text);
   if (taken.any && request->callbacks.on_event)
     call_user([&] { request->callbacks.on_event({request->id, text, taken.output_tokens}); });
+  if (taken.end && request->before_end) return begin_end(request, std::move(*taken.end));
   if (taken.end) {
     if (request->callbacks.on_done) call_user([&] { request->callbacks.on_done(*taken.end); });
     // The node forgets the request first: who waits on the future may ask the node about it.
@@ -94,6 +96,17 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::stri
   request->release_dispatch();
   // What came between take() and release was not announced: its notify() found the claim taken.
   if (request->has_news()) notify(request);
+}
+
+// The request stays claimed: nobody else puts it into the queue, until this has been told. The
+// queue outlives the node, which may end before the thread that tells is done with it.
+void Dispatcher::begin_end(const std::shared_ptr<RequestState>& request, Completion completion) {
+  const auto end = std::make_shared<Completion>(std::move(completion));
+  const BeforeEnd before_end = std::exchange(request->before_end, nullptr);
+  before_end(end, [queue = queue_, request, end] {
+    request->put_back(std::move(*end));
+    queue->change([&](Queue& q) { q.requests.push_back(request); });
+  });
 }
 
 Status refuse_inside_callback(const char* call, const char* instead) {

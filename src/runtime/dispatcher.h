@@ -39,9 +39,10 @@ class Dispatcher {
     bool stopping = false;
   };
   void loop();
+  void begin_end(const std::shared_ptr<RequestState>& request, Completion completion);
   void deliver(const std::shared_ptr<RequestState>& request, std::string& text);
 
-  Monitor<Queue> queue_;
+  const std::shared_ptr<Monitor<Queue>> queue_ = std::make_shared<Monitor<Queue>>();
   std::vector<std::thread> threads_;
 };
 

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -164,6 +165,7 @@ class Executor {
   void adopt(Belongings belongings);
   std::optional<KvState> copy_kept(ConversationKey key) { return kept_.copy(key, *engine_); }
   void forget_kept(ConversationKey key) { kept_.forget(key, *engine_, park_); }
+  void keep_only(const std::set<ConversationKey>& keys);
   void forget_cached();
 
   // After request->cancelled was set: ends a pass in which its prompt is computed.

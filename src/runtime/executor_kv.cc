@@ -141,4 +141,9 @@ void Executor::leave_kv(LiveSequence& live, Finish finish, Instant now) {
   drop_parked(live);
 }
 
+void Executor::keep_only(const std::set<ConversationKey>& keys) {
+  for (const ConversationKey key : kept_.keys())
+    if (!keys.contains(key)) kept_.forget(key, *engine_, park_);
+}
+
 }  // namespace choir

@@ -23,6 +23,10 @@ void RequestState::finish(Completion completion) {
   buffer_.with([&](Buffer& b) { b.end = std::move(completion); });
 }
 
+void RequestState::put_back(Completion completion) {
+  buffer_.with([&](Buffer& b) { b.end = std::move(completion); });
+}
+
 RequestState::Taken RequestState::take(std::string& text) {
   text.clear();
   return buffer_.with([&](Buffer& b) {

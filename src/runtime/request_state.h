@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -17,6 +18,11 @@
 #include "runtime/request_home.h"
 
 namespace choir {
+
+// What has to happen between the end of a request and its being told, and takes time (a store).
+// Called on a dispatcher, which it must not keep; calls `tell` once, on any thread.
+using BeforeEnd =
+    std::function<void(const std::shared_ptr<const Completion>&, std::function<void()> tell)>;
 
 class RequestState {
  public:
@@ -51,6 +57,7 @@ class RequestState {
   }
   // What it will cost, for those who spread load: set before it is posted.
   std::atomic<bool> awaited{false};  // its tokens are not known yet
+  BeforeEnd before_end;              // may be empty; the dispatchers', once it is posted
   double estimated_seconds = 0;
   Priority priority = Priority::kNormal;
 
@@ -67,6 +74,8 @@ class RequestState {
   // Lane: the last thing that happens to a request.
   void finish(Completion completion);
   bool finished() const { return finished_.load(); }
+  // Dispatcher: its end is delivered once more, after `before_end`.
+  void put_back(Completion completion);
 
   // Dispatcher: what came since the last call, merged into one event.
   struct Taken {

@@ -9,6 +9,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <unordered_map>
@@ -39,6 +40,7 @@ struct Continuation {
   KvState kv;            // taken where the executor holds nothing of this conversation
   bool awaited = false;  // tokens come with provide(): an earlier turn still runs
   bool gated = false;    // waits for open_gate()
+  BeforeEnd before_end = {};
 };
 
 class Runtime final : public RequestHome, public std::enable_shared_from_this<Runtime> {
@@ -101,6 +103,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // A copy of it; waits for the executor's next turn.
   Result<KvState> copy_kept(std::string_view name, ConversationKey key);
   void forget_kept(std::string_view name, ConversationKey key);
+  // Forgets all others.
+  void keep_only(std::string_view name, std::set<ConversationKey> keys);
   // Told of every conversation whose executor leaves memory, on the thread that unloads it.
   using Keeper = std::function<void(ConversationKey, KvState)>;
   void set_keeper(Keeper keeper);

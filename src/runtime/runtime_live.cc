@@ -209,6 +209,13 @@ void Runtime::forget_kept(std::string_view name, ConversationKey key) {
   lanes_.ready(executor->id(), Priority::kCritical);
 }
 
+void Runtime::keep_only(std::string_view name, std::set<ConversationKey> keys) {
+  const auto executor = loaded(name);
+  if (!executor) return;
+  (void)executor->post_job([keys = std::move(keys)](Executor& e) { e.keep_only(keys); });
+  lanes_.ready(executor->id(), Priority::kCritical);
+}
+
 std::optional<ReplicaView> Runtime::replica(std::string_view name, ConversationKey key) const {
   const auto known = row(name);
   if (!known) return std::nullopt;

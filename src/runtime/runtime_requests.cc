@@ -91,6 +91,7 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
         static_cast<double>(tokens.size()) *
             speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
         request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
+    state->before_end = continuation.before_end;
     state->awaited.store(continuation.awaited || continuation.gated);
     state->priority = request.priority.value_or(executor->config().priority);
     state->move_to(*this, executor->id());
