@@ -103,12 +103,20 @@ Result<Conversations::Opening> Conversations::open(const TalkPtr& talk, const Tu
 }
 
 void Conversations::begin(const TalkPtr& talk, const std::shared_ptr<Pending>& pending,
-                          Runtime& runtime) {
-  auto opening = caught([&] { return open(talk, pending->turn, runtime); });
+                          Runtime& its_runtime) {
+  std::shared_ptr<Runtime> runtime = its_runtime.shared_from_this();
+  auto opening = caught([&] { return open(talk, pending->turn, *runtime); });
+  while (!opening && opening.error().code == Code::kNotFound) {
+    // The executor may just have moved: where it was it is not known any more.
+    auto now = talk->state.with([](const Talk::State& s) { return s.runtime.lock(); });
+    if (!now || now == runtime) break;
+    runtime = std::move(now);
+    opening = caught([&] { return open(talk, pending->turn, *runtime); });
+  }
   if (opening)
-    runtime.provide(pending->id, std::move(opening->tokens), std::move(opening->kv));
+    runtime->provide(pending->id, std::move(opening->tokens), std::move(opening->kv));
   else
-    runtime.provide(pending->id, tl::unexpected(opening.error()), {});
+    runtime->provide(pending->id, tl::unexpected(opening.error()), {});
 }
 
 BeforeEnd Conversations::before_end(const TalkPtr& talk, const std::shared_ptr<Pending>& pending) {
