@@ -5,16 +5,20 @@
 #include <optional>
 
 #include "choir/catalog.h"
+#include "choir/file_verdicts.h"
 #include "choir/machine.h"
 #include "choir/text.h"
 #include "choir/tuning.h"
 #include "command.h"
 #include "exit_code.h"
 #include "json.h"
+#include "options.h"
 #include "terminal.h"
 
 namespace choir::app {
 namespace {
+
+constexpr std::size_t kShownCharacters = 300;  // a path and a reason
 
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
@@ -83,6 +87,15 @@ std::optional<Advice> advice_on(const FoundTuning& tuning) {
                 "'choir tune' measures this machine, 'choir tune --forget' removes it"};
 }
 
+Advice advice_on(const std::vector<FileVerdict>& files) {
+  const auto refused = static_cast<std::size_t>(
+      std::ranges::count_if(files, [](const FileVerdict& file) { return !file.why.empty(); }));
+  const std::string tried = count_of(files.size(), "model file") + " tried";
+  if (refused == 0) return {Advice::Level::kOk, tried + ", none refused", ""};
+  return {Advice::Level::kNote, tried + ", " + std::to_string(refused) + " refused",
+          "'choir doctor --files' says why, 'choir doctor --forget-files' has them tried again"};
+}
+
 std::vector<Advice> all_advice(const Machine& machine, const Version& all,
                                const FoundTuning& tuning) {
   std::vector<Advice> advice = diagnose(machine, all);
@@ -99,6 +112,7 @@ std::vector<Advice> all_advice(const Machine& machine, const Version& all,
         {Advice::Level::kOk, count_of(models->size(), "model") + " in " + models_folder(), ""});
   }
   if (const auto line = advice_on(tuning)) advice.push_back(*line);
+  advice.push_back(advice_on(file_verdicts()));
   return advice;
 }
 
@@ -121,6 +135,43 @@ void print_report(const Machine& machine, const Version& all, const FoundTuning&
     print(mark(line.level) + line.what + "\n");
     if (!line.remedy.empty()) print("        " + line.remedy + "\n");
   }
+}
+
+Json file_json(const FileVerdict& file) {
+  return {{"path", file.path},
+          {"bytes", file.bytes},
+          {"fingerprint", file.fingerprint},
+          {"refused", !file.why.empty()},
+          {"why", file.why}};
+}
+
+// The model files that were tried, and what was found.
+Result<int> show_files(bool json) {
+  const std::vector<FileVerdict> files = file_verdicts();
+  if (json) {
+    Json list = Json::array();
+    for (const FileVerdict& file : files) list.push_back(file_json(file));
+    print_json({{"files", std::move(list)}});
+    return kExitOk;
+  }
+  if (files.empty()) print("No model file was tried by this engine and these kernels.\n");
+  for (const FileVerdict& file : files)
+    print(mark(file.why.empty() ? Advice::Level::kOk : Advice::Level::kProblem) +
+          printable_line(
+              file.why.empty() ? file.path + " (" + bytes_text(file.bytes) + ")" : file.why,
+              kShownCharacters) +
+          "\n");
+  return kExitOk;
+}
+
+Result<int> forget_files(bool json) {
+  const auto count = forget_file_verdicts();
+  if (!count) return tl::unexpected(count.error());
+  if (json)
+    print_json({{"forgotten", *count}});
+  else
+    print(count_of(*count, "verdict") + " on model files forgotten\n");
+  return kExitOk;
 }
 
 Result<int> doctor(bool json) {
@@ -146,14 +197,31 @@ Result<int> doctor(bool json) {
 }  // namespace
 
 void add_doctor(CLI::App& root, Run& chosen) {
-  auto json = std::make_shared<bool>(false);
+  struct Options {
+    bool json = false;
+    bool files = false;
+    bool forget = false;
+  };
+  auto options = std::make_shared<Options>();
   CLI::App* command =
       add_command(root, "doctor", "Show what Choir may use of this machine, and what is wrong",
                   "  choir doctor\n"
+                  "  choir doctor --files\n"
                   "  choir doctor --json\n"
                   "Ends with 1 when there is a problem.");
-  add_json(*command, *json);
-  command->callback([json, &chosen] { chosen = [json] { return doctor(*json); }; });
+  command->add_flag("--files", options->files,
+                    "The model files that were tried, and what was found");
+  command->add_flag("--forget-files", options->forget,
+                    "Remove what was found: each file is tried again when next asked for");
+  add_json(*command, options->json);
+  command->callback([options, &chosen] {
+    chosen = [options]() -> Result<int> {
+      if (options->files && options->forget)
+        return usage_error("--files and --forget-files exclude each other; take one");
+      if (options->forget) return forget_files(options->json);
+      return options->files ? show_files(options->json) : doctor(options->json);
+    };
+  });
 }
 
 }  // namespace choir::app

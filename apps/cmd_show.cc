@@ -47,13 +47,18 @@ std::string heads_text(const ModelInfo& m) {
   return std::to_string(m.heads) + ", " + std::to_string(m.kv_heads) + " for keys and values";
 }
 
+std::string does_text(const ModelInfo& m) {
+  if (!m.not_run.empty()) return "nothing here: it is " + m.not_run;
+  return m.generates ? "generate text" : "embed text (an encoder)";
+}
+
 void print_lines(const ModelInfo& m) {
   const auto line = [](const std::string& text) { return printable_line(text, kShownCharacters); };
   std::vector<std::vector<std::string>> rows = {
       {"name", line(m.name)},
       {"file", line(m.path)},
       {"architecture", line(m.architecture)},
-      {"does", m.generates ? "generate text" : "embed text (an encoder)"},
+      {"does", does_text(m)},
       {"parameters", count_text(m.parameters)},
       {"quantization", line(m.quantization)},
       {"file size", bytes_text(m.file_bytes)},

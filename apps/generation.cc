@@ -28,6 +28,9 @@ std::int32_t context_of(const OpenOptions& options, const ModelInfo& model) {
 Result<ModelInfo> generating_model(const std::string& name) {
   const std::string path = CHOIR_TRY(resolve_model(name));
   ModelInfo model = CHOIR_TRY(inspect_model(path));
+  if (!model.not_run.empty())
+    return fail(Code::kInvalidArgument,
+                "'" + name + "' is " + model.not_run + ", which Choir does not run");
   if (!model.generates)
     return fail(Code::kInvalidArgument, "'" + name + "' is an encoder (" + model.architecture +
                                             "): it embeds text and writes none");

@@ -65,6 +65,7 @@ Json json_of(const ModelInfo& model) {
           {"kv_bytes_per_token_q8_0", model.kv_bytes_per_token_q8_0},
           {"chat_template", model.chat_template},
           {"generates", model.generates},
+          {"not_run", model.not_run},
           {"not_covered", model.not_covered}};
 }
 

@@ -100,6 +100,13 @@ TEST_F(OnDisk, OnlyGgufFilesAreModels) {
   EXPECT_EQ(local_models().value().at(1).path, folder_ / "models/b.gguf");
 }
 
+TEST_F(OnDisk, ASplitModelIsItsFirstPart) {
+  folder_.write("models/s-00001-of-00002.gguf", "123");
+  folder_.write("models/s-00002-of-00002.gguf", "45");
+  EXPECT_THAT(names(), testing::ElementsAre("s-00001-of-00002"));
+  EXPECT_EQ(local_models().value().at(0).bytes, 5u);
+}
+
 TEST_F(OnDisk, CatalogueFilesHaveTheirCatalogueName) {
   folder_.write("models/" + catalog().front().file, "x");
   EXPECT_THAT(names(), testing::ElementsAre(catalog().front().name));

@@ -106,6 +106,7 @@ class Usage(CliCase):
             ("EmptyBatch", ["bench", "m", "--batch", "0"], "--batch is 0"),
             ("UnknownFlagOfTune", ["tune", "--modle", "m"], "unknown option '--modle', did you mean '--model'?"),
             ("ModelWithoutAFlag", ["tune", "m"], "unexpected argument 'm'"),
+            ("ListAndForget", ["doctor", "--files", "--forget-files"], "--files and --forget-files exclude each other"),
             ("ForgetAndMeasure", ["tune", "--forget", "--model", "m"], "--forget and --model exclude each other"),
         ]
         for name, args, says in rows:

@@ -3,10 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <random>
 
 #include "engine/llama_backend.h"
+#include "engine/probe_process.h"
+#include "model_file.h"
 #include "real_models.h"
 #include "runtime/warm_up.h"
 #include "temp_folder.h"
@@ -159,6 +163,201 @@ TEST(FileCheck, AVerdictIsKeptByContent) {
   EXPECT_TRUE(FileCheck(without).check(copy, kSmall, 1ULL << 32)) << "the same bytes elsewhere";
   std::ofstream(copy, std::ios::binary | std::ios::app) << "x";
   EXPECT_EQ(FileCheck(without).check(copy, kSmall, 1ULL << 32).error().code, Code::kUnavailable);
+}
+
+// ---- what is kept ----
+
+constexpr int kLived = 0;
+int died_of(int signal) { return signal; }
+int exited_with(int code) { return code << 8; }
+
+struct TrialCase {
+  std::string name;
+  int status = 0;  // as waitpid gives it
+  std::string output;
+  Code code = Code::kEngineFailed;  // that one is kept
+  std::string says;
+};
+void PrintTo(const TrialCase& c, std::ostream* out) { *out << c.name; }
+
+class JudgeTrial : public testing::TestWithParam<TrialCase> {};
+
+TEST_P(JudgeTrial, HoldsAgainstTheFileOnlyWhatItsBytesDecide) {
+  const Status judged = judge_trial({GetParam().status, GetParam().output}, "/m.gguf");
+  ASSERT_FALSE(judged);
+  EXPECT_EQ(judged.error().code, GetParam().code) << judged.error().message;
+  EXPECT_NE(judged.error().message.find(GetParam().says), std::string::npos)
+      << judged.error().message;
+}
+
+std::string answer(const std::string& code, const std::string& message) {
+  return "noise\nchoir-probe: {\"ok\":false,\"code\":\"" + code + "\",\"message\":\"" + message +
+         "\"}\n";
+}
+
+const TrialCase kTrialCases[] = {
+    {"ABadFile", kLived, answer("engine_failed", "'/m.gguf' is damaged"), Code::kEngineFailed,
+     "'/m.gguf' is damaged"},
+    {"Assert", died_of(SIGABRT), "x.c:3: GGML_ASSERT(a == b) failed\n", Code::kEngineFailed,
+     "GGML_ASSERT(a == b) failed"},
+    {"SegmentationFault", died_of(SIGSEGV), "", Code::kEngineFailed, "Segmentation fault"},
+    {"DivisionByZero", died_of(SIGFPE), "", Code::kEngineFailed, "crashed on it"},
+    {"TooLarge", kLived, answer("out_of_memory", "needs 3 GB"), Code::kOutOfMemory, "needs 3 GB"},
+    {"NoMemoryAnswered", kLived, answer("engine_failed", "unable to allocate CPU buffer"),
+     Code::kUnavailable, "says nothing about the file"},
+    {"NoMemoryThrown", died_of(SIGABRT), "terminate called after throwing 'std::bad_alloc'\n",
+     Code::kUnavailable, "bad_alloc"},
+    {"NoDescriptors", kLived, answer("engine_failed", "failed to open x: Too many open files"),
+     Code::kUnavailable, "Too many open files"},
+    {"BadDisk", kLived, answer("engine_failed", "read error: Input/output error"),
+     Code::kUnavailable, "read error"},
+    {"OutOfMemoryKiller", died_of(SIGKILL), "", Code::kUnavailable, "was killed (Killed)"},
+    {"Interrupted", died_of(SIGINT), "", Code::kUnavailable, "was killed (Interrupt)"},
+    {"Terminated", died_of(SIGTERM), "", Code::kUnavailable, "was killed (Terminated)"},
+    {"HungUp", died_of(SIGHUP), "", Code::kUnavailable, "was killed"},
+    {"NoTime", died_of(SIGALRM), "", Code::kUnavailable, "did not finish loading it in time"},
+    {"NoCpuTime", died_of(SIGXCPU), "", Code::kUnavailable, "did not finish loading it in time"},
+    {"FileShrank", died_of(SIGBUS), "", Code::kUnavailable, "was killed"},
+    {"EngineOfAnotherCpu", died_of(SIGILL), "", Code::kUnavailable, "Illegal instruction"},
+    {"NoLibrary", exited_with(127), "error while loading shared libraries\n", Code::kUnavailable,
+     "exit code 127"},
+    {"AnswerOfAnotherShape", exited_with(1), "choir-probe: {\"ok\":3,\"message\":[]}",
+     Code::kEngineFailed, "no reason given"},
+    {"NoAnswer", exited_with(1), "choir-probe: {", Code::kUnavailable, "exit code 1"},
+};
+INSTANTIATE_TEST_SUITE_P(, JudgeTrial, testing::ValuesIn(kTrialCases),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(FileCheck, ATrialThatWasKilledIsNotKept) {
+  const TempFolder folder;
+  FileCheckOptions killed{.check = CheckFiles::kUnseen,
+                          .cache_folder = folder.path(),
+                          .probe = folder.write_program("killed", "#!/bin/sh\nkill -KILL $$\n")};
+  EXPECT_EQ(FileCheck(killed).check(stories(), kSmall, 1ULL << 32).error().code,
+            Code::kUnavailable);
+  FileCheckOptions now = killed;
+  now.probe.clear();
+  const auto checked = FileCheck(now).check(stories(), kSmall, 1ULL << 32);
+  EXPECT_TRUE(checked) << checked.error().message;
+}
+
+TEST(FileCheck, ATrialHearsSignalsThatItsStarterDoesNot) {
+  const TempFolder folder;
+  const FileCheckOptions alarm{
+      .check = CheckFiles::kUnseen,
+      .cache_folder = folder.path(),
+      .probe = folder.write_program("alarm", "#!/bin/sh\nkill -ALRM $$\nexit 3\n")};
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  const auto ended = FileCheck(alarm).check(stories(), kSmall, 1ULL << 32);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_FALSE(ended);
+  EXPECT_NE(ended.error().message.find("did not finish loading it in time"), std::string::npos)
+      << ended.error().message;
+}
+
+TEST(FileCheck, ACrashIsKeptAndNamesThePathThatIsAskedFor) {
+  const TempFolder folder;
+  FileCheckOptions options{.check = CheckFiles::kUnseen,
+                           .cache_folder = folder.path(),
+                           .probe = folder.write_program("crashes", "#!/bin/sh\nkill -SEGV $$\n")};
+  const std::string first = folder.write("first.gguf", read_file(stories()));
+  const std::string second = folder.write("second.gguf", read_file(stories()));
+  EXPECT_EQ(FileCheck(options).check(first, kSmall, 1ULL << 32).error().code, Code::kEngineFailed);
+  options.probe = "/does/not/exist";
+  const auto again = FileCheck(options).check(second, kSmall, 1ULL << 32);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Code::kEngineFailed);
+  EXPECT_NE(again.error().message.find("'" + second + "'"), std::string::npos)
+      << again.error().message;
+}
+
+TEST(FileCheck, ProcessesKeepEachOthersVerdicts) {
+  const TempFolder folder;
+  const FileCheckOptions options{
+      .check = CheckFiles::kUnseen,
+      .cache_folder = folder.path(),
+      .probe = folder.write_program("ok", "#!/bin/sh\necho 'choir-probe: {\"ok\":true}'\n")};
+  const std::string a = folder.write("a.gguf", read_file(stories()) + "a");
+  const std::string b = folder.write("b.gguf", read_file(stories()) + "b");
+  FileCheck one(options);
+  FileCheck other(options);
+  ASSERT_TRUE(one.check(stories(), kSmall, 1ULL << 32));  // both have read what there was
+  ASSERT_TRUE(other.check(a, kSmall, 1ULL << 32));
+  ASSERT_TRUE(one.check(b, kSmall, 1ULL << 32));
+  EXPECT_EQ(VerdictFile(folder.path()).read().verdicts.size(), 3U);
+}
+
+// ---- split files ----
+
+class SplitModel : public testing::Test {
+ protected:
+  Status check() const {
+    LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                         1ULL << 32);
+    CHOIR_TRY(backend.measure(parts[0], kSmall));
+    const auto model = CHOIR_TRY(backend.load(parts[0]));
+    std::uint64_t bytes = 0;
+    for (const std::string& part : parts) bytes += std::filesystem::file_size(part);
+    EXPECT_EQ(model->info().file_bytes, bytes);
+    return {};
+  }
+  TempFolder folder;
+  std::vector<std::string> parts = write_model(folder.path(), "model", {.parts = 3});
+};
+
+TEST_F(SplitModel, IsOneModel) {
+  const Status checked = check();
+  EXPECT_TRUE(checked) << checked.error().message;
+}
+
+TEST_F(SplitModel, APartThatIsMissingIsNamedAndNotHeldAgainstTheOthers) {
+  const std::string bytes = read_file(parts[1]);
+  std::filesystem::remove(parts[1]);
+  const Status missing = check();
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Code::kNotFound);
+  EXPECT_EQ(missing.error().message, "'" + parts[1] +
+                                         "' does not exist or cannot be read; it is part 2 of 3 of "
+                                         "'" +
+                                         parts[0] + "'");
+  std::ofstream(parts[1], std::ios::binary) << bytes;
+  const Status there = check();
+  EXPECT_TRUE(there) << there.error().message;
+}
+
+TEST_F(SplitModel, AVerdictIsOnAllParts) {
+  ASSERT_TRUE(check());
+  const std::string bytes = read_file(parts[2]);
+  std::ofstream(parts[2], std::ios::binary) << bytes.substr(0, bytes.size() / 2);
+  const Status cut = check();
+  ASSERT_FALSE(cut);
+  EXPECT_EQ(cut.error().code, Code::kEngineFailed);
+  std::ofstream(parts[2], std::ios::binary) << bytes;
+  EXPECT_TRUE(check());
+}
+
+TEST_F(SplitModel, APartThatIsNotTheFirstSaysWhichIs) {
+  const FileCheckOptions options{
+      .check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}};
+  const auto refused = FileCheck(options).check(parts[1], kSmall, 1ULL << 32);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "'" + parts[1] + "' is part 2 of 3 of a model; open the first one, '" + parts[0] + "'");
+}
+
+TEST_F(SplitModel, LinksToPartsOfOtherNamesAreFollowed) {
+  const TempFolder blobs;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::string blob = blobs / std::to_string(i);
+    std::filesystem::copy_file(parts[i], blob);
+    std::filesystem::remove(parts[i]);
+    std::filesystem::create_symlink(blob, parts[i]);
+  }
+  const Status checked = check();
+  EXPECT_TRUE(checked) << checked.error().message;
 }
 
 }  // namespace

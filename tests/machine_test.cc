@@ -254,6 +254,28 @@ const AdviceCase kAdviceCases[] = {
 INSTANTIATE_TEST_SUITE_P(, Diagnose, testing::ValuesIn(kAdviceCases),
                          [](const auto& c) { return c.param.name; });
 
+TEST(DiagnoseOldCpu, IsToldOfNoOptionThatCannotHelp) {
+  Machine machine = good_machine();
+  machine.cpu_features = {"avx"};
+  for (const char* features : {"AVX2", "AVX2 AVX512", ""}) {
+    Version version = kGoodVersion;
+    version.engine_features = features;
+    EXPECT_THAT(diagnose(machine, version),
+                Each(Field(&Advice::remedy, Not(HasSubstr("CHOIR_NATIVE")))));
+  }
+}
+
+TEST(DiagnoseAmx, SaysWhyNothingUsesIt) {
+  Machine machine = good_machine();
+  machine.cpu_features.emplace_back("amx_int8");
+  const auto says = Contains(AllOf(Field(&Advice::level, Advice::Level::kOk),
+                                   Field(&Advice::what, HasSubstr("has AMX, which nothing here"))));
+  EXPECT_THAT(diagnose(machine, kGoodVersion), says);
+  Version other = kGoodVersion;
+  other.engine_features += " AMX_INT8";
+  EXPECT_THAT(diagnose(machine, other), Not(says));
+}
+
 TEST(DiagnoseGoodMachine, HasNothingToRemedy) {
   EXPECT_THAT(diagnose(good_machine(), kGoodVersion),
               Each(AllOf(Field(&Advice::level, Advice::Level::kOk), Field(&Advice::remedy, ""))));

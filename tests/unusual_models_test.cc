@@ -89,6 +89,20 @@ const Row kScales[] = {
 INSTANTIATE_TEST_SUITE_P(, Scales, testing::ValuesIn(kScales),
                          [](const auto& row) { return row.param.name; });
 
+TEST(Diffusion, IsSaidToBeWhatItIs) {
+  const TempFolder folder;
+  const std::string path = write_one(folder, "model", {.architecture = "llada"});
+  const Status refused = checked(folder, path);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_TRUE(refused.error().message.starts_with("'random' is a diffusion model (llada): "))
+      << refused.error().message;
+  // To look at it is no harm.
+  const auto model = LlamaModel::open(path, LlamaModel::Load::kWithoutWeights, "test").value();
+  EXPECT_FALSE(model->info().generates);
+  EXPECT_EQ(model->info().not_run, "a diffusion model (llada)");
+}
+
 struct Ended {
   int status = -1;  // of waitpid
   std::string output;

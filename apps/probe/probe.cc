@@ -5,9 +5,11 @@
 // Last line on stdout: `choir-probe: {"ok":true}` or `{"ok":false,"code":...,"message":...}`.
 // Anything else, a signal above all, means that the file is not to be opened. Started by the
 // library, not by people.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -48,6 +50,7 @@ int main(int argc, char** argv) {
     const std::uint64_t file_bytes = std::stoull(words[1]);
     const std::uint64_t seconds = kSecondsBase + file_bytes / kBytesPerSecond;
     limit(RLIMIT_CORE, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left to hear the answer
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these map terabytes
     limit(RLIMIT_AS, 3 * file_bytes + 4 * kGiB);
 #endif

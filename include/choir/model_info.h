@@ -30,7 +30,9 @@ struct ModelInfo {
   std::uint64_t kv_bytes_per_token = 0;       // of full-attention layers, as f16
   std::uint64_t kv_bytes_per_token_q8_0 = 0;  // 0: its heads do not come in blocks of 32
   std::string chat_template;                  // empty: the file has none, chats go in as raw text
-  bool generates = true;                      // a decoder; encoders embed only
+  bool generates = true;                      // a decoder; an encoder embeds only
+  // What it is, where Choir can do neither: "a diffusion model (llada)". Empty: it runs.
+  std::string not_run;
   // What our kernels leave to the engine's own, "Q2_K weights, ..."; empty: nothing. Only where it
   // is empty do results never depend on what runs beside them.
   std::string not_covered;

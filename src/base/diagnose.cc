@@ -92,8 +92,8 @@ void on_cpu(const Machine& m, std::vector<Advice>& advice) {
     return;
   }
   if (!has(m, "avx2"))
-    advice.push_back({Level::kProblem, "this CPU has no AVX2, which ready-made packages need",
-                      "build from source on this machine (CHOIR_NATIVE=ON)"});
+    advice.push_back({Level::kProblem, "this CPU has no AVX2, for which all of Choir is compiled",
+                      "use a machine with a newer CPU: no option of the build changes that"});
   else if (!has(m, "avx512_vnni") && !has(m, "avx_vnni"))
     advice.push_back({Level::kNote,
                       "this CPU has no VNNI, so quantized models run slower than they could",
@@ -107,7 +107,13 @@ void on_engine(const Machine& m, const Version& version, std::vector<Advice>& ad
     std::string_view engine;
   };
   constexpr std::array<Row, 2> kRows = {{{"avx2", "AVX2"}, {"avx512f", "AVX512"}}};
-  if (version.engine_features.empty()) return;
+  // Of a CPU without AVX2 all has been said, and no build helps.
+  if (version.engine_features.empty() || !has(m, "avx2")) return;
+  if (has(m, "amx_int8") && !names_word(version.engine_features, "AMX_INT8"))
+    advice.push_back({Level::kOk,
+                      "this CPU has AMX, which nothing here uses: the engine is built without it, "
+                      "because g++ 12 breaks that code, and our kernels have none",
+                      ""});
   for (const Row& row : kRows) {
     const std::string name(row.engine);
     const bool built = names_word(version.engine_features, row.engine);

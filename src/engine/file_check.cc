@@ -11,24 +11,16 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "base/log.h"
-#include "choir/machine.h"
+#include "base/split_name.h"
 #include "engine/llama_handles.h"
 #include "engine/probe_process.h"
 
 namespace choir {
 namespace {
-
-// A verdict of another engine, or with other kernels, says nothing about these.
-std::string what_computes() {
-  const Version all = version();
-  return all.engine + ", kernels " + all.kernels;
-}
-
-constexpr std::size_t kVerdictsMax = 4096;  // some 500 KB of JSON
 
 std::string identity_of(const struct stat& file) {
   return std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino) + ":" +
@@ -36,7 +28,15 @@ std::string identity_of(const struct stat& file) {
          std::to_string(file.st_mtim.tv_nsec);
 }
 
-Result<std::string> hash_of(const std::string& path) {
+std::string hex(const XXH128_hash_t& hash) {
+  std::array<char, 40> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx%016llx",
+                static_cast<unsigned long long>(hash.high64),
+                static_cast<unsigned long long>(hash.low64));
+  return digits.data();
+}
+
+Result<std::string> hash_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::unique_ptr<XXH3_state_t, FreeWith<XXH3_freeState>> state(XXH3_createState());
   XXH3_128bits_reset(state.get());
@@ -44,12 +44,45 @@ Result<std::string> hash_of(const std::string& path) {
   while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0)
     XXH3_128bits_update(state.get(), block.data(), static_cast<std::size_t>(file.gcount()));
   if (file.bad()) return fail(Code::kUnavailable, "'" + path + "' cannot be read to its end");
-  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
-  std::array<char, 40> hex{};
-  std::snprintf(hex.data(), hex.size(), "%016llx%016llx",
-                static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return std::string(hex.data());
+  return hex(XXH3_128bits_digest(state.get()));
+}
+
+// Of a model in one file, that file's; else of all hashes.
+Result<std::string> hash_of(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const std::string& part : parts) all += CHOIR_TRY(hash_of_file(part));
+  return parts.size() == 1 ? all : hex(XXH3_128bits(all.data(), all.size()));
+}
+
+// The engine finds the other parts by the name that it is given, so a link to the first one is not
+// followed.
+std::string path_to_open(const std::string& path, std::size_t parts) {
+  std::error_code ignored;
+  if (parts == 1) return std::filesystem::canonical(path, ignored).string();
+  return std::filesystem::absolute(path, ignored).lexically_normal().string();
+}
+
+struct Looked {
+  std::string identity;
+  std::uint64_t bytes = 0;
+};
+
+Result<Looked> look_at_parts(const std::vector<std::string>& parts) {
+  Looked all;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (Status seen = look_at_file(parts[i]); !seen) {
+      if (i > 0)
+        seen.error().message += "; it is part " + std::to_string(i + 1) + " of " +
+                                std::to_string(parts.size()) + " of '" + parts[0] + "'";
+      return tl::unexpected(std::move(seen).error());
+    }
+    struct stat file {};
+    if (stat(parts[i].c_str(), &file) != 0)
+      return fail(Code::kNotFound, "'" + parts[i] + "' does not exist or cannot be read");
+    all.identity += (i == 0 ? "" : " ") + identity_of(file);
+    all.bytes += static_cast<std::uint64_t>(file.st_size);
+  }
+  return all;
 }
 
 }  // namespace
@@ -84,87 +117,56 @@ Status look_at_file(const std::string& path) {
   return {};
 }
 
-FileCheck::FileCheck(FileCheckOptions options) : options_(std::move(options)) {}
+FileCheck::FileCheck(FileCheckOptions options)
+    : options_(std::move(options)), file_(options_.cache_folder) {}
 
 Result<CheckedFile> FileCheck::check(const std::string& path, const EngineConfig& config,
                                      std::uint64_t memory_bytes_max) {
-  CHOIR_CHECK_OK(look_at_file(path));
-  struct stat file {};
-  if (stat(path.c_str(), &file) != 0)
-    return fail(Code::kNotFound, "'" + path + "' does not exist or cannot be read");
-  std::error_code ignored;
-  CheckedFile checked{std::filesystem::canonical(path, ignored).string(), identity_of(file), {}};
+  if (const auto name = split_name(path); name && name->part != 1)
+    return fail(Code::kInvalidArgument, "'" + path + "' is part " + std::to_string(name->part) +
+                                            " of " + std::to_string(name->parts) +
+                                            " of a model; open the first one, '" +
+                                            part_path(*name, 1) + "'");
+  const std::vector<std::string> parts = model_parts(path);
+  const Looked looked = CHOIR_TRY(look_at_parts(parts));
+  CheckedFile checked{path_to_open(path, parts.size()), looked.identity, {}};
 
-  std::string verdict;
-  bool seen = false;
-  verdicts_.with([&](Verdicts& v) {
-    load(v);
-    if (const auto hash = v.hashes.find(checked.identity); hash != v.hashes.end())
-      checked.fingerprint = hash->second;
+  std::optional<Verdict> verdict;
+  known_.with([&](Known& known) {
+    if (!known.read) known = {true, file_.read()};
+    const auto hash = known.verdicts.hashes.find(checked.identity);
+    if (hash != known.verdicts.hashes.end()) checked.fingerprint = hash->second;
   });
-  if (checked.fingerprint.empty()) checked.fingerprint = CHOIR_TRY(hash_of(path));
-  verdicts_.with([&](Verdicts& v) {
-    if (const auto known = v.verdicts.find(checked.fingerprint); known != v.verdicts.end()) {
-      seen = true;
-      verdict = known->second;
-      v.hashes[checked.identity] = checked.fingerprint;
-    }
+  const bool hashed = checked.fingerprint.empty();
+  if (hashed) checked.fingerprint = CHOIR_TRY(hash_of(parts));
+  known_.with([&](const Known& known) {
+    const auto found = known.verdicts.verdicts.find(checked.fingerprint);
+    if (found != known.verdicts.verdicts.end()) verdict = found->second;
   });
   if (options_.check == CheckFiles::kNever) return checked;
-  if (!seen) {
+  if (!verdict) {
     const std::string program = options_.probe.empty() ? CHOIR_TRY(find_probe()) : options_.probe;
-    const Status tried = run_probe(program, path, static_cast<std::uint64_t>(file.st_size), config,
-                                   memory_bytes_max);
+    const Status tried = run_probe(program, checked.path, looked.bytes, config, memory_bytes_max);
     // Only a verdict on the file itself is kept: memory may be there tomorrow.
     if (!tried && tried.error().code != Code::kEngineFailed) return tl::unexpected(tried.error());
-    verdict = tried ? "" : tried.error().message;
-    verdicts_.with([&](Verdicts& v) {
-      if (v.verdicts.size() >= kVerdictsMax) v = {.loaded = true, .hashes = {}, .verdicts = {}};
-      v.hashes[checked.identity] = checked.fingerprint;
-      v.verdicts[checked.fingerprint] = verdict;
-      keep(v);
-    });
+    verdict = {tried ? "" : tried.error().message, checked.path, looked.bytes};
+    // Whoever wrote to it meanwhile changed what was tried.
+    const auto after = look_at_parts(parts);
+    if (after && after->identity == looked.identity) keep(checked, *verdict);
+  } else if (hashed) {
+    keep(checked, *verdict);
   }
-  if (!verdict.empty()) return fail(Code::kEngineFailed, verdict);
+  if (!verdict->why.empty()) return fail(Code::kEngineFailed, why_at(*verdict, checked.path));
   return checked;
 }
 
-void FileCheck::load(Verdicts& verdicts) const {
-  if (verdicts.loaded) return;
-  verdicts.loaded = true;
-  if (options_.cache_folder.empty()) return;
-  std::ifstream file(options_.cache_folder + "/checked.json");
-  const auto kept = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  if (!kept.is_object() || kept.value("engine", "") != what_computes()) return;
-  try {
-    verdicts.hashes = kept.at("files").get<std::map<std::string, std::string>>();
-    verdicts.verdicts = kept.at("verdicts").get<std::map<std::string, std::string>>();
-  } catch (const nlohmann::json::exception&) {
-    verdicts.hashes.clear();
-    verdicts.verdicts.clear();
-  }
-}
-
-void FileCheck::keep(const Verdicts& verdicts) const {
-  if (options_.cache_folder.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(options_.cache_folder, error);
-  const std::string path = options_.cache_folder + "/checked.json";
-  const std::string temporary = path + "." + std::to_string(getpid());
-  {
-    std::ofstream file(temporary);
-    file << nlohmann::json{{"engine", what_computes()},
-                           {"files", verdicts.hashes},
-                           {"verdicts", verdicts.verdicts}}
-                .dump();
-    if (!file.flush()) {
-      log(LogLevel::kWarn, "cannot write " + temporary + ": model files will be tried again");
-      std::filesystem::remove(temporary, error);
-      return;
-    }
-  }
-  std::filesystem::rename(temporary, path, error);
-  if (error) log(LogLevel::kWarn, "cannot write " + path + ": " + error.message());
+void FileCheck::keep(const CheckedFile& checked, const Verdict& verdict) {
+  const auto add = [&](Verdicts& to) {
+    add_verdict(to, checked.identity, checked.fingerprint, verdict);
+  };
+  known_.with([&](Known& known) { add(known.verdicts); });
+  if (const Status kept = file_.change(add); !kept)
+    log(LogLevel::kWarn, kept.error().message + ": model files will be tried again");
 }
 
 }  // namespace choir

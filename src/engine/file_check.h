@@ -3,17 +3,19 @@
 // llama.cpp asserts on many things a file can say (some 670 asserts in loading alone), and an
 // assert ends the process. So a file not seen before is first opened, loaded and used for a few
 // tokens in a child process (the program choir-probe, beside the library) with limits on memory and
-// time. Verdicts are kept by content hash, so a file is tried once per engine version.
+// time. Verdicts are kept by content hash (engine/verdicts.h), so a file is tried once per engine
+// version. Only what its bytes decide is kept: a trial that was killed, or that had no time or no
+// memory, says nothing. A model that is split over files is all of them.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 
 #include "base/guarded.h"
 #include "choir/config.h"
 #include "choir/result.h"
 #include "engine/engine.h"
+#include "engine/verdicts.h"
 
 namespace choir {
 
@@ -25,9 +27,9 @@ struct FileCheckOptions {
 
 // A file that may be opened here.
 struct CheckedFile {
-  std::string path;         // canonical
-  std::string identity;     // device, inode, size, mtime: equal means not changed since
-  std::string fingerprint;  // XXH3-128 of its bytes, hex
+  std::string path;      // canonical; of a split model absolute, as its parts have their names
+  std::string identity;  // device, inode, size, mtime of each part: equal means not changed since
+  std::string fingerprint;  // XXH3-128 of its bytes, hex; of a split model over those of its parts
 };
 
 // Thread-safe; two threads that bring the same file may both try it.
@@ -36,21 +38,21 @@ class FileCheck {
   explicit FileCheck(FileCheckOptions options);
 
   // kNotFound, kEngineFailed with what is wrong with it, kOutOfMemory when the configuration needs
-  // more than `memory_bytes_max`, kUnavailable when the child cannot be started.
+  // more than `memory_bytes_max`, kUnavailable when the child cannot be started or ended for
+  // another reason than the file, kInvalidArgument for a part that is not the first.
   Result<CheckedFile> check(const std::string& path, const EngineConfig& config,
                             std::uint64_t memory_bytes_max);
 
  private:
-  struct Verdicts {
-    bool loaded = false;
-    std::map<std::string, std::string> hashes;    // identity -> fingerprint
-    std::map<std::string, std::string> verdicts;  // fingerprint -> what is wrong; "" is fine
+  struct Known {
+    bool read = false;
+    Verdicts verdicts;
   };
-  void load(Verdicts& verdicts) const;
-  void keep(const Verdicts& verdicts) const;
+  void keep(const CheckedFile& checked, const Verdict& verdict);
 
   FileCheckOptions options_;
-  Guarded<Verdicts> verdicts_;
+  VerdictFile file_;
+  Guarded<Known> known_;
 };
 
 // CHOIR_CACHE, else XDG_CACHE_HOME/choir, else ~/.cache/choir; empty when there is no home.

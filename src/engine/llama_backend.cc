@@ -1,6 +1,7 @@
 #include "engine/llama_backend.h"
 
 #include "engine/llama_engine.h"
+#include "engine/llama_model_info.h"
 #include "engine/llama_pool.h"
 #include "engine/trial.h"
 
@@ -25,6 +26,7 @@ Result<std::shared_ptr<const Model>> LlamaBackend::load(const std::string& path)
   auto model = open_.with([&](auto& open) { return open[file.identity].lock(); });
   if (model) return std::static_pointer_cast<const Model>(model);
   model = CHOIR_TRY(LlamaModel::open(file.path, LlamaModel::Load::kWeights, file.fingerprint));
+  CHOIR_CHECK_OK(check_runs(model->info()));
   open_.with([&](auto& open) { open[file.identity] = model; });
   return std::static_pointer_cast<const Model>(model);
 }

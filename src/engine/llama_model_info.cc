@@ -7,6 +7,7 @@
 #include <map>
 #include <system_error>
 
+#include "base/split_name.h"
 #include "choir/text.h"
 #include "kernels/kernel_table.h"
 #include "kernels/weights.h"
@@ -79,7 +80,22 @@ std::string not_covered(const llama_model& model) {
   return out;
 }
 
+// Diffusion models and encoder-decoders need loops of their own.
+std::string not_run(const llama_model& model, const std::string& architecture) {
+  if (llama_model_is_diffusion(&model)) return "a diffusion model (" + architecture + ")";
+  if (llama_model_has_encoder(&model) && llama_model_has_decoder(&model))
+    return "an encoder with a decoder (" + architecture + ")";
+  return {};
+}
+
 }  // namespace
+
+Status check_runs(const ModelInfo& info) {
+  if (info.not_run.empty()) return {};
+  return fail(Code::kInvalidArgument, "'" + info.name + "' is " + info.not_run +
+                                          ": Choir runs models that generate text token by token, "
+                                          "and encoders that embed");
+}
 
 ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   ModelInfo info;
@@ -90,7 +106,10 @@ ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   info.quantization = quantization(model);
   info.license = meta(model, "general.license");
   std::error_code ignored;
-  info.file_bytes = std::filesystem::file_size(path, ignored);
+  for (const std::string& part : model_parts(path)) {
+    const std::uintmax_t bytes = std::filesystem::file_size(part, ignored);
+    if (!ignored) info.file_bytes += bytes;
+  }
   info.weight_bytes = llama_model_size(&model);
   info.parameters = llama_model_n_params(&model);
   info.vocab_tokens = llama_vocab_n_tokens(llama_model_get_vocab(&model));
@@ -104,7 +123,7 @@ ModelInfo read_model_info(const llama_model& model, const std::string& path) {
   info.kv_bytes_per_token = kv_bytes_per_token(model, GGML_TYPE_F16);
   if (head_beside_blocks(model) == 0)
     info.kv_bytes_per_token_q8_0 = kv_bytes_per_token(model, GGML_TYPE_Q8_0);
-  // Diffusion models and encoder-decoders are neither: they need loops of their own.
+  info.not_run = not_run(model, info.architecture);
   info.generates = llama_model_has_decoder(&model) && !llama_model_has_encoder(&model) &&
                    !llama_model_is_diffusion(&model) && model.hparams.causal_attn;
   info.not_covered = not_covered(model);

@@ -49,12 +49,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return out;
 }
 
-struct ChildEnd {
-  int status = 0;  // as waitpid gives it
-  std::string output;
-};
-
-Result<ChildEnd> run_child(std::vector<std::string> words) {
+Result<TrialEnd> run_child(std::vector<std::string> words) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
     return fail(Code::kUnavailable, std::string("no pipe to choir-probe: ") + std::strerror(errno));
@@ -63,19 +58,29 @@ Result<ChildEnd> run_child(std::vector<std::string> words) {
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+  // Its time limit is a signal, which a host program may have blocked or ignored for itself.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t signals;
+  sigemptyset(&signals);
+  posix_spawnattr_setsigmask(&attributes, &signals);
+  sigfillset(&signals);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<std::string> environment = child_environment();
   const std::vector<char*> argv = pointers(words);
   const std::vector<char*> envp = pointers(environment);
   pid_t child = 0;
-  const int error = posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
+  const int error = posix_spawn(&child, argv[0], &actions, &attributes, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   close(ends[1]);
   if (error != 0) {
     close(ends[0]);
     return fail(Code::kUnavailable,
                 "'" + words[0] + "' cannot be started: " + std::strerror(error));
   }
-  ChildEnd end;
+  TrialEnd end;
   std::array<char, 4096> block{};
   for (;;) {
     const ssize_t got = read(ends[0], block.data(), block.size());
@@ -101,18 +106,43 @@ std::string reason_in(const std::string& output) {
   return {};
 }
 
-std::string death(const ChildEnd& end, const std::string& path) {
-  std::string text = "'" + path + "' is damaged or not supported: the engine ";
-  if (WIFSIGNALED(end.status)) {
-    const int signal = WTERMSIG(end.status);
-    text += signal == SIGALRM || signal == SIGXCPU ? "did not finish loading it in time"
-                                                   : "crashed on it";
-    text += " (" + std::string(sigdescr_np(signal)) + ")";
-  } else {
-    text += "gave up on it (exit code " + std::to_string(WEXITSTATUS(end.status)) + ")";
-  }
-  const std::string reason = reason_in(end.output);
+// Whether `text` speaks of memory, files or threads that were not to be had: another time they are.
+bool is_of_the_machine(std::string_view text) {
+  for (const std::string_view sign :
+       {"alloc", "memory", "failed to open", "read error", "mmap failed", "rc == 0",
+        "Resource temporarily unavailable", "Too many open files", "Input/output error"})
+    if (text.find(sign) != std::string_view::npos) return true;
+  return false;
+}
+
+Status of_the_machine(const std::string& path, const std::string& what) {
+  return fail(Code::kUnavailable, "'" + path + "' could not be tried: " + what +
+                                      "; this says nothing about the file, try again");
+}
+
+std::string with_reason(std::string text, const std::string& reason) {
   return reason.empty() ? text : text + ": " + reason;
+}
+
+// A child that ended without a word of its own.
+Status judge_death(const TrialEnd& end, const std::string& path) {
+  const std::string reason = reason_in(end.output);
+  if (!WIFSIGNALED(end.status))
+    return of_the_machine(path, with_reason("choir-probe ended with exit code " +
+                                                std::to_string(WEXITSTATUS(end.status)),
+                                            reason));
+  const int signal = WTERMSIG(end.status);
+  const std::string name = " (" + std::string(sigdescr_np(signal)) + ")";
+  if (signal == SIGALRM || signal == SIGXCPU)
+    return of_the_machine(path, "the engine did not finish loading it in time" + name);
+  // SIGILL: an engine for another CPU; SIGBUS: a file that shrank, or a disk that fails.
+  if (signal != SIGABRT && signal != SIGSEGV && signal != SIGFPE)
+    return of_the_machine(path, "the trial was killed" + name);
+  if (is_of_the_machine(reason)) return of_the_machine(path, "the engine gave up: " + reason);
+  return fail(
+      Code::kEngineFailed,
+      with_reason("'" + path + "' is damaged or not supported: the engine crashed on it" + name,
+                  reason));
 }
 
 }  // namespace
@@ -132,22 +162,31 @@ Result<std::string> find_probe() {
                   here.string() + "; install it or name it in CHOIR_PROBE");
 }
 
-Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
-                 const EngineConfig& config, std::uint64_t memory_bytes_max) {
-  const ChildEnd end = CHOIR_TRY(
-      run_child({program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
-                 std::to_string(config.context_tokens), std::to_string(config.sequences_max),
-                 std::to_string(config.batch_tokens_max), std::string(to_string(config.kv_type))}));
+Status judge_trial(const TrialEnd& end, const std::string& path) {
   const std::size_t at = end.output.rfind(kAnswer);
   const auto answer =
       at == std::string::npos
           ? nlohmann::json()
           : nlohmann::json::parse(end.output.substr(at + kAnswer.size()), nullptr, false);
-  if (!answer.is_object()) return fail(Code::kEngineFailed, death(end, path));
-  if (answer.value("ok", false)) return {};
-  const std::string message = answer.value("message", "no reason given");
-  if (answer.value("code", "") == "out_of_memory") return fail(Code::kOutOfMemory, message);
-  return fail(Code::kEngineFailed, message);
+  if (!answer.is_object()) return judge_death(end, path);
+  const auto text_of = [&](const char* key) {
+    const auto found = answer.find(key);
+    return found != answer.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  if (const auto ok = answer.find("ok"); ok != answer.end() && *ok == true) return {};
+  const std::string message = text_of("message");
+  if (text_of("code") == "out_of_memory") return fail(Code::kOutOfMemory, message);
+  if (is_of_the_machine(message)) return of_the_machine(path, message);
+  return fail(Code::kEngineFailed, message.empty() ? "no reason given" : message);
+}
+
+Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
+                 const EngineConfig& config, std::uint64_t memory_bytes_max) {
+  const TrialEnd end = CHOIR_TRY(
+      run_child({program, path, std::to_string(file_bytes), std::to_string(memory_bytes_max),
+                 std::to_string(config.context_tokens), std::to_string(config.sequences_max),
+                 std::to_string(config.batch_tokens_max), std::string(to_string(config.kv_type))}));
+  return judge_trial(end, path);
 }
 
 }  // namespace choir

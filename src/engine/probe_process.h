@@ -13,8 +13,18 @@ namespace choir {
 // ../libexec/choir from there. kUnavailable names where it was looked for.
 Result<std::string> find_probe();
 
-// kEngineFailed: the child found the file bad or died of it, with the reason. kOutOfMemory: the
-// configuration does not fit into memory_bytes_max, with the bytes. kUnavailable: no child.
+// How the child ended.
+struct TrialEnd {
+  int status = 0;      // as waitpid gives it
+  std::string output;  // both of its streams
+};
+
+// What that says about the file at `path`. kEngineFailed: its bytes are bad, and will be tomorrow,
+// with the reason. kOutOfMemory: the configuration does not fit, with the bytes. kUnavailable: the
+// trial was ended by something else. Pure.
+Status judge_trial(const TrialEnd& end, const std::string& path);
+
+// Runs the child and judges. kUnavailable: no child, too.
 Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
                  const EngineConfig& config, std::uint64_t memory_bytes_max);
 

@@ -1,9 +1,11 @@
 #include "engine/trial.h"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "base/clock.h"
+#include "choir/machine.h"
 #include "engine/llama_engine.h"
 #include "engine/llama_model.h"
 #include "engine/llama_model_info.h"
@@ -12,6 +14,100 @@
 #include "policy/admit.h"
 
 namespace choir {
+namespace {
+
+// Enough for what requests do with an engine, in all its ways: tiles of several rows, one row,
+// sequences that share cells.
+constexpr EngineConfig kTrial{.context_tokens = 256, .sequences_max = 4, .batch_tokens_max = 64};
+constexpr int kPromptTokens = 24;  // more rows than a tile has
+constexpr int kSecondTokens = 20;
+constexpr int kSharedTokens = 16;
+constexpr std::size_t kTextTokens = 48;  // longer than any sequence here becomes
+
+constexpr SeqId kFirst{1};
+constexpr SeqId kSecond{2};
+constexpr SeqId kForked{3};
+constexpr SeqId kRestored{4};
+
+Status no_numbers(const std::string& path) {
+  return fail(Code::kEngineFailed, "'" + path + "' is damaged: its weights give no numbers");
+}
+
+// Words, or any tokens where the vocabulary has none for them.
+Result<std::vector<TokenId>> trial_text(const LlamaModel& model) {
+  std::string words;
+  for (int i = 0; i < 8; ++i) words += "The model reads a text and writes what follows. ";
+  auto tokens = CHOIR_TRY(model.tokenize(words, Model::Special::kParse));
+  if (tokens.empty()) tokens.push_back(0);
+  for (std::size_t i = 0; tokens.size() < kTextTokens; ++i) tokens.push_back(tokens[i]);
+  tokens.resize(kTextTokens);
+  return tokens;
+}
+
+struct Step {
+  SeqId seq;
+  std::int32_t tokens = 0;
+};
+
+// One pass in which each sequence goes on by so many tokens of the text.
+Status go_on(LlamaEngine& engine, const std::vector<TokenId>& text, const std::string& path,
+             std::initializer_list<Step> steps) {
+  StepPlan plan;
+  std::vector<std::span<const TokenId>> slices;
+  for (const Step& step : steps) {
+    const std::int32_t begin = engine.computed(step.seq);
+    plan.slices.push_back({step.seq, begin, step.tokens, true});
+    slices.push_back(std::span(text).subspan(static_cast<std::size_t>(begin),
+                                             static_cast<std::size_t>(step.tokens)));
+  }
+  const SteadyClock clock;
+  const AbortSignal never(clock);
+  const RunOutcome outcome = CHOIR_TRY(engine.run(plan, slices, never));
+  if (outcome != RunOutcome::kDone)
+    return fail(Code::kEngineFailed, "'" + path + "' cannot be computed with");
+  for (std::size_t i = 0; i < plan.slices.size(); ++i)
+    for (const float logit : engine.logits(i))
+      if (std::isnan(logit)) return no_numbers(path);
+  return {};
+}
+
+// What requests do: a prompt, a prompt beside who decodes, several that decode, and fronts that are
+// shared, cut, saved and restored. Whether a model's memory can do the latter is not asked here: an
+// engine says so, and only must not abort.
+Status use_as_requests_do(LlamaEngine& engine, const std::vector<TokenId>& text,
+                          const std::string& path) {
+  CHOIR_CHECK_OK(go_on(engine, text, path, {{kFirst, kPromptTokens}}));
+  CHOIR_CHECK_OK(go_on(engine, text, path, {{kFirst, 1}, {kSecond, kSecondTokens}}));
+  CHOIR_TRY(engine.fork(kFirst, kForked, kSharedTokens));
+  engine.truncate(kSecond, kSharedTokens);
+  CHOIR_CHECK_OK(go_on(engine, text, path, {{kFirst, 1}, {kSecond, 2}, {kForked, 2}}));
+  if (const auto saved = engine.save(kSecond)) {
+    engine.truncate(kSecond, 0);
+    (void)engine.restore(kRestored, *saved);
+  }
+  return go_on(engine, text, path, {{kFirst, 1}, {kForked, 1}, {kRestored, 1}});
+}
+
+Status use_as_encoder(LlamaEngine& engine, std::vector<TokenId> text, const std::string& path) {
+  const SteadyClock clock;
+  const AbortSignal never(clock);
+  const auto most = static_cast<std::size_t>(engine.config().batch_tokens_max);
+  text.resize(std::min({text.size(), most, std::size_t{kPromptTokens}}));
+  for (const float value : CHOIR_TRY(engine.embed(text, never)))
+    if (std::isnan(value)) return no_numbers(path);
+  return {};
+}
+
+// Small models compute faster than threads meet.
+std::vector<int> trial_cpus(const ModelInfo& info) {
+  constexpr std::uint64_t kOneThreadBytes = 256U << 20;
+  constexpr int kThreadsMax = 8;
+  const int threads =
+      info.weight_bytes < kOneThreadBytes ? 1 : std::min(read_machine().cores, kThreadsMax);
+  return std::vector<int>(static_cast<std::size_t>(threads), -1);  // anywhere
+}
+
+}  // namespace
 
 Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config) {
   start_llama();
@@ -27,6 +123,7 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
   };
   if (!model) return bad("cannot be loaded");
   const ModelInfo info = read_model_info(*model, path);
+  CHOIR_CHECK_OK(check_runs(info));
   CHOIR_CHECK_OK(check_kv_type(*model, info, config.kv_type));
   LlamaContextHandle context(llama_init_from_model(model.get(), context_params(config, info)));
   if (!context) return bad("gives no context");
@@ -42,40 +139,23 @@ Status try_file(const std::string& path, const EngineConfig& config,
     plain.kv_type = KvType::kF16;
     measured = measure_file(path, plain);
   }
+  // Nor is it damaged where it is of a kind that Choir does not run; it is not computed with.
+  if (!measured && measured.error().code == Code::kInvalidArgument) return {};
   const ExecutorBytes need = CHOIR_TRY(std::move(measured));
   CHOIR_CHECK_OK(admit(path, need, {memory_bytes_max, 0, memory_bytes_max}));
-  // A small context is enough to see whether the weights can be used.
-  const EngineConfig small{.context_tokens = 64, .sequences_max = 1, .batch_tokens_max = 32};
   const auto model =
       CHOIR_TRY(LlamaModel::open(path, LlamaModel::Load::kWeights, std::string(32, '0')));
-  const auto engine = CHOIR_TRY(LlamaEngine::create(model, small));
-  const std::array<int, 1> anywhere = {-1};
-  LlamaPool pool(anywhere);
+  const auto engine = CHOIR_TRY(LlamaEngine::create(model, kTrial));
+  LlamaPool pool(trial_cpus(model->info()));
   engine->attach(pool);
-
-  auto tokens = CHOIR_TRY(model->tokenize("Hello", Model::Special::kParse));
-  if (tokens.empty()) tokens.push_back(0);
-  if (tokens.size() > 16) tokens.resize(16);
-  const SteadyClock clock;
-  const AbortSignal never(clock);
-  if (!model->info().generates) {
-    for (const float value : CHOIR_TRY(engine->embed(tokens, never)))
-      if (std::isnan(value))
-        return fail(Code::kEngineFailed, "'" + path + "' is damaged: its weights give no numbers");
-    engine->detach();
-    return {};
+  const std::vector<TokenId> text = CHOIR_TRY(trial_text(*model));
+  if (model->info().generates) {
+    CHOIR_CHECK_OK(use_as_requests_do(*engine, text, path));
+    const Message hello{.role = "user", .content = "Hello"};
+    CHOIR_TRY(model->render({&hello, 1}));
+  } else {
+    CHOIR_CHECK_OK(use_as_encoder(*engine, text, path));
   }
-  const StepPlan plan{.slices = {{SeqId{1}, 0, static_cast<std::int32_t>(tokens.size()), true}},
-                      .preempted = {}};
-  const std::array<std::span<const TokenId>, 1> slices = {tokens};
-  const RunOutcome outcome = CHOIR_TRY(engine->run(plan, slices, never));
-  if (outcome != RunOutcome::kDone)
-    return fail(Code::kEngineFailed, "'" + path + "' cannot be computed with");
-  for (const float logit : engine->logits(0))
-    if (std::isnan(logit))
-      return fail(Code::kEngineFailed, "'" + path + "' is damaged: its weights give no numbers");
-  const Message hello{.role = "user", .content = "Hello"};
-  CHOIR_TRY(model->render({&hello, 1}));
   engine->detach();
   return {};
 }

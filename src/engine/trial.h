@@ -1,4 +1,5 @@
-// What choir-probe does in its child process: opens a file, measures, loads, computes a few tokens.
+// What choir-probe does in its child process: opens a file, measures, loads, and computes as
+// requests do: prompts of several rows, several sequences that decode, fronts that are shared.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +10,12 @@
 
 namespace choir {
 
-// Bytes of `config` on this file, from a load without allocation. May abort on a damaged file.
+// Bytes of `config` on this file, from a load without allocation. kInvalidArgument for a model that
+// Choir does not run. May abort on a damaged file.
 Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config);
 
-// measure_file() against memory_bytes_max (kOutOfMemory with the numbers), then a load and a
-// forward pass. May abort on a damaged file: that is what it is for.
+// measure_file() against memory_bytes_max (kOutOfMemory with the numbers), then a load and
+// some forward passes. May abort on a damaged file: that is what it is for.
 Status try_file(const std::string& path, const EngineConfig& config,
                 std::uint64_t memory_bytes_max);
 

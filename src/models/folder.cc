@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/split_name.h"
 #include "choir/catalog.h"
 
 namespace choir {
@@ -69,8 +70,12 @@ Result<std::vector<LocalModel>> local_models() {
     std::error_code gone;  // a file may vanish while we look: skip it
     const fs::path path = entries->path();
     if (!is_gguf(path) || !fs::is_regular_file(path, gone)) continue;
-    const std::uintmax_t bytes = fs::file_size(path, gone);
-    if (!gone) models.push_back({display_name(path), path.string(), bytes});
+    const auto split = split_name(path.string());
+    if (split && split->part != 1) continue;  // of a model that its first part stands for
+    std::uintmax_t bytes = 0;
+    for (const std::string& part : model_parts(path.string()))
+      if (const std::uintmax_t more = fs::file_size(part, gone); !gone) bytes += more;
+    if (bytes > 0 || !gone) models.push_back({display_name(path), path.string(), bytes});
   }
   if (error)
     return fail(Code::kUnavailable, "cannot read the models folder '" + folder +
