@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -58,6 +59,17 @@ std::vector<float> logits_of(const std::string& path) {
   return out;
 }
 
+// Of the sizes of both.
+double difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double apart = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    apart += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    size += std::pow(static_cast<double>(a[i]), 2);
+  }
+  return std::sqrt(apart / size);
+}
+
 class Scales : public testing::TestWithParam<Row> {};
 
 TEST_P(Scales, MultiplyWhatAProductGives) {
@@ -73,8 +85,10 @@ TEST_P(Scales, MultiplyWhatAProductGives) {
     ASSERT_TRUE(seen) << seen.error().message;
   }
   const std::vector<float> without = logits_of(plain);
-  EXPECT_EQ(without, logits_of(ones)) << "a scale of one changes nothing";
-  EXPECT_NE(without, logits_of(halves));
+  // A unit behind scaled products is the engine's own, which rounds otherwise than our fused one.
+  constexpr double kRounding = 0.01;
+  EXPECT_LT(difference(without, logits_of(ones)), kRounding) << "a scale of one changes nothing";
+  EXPECT_GT(difference(without, logits_of(halves)), 2 * kRounding);
 }
 
 const Row kScales[] = {

@@ -1,7 +1,7 @@
-// engine/file_check: the file of verdicts, which anybody may have written.
+// engine/file_check and engine/verdicts: the file of verdicts, which anybody may have written.
 #include "engine/file_check.h"
 
-#include "choir/machine.h"
+#include "engine/verdicts.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
@@ -9,10 +9,9 @@ namespace {
 // Puts the name of this engine where the input says so, else nothing would be looked at.
 std::string with_this_engine(std::string_view bytes) {
   constexpr std::string_view kPlace = "@ENGINE@";
-  const choir::Version version = choir::version();
   std::string text(bytes);
   if (const std::size_t at = text.find(kPlace); at != std::string::npos)
-    text.replace(at, kPlace.size(), version.engine + ", kernels " + version.kernels);
+    text.replace(at, kPlace.size(), choir::verdict_judge());
   return text;
 }
 
@@ -21,7 +20,12 @@ std::string with_this_engine(std::string_view bytes) {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const choir::fuzz::ScratchFolder folder;
   static const std::string model = folder.write("a.gguf", "GGUF" + std::string(60, '\0'));
-  folder.write("checked.json", with_this_engine(choir::fuzz::text_of(data, size)));
+  const std::string text = with_this_engine(choir::fuzz::text_of(data, size));
+  const std::string judge = choir::verdict_judge();
+  const choir::Verdicts read = choir::parse_verdicts(text, judge);
+  choir::fuzz::expect(choir::parse_verdicts(choir::verdicts_text(read, judge), judge) == read,
+                      "what was read is written and read again");
+  folder.write("checked.json", text);
   choir::FileCheck check(
       {.check = choir::CheckFiles::kNever, .cache_folder = folder.path(), .probe = {}});
   const auto checked = check.check(model, {}, 1U << 30U);
