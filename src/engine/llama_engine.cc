@@ -11,6 +11,7 @@
 #include "engine/llama_runtime.h"
 #include "llama-context.h"  // the engine's own: its scheduler, to take a pool away from it
 #include "llama-ext.h"      // the engine's own: memory breakdown
+#include "llama-model.h"    // the engine's own: which positions a model has
 
 namespace choir {
 namespace {
@@ -237,12 +238,18 @@ void LlamaEngine::rename(SeqId from, SeqId to) {
   slots_.insert(std::move(row));
 }
 
-// The engine rotates what it quantizes, unless this variable says not to.
+// The engine rotates what it quantizes, unless this variable says not to; and the frequencies of
+// some models' positions (Phi 3, MiniCPM 3) depend on the size of the context.
 std::string LlamaEngine::kv_type() const {
-  const std::string type(to_string(config_.kv_type));
+  std::string type(to_string(config_.kv_type));
   const char* off = std::getenv("LLAMA_ATTN_ROT_DISABLE");
   const bool rotated = off == nullptr || std::atoi(off) == 0;
-  return config_.kv_type == KvType::kF16 || rotated ? type : type + ", not rotated";
+  if (config_.kv_type != KvType::kF16 && !rotated) type += ", not rotated";
+  const llama_model& model = *model_->handle();
+  if (!model.layers.empty() && model.layers[0].rope_long != nullptr &&
+      llama_n_ctx_seq(context_.get()) > model.hparams.n_ctx_orig_yarn)
+    type += ", long positions";
+  return type;
 }
 
 Result<std::string> LlamaEngine::save(SeqId seq) {
