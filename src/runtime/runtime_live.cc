@@ -94,7 +94,7 @@ Status Runtime::update(const ExecutorConfig& config) {
     });
     return {};
   };
-  const Status changed = *active_.wait([&](Active& a) -> std::optional<Status> {
+  Status changed = *active_.wait([&](Active& a) -> std::optional<Status> {
     const auto found = a.by_executor.find(known.id);
     if (found == a.by_executor.end() || found->second.door == Door::kShut)
       return fail(Code::kNotFound, "executor '" + config.name + "' is just leaving");
