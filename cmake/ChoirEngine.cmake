@@ -40,10 +40,27 @@ add_library(choir_engine INTERFACE)
 foreach(folder include ggml/include ggml/src ggml/src/ggml-cpu src common)
   target_include_directories(choir_engine SYSTEM INTERFACE ${choir_engine_dir}/source/${folder})
 endforeach()
+# Copies of the archives whose static objects are never destroyed: a process may exit while its threads still
+# compute or load (src/base/process_exit.h).
+cmake_path(GET choir_engine_dir FILENAME choir_engine_name)
+set(choir_engine_lib ${PROJECT_BINARY_DIR}/engine/${choir_engine_name})
+file(MAKE_DIRECTORY ${choir_engine_lib})
 # The archives use each other in circles, so they go as one group.
 set(choir_engine_archives -Wl,--start-group)
 foreach(archive llama-common llama-common-base llama ggml ggml-cpu ggml-base cpp-httplib)
-  list(APPEND choir_engine_archives ${choir_engine_dir}/lib/lib${archive}.a)
+  set(choir_archive ${choir_engine_lib}/lib${archive}.a)
+  if(${choir_engine_dir}/lib/lib${archive}.a IS_NEWER_THAN ${choir_archive})
+    execute_process(
+      COMMAND ${CMAKE_OBJCOPY} --redefine-sym __cxa_atexit=choir_keep_static
+              ${choir_engine_dir}/lib/lib${archive}.a ${choir_archive}
+      RESULT_VARIABLE choir_objcopy_status)
+    if(NOT choir_objcopy_status EQUAL 0)
+      message(FATAL_ERROR "objcopy could not copy lib${archive}.a; its message stands above")
+    endif()
+  endif()
+  list(APPEND choir_engine_archives ${choir_archive})
 endforeach()
 list(APPEND choir_engine_archives -Wl,--end-group)
-target_link_libraries(choir_engine INTERFACE ${choir_engine_archives} Threads::Threads ${CMAKE_DL_LIBS} m)
+add_library(choir_engine_statics STATIC ${PROJECT_SOURCE_DIR}/src/engine/keep_statics.c)
+target_link_libraries(choir_engine INTERFACE
+  ${choir_engine_archives} choir_engine_statics Threads::Threads ${CMAKE_DL_LIBS} m)

@@ -1,4 +1,5 @@
 #include "base/workers.h"
+#include "base/threads.h"
 
 #include <gtest/gtest.h>
 
@@ -89,7 +90,7 @@ TEST(Workers, WhatWorkHoldsEndsOnAWorkerAndOutsideOfTheirLock) {
   struct Asks {
     Workers* workers;
     std::promise<bool>* told;
-    ~Asks() { told->set_value(Workers::on_worker_thread() && workers->busy(1)); }
+    ~Asks() { told->set_value(!may_join() && workers->busy(1)); }
   };
   auto asks = std::shared_ptr<Asks>(new Asks{raw, &on_worker});
   ASSERT_TRUE(workers->post(1, [asks = std::move(asks)] {}));

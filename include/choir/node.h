@@ -7,7 +7,13 @@
 //
 // Threads: every call from any thread. Callbacks run on the node's dispatchers, never on a compute
 // thread, one at a time per request; they may call submit() and cancel(), and a blocking call from
-// inside one is refused with kInvalidArgument.
+// inside one is refused with kInvalidArgument. What a callback captured is destroyed on a
+// dispatcher before the request's future is ready; it may be the last that holds the node, which
+// then ends on another thread.
+//
+// The process may exit while requests run: they end as cancelled, and are told, before objects are
+// destroyed that were there before the last node was made. What takes longer than a second, such as
+// a load, is left alone. After exit() inside a callback no other callback is called.
 #pragma once
 
 #include <cstdint>
@@ -94,7 +100,7 @@ class CHOIR_API Node {
  public:
   // Starts the threads. Fails for a bad config or where threads cannot be had.
   static Result<std::unique_ptr<Node>> create(const NodeConfig& config);
-  // Cancels what runs and joins all threads.
+  // Cancels what runs and joins all threads; inside a callback another thread of the process does.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

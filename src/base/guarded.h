@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace choir {
 
 // metrics.with([](auto& m) { ++m.steps; });
@@ -94,6 +96,18 @@ class Monitor {
     if (got) return got;
     changed_.wait_for(lock, most);
     return attempt(value_);
+  }
+
+  // The same as wait(), but gives up at `end` and returns what the last attempt gave.
+  template <class F>
+  auto wait_until(const Clock& clock, Instant end, F&& attempt) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      auto got = attempt(value_);
+      const Nanos left = end - clock.now();
+      if (got || left <= Nanos{0}) return got;
+      changed_.wait_for(lock, left);
+    }
   }
 
  private:

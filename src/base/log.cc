@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "base/process_exit.h"
+
 namespace choir {
 namespace {
 
@@ -29,10 +31,10 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 const char* from_environment() { return std::getenv("CHOIR_LOG"); }
 
 // A logger of our own and not spdlog's default one: an application may use that for itself.
+// Outlives all static objects: threads may log while the process exits.
 spdlog::logger& logger() {
-  static const std::unique_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_unique<spdlog::logger>("choir",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  static spdlog::logger* const instance = [] {
+    auto* made = new spdlog::logger("choir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("choir %L %v");
     const char* wanted = from_environment();
     made->set_level(wanted != nullptr ? spdlog::level::from_str(wanted) : spdlog::level::warn);
@@ -49,7 +51,9 @@ void set_log_level(LogLevel level) {
 
 bool log_enabled(LogLevel level) { return logger().should_log(to_spdlog(level)); }
 
+// A process that was told to end says nothing of what could not be done because of that.
 void log(LogLevel level, std::string_view line) {
+  if (process_exits()) return;
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   logger().log(to_spdlog(level), "{}", line);
 }

@@ -8,18 +8,13 @@
 #include "base/log.h"
 
 namespace choir {
-namespace {
-
-thread_local bool this_thread_works = false;
-
-}  // namespace
 
 Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
   std::unique_ptr<Workers> workers(new Workers(limits));
   // Those that could be had end with the object.
   const Status started = caught([&]() -> Status {
     for (int i = 0; i < limits.threads; ++i)
-      workers->threads_.emplace_back([self = workers.get()] { self->loop(); });
+      workers->threads_.start([self = workers.get()] { self->loop(); });
     return {};
   });
   if (!started)
@@ -29,7 +24,12 @@ Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
 
 Workers::~Workers() {
   queue_.change([](Queue& q) { q.stopping = true; });
-  for (std::thread& thread : threads_) thread.join();
+  threads_.join();
+}
+
+void Workers::drop_until(Instant end) {
+  queue_.change([](Queue& q) { q.stopping = q.dropping = true; });
+  threads_.join_until(clock_, end);
 }
 
 Status Workers::post(Key key, std::function<void()> work) {
@@ -48,9 +48,8 @@ bool Workers::busy(Key key) const {
   return queue_.with([&](const Queue& q) { return q.lines.contains(key); });
 }
 
-bool Workers::on_worker_thread() { return this_thread_works; }
-
 std::optional<Workers::Next> Workers::next(Queue& q) const {
+  if (q.dropping) return Next{};
   auto line = q.lines.upper_bound(q.last);
   for (std::size_t i = 0; i < q.lines.size(); ++i, ++line) {
     if (line == q.lines.end()) line = q.lines.begin();
@@ -67,7 +66,6 @@ std::optional<Workers::Next> Workers::next(Queue& q) const {
 }
 
 void Workers::loop() {
-  this_thread_works = true;
   for (;;) {
     Next now = *queue_.wait([&](Queue& q) { return next(q); });
     if (!now.work) return;

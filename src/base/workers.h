@@ -12,10 +12,11 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
-#include <vector>
 
+#include "base/clock.h"
 #include "base/guarded.h"
+#include "base/process_exit.h"
+#include "base/threads.h"
 #include "choir/result.h"
 
 namespace choir {
@@ -32,7 +33,8 @@ class Workers {
 
   // kUnavailable: no threads can be had.
   static Result<std::unique_ptr<Workers>> start(const Limits& limits);
-  // What was posted is still done. Not on one of its own threads.
+  // What was posted is still done, except at the exit of the process. Not on one of its own
+  // threads.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -42,8 +44,6 @@ class Workers {
   Status post(Key key, std::function<void()> work);
   // Whether work of this key waits or runs.
   bool busy(Key key) const;
-  // Whether this thread is one of them, of any Workers.
-  static bool on_worker_thread();
 
  private:
   struct Line {
@@ -54,6 +54,7 @@ class Workers {
     std::map<Key, Line> lines;  // those with work
     Key last = 0;               // whose work began last: the others come before it again
     bool stopping = false;
+    bool dropping = false;  // what waits is left alone
   };
   struct Next {
     Key key = 0;
@@ -62,10 +63,16 @@ class Workers {
   explicit Workers(const Limits& limits) : limits_(limits) {}
   void loop();
   std::optional<Next> next(Queue& q) const;
+  // At the exit of the process: what runs has until then, what waits is left alone.
+  void drop_until(Instant end);
 
   const Limits limits_;
   Monitor<Queue> queue_;
-  std::vector<std::thread> threads_;
+  const SteadyClock clock_;
+  Threads threads_;
+  // Not asked to stop before the nodes: ends of their requests may wait for work that is posted.
+  const ExitEntry at_exit_{ExitEntry::Turn::kLast,
+                           {.ask = [] {}, .wait = [this](Instant end) { drop_until(end); }}};
 };
 
 }  // namespace choir

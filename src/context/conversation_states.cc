@@ -121,10 +121,11 @@ int Conversations::write_behind(std::chrono::milliseconds idle) {
 }
 
 Status Conversations::begin_writing() {
-  return writer_.with([&](std::thread& thread) -> Status {
-    if (thread.joinable()) return {};
+  return writing_.with([&](bool& writing) -> Status {
+    if (writing) return {};
     return caught([&]() -> Status {
-      thread = std::thread([this] { writer(); });
+      writer_.start([this] { writer(); });
+      writing = true;
       return {};
     });
   });

@@ -59,8 +59,7 @@ Result<std::unique_ptr<Conversations>> Conversations::start(const Limits& limits
 
 Conversations::~Conversations() {
   stopping_.change([](bool& stopping) { stopping = true; });
-  std::thread writer = writer_.with([](std::thread& thread) { return std::move(thread); });
-  if (writer.joinable()) writer.join();
+  writer_.join();
   workers_.reset();
 }
 

@@ -19,12 +19,13 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/process_exit.h"
+#include "base/threads.h"
 #include "base/workers.h"
 #include "context/conversation_folder.h"
 #include "context/conversation_record.h"
@@ -232,8 +233,12 @@ class Conversations {
   Guarded<Aside> aside_;
   mutable Guarded<Histories> histories_;
   Monitor<bool> stopping_{false};
-  Guarded<std::thread> writer_;
+  Guarded<bool> writing_{false};  // there is a writer
+  Threads writer_;
   std::unique_ptr<Workers> workers_;
+  const ExitEntry at_exit_{ExitEntry::Turn::kLast,
+                           {.ask = [this] { stopping_.change([](bool& s) { s = true; }); },
+                            .wait = [this](Instant end) { writer_.join_until(clock_, end); }}};
 };
 
 template <class Use>

@@ -30,7 +30,7 @@ Version version() {
   v.kernels = kernels::path_text();
   // "CPU : AVX2 = 1 | AVX512 = 1 | ..." keeps what is on. Asked for once: the engine writes it into
   // a string that all threads share.
-  static const std::string info = llama_print_system_info();
+  static const std::string& info = *new std::string(llama_print_system_info());
   for (std::size_t at = info.find(" = 1"); at != std::string::npos;
        at = info.find(" = 1", at + 1)) {
     std::size_t begin = info.find_last_of(" |:", at - 1);

@@ -4,6 +4,7 @@
 
 #include "base/caught.h"
 #include "base/log.h"
+#include "base/process_exit.h"
 #include "base/scope_end.h"
 #include "choir/text.h"
 #include "runtime/dispatcher.h"
@@ -178,6 +179,7 @@ Status ExecutorHandle::leave() {
 }
 
 Status ExecutorHandle::shutdown() {
+  if (process_exits()) return {};
   if (Dispatcher::on_dispatcher_thread()) {
     shut_down_elsewhere();
     return {};

@@ -3,9 +3,11 @@
 #include <atomic>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/caught.h"
 #include "base/log.h"
+#include "base/process_exit.h"
 #include "choir/text.h"
 #include "facade/executor_handle.h"
 #include "runtime/dispatcher.h"
@@ -41,8 +43,8 @@ struct ExecutorHandle::Running {
   const std::shared_ptr<ExecutorHandle> owner;
   LLMExecutionRequest request;
   RequestSettings settings;
-  const Way way;
-  const Done done;
+  Way way;
+  Done done;
   TokenCallback stream;  // way's, or onToken()'s
   bool named = false;    // its id is taken
   Instant accepted;
@@ -239,7 +241,15 @@ void ExecutorHandle::finish(Running& running, LLMExecutionResponse response) {
   });
   if (!response.success) (void)report("execute", fail(Code::kCancelled, response.error));
   if (running.named) names_->release(response.requestId);
-  running.done(std::move(response));
+  if (exit_phase() == ExitPhase::kOver) {
+    // Not even destroyed: the end of a promise would be told too.
+    keep_for_ever(new Done(std::move(running.done)));
+    return;
+  }
+  // The caller's functions end here, whoever else still holds the request.
+  const Done done = std::exchange(running.done, nullptr);
+  running.stream = running.way.stream = nullptr;
+  done(std::move(response));
 }
 
 // Also where something was thrown, and at the end of a Running: throws nothing itself.

@@ -2,13 +2,14 @@
 // turns on.
 #include <array>
 #include <charconv>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "base/process_exit.h"
 #include "base/scope_end.h"
+#include "base/threads.h"
 #include "choir/text.h"
 #include "facade/boundary.h"
 #include "facade/last_error.h"
@@ -21,7 +22,7 @@ using Configuration = std::map<std::string, std::string>;
 
 // What a key means while it is not set.
 const Configuration& defaults() {
-  static const Configuration defaults = {
+  static const auto& defaults = *new Configuration{
       {"max_llms", "16"},
       {"execution_policy", "balanced"},
       {"load_balancing_strategy", "least_loaded"},
@@ -108,14 +109,16 @@ class SystemInside {
     std::uint64_t run = 0;      // grows with every initialize() and shutdown(): whose thread it is
     std::uint64_t duties_done = 0;
   };
-  // One initialize() or shutdown() at a time.
-  struct Threads {
-    std::thread duties;
-    std::vector<std::thread> ended;  // by a callback, which could not wait for them
-  };
+  // One initialize() or shutdown() at a time. The last is of the run that is now; those before it
+  // were ended where nobody could wait for them.
+  using Duties = std::vector<std::unique_ptr<Threads>>;
   Monitor<State> state;
-  Guarded<Threads> threads;
+  Guarded<Duties> duties;
   mutable LastError error;
+  const SteadyClock clock;
+  const ExitEntry at_exit{ExitEntry::Turn::kLast,
+                          {.ask = [this] { state.change([](State& s) { ++s.run; }); },
+                           .wait = [this](Instant end) { stop_duties_until(end); }}};
 
   bool report(const char* call, const Status& status) const {
     return error.report("system", call, status);
@@ -133,16 +136,16 @@ class SystemInside {
     return {};
   }
 
-  // Under `threads`.
-  Status begin(Threads& its_threads);
+  // Under `duties`.
+  Status begin(Duties& its_duties);
   // The manager there was.
   std::shared_ptr<ParallelLLMExecutionManager> end();
   void run_duties(std::uint64_t run);
+  void stop_duties_until(Instant end);
 };
 
 // Each duty when its time has come; a change of the settings starts all intervals anew.
 void SystemInside::run_duties(std::uint64_t run) {
-  const SteadyClock clock;
   std::uint64_t version = UINT64_MAX;
   std::array<Instant, 3> due{};
   for (;;) {
@@ -181,9 +184,16 @@ void SystemInside::run_duties(std::uint64_t run) {
   }
 }
 
+void SystemInside::stop_duties_until(Instant end) {
+  duties.with([&](Duties& all) {
+    for (const auto& threads : all) threads->join_until(clock, end);
+  });
+}
+
+// Never destroyed: threads of the program may call it while the process exits.
 GlobalParallelLLMExecutionSystem& GlobalParallelLLMExecutionSystem::getInstance() {
-  static GlobalParallelLLMExecutionSystem instance;
-  return instance;
+  static auto* const instance = new GlobalParallelLLMExecutionSystem;
+  return *instance;
 }
 
 GlobalParallelLLMExecutionSystem::GlobalParallelLLMExecutionSystem()
@@ -193,11 +203,11 @@ GlobalParallelLLMExecutionSystem::~GlobalParallelLLMExecutionSystem() { shutdown
 
 bool GlobalParallelLLMExecutionSystem::initialize() {
   return done(*inside_, "initialize", [&] {
-    return inside_->threads.with([&](auto& threads) { return inside_->begin(threads); });
+    return inside_->duties.with([&](auto& duties) { return inside_->begin(duties); });
   });
 }
 
-Status SystemInside::begin(Threads& its_threads) {
+Status SystemInside::begin(Duties& its_duties) {
   if (state.with([](const State& s) { return s.manager != nullptr; })) return {};
   auto manager = std::make_shared<ParallelLLMExecutionManager>();
   if (!manager->initialize()) return fail(Code::kUnavailable, manager->lastError());
@@ -208,8 +218,9 @@ Status SystemInside::begin(Threads& its_threads) {
     return ++s.run;
   });
   ScopeEnd off([this] { (void)end(); });  // where no thread can be had
-  its_threads.duties =
-      std::thread([this, run] { carried_out(*this, "duties", [&] { run_duties(run); }); });
+  auto thread = std::make_unique<Threads>();
+  thread->start([this, run] { carried_out(*this, "duties", [&] { run_duties(run); }); });
+  its_duties.push_back(std::move(thread));
   off.release();
   return {};
 }
@@ -222,17 +233,17 @@ std::shared_ptr<ParallelLLMExecutionManager> SystemInside::end() {
 }
 
 void GlobalParallelLLMExecutionSystem::shutdown() {
+  if (process_exits()) return;
   // A callback may be what a duty waits for.
-  const bool waits = !Dispatcher::on_dispatcher_thread();
+  const bool waits = may_join();
   carried_out(*inside_, "shutdown", [&] {
     std::shared_ptr<ParallelLLMExecutionManager> manager;
-    auto ended = inside_->threads.with([&](auto& threads) {
+    const auto ended = inside_->duties.with([&](auto& duties) {
       manager = inside_->end();
-      if (threads.duties.joinable()) threads.ended.push_back(std::move(threads.duties));
-      return waits ? std::exchange(threads.ended, {}) : std::vector<std::thread>();
+      return waits ? std::exchange(duties, {}) : SystemInside::Duties();
     });
     if (manager) manager->shutdown();
-    for (std::thread& thread : ended) thread.join();
+    for (const auto& thread : ended) thread->join();
   });
 }
 

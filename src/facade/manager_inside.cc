@@ -5,6 +5,7 @@
 
 #include "base/caught.h"
 #include "base/log.h"
+#include "base/process_exit.h"
 #include "base/scope_end.h"
 #include "choir/text.h"
 
@@ -26,6 +27,7 @@ Status ManagerInside::initialize() {
 }
 
 void ManagerInside::shutdown() {
+  if (process_exits()) return;
   std::map<std::string, Llm> llms;
   auto world = table_.with([&](Table& t) {
     llms.swap(t.llms);

@@ -1,12 +1,11 @@
 #include "facade/world.h"
 
 #include <optional>
-#include <thread>
 
 #include "base/caught.h"
+#include "base/threads.h"
 #include "choir/catalog.h"
 #include "choir/text.h"
-#include "runtime/dispatcher.h"
 
 namespace choir::parallel {
 namespace {
@@ -23,8 +22,8 @@ struct Current {
 };
 
 Guarded<Current>& current() {
-  static Guarded<Current> current;
-  return current;
+  static auto* const shared = new Guarded<Current>;  // outlives all static objects
+  return *shared;
 }
 
 World::Parts real_parts() {
@@ -39,14 +38,6 @@ tl::unexpected<Error> unknown_node(const std::string& name, const Nodes& nodes) 
   for (const auto& [other, registered] : nodes) known += ", " + other;
   return fail(Code::kNotFound, "no node '" + printable_line(name, 60) +
                                    "' is registered in this process, only " + known);
-}
-
-// Joins the node's threads, so not on one of them.
-void end(World* world) {
-  if (Dispatcher::on_dispatcher_thread() || Workers::on_worker_thread())
-    std::thread([world] { delete world; }).detach();
-  else
-    delete world;
 }
 
 }  // namespace
@@ -67,7 +58,7 @@ Result<std::shared_ptr<World>> World::make(Parts parts) {
   made->embedders_ = CHOIR_TRY(Workers::start(kEmbedders));
   made->home_ = CHOIR_TRY(made->parts_.make_node());
   made->conversations_->serve(*made->home_);
-  return std::shared_ptr<World>(made.release(), end);
+  return std::shared_ptr<World>(made.release(), delete_where_it_may_join<World>);
 }
 
 void World::set_parts(std::optional<Parts> parts) {

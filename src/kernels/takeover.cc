@@ -86,9 +86,9 @@ void take_over() {
 }
 
 void* takeover_context() {
-  static Takeover takeover;
+  static auto* const takeover = new Takeover;  // outlives all static objects
   // ggml casts it back to the base.
-  return static_cast<ggml::cpu::extra_buffer_type*>(&takeover);
+  return static_cast<ggml::cpu::extra_buffer_type*>(takeover);
 }
 
 }  // namespace choir::kernels

@@ -40,7 +40,7 @@ Recipe gemma3() {
 }  // namespace
 
 const std::vector<Recipe>& recipes() {
-  static const std::vector<Recipe> all = {smollm2(), gemma3()};
+  static const auto& all = *new std::vector<Recipe>{smollm2(), gemma3()};
   return all;
 }
 
@@ -51,9 +51,9 @@ const Recipe* find_recipe(std::string_view name) {
 }
 
 const std::vector<CatalogEntry>& catalog() {
-  static const std::vector<CatalogEntry> entries = [] {
-    std::vector<CatalogEntry> made;
-    for (const Recipe& recipe : recipes()) made.push_back(recipe.entry);
+  static const auto& entries = *[] {
+    auto* made = new std::vector<CatalogEntry>;
+    for (const Recipe& recipe : recipes()) made->push_back(recipe.entry);
     return made;
   }();
   return entries;

@@ -8,12 +8,17 @@ namespace choir {
 Alarms::~Alarms() { stop(); }
 
 void Alarms::start() {
-  thread_ = std::thread([this] { loop(); });
+  thread_.start([this] { loop(); });
 }
 
 void Alarms::stop() {
   state_.change([](State& s) { s.stopping = true; });
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
+}
+
+void Alarms::stop_until(Instant end) {
+  state_.change([](State& s) { s.stopping = true; });
+  thread_.join_until(clock_, end);
 }
 
 void Alarms::set(ExecutorId id, std::optional<Instant> at) {

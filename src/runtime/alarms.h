@@ -6,10 +6,10 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/threads.h"
 #include "choir/ids.h"
 
 namespace choir {
@@ -25,6 +25,7 @@ class Alarms {
 
   void start();
   void stop();
+  void stop_until(Instant end);  // for the exit of the process
   // Replaces the executor's alarm; nullopt takes it away.
   void set(ExecutorId id, std::optional<Instant> at);
   // Keeps the earlier one of this and what is set.
@@ -41,7 +42,7 @@ class Alarms {
   const Clock& clock_;
   const Ring ring_;
   Monitor<State> state_;
-  std::thread thread_;
+  Threads thread_;
 };
 
 }  // namespace choir

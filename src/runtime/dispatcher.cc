@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/process_exit.h"
 
 namespace choir {
 namespace {
@@ -14,6 +15,7 @@ thread_local bool this_thread_dispatches = false;
 // What user code throws stays with it; the node goes on.
 template <class F>
 void call_user(F&& call) {
+  if (exit_phase() == ExitPhase::kOver) return;
   try {
     call();
   } catch (const std::exception& error) {
@@ -23,6 +25,12 @@ void call_user(F&& call) {
   }
 }
 
+// What a callback captured ends here.
+template <class Callback>
+void end_here(Callback callback) {
+  if (exit_phase() == ExitPhase::kOver) keep_for_ever(new auto(std::move(callback)));
+}
+
 }  // namespace
 
 bool Dispatcher::on_dispatcher_thread() { return this_thread_dispatches; }
@@ -30,13 +38,17 @@ bool Dispatcher::on_dispatcher_thread() { return this_thread_dispatches; }
 Dispatcher::~Dispatcher() { stop(); }
 
 void Dispatcher::start(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { loop(); });
+  for (int i = 0; i < threads; ++i) threads_.start([this] { loop(); });
 }
 
 void Dispatcher::stop() {
   queue_->change([](Queue& q) { q.stopping = true; });
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
+}
+
+void Dispatcher::stop_until(const Clock& clock, Instant end) {
+  queue_->change([](Queue& q) { q.stopping = q.dropping = true; });
+  threads_.join_until(clock, end);
 }
 
 void Dispatcher::notify(std::shared_ptr<RequestState> request) {
@@ -50,7 +62,7 @@ void Dispatcher::loop() {
   for (;;) {
     using Next = std::optional<std::shared_ptr<RequestState>>;
     const std::shared_ptr<RequestState> request = *queue_->wait([](Queue& q) -> Next {
-      if (!q.requests.empty()) {
+      if (!q.requests.empty() && !q.dropping) {
         Next next = std::move(q.requests.front());
         q.requests.pop_front();
         return next;
@@ -83,15 +95,7 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::stri
   if (taken.any && request->callbacks.on_event)
     call_user([&] { request->callbacks.on_event({request->id, text, taken.output_tokens}); });
   if (taken.end && request->before_end) return begin_end(request, std::move(*taken.end));
-  if (taken.end) {
-    if (request->callbacks.on_done) call_user([&] { request->callbacks.on_done(*taken.end); });
-    // The node forgets the request first: who waits on the future may ask the node about it.
-    request->place().home->with([&](RequestHome& home) { home.ended(*request); });
-    if (request->callbacks.on_settled)
-      call_user([&] { request->callbacks.on_settled(*taken.end); });
-    request->promise.set_value(std::move(*taken.end));
-    return;
-  }
+  if (taken.end) return tell_end(*request, std::move(*taken.end));
   request->place().home->with([&](RequestHome& home) { home.drained(*request); });
   request->release_dispatch();
   // What came between take() and release was not announced: its notify() found the claim taken.
@@ -107,6 +111,18 @@ void Dispatcher::begin_end(const std::shared_ptr<RequestState>& request, Complet
     request->put_back(std::move(*end));
     queue->change([&](Queue& q) { q.requests.push_back(request); });
   });
+}
+
+void Dispatcher::tell_end(RequestState& request, Completion completion) {
+  Callbacks& callbacks = request.callbacks;
+  if (callbacks.on_done) call_user([&] { callbacks.on_done(completion); });
+  end_here(std::exchange(callbacks.on_event, nullptr));
+  end_here(std::exchange(callbacks.on_done, nullptr));
+  // The node forgets the request first: who waits on the future may ask the node about it.
+  request.place().home->with([&](RequestHome& home) { home.ended(request); });
+  if (callbacks.on_settled) call_user([&] { callbacks.on_settled(completion); });
+  end_here(std::exchange(callbacks.on_settled, nullptr));
+  request.promise.set_value(std::move(completion));
 }
 
 Status refuse_inside_callback(const char* call, const char* instead) {

@@ -1,12 +1,17 @@
 // The threads that run user code: callbacks and the end of futures. Never a lane.
+//
+// A request's callbacks live and die here, whoever else still holds the request: on_event and
+// on_done are gone, with all that they captured, when the node no longer counts the request, and
+// on_settled when its future is ready.
 #pragma once
 
 #include <deque>
 #include <memory>
-#include <thread>
-#include <vector>
+#include <string>
 
+#include "base/clock.h"
 #include "base/guarded.h"
+#include "base/threads.h"
 #include "runtime/request_state.h"
 
 namespace choir {
@@ -21,6 +26,8 @@ class Dispatcher {
   void start(int threads);
   // Delivers what is queued, then ends the threads.
   void stop();
+  // For the exit of the process: what is queued is not delivered any more.
+  void stop_until(const Clock& clock, Instant end);
 
   // Something came for this request. Each request is in the queue at most once, so the queue is
   // as long as the number of active requests. Any thread; never blocks.
@@ -37,13 +44,15 @@ class Dispatcher {
   struct Queue {
     std::deque<std::shared_ptr<RequestState>> requests;
     bool stopping = false;
+    bool dropping = false;  // what is queued is left alone
   };
   void loop();
   void begin_end(const std::shared_ptr<RequestState>& request, Completion completion);
   void deliver(const std::shared_ptr<RequestState>& request, std::string& text);
+  void tell_end(RequestState& request, Completion completion);
 
   const std::shared_ptr<Monitor<Queue>> queue_ = std::make_shared<Monitor<Queue>>();
-  std::vector<std::thread> threads_;
+  Threads threads_;
 };
 
 // The error of a blocking call that was made inside a callback; names what to use instead.

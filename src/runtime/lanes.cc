@@ -29,13 +29,17 @@ Lanes::~Lanes() { stop(); }
 
 void Lanes::start() {
   for (int lane = 0; lane < static_cast<int>(cpus_.size()); ++lane)
-    threads_.emplace_back([this, lane] { loop(lane); });
+    threads_.start([this, lane] { loop(lane); });
 }
 
 void Lanes::stop() {
   state_.change([](State& s) { s.stopping = true; });
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
+}
+
+void Lanes::stop_until(Instant end) {
+  state_.change([](State& s) { s.stopping = true; });
+  threads_.join_until(clock_, end);
 }
 
 void Lanes::add(std::shared_ptr<Executor> executor) {

@@ -6,11 +6,11 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/threads.h"
 #include "engine/engine.h"
 #include "runtime/executor.h"
 #include "runtime/schedule.h"
@@ -33,6 +33,7 @@ class Lanes {
   void start();
   // Lanes end after their turns.
   void stop();
+  void stop_until(Instant end);  // for the exit of the process
 
   void add(std::shared_ptr<Executor> executor);
   void set_shares(ExecutorId id, double shares);
@@ -69,7 +70,7 @@ class Lanes {
   Backend& backend_;
   const WakeAt wake_at_;
   Monitor<State> state_;
-  std::vector<std::thread> threads_;
+  Threads threads_;
 };
 
 }  // namespace choir

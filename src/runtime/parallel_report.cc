@@ -16,7 +16,7 @@ constexpr std::size_t kShownCharacters = 60;     // of prompt and text: a line f
 constexpr std::int32_t kSessionsMax = 256;       // sequences one executor can hold
 constexpr std::int32_t kMaxTokensMax = 1 << 20;  // no model offers a longer context
 constexpr std::size_t kModelsMax = 256;
-const std::string kRuler(60, '=');
+constexpr std::string_view kRuler = "============================================================";
 
 std::string fixed2(double value) {
   std::array<char, 64> buffer{};
@@ -140,7 +140,8 @@ Status validate(const ParallelConfig& config) {
 }
 
 std::string render(const EvaluationReport& report, const ParallelConfig& config) {
-  std::string out = kRuler + "\n📊 PARALLEL EVALUATION RESULTS\n" + kRuler + "\n";
+  std::string out = std::string(kRuler) + "\n📊 PARALLEL EVALUATION RESULTS\n";
+  out += std::string(kRuler) + "\n";
   for (const EvaluationResult& session : report.results)
     out += session_block(session, config.models.size() > 1) + "\n";
   return out + totals(report) + "\n" + isolation(config);

@@ -42,7 +42,7 @@ class RequestState {
   const bool streams;      // somebody reads what comes
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
-  const Callbacks callbacks;
+  Callbacks callbacks;                 // the dispatcher's, which ends them too
   std::promise<Completion> promise;
 
   RequestPlace place() const {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <thread>
+#include <system_error>
 
 #include "base/log.h"
 #include "choir/text.h"
@@ -20,14 +20,6 @@ std::vector<int> lane_cpus(const NodeConfig& config, const Machine& machine) {
   const int cores = config.cores > 0 ? std::min(config.cores, machine.cores) : machine.cores;
   if (cores == static_cast<int>(machine.cpus_allowed.size())) return machine.cpus_allowed;
   return std::vector<int>(static_cast<std::size_t>(cores), -1);
-}
-
-// A callback that lets go of a node as its last one cannot join the thread it runs on.
-void end(Runtime* runtime) {
-  if (Dispatcher::on_dispatcher_thread())
-    std::thread([runtime] { delete runtime; }).detach();
-  else
-    delete runtime;
 }
 
 std::uint64_t memory_limit(const NodeConfig& config, const Machine& machine) {
@@ -53,7 +45,9 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
     log(LogLevel::kWarn, "lanes_max is " + std::to_string(config.lanes_max) +
                              ", a lane has one core at least, and this process may use " +
                              std::to_string(machine.cores) + ": taking that");
-  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)), end);
+  if (process_exits()) return fail(Code::kCancelled, "the process is ending");
+  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)),
+                                          delete_where_it_may_join<Runtime>);
   CHOIR_CHECK_OK(runtime->set_policy(config.policy));
   try {
     runtime->dispatcher_.start(config.dispatchers);
@@ -62,6 +56,10 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
   } catch (const std::system_error& error) {
     return fail(Code::kOverloaded, std::string("no threads for a node: ") + error.what());
   }
+  runtime->at_exit_.emplace(
+      ExitEntry::Turn::kFirst,
+      ExitEntry::Calls{.ask = [node = runtime.get()] { node->ask_to_stop(); },
+                       .wait = [node = runtime.get()](Instant end) { node->stop_until(end); }});
   return runtime;
 }
 
@@ -85,6 +83,22 @@ Runtime::~Runtime() {
   active_.with([&](Active& a) {
     for (const auto& [id, state] : a.requests) directory_->leave(id);
   });
+  at_exit_.reset();
+}
+
+void Runtime::ask_to_stop() {
+  active_.change([](Active& a) { a.closing = true; });
+  cancel_all(std::nullopt);
+}
+
+// Where a callback has called exit() its request does not end, and nobody is told of the others.
+void Runtime::stop_until(Instant end) {
+  if (!Dispatcher::on_dispatcher_thread())
+    active_.wait_until(clock_, clock_.now() + (end - clock_.now()) / 4 * 3,
+                       [](const Active& a) { return a.requests.empty(); });
+  dispatcher_.stop_until(clock_, end);
+  lanes_.stop_until(end);
+  alarms_.stop_until(end);
 }
 
 MemoryView Runtime::memory_view() const {
@@ -324,6 +338,7 @@ NodeInfo Runtime::info() const {
 }
 
 void Runtime::shutdown(Drain drain) {
+  if (process_exits()) return;
   active_.change([](Active& a) { a.closing = true; });
   if (drain == Drain::kCancel) cancel_all(std::nullopt);
   for (const ExecutorInfo& info : executors())

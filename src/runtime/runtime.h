@@ -1,7 +1,7 @@
 // The inside of a node: admission, the executor table, active requests, and the threads.
 //
-// Owner of everything; dies in the order lanes, alarms, dispatcher, executors. Any thread may call
-// anything here.
+// Owner of everything; dies in the order lanes, alarms, dispatcher, executors, on a thread that may
+// join them, whoever lets go of it last. Any thread may call anything here.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -17,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/process_exit.h"
 #include "choir/machine.h"
 #include "choir/node.h"
 #include "core/kv_state.h"
@@ -154,6 +156,10 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   };
 
   Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);
+  // At the exit of the process: no new requests, those there are end as cancelled; and then the
+  // threads end.
+  void ask_to_stop();
+  void stop_until(Instant end);
   void drained(const RequestState& request) override;
   void ended(const RequestState& request) override;
   void cancelled(const RequestState& request) override;
@@ -229,7 +235,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   Monitor<Active> active_;
   Dispatcher dispatcher_;
   Alarms alarms_;
-  Lanes lanes_;  // last: its threads use all of the above
+  Lanes lanes_;  // its threads use all of the above
+  std::optional<ExitEntry> at_exit_;
 };
 
 // One on llama.cpp.
