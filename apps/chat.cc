@@ -7,6 +7,7 @@
 #include "input.h"
 #include "interrupt.h"
 #include "json.h"
+#include "message_reader.h"
 #include "terminal.h"
 
 namespace choir::app {
@@ -17,6 +18,8 @@ constexpr auto kHelp =
     "  /clear         forget the conversation\n"
     "  /exit          leave, as does Ctrl-D\n"
     "  /help          this\n"
+    "  \"\"\"            begins a message of several lines, and \"\"\" ends it; a pasted text is "
+    "one message\n"
     "  Ctrl-C ends an answer that is being written.\n";
 
 const std::vector<std::string> kCommands = {"/system", "/clear", "/exit", "/help"};
@@ -35,11 +38,11 @@ class Chat {
   }
 
   Result<int> run() {
-    LineReader lines;
-    std::string line;
+    MessageReader reader;
+    MessageReader::Message message;
     while (output_error() == 0) {
       note(styled(Stream::kErr, Style::kBold, ">>> "));
-      switch (next(lines, line)) {
+      switch (next(reader, message)) {
         case LineReader::Got::kEnd:
           note("\n");
           return kExitOk;
@@ -49,21 +52,22 @@ class Chat {
         case LineReader::Got::kLine:
           break;
       }
-      line = trimmed(line);
-      if (line == "/exit" || line == "/bye" || line == "/quit") return kExitOk;
-      if (line.starts_with('/')) {
-        command(line);
-      } else if (!line.empty()) {
-        answer(line);
+      const std::string& text = message.text;
+      const bool command_given = !message.as_is && text.starts_with('/');
+      if (command_given && (text == "/exit" || text == "/bye" || text == "/quit")) return kExitOk;
+      if (command_given) {
+        command(text);
+      } else if (!text.empty()) {
+        answer(text);
       }
     }
     return kExitFailed;
   }
 
  private:
-  static LineReader::Got next(LineReader& lines, std::string& line) {
+  static LineReader::Got next(MessageReader& reader, MessageReader::Message& message) {
     const Graceful while_reading;
-    return lines.next(line);
+    return reader.next(message);
   }
 
   void clear() {
@@ -157,7 +161,7 @@ Result<int> chat(OpenModel& model, const Request& settings, const std::string& s
        "; /help lists the commands, Ctrl-D leaves.\n");
   if (!raw && model.info.chat_template.empty())
     note("This model has no chat template: it continues text more than it answers.\n");
-  if (raw) note("Raw: every line is continued as it stands, and none is remembered.\n");
+  if (raw) note("Raw: every message is continued as it stands, and none is remembered.\n");
   return Chat(model, settings, system, raw).run();
 }
 

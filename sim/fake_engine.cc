@@ -42,11 +42,16 @@ FakeModel::FakeModel(std::int32_t context_tokens_trained, bool generates) {
   info_.architecture = "fake";
   info_.vocab_tokens = kVocabTokens;
   info_.context_tokens_trained = context_tokens_trained;
+  control_texts_ = ControlTexts(std::array{std::string(kEndText)});
 }
 
-Result<std::vector<TokenId>> FakeModel::tokenize(std::string_view text, Special) const {
+Result<std::vector<TokenId>> FakeModel::tokenize(std::string_view text, Special special) const {
   std::vector<TokenId> tokens;
-  for (const char c : text) tokens.push_back((static_cast<unsigned char>(c) + 58) % 90);
+  while (!text.empty()) {
+    const bool end = special != Special::kPlain && text.starts_with(kEndText);
+    tokens.push_back(end ? kEnd : (static_cast<unsigned char>(text.front()) + 58) % 90);
+    text.remove_prefix(end ? kEndText.size() : 1);
+  }
   return tokens;
 }
 
@@ -65,10 +70,13 @@ std::span<const TokenId> FakeModel::end_tokens() const {
   return ends;
 }
 
-Result<std::string> FakeModel::render(std::span<const Message> messages) const {
-  std::string text;
-  for (const Message& message : messages) text += message.role + ": " + message.content + "\n";
-  return text + "assistant: ";
+Result<Rendered> FakeModel::render(std::span<const Message> messages, Contents contents) const {
+  Rendered prompt;
+  for (const Message& message : messages)
+    prompt.text += message.role + ": " + message.content + "\n";
+  prompt.text += "assistant: ";
+  if (contents == Contents::kText) prompt.cuts = control_cuts(prompt.text);
+  return prompt;
 }
 
 FakeEngine::FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& config,

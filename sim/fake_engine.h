@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "core/sequence.h"
+#include "engine/control_texts.h"
 #include "engine/engine.h"
 
 namespace choir::sim {
@@ -24,6 +25,7 @@ class FakeModel final : public Model {
  public:
   static constexpr TokenId kVocabTokens = 97;
   static constexpr TokenId kEnd = 96;
+  static constexpr std::string_view kEndText = "<|end|>";  // where control tokens are parsed
 
   explicit FakeModel(std::int32_t context_tokens_trained = 1 << 20, bool generates = true);
   const ModelInfo& info() const override { return info_; }
@@ -31,11 +33,15 @@ class FakeModel final : public Model {
   Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override;
   std::string_view piece(TokenId token) const override;
   std::span<const TokenId> end_tokens() const override;
-  Result<std::string> render(std::span<const Message> messages) const override;
+  std::vector<std::size_t> control_cuts(std::string_view text) const override {
+    return control_texts_.cuts(text);
+  }
+  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override;
 
  private:
   ModelInfo info_;
   std::string fingerprint_ = "fake";
+  ControlTexts control_texts_;
 };
 
 // What a pass costs in virtual time, and what goes wrong in it.

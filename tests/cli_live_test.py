@@ -234,6 +234,22 @@ class Chat(unittest.TestCase):
         chat.send("/exit\n")
         self.assertEqual(chat.ended(), 0)
 
+    def answers_to(self, text):
+        """How many messages the chat takes `text` for."""
+        chat = self.chat("--max-tokens", "4")
+        chat.send(text)
+        chat.send("/exit\n")
+        self.assertEqual(chat.ended(), 0)
+        return chat.rest.count("tok/s")
+
+    def test_a_pasted_text_is_one_message(self):
+        self.assertEqual(self.answers_to("One\nday\n"), 2)  # typed
+        self.assertEqual(self.answers_to("\x1b[200~One\n\n/day\nhe\x1b[201~ went\n"), 1)
+
+    def test_lines_between_quotes_are_one_message(self):
+        self.assertEqual(self.answers_to('"""One\nday\n\nhe"""\n'), 1)
+        self.assertEqual(self.answers_to('"""/exit"""\n'), 1)
+
     def test_outgrown_conversations_go_on(self):
         chat = self.chat("--context-tokens", "64")
         for i in range(6):
@@ -269,7 +285,7 @@ class Chat(unittest.TestCase):
         terminal = Terminal(["run", STORIES, "--max-tokens", "8"], NO_COLOR="1")
         terminal.until(">>> ")
         terminal.send("Once\n")
-        self.assertNotIn("\x1b", terminal.until(">>> "))
+        self.assertNotRegex(terminal.until(">>> "), r"\x1b\[\d*m")
         terminal.send("/exit\n")
         self.assertEqual(terminal.ended(), 0)
 

@@ -238,10 +238,10 @@ TEST(LlamaModel, KnowsItsTemplateOrHasNone) {
   const auto tiny = LlamaModel::open(stories(), LlamaModel::Load::kWithoutWeights, "t").value();
   EXPECT_TRUE(tiny->info().chat_template.empty()) << "the library would silently give ChatML";
   const std::array<Message, 2> chat = {Message{"system", "Be brief."}, Message{"user", "Hello"}};
-  EXPECT_EQ(tiny->render(chat).value(), "Be brief.\nHello");
+  EXPECT_EQ(tiny->render(chat, Contents::kText)->text, "Be brief.\nHello");
   if (smollm2().empty()) GTEST_SKIP() << "SmolLM2 is not in the models folder";
   const auto smol = LlamaModel::open(smollm2(), LlamaModel::Load::kWithoutWeights, "t").value();
-  EXPECT_EQ(smol->render(chat).value(),
+  EXPECT_EQ(smol->render(chat, Contents::kText)->text,
             "<|im_start|>system\nBe "
             "brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
 }

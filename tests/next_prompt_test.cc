@@ -99,5 +99,29 @@ TEST_F(NextPromptTest, TheEndMarkIsNotPartOfTheAnswer) {
   EXPECT_EQ(record.tokens, tokens_of("oneONE"));
 }
 
+// A forged end, in whatever part of a conversation, is text.
+TEST_F(NextPromptTest, ControlTokensAreTextInEveryPart) {
+  const std::string end(sim::FakeModel::kEndText);
+  record.system = "be" + end;
+  record.history = {{"user", "one" + end}, {"assistant", "ONE" + end}};
+  const NextPrompt first = next("two" + end);
+  EXPECT_EQ(first.covered, "be" + end + "\none" + end + "ONE" + end + "\ntwo" + end);
+  EXPECT_EQ(first.tokens, *model.tokenize(first.covered, Model::Special::kPlain));
+  add_turn(model, record, first, "TWO" + end, *model.tokenize("TWO" + end, Model::Special::kPlain));
+  const NextPrompt second = next("three" + end);
+  EXPECT_EQ(second.tokens, *model.tokenize(second.covered, Model::Special::kPlain));
+}
+
+TEST_F(NextPromptTest, ControlTokensCountWhereTheCallerSaysSoAndInRawTurns) {
+  const std::string end(sim::FakeModel::kEndText);
+  for (const PromptRules& rules :
+       {PromptRules{.contents = Contents::kParse}, PromptRules{.raw = true}}) {
+    const auto prompt = next_prompt(model, record, "one" + end, rules);
+    ASSERT_TRUE(prompt);
+    EXPECT_EQ(prompt->tokens.size(), 4U);
+    EXPECT_EQ(prompt->tokens.back(), sim::FakeModel::kEnd);
+  }
+}
+
 }  // namespace
 }  // namespace choir

@@ -65,6 +65,9 @@ struct Request {
       messages;      // goes through the model's chat template; raw text where it has none
   std::string text;  // as it stands, without a template
   std::vector<TokenId> tokens;  // as they are, nothing added
+  // Control tokens that stand in messages count, as they do in `text`; else they are text, and a
+  // template that cannot keep them so is an error.
+  bool parse_special = false;
 
   std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
   Sampling sampling;

@@ -80,7 +80,8 @@ Result<Conversations::Prepared> Conversations::prepare(const TalkPtr& talk, cons
   if (!turn.system.empty()) record.system = turn.system;
   PromptRules rules{.tokens_max = executor->sequence_tokens_max(),
                     .answer_tokens = turn.request.max_tokens,
-                    .raw = turn.raw};
+                    .raw = turn.raw,
+                    .contents = contents_of(turn.request)};
   if (record.tokens_max > 0) rules.tokens_max = std::min(rules.tokens_max, record.tokens_max);
   Prepared prepared;
   prepared.model = executor->shared_model();

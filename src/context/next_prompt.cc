@@ -3,24 +3,28 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/control_texts.h"
+
 namespace choir {
 namespace {
 
-Result<std::string> rendered(const Model& model, const ConversationRecord& record,
-                             std::string_view user, std::size_t dropped, bool raw) {
+Result<Rendered> rendered(const Model& model, const ConversationRecord& record,
+                          std::string_view user, std::size_t dropped, const PromptRules& rules) {
   std::vector<Message> messages;
   if (!record.system.empty()) messages.push_back({"system", record.system});
   messages.insert(messages.end(), record.history.begin() + static_cast<std::ptrdiff_t>(dropped),
                   record.history.end());
   messages.push_back({"user", std::string(user)});
-  if (!raw && !model.info().chat_template.empty()) return model.render(messages);
+  if (!rules.raw && !model.info().chat_template.empty())
+    return model.render(messages, rules.contents);
   // An answer follows its question as the model wrote it, without a mark between them.
-  std::string text;
+  Rendered bare;
   for (const Message& message : messages) {
-    if (!text.empty() && message.role != "assistant") text += '\n';
-    text += message.content;
+    if (!bare.text.empty() && message.role != "assistant") bare.text += '\n';
+    bare.text += message.content;
   }
-  return text;
+  if (!rules.raw && rules.contents == Contents::kText) bare.cuts = model.control_cuts(bare.text);
+  return bare;
 }
 
 }  // namespace
@@ -37,16 +41,17 @@ Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& giv
   const std::int32_t room = rules.tokens_max - std::min(rules.answer_tokens, rules.tokens_max / 4);
   NextPrompt prompt;
   prompt.user = user;
-  prompt.covered = CHOIR_TRY(rendered(model, record, user, 0, rules.raw));
+  Rendered text = CHOIR_TRY(rendered(model, record, user, 0, rules));
   if (!record.tokens.empty() && record.model_fingerprint == model.fingerprint() &&
-      prompt.covered.starts_with(record.covered)) {
-    const std::string_view rest = std::string_view(prompt.covered).substr(record.covered.size());
-    const auto added = CHOIR_TRY(model.tokenize(rest, Model::Special::kContinue));
+      text.text.starts_with(record.covered)) {
+    const auto added =
+        CHOIR_TRY(tokens_of(model, text, record.covered.size(), Model::Special::kContinue));
     prompt.tokens = record.tokens;
     prompt.tokens.insert(prompt.tokens.end(), added.begin(), added.end());
   } else {
-    prompt.tokens = CHOIR_TRY(model.tokenize(prompt.covered, Model::Special::kParse));
+    prompt.tokens = CHOIR_TRY(tokens_of(model, text, 0, Model::Special::kParse));
   }
+  prompt.covered = std::move(text.text);
   const auto fits = [&](std::int32_t most) {
     return static_cast<std::int64_t>(prompt.tokens.size()) <= most;
   };
@@ -55,8 +60,9 @@ Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& giv
   const std::int32_t target = rules.tokens_max / 4 * 3;
   while (!fits(std::min(room, target)) && prompt.dropped < record.history.size()) {
     prompt.dropped = std::min(prompt.dropped + 2, record.history.size());
-    prompt.covered = CHOIR_TRY(rendered(model, record, user, prompt.dropped, rules.raw));
-    prompt.tokens = CHOIR_TRY(model.tokenize(prompt.covered, Model::Special::kParse));
+    text = CHOIR_TRY(rendered(model, record, user, prompt.dropped, rules));
+    prompt.tokens = CHOIR_TRY(tokens_of(model, text, 0, Model::Special::kParse));
+    prompt.covered = std::move(text.text);
   }
   if (!fits(room))
     return fail(Code::kInvalidArgument,

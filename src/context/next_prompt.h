@@ -24,9 +24,10 @@ struct NextPrompt {
 };
 
 struct PromptRules {
-  std::int32_t tokens_max = 4096;    // of the prompt and its answer together
-  std::int32_t answer_tokens = 256;  // asked for; the prompt leaves room for them, or a quarter
-  bool raw = false;                  // contents one after the other, without a chat template
+  std::int32_t tokens_max = 4096;       // of the prompt and its answer together
+  std::int32_t answer_tokens = 256;     // asked for; the prompt leaves room for them, or a quarter
+  bool raw = false;                     // contents one after the other, without a chat template
+  Contents contents = Contents::kText;  // not of raw ones, which are parsed
 };
 
 // Pure but for the model's tokenizer and template. Over the limit the oldest turns leave until the

@@ -43,6 +43,21 @@ class Pool {
   virtual void for_each(int count, const std::function<void(int index, int thread)>& work) = 0;
 };
 
+// A prompt as a template has rendered it.
+struct Rendered {
+  std::string text;
+  // Ascending byte offsets inside control tokens that a message's content has as text: no token
+  // may span one (engine/control_texts.h). Mostly none.
+  std::vector<std::size_t> cuts;
+  bool operator==(const Rendered&) const = default;
+};
+
+// Whether control tokens in the contents of messages count, or are text.
+enum class Contents : std::uint8_t { kText, kParse };
+inline Contents contents_of(const Request& request) {
+  return request.parse_special ? Contents::kParse : Contents::kText;
+}
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -54,16 +69,21 @@ class Model {
   // mark of the vocabulary is put in front; without it they are plain text and nothing is added.
   // kContinue: markers count and nothing is put in front, for text that goes on after other tokens.
   // kInvalidArgument, with the numbers, for more text without a break than the engine can take.
-  enum class Special : std::uint8_t { kParse, kPlain, kContinue };
+  // kInside: the same, and the text begins in the middle of a word. A text that begins with the
+  // beginning mark gets no second one.
+  enum class Special : std::uint8_t { kParse, kPlain, kContinue, kInside };
   virtual Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const = 0;
   // The bytes of one token; may be part of a UTF-8 character; empty for control tokens. Lives as
   // long as the model.
   virtual std::string_view piece(TokenId token) const = 0;
   // Tokens with which the model ends its turn, ascending.
   virtual std::span<const TokenId> end_tokens() const = 0;
+  // Where to cut a text that is to be parsed, for its control tokens to be text.
+  virtual std::vector<std::size_t> control_cuts(std::string_view text) const = 0;
   // `messages` as the model's own chat template renders them, with the assistant's turn opened;
   // without a template (info().chat_template empty) the contents, one after the other.
-  virtual Result<std::string> render(std::span<const Message> messages) const = 0;
+  // kInvalidArgument: the template refuses them, or changes control tokens that are to be text.
+  virtual Result<Rendered> render(std::span<const Message> messages, Contents contents) const = 0;
 };
 
 struct EngineConfig {

@@ -3,6 +3,7 @@
 #include <chat.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <exception>
 #include <filesystem>
 
@@ -29,7 +30,28 @@ constexpr std::size_t kRunMax = 1U << 20U;          // 330 MiB at most
 
 struct LlamaModel::Templates {
   common_chat_templates_ptr chat;  // null: the file has no template of its own
+
+  // Needs one. `inputs` has all but the messages: the time too, which some templates write.
+  Result<std::string> apply(common_chat_templates_inputs inputs,
+                            std::span<const Message> messages) const;
 };
+
+Result<std::string> LlamaModel::Templates::apply(common_chat_templates_inputs inputs,
+                                                 std::span<const Message> messages) const {
+  try {
+    inputs.use_jinja = true;
+    for (const Message& message : messages) {
+      common_chat_msg out;
+      out.role = message.role;
+      out.content = message.content;
+      inputs.messages.push_back(std::move(out));
+    }
+    return common_chat_templates_apply(chat.get(), inputs).prompt;
+  } catch (const std::exception& error) {
+    return fail(Code::kInvalidArgument, "the model's chat template refuses these messages: " +
+                                            std::string(error.what()).substr(0, 300));
+  }
+}
 
 llama_model_params model_params() {
   kernels::warn_of_unknown_path();
@@ -116,8 +138,30 @@ Result<std::vector<TokenId>> LlamaModel::tokenize(std::string_view text, Special
 
 Result<std::vector<TokenId>> LlamaModel::tokenize_here(std::string_view text,
                                                        Special special) const {
+  if (special == Special::kInside && llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM)
+    return tokenize_inside(text);
   const bool begin = special == Special::kParse;
-  const bool parse = special != Special::kPlain;
+  auto tokens = CHOIR_TRY(engine_tokens(text, begin, special != Special::kPlain));
+  // Whoever writes the beginning mark does not want it twice, and no model has seen that.
+  const TokenId mark = llama_vocab_bos(vocab_);
+  if (begin && mark >= 0 && tokens.size() > 1 && tokens[0] == mark && tokens[1] == mark)
+    tokens.erase(tokens.begin());
+  return tokens;
+}
+
+// These vocabularies put a blank in front of every text. Behind a line break, which is a token of
+// its own, there is none.
+Result<std::vector<TokenId>> LlamaModel::tokenize_inside(std::string_view text) const {
+  const auto front = CHOIR_TRY(engine_tokens("\n", false, true));
+  auto tokens = CHOIR_TRY(engine_tokens("\n" + std::string(text), false, true));
+  if (!std::ranges::equal(front, std::span(tokens).first(std::min(front.size(), tokens.size()))))
+    return engine_tokens(text, false, true);
+  tokens.erase(tokens.begin(), tokens.begin() + std::ssize(front));
+  return tokens;
+}
+
+Result<std::vector<TokenId>> LlamaModel::engine_tokens(std::string_view text, bool begin,
+                                                       bool parse) const {
   const auto bytes = static_cast<std::int32_t>(text.size());
   std::vector<TokenId> tokens(text.size() + 2);
   try {
@@ -137,6 +181,7 @@ Result<std::vector<TokenId>> LlamaModel::tokenize_here(std::string_view text,
 
 void LlamaModel::collect_pieces() {
   std::string bytes(64, '\0');
+  std::vector<std::string> control;
   for (TokenId token = 0; token < info_.vocab_tokens; ++token) {
     const auto into = [&] {
       return llama_token_to_piece(vocab_, token, bytes.data(),
@@ -151,7 +196,11 @@ void LlamaModel::collect_pieces() {
     if (size > 0) pieces_.append(bytes.data(), static_cast<std::size_t>(size));
     piece_ends_.push_back(static_cast<std::uint32_t>(pieces_.size()));
     if (llama_vocab_is_eog(vocab_, token)) end_tokens_.push_back(token);
+    constexpr unsigned kParsed = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN;
+    if ((static_cast<unsigned>(llama_vocab_get_attr(vocab_, token)) & kParsed) != 0)
+      control.emplace_back(llama_vocab_get_text(vocab_, token));
   }
+  control_texts_ = ControlTexts(control);
 }
 
 std::string_view LlamaModel::piece(TokenId token) const {
@@ -161,31 +210,53 @@ std::string_view LlamaModel::piece(TokenId token) const {
   return std::string_view(pieces_).substr(begin, piece_ends_[index] - begin);
 }
 
-Result<std::string> LlamaModel::render(std::span<const Message> messages) const {
-  return templates_.with([&](const std::unique_ptr<Templates>& t) -> Result<std::string> {
+Result<Rendered> LlamaModel::render(std::span<const Message> messages, Contents contents) const {
+  return templates_.with([&](const std::unique_ptr<Templates>& t) -> Result<Rendered> {
     if (!t->chat) {
-      std::string raw;
+      Rendered raw;
       for (const Message& message : messages) {
-        if (!raw.empty()) raw += '\n';
-        raw += message.content;
+        if (!raw.text.empty()) raw.text += '\n';
+        raw.text += message.content;
       }
+      if (contents == Contents::kText) raw.cuts = control_texts_.cuts(raw.text);
       return raw;
     }
-    try {
-      common_chat_templates_inputs inputs;
-      inputs.use_jinja = true;
-      for (const Message& message : messages) {
-        common_chat_msg out;
-        out.role = message.role;
-        out.content = message.content;
-        inputs.messages.push_back(std::move(out));
-      }
-      return common_chat_templates_apply(t->chat.get(), inputs).prompt;
-    } catch (const std::exception& error) {
-      return fail(Code::kInvalidArgument, "the model's chat template refuses these messages: " +
-                                              std::string(error.what()).substr(0, 300));
-    }
+    if (contents == Contents::kText) return render_as_text(*t, messages);
+    return Rendered{.text = CHOIR_TRY(t->apply({}, messages)), .cuts = {}};
   });
+}
+
+// Rendered twice where a control token is written in a content, to see that the template leaves
+// both the marks and the text around them as they are.
+Result<Rendered> LlamaModel::render_as_text(const Templates& templates,
+                                            std::span<const Message> messages) const {
+  const common_chat_templates_inputs inputs;  // one, for both to have the same time
+  Rendered plain{.text = CHOIR_TRY(templates.apply(inputs, messages)), .cuts = {}};
+  std::vector<std::vector<std::size_t>> cuts;
+  bool none = true;
+  for (const Message& message : messages) {
+    cuts.push_back(control_texts_.cuts(message.content));
+    none = none && cuts.back().empty();
+  }
+  if (none) return plain;
+  const auto mark = free_mark(messages, info_.chat_template);
+  if (!mark)
+    return fail(Code::kInvalidArgument,
+                "the messages have control tokens of '" + info_.name +
+                    "' and all characters for private use; leave one out, or set parse_special");
+  std::vector<Message> marked(messages.begin(), messages.end());
+  for (std::size_t i = 0; i < marked.size(); ++i)
+    marked[i].content = with_marks(marked[i].content, cuts[i], *mark);
+  auto rendered = templates.apply(inputs, marked);
+  Rendered found = without_marks(rendered.value_or(""), *mark);
+  if (rendered && found.text == plain.text) return found;
+  const auto at = std::ranges::find_if(cuts, [](const auto& some) { return !some.empty(); });
+  const auto index = static_cast<std::size_t>(at - cuts.begin());
+  return fail(Code::kInvalidArgument,
+              "messages[" + std::to_string(index) + "].content has a control token of '" +
+                  info_.name + "' at byte " + std::to_string(at->front() - 1) +
+                  ", and the model's chat template does not keep it as text; leave it out, or set "
+                  "parse_special");
 }
 
 }  // namespace choir

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "engine/control_texts.h"
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
 
@@ -29,7 +30,10 @@ class LlamaModel final : public Model {
   Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override;
   std::string_view piece(TokenId token) const override;
   std::span<const TokenId> end_tokens() const override { return end_tokens_; }
-  Result<std::string> render(std::span<const Message> messages) const override;
+  std::vector<std::size_t> control_cuts(std::string_view text) const override {
+    return control_texts_.cuts(text);
+  }
+  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override;
 
   llama_model* handle() const { return model_.get(); }
 
@@ -38,6 +42,8 @@ class LlamaModel final : public Model {
   void collect_pieces();
   // On the stack of this thread.
   Result<std::vector<TokenId>> tokenize_here(std::string_view text, Special special) const;
+  Result<std::vector<TokenId>> tokenize_inside(std::string_view text) const;
+  Result<std::vector<TokenId>> engine_tokens(std::string_view text, bool begin, bool parse) const;
 
   LlamaModelHandle model_;
   const llama_vocab* vocab_;
@@ -47,8 +53,11 @@ class LlamaModel final : public Model {
   std::string pieces_;
   std::vector<std::uint32_t> piece_ends_;
   std::vector<TokenId> end_tokens_;
+  ControlTexts control_texts_;
   // The Jinja engine keeps state while it renders, so renderers take turns.
   struct Templates;
+  Result<Rendered> render_as_text(const Templates& templates,
+                                  std::span<const Message> messages) const;
   mutable Guarded<std::unique_ptr<Templates>> templates_;
 };
 

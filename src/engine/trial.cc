@@ -152,7 +152,7 @@ Status try_file(const std::string& path, const EngineConfig& config,
   if (model->info().generates) {
     CHOIR_CHECK_OK(use_as_requests_do(*engine, text, path));
     const Message hello{.role = "user", .content = "Hello"};
-    CHOIR_TRY(model->render({&hello, 1}));
+    CHOIR_TRY(model->render({&hello, 1}, Contents::kText));
   } else {
     CHOIR_CHECK_OK(use_as_encoder(*engine, text, path));
   }

@@ -228,6 +228,7 @@ Result<RequestSettings> read_request(const LLMExecutionRequest& given, LLMPriori
       {"stop", [&](const std::string& value) { return read_stop(value, r.stop); }},
       {"template", flag(s.raw, "none", "model")},
       {"ignore_eos", flag(r.ignore_eos, "true", "false")},
+      {"parse_special", flag(r.parse_special, "true", "false")},
       {"tenant", text(r.tenant, kNameBytesMax)},
       {"pipeline_input", flag(wants_previous, "previous", "none")},
       {"priority",

@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 
+#include "engine/control_texts.h"
 #include "runtime/runtime.h"
 
 namespace choir {
@@ -44,13 +45,14 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
   }
-  const std::string text =
-      request.messages.empty() ? request.text : CHOIR_TRY(model.render(request.messages));
-  if (text.size() > most * kBytesPerTokenMax)
-    return fail(Code::kInvalidArgument, "prompt has " + std::to_string(text.size()) + " bytes, '" +
-                                            executor.name() + "' takes " +
+  const Rendered prompt = request.messages.empty()
+                              ? Rendered{.text = request.text, .cuts = {}}
+                              : CHOIR_TRY(model.render(request.messages, contents_of(request)));
+  if (prompt.text.size() > most * kBytesPerTokenMax)
+    return fail(Code::kInvalidArgument, "prompt has " + std::to_string(prompt.text.size()) +
+                                            " bytes, '" + executor.name() + "' takes " +
                                             std::to_string(most - 1) + " tokens; shorten it");
-  auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
+  auto tokens = CHOIR_TRY(tokens_of(model, prompt, 0, Model::Special::kParse));
   CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
   return tokens;
 }

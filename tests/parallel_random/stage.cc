@@ -23,8 +23,11 @@ class FakeEncoder final : public Model {
   }
   std::string_view piece(TokenId token) const override { return fake_.piece(token); }
   std::span<const TokenId> end_tokens() const override { return fake_.end_tokens(); }
-  Result<std::string> render(std::span<const Message> messages) const override {
-    return fake_.render(messages);
+  std::vector<std::size_t> control_cuts(std::string_view text) const override {
+    return fake_.control_cuts(text);
+  }
+  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override {
+    return fake_.render(messages, contents);
   }
 
  private:
