@@ -6,11 +6,15 @@ namespace choir::sim {
 std::string describe(const SimReport& r) {
   return std::to_string(r.requests) + " requests: " + std::to_string(r.finished) + " finished, " +
          std::to_string(r.cancelled) + " cancelled, " + std::to_string(r.expired) + " expired, " +
-         std::to_string(r.stalled) + " stalled, " + std::to_string(r.failed) + " failed; " +
-         std::to_string(r.steps) + " steps, " + std::to_string(r.preemptions) + " preemptions, " +
-         std::to_string(r.aborts) + " aborts, " + std::to_string(r.reused_tokens) +
-         " tokens reused, " + std::to_string(r.migrated) + " resumed elsewhere, " +
-         std::to_string(r.layout_changes) + " layouts, longest wait " +
+         std::to_string(r.stalled) + " stalled, " + std::to_string(r.failed) + " failed, " +
+         std::to_string(r.refused) + " refused; " + std::to_string(r.steps) + " steps, " +
+         std::to_string(r.preemptions) + " preemptions, " + std::to_string(r.aborts) + " aborts, " +
+         std::to_string(r.reused_tokens) + " tokens reused, " + std::to_string(r.resumed) +
+         " resumed elsewhere, " + std::to_string(r.layout_changes) + " layouts; " +
+         std::to_string(r.migrations) + " moves with " + std::to_string(r.requests_moved) +
+         " requests, " + std::to_string(r.unloads) + " unloads, " + std::to_string(r.removals) +
+         " removals, " + std::to_string(r.nodes_ended) + " nodes ended, " +
+         std::to_string(r.others) + " other changes; longest wait " +
          std::to_string(r.longest_wait / std::chrono::microseconds(1)) + " us";
 }
 

@@ -83,6 +83,10 @@ FakeEngine::FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& c
                        const FakeRules& rules, ManualClock* clock)
     : model_(std::move(model)), config_(config), rules_(rules), clock_(clock) {}
 
+FakeEngine::~FakeEngine() {
+  if (on_end) on_end();
+}
+
 bool FakeEngine::tick(Nanos by, const AbortSignal& abort) {
   if (clock_ != nullptr) clock_->advance(by);
   if (on_tick) on_tick();
@@ -239,8 +243,9 @@ Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string& path) 
 
 Result<std::unique_ptr<Engine>> FakeBackend::create_engine(std::shared_ptr<const Model> model,
                                                            const EngineConfig& config) {
-  return std::unique_ptr<Engine>(
-      std::make_unique<FakeEngine>(std::move(model), config, rules_, clock_));
+  auto engine = std::make_unique<FakeEngine>(std::move(model), config, rules_, clock_);
+  if (on_engine) on_engine(*engine);
+  return std::unique_ptr<Engine>(std::move(engine));
 }
 
 std::unique_ptr<Pool> FakeBackend::create_pool(std::span<const int> cpus) {

@@ -61,6 +61,7 @@ class FakeEngine final : public Engine {
  public:
   FakeEngine(std::shared_ptr<const Model> model, const EngineConfig& config, const FakeRules& rules,
              ManualClock* clock);
+  ~FakeEngine() override;
 
   Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
                          const AbortSignal& abort) override;
@@ -82,6 +83,7 @@ class FakeEngine final : public Engine {
   std::int32_t cells_held() const;  // shared ones count once
   // Called while a pass moves the clock: the simulator lets the rest of the world happen.
   std::function<void()> on_tick;
+  std::function<void()> on_end;  // it is destroyed
 
  private:
   struct Memory {
@@ -131,6 +133,8 @@ class FakeBackend final : public Backend {
   Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
                                                 const EngineConfig& config) override;
   std::unique_ptr<Pool> create_pool(std::span<const int> cpus) override;
+
+  std::function<void(FakeEngine&)> on_engine;  // one was made
 
  private:
   FakeRules rules_;

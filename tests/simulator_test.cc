@@ -1,5 +1,4 @@
-// Seeded workloads over the real scheduler in virtual time. More of them: choir-sim --seeds
-// 1:100000.
+// Seeded workloads over whole nodes in virtual time. More of them: choir-sim --seeds 1:100000.
 #include "sim/simulator.h"
 
 #include <gtest/gtest.h>
@@ -7,29 +6,51 @@
 namespace choir::sim {
 namespace {
 
-void run_seeds(std::uint32_t first, std::uint32_t last, bool faults) {
-  std::uint64_t migrated = 0;
-  std::uint64_t preemptions = 0;
-  std::uint64_t aborts = 0;
-  std::uint64_t reused = 0;
-  for (std::uint32_t seed = first; seed <= last; ++seed) {
-    const SimReport report = simulate({.seed = seed, .faults = faults});
+SimReport run_seeds(std::uint32_t first, std::uint32_t last, SimOptions options) {
+  SimReport sum;
+  for (options.seed = first; options.seed <= last; ++options.seed) {
+    const SimReport report = simulate(options);
     for (const std::string& what : report.broken) ADD_FAILURE() << what;
-    migrated += report.migrated;
-    preemptions += report.preemptions;
-    aborts += report.aborts;
-    reused += report.reused_tokens;
+    sum.finished += report.finished;
+    sum.resumed += report.resumed;
+    sum.preemptions += report.preemptions;
+    sum.aborts += report.aborts;
+    sum.stalled += report.stalled;
+    sum.reused_tokens += report.reused_tokens;
+    sum.requests_moved += report.requests_moved;
+    sum.unloads += report.unloads;
+    sum.removals += report.removals;
+    sum.nodes_ended += report.nodes_ended;
   }
-  // A test in which nothing happens proves nothing.
-  EXPECT_GT(migrated, 0U);
-  EXPECT_GT(preemptions, 0U);
-  EXPECT_GT(aborts, 0U);
-  EXPECT_GT(reused, 0U);
+  return sum;
 }
 
-TEST(Simulator, NoRuleBreaksInTwoThousandWorkloads) { run_seeds(1, 2000, /*faults=*/false); }
+// A test in which nothing happens proves nothing.
+void expect_that_all_happened(const SimReport& sum) {
+  EXPECT_GT(sum.resumed, 0U);
+  EXPECT_GT(sum.preemptions, 0U);
+  EXPECT_GT(sum.aborts, 0U);
+  EXPECT_GT(sum.stalled, 0U);
+  EXPECT_GT(sum.reused_tokens, 0U);
+  EXPECT_GT(sum.requests_moved, 0U);
+  EXPECT_GT(sum.unloads, 0U);
+  EXPECT_GT(sum.removals, 0U);
+  EXPECT_GT(sum.nodes_ended, 0U);
+}
 
-TEST(Simulator, NoRuleBreaksWhenPassesFail) { run_seeds(1, 1000, /*faults=*/true); }
+TEST(Simulator, NoRuleBreaksInAThousandWorkloads) {
+  expect_that_all_happened(run_seeds(1, 1000, {}));
+}
+
+TEST(Simulator, NoRuleBreaksWhenPassesFail) {
+  expect_that_all_happened(run_seeds(1, 500, {.faults = true}));
+}
+
+TEST(Simulator, NoRuleBreaksWhereNothingChanges) { run_seeds(1, 500, {.changes = false}); }
+
+TEST(Simulator, TenantsThatAlwaysWantMoreAdvanceTogether) {
+  EXPECT_GT(run_seeds(1, 50, {.kind = SimKind::kTenants}).finished, 0U);
+}
 
 TEST(Simulator, TheSameSeedGivesTheSameRun) {
   for (std::uint32_t seed = 1; seed <= 50; ++seed)

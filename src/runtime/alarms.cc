@@ -1,7 +1,6 @@
 #include "runtime/alarms.h"
 
 #include <algorithm>
-#include <vector>
 
 namespace choir {
 
@@ -44,22 +43,38 @@ void Alarms::set_earlier(ExecutorId id, Instant at) {
   });
 }
 
-void Alarms::loop() {
+std::vector<ExecutorId> Alarms::take_due(State& s, Instant now) {
   std::vector<ExecutorId> due;
+  std::erase_if(s.alarms, [&](const auto& alarm) {
+    if (alarm.second > now) return false;
+    due.push_back(alarm.first);
+    return true;
+  });
+  return due;
+}
+
+void Alarms::ring_due() {
+  for (const ExecutorId id : state_.with([&](State& s) { return take_due(s, clock_.now()); }))
+    ring_(id);
+}
+
+std::optional<Instant> Alarms::next() const {
+  return state_.with([](const State& s) {
+    std::optional<Instant> first;
+    for (const auto& [id, at] : s.alarms) first = first ? std::min(*first, at) : at;
+    return first;
+  });
+}
+
+void Alarms::loop() {
   for (;;) {
-    due.clear();
     Nanos sleep = std::chrono::hours(1);
     std::uint64_t seen = 0;
+    std::vector<ExecutorId> due;
     const bool stopping = state_.with([&](State& s) {
       const Instant now = clock_.now();
-      std::erase_if(s.alarms, [&](const auto& alarm) {
-        if (alarm.second > now) {
-          sleep = std::min(sleep, alarm.second - now);
-          return false;
-        }
-        due.push_back(alarm.first);
-        return true;
-      });
+      due = take_due(s, now);
+      for (const auto& [id, at] : s.alarms) sleep = std::min(sleep, at - now);
       seen = s.version;
       return s.stopping;
     });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/guarded.h"
@@ -30,6 +31,10 @@ class Alarms {
   void set(ExecutorId id, std::optional<Instant> at);
   // Keeps the earlier one of this and what is set.
   void set_earlier(ExecutorId id, Instant at);
+  // What the thread does, for who has not started one: rings those that are due, and says when the
+  // next one is.
+  void ring_due();
+  std::optional<Instant> next() const;
 
  private:
   struct State {
@@ -37,6 +42,8 @@ class Alarms {
     std::uint64_t version = 0;  // grows when somebody may have to wake earlier
     bool stopping = false;
   };
+  // Takes those out whose time has come.
+  static std::vector<ExecutorId> take_due(State& s, Instant now);
   void loop();
 
   const Clock& clock_;

@@ -115,9 +115,7 @@ void Lanes::loop(int lane) {
   for (;;) {
     std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
       if (s.stopping) return Next{};
-      const std::optional<Turn> turn = s.schedule.next(lane, clock_.now());
-      if (!turn) return std::nullopt;
-      return Next{s.executors.at(turn->executor), *turn};
+      return next_of(s, lane);
     });
     if (!next->executor) return;
     auto& pool = pools[{next->turn.first_core, next->turn.cores}];
@@ -127,15 +125,29 @@ void Lanes::loop(int lane) {
                                    static_cast<std::size_t>(next->turn.cores)));
 
     const TurnResult result = next->executor->turn(*pool, next->turn.contended);
-    // Before another lane can have the next turn: what that one wants would be overwritten.
-    wake_at_(next->turn.executor, result.wake_at);
-    // Before its end is told: who removes the executor is then the one that destroys it.
-    next->executor.reset();
-    const auto now = clock_.now();
-    const bool others = state_.with(
-        [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
-    if (others || !result.best) state_.change([](State&) {});  // others may wait for its end
+    end_turn(lane, *next, result);
   }
+}
+
+std::optional<Lanes::Next> Lanes::next_of(State& s, int lane) const {
+  const std::optional<Turn> turn = s.schedule.next(lane, clock_.now());
+  if (!turn) return std::nullopt;
+  return Next{s.executors.at(turn->executor), *turn, s.schedule.waiting_since(turn->executor)};
+}
+
+std::optional<Lanes::Next> Lanes::take_turn(int lane) {
+  return state_.with([&](State& s) { return next_of(s, lane); });
+}
+
+void Lanes::end_turn(int lane, Next& next, const TurnResult& result) {
+  // Before another lane can have the next turn: what that one wants would be overwritten.
+  wake_at_(next.turn.executor, result.wake_at);
+  // Before its end is told: who removes the executor is then the one that destroys it.
+  next.executor.reset();
+  const auto now = clock_.now();
+  const bool others = state_.with(
+      [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
+  if (others || !result.best) state_.change([](State&) {});  // others may wait for its end
 }
 
 }  // namespace choir

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/patience.h"
 #include "base/threads.h"
 #include "engine/engine.h"
 #include "runtime/executor.h"
@@ -46,6 +47,17 @@ class Lanes {
   // There is work for it. Any thread; never blocks for longer than the lock.
   void ready(ExecutorId id, Priority best);
 
+  // A turn, as a lane takes it.
+  struct Next {
+    std::shared_ptr<Executor> executor;  // null: stop
+    Turn turn;
+    Instant waiting_since;
+  };
+  // What a lane's thread does, for who has lanes that were not started. Between the two: the
+  // executor's turn. end_turn() lets go of the executor.
+  std::optional<Next> take_turn(int lane);
+  void end_turn(int lane, Next& next, const TurnResult& result);
+
   LaneLayout layout() const;
   int lanes_max() const;
   std::uint64_t layout_changes() const;
@@ -58,18 +70,14 @@ class Lanes {
     bool stopping = false;
     State(int cores, const TurnRules& rules, int lanes_max) : schedule(cores, rules, lanes_max) {}
   };
-  // What a lane takes from the state: a turn, or the news that it is over.
-  struct Next {
-    std::shared_ptr<Executor> executor;  // null: stop
-    Turn turn;
-  };
+  std::optional<Next> next_of(State& s, int lane) const;
   void loop(int lane);
 
   const std::vector<int> cpus_;
   const Clock& clock_;
   Backend& backend_;
   const WakeAt wake_at_;
-  Monitor<State> state_;
+  PatientMonitor<State> state_;
   Threads threads_;
 };
 

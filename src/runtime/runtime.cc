@@ -46,7 +46,7 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
                              ", a lane has one core at least, and this process may use " +
                              std::to_string(machine.cores) + ": taking that");
   if (process_exits()) return fail(Code::kCancelled, "the process is ending");
-  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend)),
+  auto runtime = std::shared_ptr<Runtime>(new Runtime(config, machine, std::move(backend), nullptr),
                                           delete_where_it_may_join<Runtime>);
   CHOIR_CHECK_OK(runtime->set_policy(config.policy));
   try {
@@ -63,8 +63,18 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
   return runtime;
 }
 
-Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend)
+std::shared_ptr<Runtime> Runtime::create_by_hand(const NodeConfig& config, const Machine& machine,
+                                                 std::unique_ptr<Backend> backend,
+                                                 const Clock& clock) {
+  std::shared_ptr<Runtime> runtime(new Runtime(config, machine, std::move(backend), &clock));
+  (void)runtime->set_policy(config.policy);
+  return runtime;
+}
+
+Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend,
+                 const Clock* clock)
     : config_(config),
+      clock_(clock != nullptr ? *clock : steady_),
       backend_(std::move(backend)),
       memory_bytes_max_(memory_limit(config, machine)),
       // An alarm goes first: what it ends costs no compute.

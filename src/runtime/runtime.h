@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "base/patience.h"
 #include "base/process_exit.h"
 #include "choir/machine.h"
 #include "choir/node.h"
@@ -50,6 +51,17 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // The backend is llama.cpp in a product and a fake in tests.
   static Result<std::shared_ptr<Runtime>> create(const NodeConfig& config, const Machine& machine,
                                                  std::unique_ptr<Backend> backend);
+  // One that has no threads, for the simulator: its maker drives the parts. The clock outlives it,
+  // and the config is not checked.
+  static std::shared_ptr<Runtime> create_by_hand(const NodeConfig& config, const Machine& machine,
+                                                 std::unique_ptr<Backend> backend,
+                                                 const Clock& clock);
+  struct Parts {
+    Lanes& lanes;
+    Alarms& alarms;
+    Dispatcher& dispatcher;
+  };
+  Parts parts() { return {lanes_, alarms_, dispatcher_}; }
   ~Runtime() override;
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -155,7 +167,9 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
     std::map<ExecutorId, std::string> names;
   };
 
-  Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend);
+  // clock: null: the machine's.
+  Runtime(const NodeConfig& config, const Machine& machine, std::unique_ptr<Backend> backend,
+          const Clock* clock);
   // At the exit of the process: no new requests, those there are end as cancelled; and then the
   // threads end.
   void ask_to_stop();
@@ -222,7 +236,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
 
   const NodeConfig config_;
   const std::shared_ptr<RequestDirectory> directory_ = RequestDirectory::of_process();
-  SteadyClock clock_;
+  const SteadyClock steady_;
+  const Clock& clock_;
   std::unique_ptr<Backend> backend_;
   const std::uint64_t memory_bytes_max_;
   std::atomic<std::uint64_t> next_executor_{1};
@@ -232,7 +247,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   Guarded<int> loading_{0};  // one load, unload or resize at a time; its value says nothing
   Guarded<Keeper> keeper_;
   Guarded<Table> table_;
-  Monitor<Active> active_;
+  PatientMonitor<Active> active_;
   Dispatcher dispatcher_;
   Alarms alarms_;
   Lanes lanes_;  // its threads use all of the above

@@ -30,7 +30,7 @@ auto Runtime::in_turn(const std::shared_ptr<Executor>& executor, Job job)
   auto future = post_in_turn(*executor, std::move(job));
   if (!future.valid())
     return fail(Code::kNotFound, "executor '" + executor->name() + "' is not in memory any more");
-  return future.get();
+  return patient_get(future);
 }
 
 // The flag and the executor change under one lock: of two calls at once the same one is last in
@@ -101,7 +101,7 @@ Status Runtime::update(const ExecutorConfig& config) {
     if (found->second.door == Door::kAway) return std::nullopt;
     return table_.with(change);
   });
-  if (told.valid()) told.get();
+  if (told.valid()) patient_get(told);
   return changed;
 }
 

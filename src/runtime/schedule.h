@@ -61,6 +61,8 @@ class Schedule {
   std::vector<ExecutorId> to_preempt() const;
 
   bool running(ExecutorId id) const;
+  // When it became runnable or its last turn ended. Needs: it is there.
+  Instant waiting_since(ExecutorId id) const { return entries_.at(id).waiting_since; }
   const LaneLayout& layout() const { return layout_; }
   std::uint64_t layout_changes() const { return layout_changes_; }
   int cores() const { return cores_; }

@@ -1,0 +1,69 @@
+// What happens in a simulation, made from its seed before it begins.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "choir/config.h"
+#include "choir/request.h"
+#include "core/kv_state.h"
+#include "core/sequence.h"
+#include "sim/fake_engine.h"
+#include "sim/simulator.h"
+
+namespace choir::sim {
+
+// No sequence of any executor gets longer, so that it says the same wherever it goes.
+inline constexpr std::int32_t kSequenceTokensMax = 100;
+
+// A request that somebody will make.
+struct Ask {
+  Instant at;
+  std::size_t index = 0;
+  Request request;  // executor: its name, wherever it is then
+  Sequence alone;   // the same, to be generated on its own
+  bool streams = false;
+  std::optional<Nanos> cancel_after;
+  ConversationKey talk;
+  std::size_t follow = 0;  // asked inside the callback of its end; 0: nothing
+};
+
+// Something else that changes the nodes.
+enum class Deed : std::uint8_t {
+  kMigrate,
+  kUnload,
+  kRemove,
+  kAdd,
+  kSuspend,
+  kResume,
+  kResize,
+  kSpread,
+  kEndNode,
+};
+struct Change {
+  Instant at;
+  Deed deed = Deed::kMigrate;
+  std::string executor;
+  std::uint32_t dice = 0;  // what else is open: which node, how it drains, which size
+};
+
+struct NodePlan {
+  int cores = 1;
+  NodeConfig config;
+  FakeRules engines;
+};
+
+struct Workload {
+  std::vector<NodePlan> nodes;
+  std::vector<ExecutorConfig> executors;  // of node i % nodes
+  std::vector<Ask> asks;                  // by time, but for those that follow
+  std::vector<Change> changes;            // by time
+  std::vector<Ask> follows;               // asked when another ends
+};
+
+Workload make_workload(const SimOptions& options, std::mt19937& rng);
+
+}  // namespace choir::sim
