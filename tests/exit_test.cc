@@ -85,10 +85,7 @@ TEST_P(Exit, WhileItWorksIsSilentAndQuick) {
   for (int i = 0; i < processes() && !HasFailure(); ++i) {
     const std::string program = rng() % 2 == 0 ? "exiting" : "exiting_static";
     constexpr const char* kWays[] = {"main", "exit", "thread", "callback", "fork"};
-    std::string way = kWays[(static_cast<std::uint32_t>(i) + rng() % 3) % 5];
-    // Its node is destroyed before the exit is noticed. A forked child has none of the threads that
-    // it then waits for.
-    if (way == "fork" && std::string(GetParam()) == "node_in_function") way = "exit";
+    const std::string way = kWays[(static_cast<std::uint32_t>(i) + rng() % 3) % 5];
     const int moment = 1 + static_cast<int>(rng() % kStepsMax);
     const int code = static_cast<int>(rng() % 90);
     SCOPED_TRACE(program + " " + GetParam() + " " + way + " " + std::to_string(code) + " " +

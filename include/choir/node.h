@@ -12,8 +12,8 @@
 // then ends on another thread.
 //
 // The process may exit while requests run: they end as cancelled, and are told, before objects are
-// destroyed that were there before the last node was made. What takes longer than a second, such as
-// a load, is left alone. After exit() inside a callback no other callback is called.
+// destroyed that were there before the last executor was added. What takes longer than a second,
+// such as a load, is left alone. After exit() inside a callback no other callback is called.
 #pragma once
 
 #include <cstdint>

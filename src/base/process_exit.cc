@@ -35,6 +35,10 @@ class ExitList {
   // Registered with every entry: what is older than the youngest one is still there when all stop.
   void add(const Row& row) {
     state_.with([&](State& s) { s.rows.push_back(row); });
+    watch();
+  }
+
+  static void watch() {
     (void)std::atexit([] { of_process().end_all(); });
   }
 
@@ -103,6 +107,8 @@ ExitEntry::ExitEntry(Turn turn, Calls calls)
 }
 
 ExitEntry::~ExitEntry() { ExitList::of_process().remove(row_); }
+
+void watch_exit() { ExitList::watch(); }
 
 void keep_for_ever(const void* object) { ExitList::of_process().keep(object); }
 

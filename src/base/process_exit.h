@@ -54,6 +54,11 @@ class ExitEntry {
   friend class ExitList;
 };
 
+// From now on also before static objects that were made since the last entry are destroyed. A node
+// in a static object of a function is older than the object's destructor, but not its executors and
+// requests.
+void watch_exit();
+
 // What may not be destroyed while the process exits. Leak checkers still find it.
 void keep_for_ever(const void* object);
 

@@ -126,6 +126,7 @@ void Runtime::ended(const RequestState& request) { strike(request); }
 Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
   CHOIR_CHECK_OK(validate(config));
   CHOIR_CHECK_OK(refuse_inside_callback("add()", "another thread"));
+  watch_exit();
   return loading_.with([&](int&) -> Status {
     if (table_.with([&](const Table& t) { return t.by_name.contains(config.name); }))
       return fail(Code::kAlreadyExists,

@@ -250,7 +250,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   PatientMonitor<Active> active_;
   Dispatcher dispatcher_;
   Alarms alarms_;
-  Lanes lanes_;  // its threads use all of the above
+  Lanes lanes_;                            // its threads use all of the above
+  std::atomic<bool> exit_watched_{false};  // since the first request
   std::optional<ExitEntry> at_exit_;
 };
 

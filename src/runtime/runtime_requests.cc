@@ -75,6 +75,7 @@ Sequence Runtime::make_sequence(const Executor& executor, const Request& request
 Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
                                    Continuation continuation) {
   CHOIR_CHECK_OK(validate(request));
+  if (!exit_watched_.load(std::memory_order_relaxed) && !exit_watched_.exchange(true)) watch_exit();
   const Instant now = clock_.now();
   const RequestId id = directory_->next_id();
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
