@@ -15,16 +15,15 @@ void Executor::sample_rows(Pool& pool) {
       std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
   const Instant now = clock_.now();
-  std::uint64_t drawn = 0;
-  for (const Row& row : rows_) {
-    if (row.token) {
+  // Counted before any end is told: a caller that has its answer finds its tokens in the counts.
+  const auto drawn =
+      std::ranges::count_if(rows_, [](const Row& row) { return row.token.has_value(); });
+  stats_->output_tokens.fetch_add(static_cast<std::uint64_t>(drawn), std::memory_order_relaxed);
+  for (const Row& row : rows_)
+    if (row.token)
       take_token(*row.live, *row.token, now);
-      ++drawn;
-    } else {
+    else
       fail_without_token(*row.live, now);
-    }
-  }
-  stats_->output_tokens.fetch_add(drawn, std::memory_order_relaxed);
 }
 
 // Rows of a pass are independent: the others have their tokens, and these cells are not kept.
