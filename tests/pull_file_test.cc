@@ -51,7 +51,7 @@ const RefusedCase kRefused[] = {
     {"PlainHttp", "http://example.org/a.gguf", Code::kInvalidArgument, "refusing http://"},
     {"UrlWithoutName", "https://example.org/", Code::kInvalidArgument, "names no file"},
     {"UrlWithADotName", "https://example.org/a/%2e%2e", Code::kInvalidArgument,
-     "'..' cannot be a file name"},
+     "names no file; say what to call it"},
     {"BadSha256", "smollm2-135m", Code::kInvalidArgument, "64 hex digits", "abc"},
     {"OtherSha256ThanTheCatalogue", "smollm2-135m", Code::kInvalidArgument, "the catalogue's",
      std::string(64, 'a')},

@@ -189,7 +189,7 @@ Status Conversations::update(ConversationRecord record) {
     record.created_ms = s.record->created_ms;
     return {};
   }));
-  const Status changed = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
+  Status changed = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
     if (disk.erased) return no_conversation(talk->executor, talk->id);
     if (talk->folder) CHOIR_CHECK_OK(talk->folder->put(record));
     talk->state.with([&](Talk::State& s) {
@@ -215,7 +215,7 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
     talk->state.with([](Talk::State& s) { s.phase = Talk::Phase::kHere; });
   });
   set_erased(true);
-  const Status erased = talk->stored_record.with([&](Talk::OnDisk& disk) -> Status {
+  Status erased = talk->stored_record.with([&](Talk::OnDisk& disk) -> Status {
     if (talk->folder) {
       (void)talk->folder->snapshots().erase(executor, id);
       CHOIR_CHECK_OK(talk->folder->erase(executor, id));
@@ -305,7 +305,7 @@ Result<Conversations::TalkPtr> Conversations::find(const std::string& executor,
 
 Status Conversations::read(const TalkPtr& talk) const {
   // Under the lock of those that write it: what is read is what is there.
-  const Status found = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
+  Status found = talk->stored_record.with([&](const Talk::OnDisk& disk) -> Status {
     if (disk.erased || !talk->folder) return no_conversation(talk->executor, talk->id);
     auto record = CHOIR_TRY(talk->folder->get(talk->executor, talk->id));
     if (!record) return no_conversation(talk->executor, talk->id);

@@ -80,11 +80,15 @@ std::string not_covered(const llama_model& model) {
   return out;
 }
 
-// Diffusion models and encoder-decoders need loops of their own.
+// Diffusion models and encoder-decoders need loops of their own. The engine's graph of CogVLM has
+// logits of every token, of which it hands out the first ones: answers to another text.
 std::string not_run(const llama_model& model, const std::string& architecture) {
   if (llama_model_is_diffusion(&model)) return "a diffusion model (" + architecture + ")";
   if (llama_model_has_encoder(&model) && llama_model_has_decoder(&model))
     return "an encoder with a decoder (" + architecture + ")";
+  if (architecture == "cogvlm")
+    return "a model for which the engine gives the logits of other tokens than it was asked for (" +
+           architecture + ")";
   return {};
 }
 

@@ -120,7 +120,7 @@ Status of_the_machine(const std::string& path, const std::string& what) {
                                       "; this says nothing about the file, try again");
 }
 
-std::string with_reason(std::string text, const std::string& reason) {
+std::string with_reason(const std::string& text, const std::string& reason) {
   return reason.empty() ? text : text + ": " + reason;
 }
 

@@ -23,8 +23,8 @@ bool done(const Inside& inside, const char* call, F&& work) {
 template <class Inside, class F>
 auto told(const Inside& inside, const char* call, F&& work) {
   using Answer = std::invoke_result_t<F>;
-  constexpr bool can_fail = requires(Answer a) { a.error(); };
-  if constexpr (can_fail) {
+  constexpr bool kCanFail = requires(Answer a) { a.error(); };
+  if constexpr (kCanFail) {
     auto answer = caught(std::forward<F>(work));
     if (answer) return std::move(*answer);
     (void)inside.report(call, tl::unexpected(answer.error()));

@@ -67,7 +67,7 @@ Status ExecutorHandle::initialize() {
     (void)leave();  // asked for in a callback, and not done yet
     state_.with([](State& s) { s.phase = Phase::kLoading; });
     const std::string node = state_.with([](const State& s) { return s.node; });
-    const Status entered = caught([&]() -> Status { return enter(CHOIR_TRY(World::get()), node); });
+    Status entered = caught([&]() -> Status { return enter(CHOIR_TRY(World::get()), node); });
     state_.with([&](State& s) { s.phase = entered ? Phase::kReady : Phase::kFailed; });
     return entered;
   });

@@ -115,7 +115,7 @@ class SystemInside {
   Monitor<State> state;
   Guarded<Duties> duties;
   mutable LastError error;
-  const SteadyClock clock;
+  const SteadyClock clock{};
   const ExitEntry at_exit{ExitEntry::Turn::kLast,
                           {.ask = [this] { state.change([](State& s) { ++s.run; }); },
                            .wait = [this](Instant end) { stop_duties_until(end); }}};
