@@ -16,7 +16,8 @@ class Moves : public OnEachModel {
     bool under_way = false;
   };
   Answer answer_with(const std::function<void()>& in_between) {
-    LLMExecutionRequest request = request_of("a", "Once upon a time", 240);
+    // As long as the shortest executor below takes with a chat's prompt.
+    LLMExecutionRequest request = request_of("a", "Once upon a time", 200);
     request.temperature = 0.8F;
     request.parameters["seed"] = "3";
     request.streamOutput = true;
