@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/file_check.h"
+#include "engine/llama_model_info.h"
 #include "tests/engine_rig.h"
 
 namespace choir {
@@ -225,6 +226,10 @@ TEST(OneArchitecture, DISABLED_DoesWhatIsPromised) {
     return;
   }
   Architecture one(path);
+  if (const auto runs = check_runs(one.info()); !runs) {
+    std::printf("RESULT refused: %s\n", runs.error().message.c_str());
+    return;
+  }
   if (one.info().generates) {
     one.beside_others();
     one.equal_requests();
