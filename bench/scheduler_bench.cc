@@ -15,6 +15,16 @@
 namespace choir::bench {
 namespace {
 
+// One thread, which is the caller's.
+class CallersThread final : public Pool {
+ public:
+  int threads() const override { return 1; }
+  Pool& narrowed(int) override { return *this; }
+  void for_each(int count, const std::function<void(int, int)>& work) override {
+    for (int i = 0; i < count; ++i) work(i, 0);
+  }
+};
+
 double microseconds_per_step(int sequences) {
   constexpr int kSteps = 1000;
   const SteadyClock clock;
@@ -46,7 +56,7 @@ double microseconds_per_step(int sequences) {
                 "the mailbox has room");
   }
   schedule.ready(executor.id(), Priority::kNormal, clock.now());
-  sim::NullPool pool;
+  CallersThread pool;
   const auto step = [&] {
     const auto turn = schedule.next(0, clock.now());
     CHOIR_CHECK(turn.has_value(), "there is work");

@@ -1,4 +1,4 @@
-// An engine and a pool that do nothing at all: what is left is the scheduler's own cost.
+// An engine that does nothing at all: what is left is the scheduler's own cost.
 #pragma once
 
 #include <memory>
@@ -36,16 +36,6 @@ class NullEngine final : public Engine {
  private:
   EngineConfig config_;
   std::vector<float> row_;
-};
-
-// One thread, which is the caller's.
-class NullPool final : public Pool {
- public:
-  int threads() const override { return 1; }
-  Pool& narrowed(int) override { return *this; }
-  void for_each(int count, const std::function<void(int, int)>& work) override {
-    for (int i = 0; i < count; ++i) work(i, 0);
-  }
 };
 
 // Nobody waits for what becomes of a request.
