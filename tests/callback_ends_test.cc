@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "runtime/dispatcher.h"
 #include "tests/fake_node.h"
+#include "tests/pass_gate.h"
 
 namespace choir {
 namespace {
@@ -141,28 +142,12 @@ TEST_F(CallbackEnds, OnTheCallersThreadWhereTheRequestIsRefused) {
 }
 
 // Says on which kind of thread a node ends.
-class ToldBackend final : public Backend {
+class ToldBackend final : public PlainBackend {
  public:
-  explicit ToldBackend(std::promise<bool>& may_join_there)
-      : fake_(sim::FakeRules{}), told_(may_join_there) {}
+  explicit ToldBackend(std::promise<bool>& may_join_there) : told_(may_join_there) {}
   ~ToldBackend() override { told_.set_value(may_join()); }
 
-  Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override {
-    return fake_.measure(path, config);
-  }
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override {
-    return fake_.load(path);
-  }
-  Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
-                                                const EngineConfig& config) override {
-    return fake_.create_engine(std::move(model), config);
-  }
-  std::unique_ptr<Pool> create_pool(std::span<const int> cpus) override {
-    return fake_.create_pool(cpus);
-  }
-
  private:
-  sim::FakeBackend fake_;
   std::promise<bool>& told_;
 };
 

@@ -6,6 +6,7 @@
 #include "runtime/config_parts.h"
 #include "runtime/runtime.h"
 #include "tests/executor_stage.h"
+#include "tests/fake_encoder.h"
 #include "tests/fake_node.h"
 #include "tests/pass_gate.h"
 
@@ -175,34 +176,11 @@ TEST(ConfigParts, EveryFieldIsASettingOrASizeOrFixed) {
   EXPECT_EQ(taken, other);
 }
 
-// Embeds; the engine is the fake one.
-class Encoder final : public Model {
- public:
-  Encoder() : info_(fake_.info()) { info_.generates = false; }
-  const ModelInfo& info() const override { return info_; }
-  const std::string& fingerprint() const override { return fake_.fingerprint(); }
-  Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override {
-    return fake_.tokenize(text, special);
-  }
-  std::string_view piece(TokenId token) const override { return fake_.piece(token); }
-  std::span<const TokenId> end_tokens() const override { return fake_.end_tokens(); }
-  std::vector<std::size_t> control_cuts(std::string_view text) const override {
-    return fake_.control_cuts(text);
-  }
-  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override {
-    return fake_.render(messages, contents);
-  }
-
- private:
-  sim::FakeModel fake_;
-  ModelInfo info_;
-};
-
 class EncoderBackend final : public PlainBackend {
  public:
   Result<std::shared_ptr<const Model>> load(const std::string& path) override {
     if (path != "encoder.gguf") return PlainBackend::load(path);
-    return std::static_pointer_cast<const Model>(std::make_shared<const Encoder>());
+    return std::static_pointer_cast<const Model>(std::make_shared<const FakeEncoder>());
   }
 };
 
