@@ -84,6 +84,7 @@ LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHa
   for (llama_seq_id slot = config.sequences_max; --slot >= 0;) free_slots_.push_back(slot);
   slots_.reserve(free_slots_.size());
   output_rows_.reserve(free_slots_.size());
+  logits_.reserve(free_slots_.size());
   const auto stop = [](void* engine) {
     const AbortSignal* abort = static_cast<LlamaEngine*>(engine)->abort_;
     return abort != nullptr && abort->stop();
@@ -117,6 +118,7 @@ Result<RunOutcome> LlamaEngine::run(const StepPlan& plan,
   CHOIR_CHECK(tokens.size() == plan.slices.size(), "one span of tokens for each slice");
   batch_.clear();
   output_rows_.assign(plan.slices.size(), -1);
+  logits_.assign(plan.slices.size(), nullptr);
   for (std::size_t i = 0; i < plan.slices.size(); ++i) {
     const Slice& slice = plan.slices[i];
     llama_seq_id slot = slot_of(slice.seq);
@@ -142,7 +144,10 @@ Result<RunOutcome> LlamaEngine::run(const StepPlan& plan,
     return fail(Code::kEngineFailed, std::string("the engine failed in a pass: ") + error.what());
   }
   abort_ = nullptr;
-  if (status == 0) return RunOutcome::kDone;
+  if (status == 0) {
+    find_logits(plan);
+    return RunOutcome::kDone;
+  }
   if (status != 1 && !memory_.can_undo()) undo(plan);
   // A sequence that got its slot for this pass and no cell goes back to holding nothing.
   for (const Slice& slice : plan.slices)
@@ -161,11 +166,17 @@ void LlamaEngine::undo(const StepPlan& plan) {
   while (!slots_.empty()) forget(slots_.begin()->first, slots_.begin()->second);
 }
 
+// Here and not in logits(): the engine's own call writes to its context (counters, the order of the
+// rows), and the threads of a pool ask for different rows at the same time.
+void LlamaEngine::find_logits(const StepPlan& plan) {
+  for (std::size_t i = 0; i < plan.slices.size(); ++i)
+    if (plan.slices[i].sample) logits_[i] = llama_get_logits_ith(context_.get(), output_rows_[i]);
+}
+
 std::span<float> LlamaEngine::logits(std::size_t slice) {
-  const std::int32_t row = output_rows_.at(slice);
-  CHOIR_CHECK(row >= 0, "only a slice with `sample` has logits");
-  float* values = llama_get_logits_ith(context_.get(), row);
-  CHOIR_CHECK(values != nullptr, "the engine keeps the logits of a pass until the next");
+  float* const values = logits_.at(slice);
+  CHOIR_CHECK(values != nullptr,
+              "only a slice with `sample` has logits, and only until the next pass");
   return {values, static_cast<std::size_t>(model_->info().vocab_tokens)};
 }
 

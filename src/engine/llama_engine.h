@@ -63,6 +63,7 @@ class LlamaEngine final : public Engine {
   void free_slot(SeqId seq);
   // Frees the slot and what it has; 0.
   std::int32_t forget(SeqId seq, llama_seq_id slot);
+  void find_logits(const StepPlan& plan);
   // After a pass that did not end well, and that the engine has not undone itself.
   void undo(const StepPlan& plan);
 
@@ -75,6 +76,7 @@ class LlamaEngine final : public Engine {
   LlamaBatch batch_;
   std::unordered_map<SeqId, llama_seq_id> slots_;
   std::vector<llama_seq_id> free_slots_;
+  std::vector<float*> logits_;             // of slice i after a pass, null without
   std::vector<std::int32_t> output_rows_;  // batch row of slice i's logits, -1 without
   const AbortSignal* abort_ = nullptr;     // during a pass
 };
