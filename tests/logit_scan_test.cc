@@ -53,6 +53,7 @@ struct Output {
   std::vector<double> sums;
   std::vector<TokenId> tokens;
   std::size_t first = 0;
+  float max = 0;
   bool numbers = true;
   bool operator==(const Output&) const = default;
 };
@@ -60,7 +61,7 @@ struct Output {
 Output run(const LogitScan& scan, const Input& in, float bound) {
   Output out;
   out.maxima.resize(in.blocks());
-  out.numbers = scan.block_maxima(in.x(), in.n(), in.block, out.maxima.data());
+  out.numbers = scan.block_maxima(in.x(), in.n(), in.block, out.maxima.data(), &out.max);
   out.sums.resize(in.blocks());
   scan.block_weights(in.x(), in.n(), in.block, in.max, in.scale, out.sums.data());
   std::vector<Candidate> found(in.n());
@@ -102,6 +103,7 @@ TEST(LogitScanProperty, MatchesALoop) {
       ASSERT_EQ(got.maxima[b], max);
       ASSERT_NEAR(got.sums[b], sum, 2e-5 * sum);
     }
+    ASSERT_EQ(got.max, *std::ranges::max_element(got.maxima));
     ASSERT_EQ(got.numbers,
               std::none_of(in.x(), in.x() + in.n(), [](float x) { return std::isnan(x); }));
     std::size_t found = 0;

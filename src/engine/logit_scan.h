@@ -24,9 +24,9 @@ struct Candidate {
 struct LogitScan {
   const char* name;  // "avx512", "avx2", "base"
 
-  // out: [ceil(n / block)] greatest of each block; -infinity where it has no number. False where
-  // some x is NaN.
-  bool (*block_maxima)(const float* x, std::size_t n, std::size_t block, float* out);
+  // out: [ceil(n / block)] greatest of each block, and `max` that of all; -infinity where there is
+  // no number. False where some x is NaN.
+  bool (*block_maxima)(const float* x, std::size_t n, std::size_t block, float* out, float* max);
 
   // out: [ceil(n / block)] sum of 2^((x - max) * scale) of each block. Needs max >= all x, scale >
   // 0.

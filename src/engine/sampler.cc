@@ -55,11 +55,8 @@ std::size_t block_for(const Sampling& sampling, std::size_t vocab_tokens) {
 bool find_max(Field& field, SamplerScratch& scratch) {
   const LogitScan& scan = logit_scan();
   if (scratch.block_max.size() < field.blocks()) scratch.block_max.resize(field.blocks());
-  const bool numbers = scan.block_maxima(field.logits.data(), field.logits.size(), field.block,
-                                         scratch.block_max.data());
-  field.max = kNothing;
-  scan.block_maxima(scratch.block_max.data(), field.blocks(), field.blocks(), &field.max);
-  return numbers;
+  return scan.block_maxima(field.logits.data(), field.logits.size(), field.block,
+                           scratch.block_max.data(), &field.max);
 }
 
 TokenId argmax(const Field& field, const SamplerScratch& scratch) {
