@@ -220,8 +220,8 @@ std::int32_t FakeEngine::cells_held() const {
   for (const auto& [seq, memory] : memory_)
     cells.insert(cells.end(), memory.cells.begin(), memory.cells.end());
   std::ranges::sort(cells);
-  const auto repeated = std::ranges::unique(cells);
-  return static_cast<std::int32_t>(repeated.begin() - cells.begin());
+  // clang 14 cannot compile the ranges form with this standard library.
+  return static_cast<std::int32_t>(std::unique(cells.begin(), cells.end()) - cells.begin());
 }
 
 ExecutorBytes FakeEngine::sizes() const {

@@ -22,7 +22,6 @@
 
 namespace {
 
-constexpr std::uint64_t kGiB = 1ULL << 30;
 // Some seconds for the vocabulary and templates, and a slow disk's time for the weights.
 constexpr std::uint64_t kSecondsBase = 30;
 constexpr std::uint64_t kBytesPerSecond = 20ULL << 20;
@@ -51,8 +50,8 @@ int main(int argc, char** argv) {
     const std::uint64_t seconds = kSecondsBase + file_bytes / kBytesPerSecond;
     limit(RLIMIT_CORE, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left to hear the answer
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these map terabytes
-    limit(RLIMIT_AS, 3 * file_bytes + 4 * kGiB);
+#ifndef CHOIR_SANITIZED                // these map terabytes
+    limit(RLIMIT_AS, 3 * file_bytes + (4ULL << 30));
 #endif
     limit(RLIMIT_CPU, 4 * seconds);
     alarm(static_cast<unsigned>(seconds));
