@@ -20,8 +20,8 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(REPO, "docs", "nightly.md")
 HEAD = """# The last long run
 
-`./dev nightly` does what does not fit into every change, and writes this page. A part that is not in the table was
-not run.
+`./dev nightly` runs the checks that take too long to run for every change, and writes this page. A part that is not in
+the table was not run.
 
 """
 
