@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes small GGUF files with random weights, for tests of what real files of their kind need too much room for.
+"""Writes small GGUF files with random weights, for tests of model kinds whose real files are too large for a test.
 
     tools/make_test_models.py FOLDER [NAME ...] [--seed N]    all of them, or those named; prints their paths
     tools/make_test_models.py --list                          the names
 
-The same seed gives the same bytes. Only the standard library. What they say is nonsense, but it depends on
-every weight and on every token before.
+The same seed gives the same bytes. Needs only the standard library. The models generate nonsense, but each token depends
+on every weight and on every earlier token.
 """
 
 import argparse

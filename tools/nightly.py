@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What takes too long for every change: run by hand or at night, `./dev nightly [--only NAME]... [--scale SHARE]`.
+"""Runs the checks that take too long for every change, by hand or at night: `./dev nightly [--only NAME]... [--scale SHARE]`.
 
     fuzz       every fuzz target for 20 minutes
     address    1,000 random sequences of calls on the fake engine and 50 on a model, address and undefined sanitizers
     thread     the same with the thread sanitizer
     soak       2,000 sequences without a sanitizer, and 100,000 seeds of the simulator
 
-Writes the table of what was run to docs/nightly.md, with the commit and the CPU. --scale 0.05 does a twentieth of
-everything, and the table says so. Exits 1 when anything failed.
+Writes the table of the parts that ran to docs/nightly.md, with the commit and the CPU. --scale 0.05 does a twentieth of
+everything, and the table says so. Exits 1 if any part failed.
 """
 import argparse
 import os

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Names the tests that skipped themselves, or part of what they assert, with their reasons.
 
-    tools/skipped.py CHOIR build/tests.xml...     the program, for the models it has, and what `ctest --output-junit` wrote
+    tools/skipped.py CHOIR build/tests.xml...
 
-A test says it by GTEST_SKIP() << "reason", by unittest's skipTest("reason"), or, where only a part is left out, by a
-line "[ PARTLY   ] reason" (tests/partly.h).
+CHOIR is the program `choir`, which is asked which models are on disk; the other arguments are files that
+`ctest --output-junit` wrote. A test reports a skip by GTEST_SKIP() << "reason" or by unittest's skipTest("reason"). If it
+leaves out only a part, it prints a line "[ PARTLY   ] reason" (tests/partly.h).
 """
 import json
 import re

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Checks what a compiler cannot: who includes whom, sizes, and words that must not land.
+"""Checks rules that a compiler does not check: includes between folders, file sizes, and forbidden words.
 
     tools/tidy.py [--root DIR]          prints `path:line: message` for each finding; exits 1 if there is one
     tools/tidy.py --fingerprints        prints `hash path` for each .cc of src/ and apps/; the hash changes
                                         with the file, our headers below it, and .clang-tidy
 
-Looks at the files that git has or would take. Only the standard library; runs in well under a second.
+It looks at the files in git and at new ones that git does not ignore. It needs only the standard library and takes well
+under a second.
 """
 
 import argparse
