@@ -1,4 +1,5 @@
-// CHOIR_API marks what libchoir.so exports; everything else, the engine included, stays inside it.
+// CHOIR_API marks the classes and functions that libchoir.so exports. Everything else, the engine
+// included, is not visible outside of the library.
 #pragma once
 
 #define CHOIR_API __attribute__((visibility("default")))

@@ -1,4 +1,8 @@
-// What is kept about model files that were tried in a child process: `choir doctor --files`.
+// The results of trying model files in a child process, as they are stored on disk: `choir doctor
+// --files`.
+//
+// Threads: any thread may call. Both calls read a small file; forget_file_verdicts() also writes
+// it, and waits for other processes that are writing it.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +17,19 @@ namespace choir {
 
 struct FileVerdict {
   std::string path;         // where the model was when it was tried
-  std::uint64_t bytes = 0;  // of all its parts
-  std::string fingerprint;  // of their bytes
-  std::string why;          // what is wrong with it, a sentence; empty: it may be loaded
+  std::uint64_t bytes = 0;  // size of all parts of the model
+  std::string fingerprint;  // hash of their bytes
+  std::string why;          // what is wrong with the model, a sentence; empty: it may be loaded
 };
 
-// By path. Those of the engine and the kernels that this process has; of others nothing is used.
-// Read from checked.json in CHOIR_CACHE, else XDG_CACHE_HOME/choir, else ~/.cache/choir.
+// All verdicts, sorted by path. Verdicts of another version of the engine or of other kernels are
+// not used and not listed. Read from checked.json in CHOIR_CACHE, else XDG_CACHE_HOME/choir, else
+// ~/.cache/choir.
 CHOIR_API std::vector<FileVerdict> file_verdicts();
 
-// All of them: each file is tried again when it is next asked for. How many there were. What a
-// running process has read already stays known to it. kUnavailable where they cannot be written.
+// Forgets all verdicts and returns how many there were. Each file is tried again when it is next
+// used. A running process keeps the verdicts that it has already read. kUnavailable if the file
+// cannot be written.
 CHOIR_API Result<std::size_t> forget_file_verdicts();
 
 }  // namespace choir

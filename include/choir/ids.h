@@ -1,4 +1,5 @@
-// Ids are types: a RequestId is never passed where a SeqId is wanted.
+// Ids are types, so a RequestId cannot be passed where a SeqId is expected. Plain values; any
+// thread.
 #pragma once
 
 #include <compare>
@@ -14,9 +15,9 @@ struct Id {
   friend constexpr auto operator<=>(Id, Id) = default;
 };
 
-using RequestId = Id<struct RequestTag>;    // one call of a user; unique in the process
-using SeqId = Id<struct SeqTag>;            // one generation
-using ExecutorId = Id<struct ExecutorTag>;  // one row of the executor table
+using RequestId = Id<struct RequestTag>;    // one submitted request; unique in the process
+using SeqId = Id<struct SeqTag>;            // one generation (sequence)
+using ExecutorId = Id<struct ExecutorTag>;  // one executor of a node
 
 using TokenId = std::int32_t;  // an index into a model's vocabulary; llama.cpp's type
 

@@ -1,4 +1,7 @@
-// What this process may use of the machine, and what is wrong with it: `choir doctor`.
+// What this process may use of the machine, and advice about it: `choir doctor`.
+//
+// Threads: any thread may call. read_machine() reads a few small files; the other calls do not
+// block.
 #pragma once
 
 #include <cstdint>
@@ -11,30 +14,31 @@ namespace choir {
 
 struct Machine {
   std::string cpu;                // model name
-  std::vector<int> cpus_allowed;  // by the affinity mask
+  std::vector<int> cpus_allowed;  // the CPUs in the affinity mask of this process
   int cores_present = 0;
-  double cgroup_cores = 0;                // cpu.max quota of all cgroups above us; 0 is none
-  int cores = 0;                          // what Choir uses: min of the above, at least 1
-  std::uint64_t memory_bytes = 0;         // of the machine
-  std::uint64_t memory_available = 0;     // MemAvailable
-  std::uint64_t cgroup_memory_limit = 0;  // 0 is none
+  double cgroup_cores = 0;                // smallest CPU quota of our cgroups; 0: no quota
+  int cores = 0;                          // what Choir uses: least of the above, at least 1
+  std::uint64_t memory_bytes = 0;         // memory of the machine
+  std::uint64_t memory_available = 0;     // MemAvailable of /proc/meminfo
+  std::uint64_t cgroup_memory_limit = 0;  // 0: no limit
   std::uint64_t cgroup_memory_used = 0;
-  std::vector<std::string> cpu_features;  // of those that matter: "avx2", "avx512_vnni", ...
+  std::vector<std::string> cpu_features;  // those that matter here: "avx2", "avx512_vnni", ...
   bool operator==(const Machine&) const = default;
 
-  // Bytes that machine and cgroup could give right now.
+  // Bytes that both the machine and the cgroup could give at the moment of reading.
   std::uint64_t memory_free() const;
 };
 
-// Reads affinity, cgroup v1/v2, /proc. Never fails: what cannot be read counts as not limited.
+// Reads the affinity mask, the cgroups (v1 and v2) and /proc. Never fails: a limit that cannot be
+// read counts as no limit.
 CHOIR_API Machine read_machine();
 
 struct Version {
   std::string choir;   // "0.1.0"
   std::string engine;  // release tag and commit of llama.cpp
   std::string compiler;
-  std::string engine_features;  // what ggml was built for: "AVX512 VNNI ..."
-  std::string kernels;          // of ours, which this CPU runs: "avx512"; "off (...)" says why none
+  std::string engine_features;  // CPU features that ggml was built for: "AVX512 VNNI ..."
+  std::string kernels;          // which of our kernels run: "avx512"; or "off (reason)"
 };
 CHOIR_API Version version();
 
@@ -42,10 +46,10 @@ struct Advice {
   enum class Level : std::uint8_t { kOk, kNote, kProblem };
   Level level = Level::kOk;
   std::string what;    // one sentence
-  std::string remedy;  // what to do; empty for kOk
+  std::string remedy;  // what to do about it; empty for kOk
 };
 
-// What is worth telling a person about this machine. Pure.
+// Advice for a person about this machine. Pure.
 CHOIR_API std::vector<Advice> diagnose(const Machine& machine, const Version& version);
 
 }  // namespace choir

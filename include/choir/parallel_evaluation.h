@@ -1,7 +1,12 @@
-// N sessions of one or several models at once, each with a KV cache of its own and a seed of its
-// own (session_id * 1000), weights resident before the first token; structured results.
+// Runs N sessions of one or several models at the same time and returns structured results. Each
+// session has its own KV cache and its own seed (session_id * 1000). All weights are in memory
+// before the first token.
 //
-// Source: the ParallelEvaluationExample of MLX Swift examples, whose report render() follows.
+// Source: the ParallelEvaluationExample of MLX Swift examples. render() writes a report like the
+// one of that example.
+//
+// Threads: create() and run() block, and must not be called inside a callback. One run() at a time
+// for each object; cancel() and config() from any thread at any time.
 #pragma once
 
 #include <cstdint>
@@ -20,51 +25,53 @@ namespace choir {
 
 struct ParallelModel {
   std::string path;  // GGUF file
-  std::string name;  // shown; empty: from the file
+  std::string name;  // name in the report; empty: the name in the file
   Priority priority = Priority::kNormal;
   double shares = 1.0;
 };
 
 struct ParallelConfig {
-  std::vector<ParallelModel> models;  // at least one; the same file may come twice
-  std::int32_t sessions = 3;          // of each model, 1 .. 256
-  std::vector<std::string>
-      prompts;         // session i takes prompt i modulo their number; empty: built in
+  std::vector<ParallelModel> models;  // at least one; the same file may be listed twice
+  std::int32_t sessions = 3;          // sessions of each model, 1 .. 256
+  // Session i uses prompt i modulo the number of prompts. Empty: built-in prompts.
+  std::vector<std::string> prompts;
   std::string system;  // system message; empty: none
   std::int32_t max_tokens = 100;
   float temperature = 0.7F;
-  bool raw = false;  // prompts as they are, without a chat template
+  bool raw = false;  // true: prompts go in as they are, without a chat template
   bool ignore_eos = false;
-  bool prefix_cache = true;  // sessions that begin the same compute that once
+  bool prefix_cache = true;  // a common beginning of prompts is computed once
   KvType kv_type = KvType::kF16;
   NodeConfig node;
 };
 
-// One session at its end.
+// The result of one session.
 struct EvaluationResult {
   std::int32_t session_id = 0;  // 0 .. models x sessions - 1; seed = session_id * 1000
   std::string model;
   std::string prompt;
   std::string text;
   std::int32_t prompt_tokens = 0;
-  std::int32_t tokens = 0;         // generated
-  double seconds = 0;              // from the first token's computation to the end
-  double first_token_seconds = 0;  // from the start of all sessions
+  std::int32_t tokens = 0;         // generated tokens
+  double seconds = 0;              // from the session's first forward pass to its end
+  double first_token_seconds = 0;  // from the start of all sessions to its first token
   double tokens_per_second = 0;
   Finish finish = Finish::kFailed;
   std::optional<Error> error;
 };
 
 struct EvaluationReport {
-  std::vector<EvaluationResult> results;  // by session_id
-  double load_seconds = 0;                // models opened, weights resident
-  double total_seconds = 0;               // first session started to last one ended
+  std::vector<EvaluationResult> results;  // sorted by session_id
+  double load_seconds = 0;                // loading all models, in create()
+  double total_seconds = 0;               // from the start of run() to the last end
   std::int32_t total_tokens = 0;
-  double average_tokens_per_second = 0;  // over sessions that generated something
+  double average_tokens_per_second = 0;  // mean over the sessions that generated a token
   double throughput = 0;                 // total_tokens / total_seconds
 };
 
-// Progress of one session; on a dispatcher thread, one at a time per session.
+// Progress of one session. kToken and the usual kEnded are reported on a dispatcher thread,
+// kStarted and the kEnded of a session that was refused on the thread that called run(). One call
+// at a time for each session; calls for different sessions may overlap.
 struct SessionProgress {
   std::int32_t session_id = 0;
   enum class Phase : std::uint8_t { kStarted, kToken, kEnded } phase = Phase::kStarted;
@@ -76,22 +83,25 @@ struct SessionProgress {
 
 class CHOIR_API ParallelEvaluation {
  public:
-  // Loads all models; every weight is in memory when it returns.
+  // Loads all models; all weights are in memory when it returns. Blocks for the loads. Errors as
+  // validate() and Node::add().
   static Result<std::unique_ptr<ParallelEvaluation>> create(ParallelConfig config);
   ~ParallelEvaluation();
   ParallelEvaluation(const ParallelEvaluation&) = delete;
   ParallelEvaluation& operator=(const ParallelEvaluation&) = delete;
 
   enum class Order : std::uint8_t { kTogether, kOneAtATime };
-  // Runs every session and waits for all. A session that fails is a row with its error.
-  // kOneAtATime is the same work with one request in the node at any time. What `progress` throws
-  // is logged.
+  // Runs every session and blocks until all have ended. A session that fails is a row with its
+  // error. kOneAtATime does the same work with one request in the node at any time. What `progress`
+  // throws is logged.
   Result<EvaluationReport> run(Order order = Order::kTogether,
                                const std::function<void(const SessionProgress&)>& progress = {});
-  // Every running session ends as kCancelled; run() then returns. From any thread, also from a
-  // signal-watching one.
+  // Ends every running session as kCancelled; run() then returns. It is permanent: a later run()
+  // ends its sessions as kCancelled too. Any thread; does not block; not for a signal handler,
+  // because it takes locks.
   void cancel();
 
+  // The config with the built-in prompts filled in. Valid as long as the object. Does not block.
   const ParallelConfig& config() const;
 
  private:
@@ -101,10 +111,10 @@ class CHOIR_API ParallelEvaluation {
   std::unique_ptr<Inside> inside_;
 };
 
-// The checks of create() that need no file. Pure.
+// The checks of create() that need no file. Pure: any thread, does not block.
 CHOIR_API Status validate(const ParallelConfig& config);
 
-// The report for a terminal, as text.
+// The report as text for a terminal. Pure: any thread, does not block.
 CHOIR_API std::string render(const EvaluationReport& report, const ParallelConfig& config);
 
 }  // namespace choir

@@ -1,4 +1,5 @@
-// The small words that every layer shares: time, priority, what to do with work at an end.
+// Values that every layer shares: time, priority, KV type, and what happens to running work at an
+// end. Plain values; any thread.
 #pragma once
 
 #include <array>
@@ -10,7 +11,8 @@ namespace choir {
 
 using Nanos = std::chrono::nanoseconds;
 
-// A point on the node's clock (base/clock.h), not on the wall: only differences mean something.
+// A point in time on the node's clock (base/clock.h). It is not a wall-clock time: only differences
+// have a meaning.
 struct Instant {
   Nanos since_start{0};
   friend constexpr auto operator<=>(Instant, Instant) = default;
@@ -20,8 +22,9 @@ struct Instant {
 
 constexpr double to_seconds(Nanos d) { return std::chrono::duration<double>(d).count(); }
 
-// Strict classes: work of a class runs only while no better class is runnable, but whoever waits
-// long enough is aged upwards (policy/turn.h), so that LOW always advances.
+// Strict priority classes: work of a class runs only while no better class is runnable. Work that
+// has waited long enough is raised to a better class (ageing, policy/turn.h), so LOW always
+// advances.
 enum class Priority : std::uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
 inline constexpr std::array<std::string_view, 4> kPriorityNames = {"critical", "high", "normal",
                                                                    "low"};
@@ -29,16 +32,16 @@ constexpr std::string_view to_string(Priority p) {
   return kPriorityNames.at(static_cast<std::size_t>(p));
 }
 
-// How keys and values of computed tokens are kept: as halves, or as int8 with one scale for 32, in
-// 34 bytes instead of 64, for little accuracy. Head sizes that are no multiple of 32 have kF16
-// only.
+// How the KV cache stores keys and values: kF16 as 16-bit floats; kQ80 as int8 with one scale for
+// 32 values, which takes 34 bytes instead of 64 and costs a little accuracy. kQ80 needs head sizes
+// that are multiples of 32.
 enum class KvType : std::uint8_t { kF16, kQ80 };
 inline constexpr std::array<std::string_view, 2> kKvTypeNames = {"f16", "q8_0"};
 constexpr std::string_view to_string(KvType type) {
   return kKvTypeNames.at(static_cast<std::size_t>(type));
 }
 
-// What to do with running work when its executor or its node ends.
+// What happens to running requests when their executor or node ends: they finish, or are cancelled.
 enum class Drain : std::uint8_t { kFinish, kCancel };
 
 }  // namespace choir

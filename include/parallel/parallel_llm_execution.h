@@ -1,4 +1,4 @@
-// Many language models on one machine, as executors that a manager creates, feeds and watches.
+// Executors: running instances of language models, which a manager creates, feeds and watches.
 //
 //   auto& system = GlobalParallelLLMExecutionSystem::getInstance();
 //   system.initialize();
@@ -11,13 +11,13 @@
 //   request.inputText = "Name three colours.";
 //   std::cout << system.execute(request).outputText;
 //
-// What each call does, costs and refuses is in docs/seed-api.md. All executors of a process share
-// one node (choir/node.h): one budget of cores, one of memory.
-//
-// Errors: no call throws. One that returns bool gives false, one that returns a response has
-// success = false and `error`; the reason in one sentence is in the log and in lastError().
-// Threads: every call from any thread, also inside callbacks and during shutdown. A call that waits
-// for a request (execute, executeParallel, ...) is refused inside a callback; use executeAsync.
+// docs/seed-api.md says for every call what it does, when it fails and what it costs. All executors
+// of a process share one node (choir/node.h), so one budget of cores and one of memory.
+// Errors: no call throws. A call that fails returns false, null or an empty value; a response has
+// success = false and `error`. The reason is one sentence, in the log and in lastError().
+// Threads: any thread may call any function, also inside callbacks and during shutdown. A call that
+// would wait for a request (execute, executeParallel, ...) is refused inside a callback; use
+// executeAsync there. Where nothing else is said below, a call does not block.
 #pragma once
 
 #include <chrono>
@@ -59,10 +59,10 @@ namespace choir::parallel {
 enum class LLMExecutionMode {
   SEQUENTIAL,  // one request of the executor at a time
   PARALLEL,    // continuous batching
-  PIPELINED,   // as PARALLEL; tokenizing, computing and text of different requests overlap
-  STREAMING,   // as PARALLEL, and every request streams to onToken()
-  BATCH,       // batchSize requests, or what came in 10 ms, begin together
-  HYBRID       // PARALLEL, and BATCH while more than half of batchSize wait
+  PIPELINED,   // like PARALLEL; tokenizing, computing and text of different requests overlap
+  STREAMING,   // like PARALLEL, and the text of every request goes to onToken()
+  BATCH,       // requests begin together: when batchSize wait, or the oldest has waited 10 ms
+  HYBRID       // like BATCH while more than half of batchSize wait, otherwise like PARALLEL
 };
 
 enum class LLMExecutionStatus {
@@ -70,10 +70,10 @@ enum class LLMExecutionStatus {
   LOADING,
   READY,
   EXECUTING,  // a request is active
-  COMPLETED,  // never an executor's; requests that ended are counted in the metrics
+  COMPLETED,  // never reported; ended requests are counted in the metrics
   ERROR,      // initialize() failed; lastError() says why
   SUSPENDED,
-  FAILED = ERROR  // the same, where a header defines ERROR as a macro
+  FAILED = ERROR  // the same value, for programs in which a header defines ERROR as a macro
 };
 
 enum class LLMPriority { LOW = 0, NORMAL = 1, HIGH = 2, CRITICAL = 3 };
@@ -82,26 +82,26 @@ using TimePoint = std::chrono::system_clock::time_point;
 
 struct LLMExecutionConfig {
   std::string llmId;
-  std::string modelPath;                 // GGUF file, or a name `choir pull` knows
-  std::string modelType = "GPT";         // "BERT" and other encoders embed, all others generate
-  std::size_t maxSequenceLength = 2048;  // tokens of one request, prompt and answer
+  std::string modelPath;                 // GGUF file, or a name that `choir models` lists
+  std::string modelType = "GPT";         // expected kind; "BERT" and other encoders embed
+  std::size_t maxSequenceLength = 2048;  // tokens of one request, prompt and answer together
   std::size_t batchSize = 4;             // requests that compute together, 1 .. 256
-  std::size_t numLayers = 0;             // what you believe; the file is the truth. 0: no opinion
+  std::size_t numLayers = 0;             // expected shape; the file decides. 0: no expectation
   std::size_t hiddenSize = 0;
   std::size_t numHeads = 0;
-  float learningRate = 0;  // kept and reported; nothing learns yet
+  float learningRate = 0;  // stored and reported; nothing learns
   LLMExecutionMode mode = LLMExecutionMode::PARALLEL;
   LLMPriority priority = LLMPriority::NORMAL;
   std::map<std::string, std::string> parameters;  // docs/seed-api.md lists the keys
-  TimePoint createdAt{};                          // 1970: when it is accepted
+  TimePoint createdAt{};                          // 1970: set when the config is accepted
   TimePoint lastUsed{};
 };
 
 struct LLMExecutionRequest {
-  std::string requestId;  // empty: one is made
-  std::string llmId;      // executor or replica group; empty: the load balancing decides
+  std::string requestId;  // empty: Choir makes one
+  std::string llmId;      // executor or group of replicas; empty: load balancing chooses
   std::string inputText;
-  std::vector<std::string> inputTokens;  // decimal ids or vocabulary pieces; win over the texts
+  std::vector<std::string> inputTokens;  // decimal ids or vocabulary pieces, instead of the texts
   std::size_t maxOutputLength = 256;     // tokens
   float temperature = 0.7F;
   float topP = 0.9F;
@@ -109,53 +109,60 @@ struct LLMExecutionRequest {
   bool streamOutput = false;
   std::string prompt;  // system message
   std::map<std::string, std::string> parameters;
-  std::chrono::milliseconds timeout{0};  // from acceptance to the last token; 0: none
+  std::chrono::milliseconds timeout{0};  // from acceptance to the last token; 0: no limit
   TimePoint createdAt{};
 };
 
 struct LLMExecutionResponse {
   std::string requestId;
-  std::string llmId;  // who answered
+  std::string llmId;  // the executor that answered
   bool success = false;
   std::string outputText;
   std::vector<std::string> outputTokens;
   std::size_t inputLength = 0;   // tokens
   std::size_t outputLength = 0;  // tokens
   float latency = 0;             // seconds from acceptance to the end
-  float throughput = 0;          // output tokens per second of it
+  float throughput = 0;          // output tokens per second of latency
   std::string error;
   TimePoint completedAt;
 };
 
 struct LLMExecutionContext {
-  std::string contextId;  // empty: one is made
+  std::string contextId;  // empty: Choir makes one
   std::string llmId;
   std::vector<std::string> conversationHistory;  // user, assistant, user, ...
-  std::size_t maxContextLength = 0;  // tokens; the oldest turns leave above it. 0: the executor's
-  bool maintainContext = true;       // false: every request begins with this history anew
+  std::size_t maxContextLength = 0;  // tokens; the oldest messages are removed. 0: the executor's
+  bool maintainContext = true;       // false: every request begins with this history again
   std::map<std::string, std::string> metadata;
-  TimePoint createdAt{};  // 1970: when it is accepted
+  TimePoint createdAt{};  // 1970: set when the context is accepted
   TimePoint lastUsed{};
 };
 
-// A piece of an answer, whole characters only, on a callback thread, in order for each request.
+// Gets pieces of an answer: whole characters, in order for each request, on a callback thread.
 using TokenCallback = std::function<void(const std::string& requestId, const std::string& text)>;
 
 using Metrics = std::map<std::string, double>;
 
+// One running instance of a model. Any thread may call.
 class CHOIR_API LLMExecutor {
  public:
   virtual ~LLMExecutor();
 
+  // initialize() blocks for the load; refused inside a callback. shutdown() blocks until all
+  // requests are cancelled; inside a callback it only begins.
   virtual bool initialize() = 0;
   virtual void shutdown() = 0;
   virtual bool isInitialized() const = 0;
   virtual std::string getLLMId() const = 0;
   virtual LLMExecutionStatus getStatus() const = 0;
   virtual LLMExecutionConfig getConfig() const = 0;
+  // updateConfig(), setPriority() and setExecutionMode() block for the end of the running pass, and
+  // while another change of the executor is under way.
   virtual bool updateConfig(const LLMExecutionConfig& config) = 0;
   virtual std::string lastError() const = 0;
 
+  // execute() and executeStreaming() block until the request has ended. executeAsync() waits
+  // neither for the answer nor for a load, cancelExecution() not for the end.
   virtual LLMExecutionResponse execute(const LLMExecutionRequest& request) = 0;
   virtual std::future<LLMExecutionResponse> executeAsync(const LLMExecutionRequest& request) = 0;
   virtual LLMExecutionResponse executeStreaming(const LLMExecutionRequest& request,
@@ -165,6 +172,7 @@ class CHOIR_API LLMExecutor {
   virtual std::vector<std::string> getActiveRequests() const = 0;
   virtual bool isRequestActive(const std::string& requestId) const = 0;
 
+  // A context is a conversation. With a store these calls wait for the disk.
   virtual std::string createContext(const LLMExecutionContext& context) = 0;
   virtual bool updateContext(const std::string& contextId, const LLMExecutionContext& context) = 0;
   virtual bool deleteContext(const std::string& contextId) = 0;
@@ -187,6 +195,7 @@ class ExecutorHandle;  // src/facade/executor_handle.h
 class ManagerInside;   // src/facade/manager_inside.h
 class SystemInside;    // src/facade/global_system.cc
 
+// An executor with all calls. Any thread may call. Destruction shuts it down.
 class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
  public:
   explicit AdvancedLLMExecutor(const LLMExecutionConfig& config);
@@ -211,7 +220,7 @@ class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
   bool cancelExecution(const std::string& requestId) override;
   std::vector<std::string> getActiveRequests() const override;
   bool isRequestActive(const std::string& requestId) const override;
-  // An encoder's vector; empty when it failed.
+  // The vector of an encoder; empty if it failed. Blocks for it; refused inside a callback.
   std::vector<float> embed(const std::string& text);
 
   std::string createContext(const LLMExecutionContext& context) override;
@@ -231,6 +240,11 @@ class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
   bool setExecutionMode(LLMExecutionMode mode) override;
   LLMExecutionMode getExecutionMode() const override;
 
+  // suspend() blocks for the running pass; migrate(), clone() and preloadModel() for a load or KV
+  // memory; scale() and unloadModel() for copying KV state; optimize() for some 10 s of
+  // measurements; validateResources() for the disk. All but suspend() and resume() may also wait
+  // for another change of the executor. migrate(), clone() and optimize() are refused inside a
+  // callback.
   bool suspend();
   bool resume();
   bool migrate(const std::string& targetNode);
@@ -249,6 +263,7 @@ class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
   std::shared_ptr<ExecutorHandle> handle_;
 };
 
+// Creates executors and chooses one for each request. Any thread may call. Destruction shuts down.
 class CHOIR_API ParallelLLMExecutionManager {
  public:
   ParallelLLMExecutionManager();
@@ -256,11 +271,13 @@ class CHOIR_API ParallelLLMExecutionManager {
   ParallelLLMExecutionManager(const ParallelLLMExecutionManager&) = delete;
   ParallelLLMExecutionManager& operator=(const ParallelLLMExecutionManager&) = delete;
 
+  // shutdown() blocks until all requests are cancelled; inside a callback it only begins.
   bool initialize();
   void shutdown();
   bool isInitialized() const;
   std::string lastError() const;
 
+  // createLLM() blocks for the load; refused inside a callback. destroyLLM() blocks as shutdown().
   std::shared_ptr<LLMExecutor> createLLM(const LLMExecutionConfig& config);
   bool destroyLLM(const std::string& llmId);
   std::shared_ptr<LLMExecutor> getLLM(const std::string& llmId) const;
@@ -268,6 +285,7 @@ class CHOIR_API ParallelLLMExecutionManager {
   std::vector<std::shared_ptr<LLMExecutor>> getLLMsByPriority(LLMPriority priority) const;
   std::vector<std::shared_ptr<LLMExecutor>> getLLMsByMode(LLMExecutionMode mode) const;
 
+  // execute() blocks until the request has ended; the other calls do not wait for an answer.
   std::future<LLMExecutionResponse> executeAsync(const LLMExecutionRequest& request);
   LLMExecutionResponse execute(const LLMExecutionRequest& request);
   bool cancelExecution(const std::string& requestId);
@@ -275,7 +293,7 @@ class CHOIR_API ParallelLLMExecutionManager {
   std::vector<std::string> getActiveRequests() const;
   std::vector<std::string> getActiveRequestsByLLM(const std::string& llmId) const;
 
-  // One response for each request, in their order.
+  // One response for each request, in the same order. They block until the last request has ended.
   std::vector<LLMExecutionResponse> executeParallel(
       const std::vector<LLMExecutionRequest>& requests);
   std::vector<LLMExecutionResponse> executePipelined(
@@ -283,6 +301,8 @@ class CHOIR_API ParallelLLMExecutionManager {
   std::vector<LLMExecutionResponse> executeBatch(const std::vector<LLMExecutionRequest>& requests);
   std::vector<LLMExecutionResponse> executeHybrid(const std::vector<LLMExecutionRequest>& requests);
 
+  // optimizeSystem() blocks for AdvancedLLMExecutor::optimize() of each executor, balanceLoad() for
+  // a pass of each, cleanupIdleLLMs() for saving KV state, validateSystem() for the disk.
   bool optimizeSystem();
   bool balanceLoad();
   bool cleanupIdleLLMs();
@@ -301,7 +321,7 @@ class CHOIR_API ParallelLLMExecutionManager {
   std::string getExecutionPolicy() const;
   bool setLoadBalancingStrategy(const std::string& strategy);
   std::string getLoadBalancingStrategy() const;
-  // After how many seconds without work cleanupIdleLLMs() unloads an executor.
+  // The seconds without work after which cleanupIdleLLMs() unloads an executor.
   bool setIdleUnloadSeconds(double seconds);
   double getIdleUnloadSeconds() const;
 
@@ -309,6 +329,8 @@ class CHOIR_API ParallelLLMExecutionManager {
   std::shared_ptr<ManagerInside> inside_;
 };
 
+// One manager for the process, with named settings and periodic duties. The instance lives until
+// the process ends. Any thread may call. Calls that the manager has too block as they do there.
 class CHOIR_API GlobalParallelLLMExecutionSystem {
  public:
   static GlobalParallelLLMExecutionSystem& getInstance();
@@ -331,13 +353,14 @@ class CHOIR_API GlobalParallelLLMExecutionSystem {
   std::vector<std::shared_ptr<LLMExecutor>> getAllLLMs() const;
   Metrics getSystemMetrics() const;
 
-  // False, and nothing changes, when the value of a known key is wrong. Keys that are missing take
-  // their defaults again; unknown ones are kept and logged.
+  // Replaces the whole configuration. If the value of a known key is wrong, it returns false and
+  // changes nothing. A missing key has its default again; an unknown key is kept and logged.
   bool setSystemConfiguration(const std::map<std::string, std::string>& configuration);
   std::map<std::string, std::string> getSystemConfiguration() const;
 
-  // A second node of this process, to migrate executors to; it lives until it is unregistered,
-  // which is refused while executors are on it, or the last manager and executor have ended.
+  // A second node in this process, for migrate(). It ends with unregisterNode() (refused while it
+  // has executors), or with the last manager and executor. Both block while its threads start or
+  // end.
   bool registerNode(const std::string& name);
   bool unregisterNode(const std::string& name);
   std::vector<std::string> getNodes() const;
