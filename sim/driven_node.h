@@ -22,7 +22,8 @@ struct Stage {
   std::function<void()> on_tick;                        // in the middle of a pass
   Nanos wait_max{0};                                    // for a turn; 0: no bound
   std::function<void(Executor&)> after_turn;
-  std::set<const FakeEngine*> engines;  // that live now
+  std::set<const FakeEngine*> engines;                 // that live now
+  std::function<void(SeqId from, SeqId to)> on_share;  // in any of them
 };
 
 class DrivenNode {

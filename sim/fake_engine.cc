@@ -175,6 +175,7 @@ Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens)
   if (no_slot()) return fail(Code::kOverloaded, "all sequences of the executor are in use");
   if (rules_.window > 0 && have > rules_.window && tokens < have) return 0;
   const Memory& source = memory_.at(from);
+  if (on_share) on_share(from, to);
   memory_[to] = {{source.hashes.begin(), source.hashes.begin() + tokens},
                  {source.cells.begin(), source.cells.begin() + tokens}};
   return tokens;
@@ -184,6 +185,7 @@ void FakeEngine::rename(SeqId from, SeqId to) {
   CHOIR_CHECK(!memory_.contains(to), "a sequence is renamed to one that holds nothing");
   auto row = memory_.extract(from);
   if (row.empty()) return;
+  if (on_share) on_share(from, to);
   row.key() = to;
   memory_.insert(std::move(row));
 }

@@ -84,6 +84,8 @@ class FakeEngine final : public Engine {
   // Called while a pass moves the clock: the simulator lets the rest of the world happen.
   std::function<void()> on_tick;
   std::function<void()> on_end;  // it is destroyed
+  // Cells of `from` are `to`'s as well, or instead.
+  std::function<void(SeqId from, SeqId to)> on_share;
 
  private:
   struct Memory {

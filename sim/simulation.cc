@@ -35,6 +35,7 @@ Simulation::Simulation(const SimOptions& options)
   if (options.kind == SimKind::kRandom && balanced) stage_.wait_max = kWaitMax;
   stage_.broken = [this](const std::string& what) { broken(what); };
   stage_.on_tick = [this] { cancel_those_due(); };
+  stage_.on_share = [this](SeqId from, SeqId to) { shared(from, to); };
   stage_.after_turn = [this](Executor& executor) {
     if (one_in(20)) resume_elsewhere(executor);
   };
@@ -60,6 +61,10 @@ Simulation::~Simulation() {
 void Simulation::broken(const std::string& what) {
   if (report_.broken.size() < 20)
     report_.broken.push_back("seed " + std::to_string(options_.seed) + ": " + what);
+}
+
+const std::string& scope_of(const Request& request) {
+  return request.reuse_scope.empty() ? request.tenant : request.reuse_scope;
 }
 
 SimReport Simulation::run() {
@@ -223,6 +228,16 @@ void Simulation::cancel_those_due() {
     asked.cancelled = true;
     if (!cancelled && !over) broken("a request that has not ended could not be cancelled");
   }
+}
+
+void Simulation::shared(SeqId from, SeqId to) {
+  const auto one = indices_.find({from.value});
+  const auto other = indices_.find({to.value});
+  if (one == indices_.end() || other == indices_.end()) return;  // it is just being submitted
+  const std::string& theirs = scope_of(asked_.at(one->second).ask->request);
+  const std::string& own = scope_of(asked_.at(other->second).ask->request);
+  if (theirs != own)
+    broken("a sequence of scope '" + own + "' has cells of scope '" + theirs + "'");
 }
 
 void Simulation::resume_elsewhere(Executor& executor) {

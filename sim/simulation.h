@@ -21,6 +21,9 @@ namespace choir::sim {
 // Of a conversation of an executor.
 ConversationKey key_of(const std::string& executor, ConversationKey talk);
 
+// Whose KV cells its request may use.
+const std::string& scope_of(const Request& request);
+
 class Simulation {
  public:
   explicit Simulation(const SimOptions& options);
@@ -58,6 +61,8 @@ class Simulation {
   bool would_wait(const Ask& ask);
   void ended(const Ask& ask, const Completion& completion);
   void cancel_those_due();
+  // KV cells went from one sequence to another.
+  void shared(SeqId from, SeqId to);
   // A copy of a live sequence, finished elsewhere.
   void resume_elsewhere(Executor& executor);
 
@@ -78,6 +83,7 @@ class Simulation {
   void check_end();
   void check_executors();
   void check_request(const Asked& asked);
+  void check_reuse(const Asked& asked);
   void check_tenants(const Ask& ask, const Completion& completion);
 
   const SimOptions options_;

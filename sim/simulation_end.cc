@@ -64,6 +64,23 @@ void Simulation::check_end() {
   for (auto& [index, asked] : asked_) check_request(asked);
 }
 
+// What it did not compute was in the cells of one of its scope, on whatever way they came there.
+void Simulation::check_reuse(const Asked& asked) {
+  const std::int32_t reused = asked.completion->usage.reused_tokens;
+  if (reused == 0) return;
+  std::int32_t most = 0;
+  for (const auto& [index, other] : asked_) {
+    if (&other == &asked || !other.completion) continue;
+    if (scope_of(other.ask->request) != scope_of(asked.ask->request)) continue;
+    std::vector<TokenId> known = other.ask->request.tokens;
+    known.insert(known.end(), other.completion->tokens.begin(), other.completion->tokens.end());
+    most = std::max(most, common_prefix(known, asked.ask->request.tokens));
+  }
+  if (reused > most)
+    broken("request " + std::to_string(asked.ask->index) + " reused " + std::to_string(reused) +
+           " tokens, its scope had " + std::to_string(most));
+}
+
 void Simulation::check_request(const Asked& asked) {
   const Ask& ask = *asked.ask;
   const std::string name = "request " + std::to_string(ask.index);
@@ -72,6 +89,7 @@ void Simulation::check_request(const Asked& asked) {
   const Completion& c = *asked.completion;
   if (asked.future.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
     broken(name + " has ended and its future has not");
+  check_reuse(asked);
   const std::vector<TokenId> alone = generate_alone(ask.alone, kSequenceTokensMax);
   switch (c.finish) {
     case Finish::kStop:

@@ -101,6 +101,7 @@ class Maker {
     if (one_in(3)) a.request.stop = {std::string(1, static_cast<char>(33 + rng_() % 80))};
     a.request.priority = static_cast<Priority>(rng_() % 4);
     a.request.tenant = one_in(2) ? "" : std::string(1, static_cast<char>('a' + rng_() % 3));
+    if (!many_scopes_ || one_in(2)) a.request.reuse_scope = "a";  // or one tenant's, as it happens
     if (one_in(6)) a.request.deadline = milliseconds(upto(20));
     if (one_in(6)) a.cancel_after = microseconds(upto(10'000));
     a.streams = options_.slow_readers && one_in(2);
@@ -110,6 +111,7 @@ class Maker {
   }
 
   void ask_at_random() {
+    many_scopes_ = one_in(2);
     Instant at;
     for (int count = upto(30); count > 0; --count) {
       at = at + microseconds(one_in(3) ? 0 : upto(3000));
@@ -161,6 +163,7 @@ class Maker {
   std::mt19937& rng_;
   Workload work_;
   std::size_t asked_ = 0;
+  bool many_scopes_ = false;  // else all requests share one
 };
 
 }  // namespace

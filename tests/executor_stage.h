@@ -64,8 +64,9 @@ class Stage {
     ConversationKey talk = {};
     Sampling sampling = {};
     std::string tenant = {};
+    std::string scope = {};
   };
-  std::uint64_t post(const Tokens& tokens, const Ask& ask) {
+  std::uint64_t post(const Tokens& tokens, const Ask& ask, KvState kv = {}) {
     Sequence s;
     s.id = {++last_};
     s.request = {last_};
@@ -76,11 +77,12 @@ class Stage {
     s.sampling.bias.push_back({sim::FakeModel::kEnd, -1e9F});
     s.priority = ask.priority;
     s.tenant = ask.tenant;
+    s.reuse_scope = ask.scope;
     asked_.emplace(last_, s);
     auto state = std::make_shared<RequestState>(s.request, home_, executor->id(), clock.now(),
                                                 Instant{}, Callbacks{});
     states.emplace(last_, state);
-    EXPECT_TRUE(executor->post({s, state, ask.talk, {}}));
+    EXPECT_TRUE(executor->post({s, state, ask.talk, std::move(kv)}));
     return last_;
   }
   std::uint64_t post(const Tokens& tokens) { return post(tokens, {}); }

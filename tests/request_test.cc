@@ -171,6 +171,10 @@ const Case kSettings[] = {
      "executor has 257 bytes, allowed at most 256"},
     {"TenantThatIsNotUtf8", [](Request& r) { r.tenant = "\xF5"; },
      "tenant is not UTF-8 at byte 0 of 1"},
+    {"ReuseScopeTooLong", [](Request& r) { r.reuse_scope.assign(257, 'a'); },
+     "reuse_scope has 257 bytes, allowed at most 256"},
+    {"ReuseScopeThatIsNotUtf8", [](Request& r) { r.reuse_scope = "a\xF5"; },
+     "reuse_scope is not UTF-8 at byte 1 of 2"},
 };
 INSTANTIATE_TEST_SUITE_P(Settings, Validate, testing::ValuesIn(kSettings),
                          [](const auto& c) { return c.param.name; });

@@ -36,12 +36,14 @@ struct Source {
   std::int32_t cells;
   std::int32_t cells_after;
   Priority priority = Priority::kNormal;
+  std::uint64_t scope = 0;
 };
 struct Seeker {
   Text tokens;
   std::int32_t slice = 0;
   Priority priority = Priority::kNormal;
   bool may_wait = true;
+  std::uint64_t scope = 0;
 };
 struct Case {
   std::string name;
@@ -61,11 +63,12 @@ TEST_P(ChooseFront, Gives) {
   std::vector<FrontSource> sources;
   for (const Source& s : c.sources) {
     texts.push_back(made(s.tokens));  // moving it moves no token
-    sources.push_back({{s.id}, texts.back(), s.cells, s.cells_after, s.priority});
+    sources.push_back({{s.id}, texts.back(), s.cells, s.cells_after, s.priority, {s.scope}});
   }
   const std::vector<TokenId> own = made(c.seeker.tokens);
-  const FrontChoice got = choose_front({own, c.seeker.slice, c.seeker.priority, c.seeker.may_wait},
-                                       sources, {.fronts = c.fronts, .window_tokens = c.window});
+  const FrontChoice got =
+      choose_front({own, c.seeker.slice, c.seeker.priority, c.seeker.may_wait, {c.seeker.scope}},
+                   sources, {.fronts = c.fronts, .window_tokens = c.window});
   EXPECT_EQ(got, c.want) << "does " << static_cast<int>(got.what) << " from " << got.from.value
                          << " with " << got.tokens;
 }
@@ -210,6 +213,28 @@ const Case kMemory[] = {
      Fronts::kNone},
 };
 INSTANTIATE_TEST_SUITE_P(Memory, ChooseFront, testing::ValuesIn(kMemory),
+                         [](const auto& c) { return c.param.name; });
+
+constexpr Priority kNormal = Priority::kNormal;
+const Case kScopes[] = {
+    {"NothingOfAnotherScopeIsThere",
+     {tokens(30, 5, 90), 35, kNormal, true, 1},
+     {{1, tokens(40, 0, 0), 40, 40, kNormal, 2}},
+     kCompute},
+    {"TheLongestOfItsOwn",
+     {tokens(30, 5, 90), 35, kNormal, true, 1},
+     {{1, tokens(30, 5, 91), 35, 35, kNormal, 2}, {2, tokens(20, 5, 92), 25, 25, kNormal, 1}},
+     fork(2, 20)},
+    {"NobodyWaitsForAnotherScope",
+     {tokens(30, 5, 90), 35, kNormal, true, 1},
+     {{1, tokens(30, 5, 91), 0, 35, kNormal, 2}},
+     kCompute},
+    {"BehindTheOneOfItsOwn",
+     {tokens(30, 5, 90), 35, kNormal, true, 1},
+     {{1, tokens(35, 0, 0), 0, 35, kNormal, 2}, {2, tokens(30, 5, 91), 0, 35, kNormal, 1}},
+     wait(2, 30)},
+};
+INSTANTIATE_TEST_SUITE_P(Scopes, ChooseFront, testing::ValuesIn(kScopes),
                          [](const auto& c) { return c.param.name; });
 
 }  // namespace

@@ -79,7 +79,12 @@ const ContentCase kContents[] = {
     {"OnlyTokens", {"f", "f16", {5}, ""}},
     {"OnlyCells", {"", "", {}, "x"}},
     {"NamesOfTheMostBytes",
-     {std::string(kNameBytesMax, '\0'), std::string(kNameBytesMax, 'k'), {-1}, "x"}},
+     {std::string(kNameBytesMax, '\0'),
+      std::string(kNameBytesMax, 'k'),
+      {-1},
+      "x",
+      std::string(kNameBytesMax, 's')}},
+    {"OfAScope", {"f1", "f16", {1, 2}, "cells", "tenant"}},
     {"SeveralBlocks", {"f", "f16", std::vector<TokenId>(100'000, 7), std::string(3 << 20, 'x')}},
 };
 INSTANTIATE_TEST_SUITE_P(, SnapshotContent, testing::ValuesIn(kContents),
@@ -173,6 +178,15 @@ TEST_F(SnapshotFile, OfAnotherVersionIsRefused) {
   expect_refused(read(with_right_checksums(next)), "format version 2, this build reads 1");
 }
 
+// A file of before there were reuse scopes: 32 bits for the size of kv_type.
+TEST_F(SnapshotFile, WithoutAScopeIsAsItWasBefore) {
+  ASSERT_TRUE(write_snapshot(path_, kSmall));
+  std::uint32_t kv_type_bytes = 0;
+  std::memcpy(&kv_type_bytes, bytes().data() + 12, sizeof kv_type_bytes);
+  EXPECT_EQ(kv_type_bytes, 3U);
+  EXPECT_EQ(bytes().size(), 40 + 2 + 3 + 3 * 4 + 14 + 8U);
+}
+
 struct Sizes {
   std::uint32_t fingerprint_bytes, kv_type_bytes;
   std::uint64_t tokens, kv_bytes;
@@ -199,6 +213,7 @@ const LieCase kLies[] = {
     {"LongFingerprint", {3, 3, 3, 14}},
     {"HugeFingerprint", {0xFFFFFFFF, 3, 3, 14}},
     {"HugeType", {2, 0xFFFFFFFF, 3, 14}},
+    {"AScopeOfOneByte", {2, 3 | 1U << 16U, 3, 14}},
     {"OneTokenMore", {2, 3, 4, 14}},
     {"TokensThatOverflow", {2, 3, 0x4000000000000003, 14}},
     {"MostTokens", {2, 3, kMost, 14}},

@@ -26,7 +26,7 @@ inline constexpr std::size_t kMessagesMax = 16384;
 inline constexpr std::size_t kStopStringsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 inline constexpr std::size_t kLogitBiasMax = 1024;
-inline constexpr std::size_t kNameBytesMax = 256;  // of an executor or a tenant
+inline constexpr std::size_t kNameBytesMax = 256;  // of an executor, a tenant or a reuse scope
 inline constexpr std::chrono::milliseconds kDeadlineMax = std::chrono::hours(24 * 30);
 
 struct LogitBias {
@@ -76,6 +76,10 @@ struct Request {
   std::optional<Priority> priority;       // unset: the executor's
   std::chrono::milliseconds deadline{0};  // submit to last token; 0 is none, at most kDeadlineMax
   std::string tenant;                     // shares inside an executor go by tenant
+  // KV state is reused only between requests of the same scope. Empty: the scope is the tenant. Two
+  // tenants that name the same scope share KV state, so a server that lets its clients choose a
+  // scope should put the tenant's name in front of it.
+  std::string reuse_scope;
   bool operator==(const Request&) const = default;
 };
 
@@ -94,7 +98,9 @@ CHOIR_API std::string_view to_string(Finish finish);
 struct Usage {
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
-  std::int32_t reused_tokens = 0;  // of the prompt: their KV state was kept from an earlier turn
+  // Of the prompt: not computed, because the executor had their KV state from other requests of the
+  // same reuse_scope.
+  std::int32_t reused_tokens = 0;
   std::int32_t recomputed_tokens = 0;  // computed again after the sequence had lost its cells
   double queue_seconds = 0;            // submit to its first slice of a forward pass
   double first_token_seconds = 0;      // submit to the first token; 0 when there was none

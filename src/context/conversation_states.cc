@@ -60,7 +60,8 @@ void Conversations::write_kv(const TalkPtr& talk, KvState state) {
   Snapshot snapshot{.model_fingerprint = {},
                     .kv_type = std::string(to_string(state.kv_type)),
                     .tokens = std::move(state.tokens),
-                    .kv = std::move(state.blob)};
+                    .kv = std::move(state.blob),
+                    .reuse_scope = std::move(state.reuse_scope)};
   std::uint64_t turns = 0;
   bool is_there = false;
   Status written = with_record(talk, [&](const Talk::State& s) -> Status {
@@ -89,7 +90,8 @@ KvState Conversations::read_kv(const Talk& talk, const Model& model, KvType kv_t
   auto snapshot = snapshots.read(talk.executor, talk.id);
   if (snapshot && snapshot->model_fingerprint == model.fingerprint() &&
       snapshot->kv_type == to_string(kv_type))
-    return {std::move(snapshot->kv), std::move(snapshot->tokens), kv_type};
+    return {std::move(snapshot->kv), std::move(snapshot->tokens), kv_type,
+            std::move(snapshot->reuse_scope)};
   if (!snapshot && snapshot.error().code == Code::kNotFound) return {};
   log(LogLevel::kWarn,
       "conversation '" + talk.id + "' is computed again: " +

@@ -41,7 +41,8 @@ struct Header {
   std::array<char, 4> magic = kMagic;
   std::uint32_t version = kVersion;
   std::uint32_t fingerprint_bytes = 0;
-  std::uint32_t kv_type_bytes = 0;
+  std::uint16_t kv_type_bytes = 0;
+  std::uint16_t reuse_scope_bytes = 0;  // 0 in files from before there were scopes
   std::uint64_t tokens = 0;
   std::uint64_t kv_bytes = 0;
   std::uint64_t checksum = 0;  // of the fields above
@@ -180,11 +181,13 @@ class Reader {
 // Are the sizes those of a file with `left` bytes after the header? Each is compared alone first,
 // so that the sum cannot overflow.
 bool sizes_fit(const Header& header, std::uint64_t left) {
-  if (header.fingerprint_bytes > kNameBytesMax || header.kv_type_bytes > kNameBytesMax)
+  if (header.fingerprint_bytes > kNameBytesMax || header.kv_type_bytes > kNameBytesMax ||
+      header.reuse_scope_bytes > kNameBytesMax)
     return false;
   if (header.tokens > left / sizeof(TokenId) || header.kv_bytes > left) return false;
   return left == std::uint64_t{header.fingerprint_bytes} + header.kv_type_bytes +
-                     header.tokens * sizeof(TokenId) + header.kv_bytes + sizeof(Trailer);
+                     header.reuse_scope_bytes + header.tokens * sizeof(TokenId) + header.kv_bytes +
+                     sizeof(Trailer);
 }
 
 // In large pages where the system has them: the first touch of every 4 kB took twice as long as
@@ -212,10 +215,12 @@ Result<Snapshot> read_from(Reader& file, const std::string& path) {
   Snapshot snapshot;
   snapshot.model_fingerprint.resize(header.fingerprint_bytes);
   snapshot.kv_type.resize(header.kv_type_bytes);
+  snapshot.reuse_scope.resize(header.reuse_scope_bytes);
   snapshot.tokens.resize(header.tokens);
   resize_fresh(snapshot.kv, header.kv_bytes);
   Trailer wanted = 0;
   if (!file.take(snapshot.model_fingerprint) || !file.take(snapshot.kv_type) ||
+      !file.take(snapshot.reuse_scope) ||
       !file.take({reinterpret_cast<char*>(snapshot.tokens.data()),
                   snapshot.tokens.size() * sizeof(TokenId)}) ||
       !file.take(snapshot.kv))
@@ -239,17 +244,20 @@ std::string snapshot_path(const std::string& folder, std::string_view executor,
 }
 
 std::uint64_t snapshot_bytes(const Snapshot& s) {
-  return sizeof(Header) + s.model_fingerprint.size() + s.kv_type.size() +
+  return sizeof(Header) + s.model_fingerprint.size() + s.kv_type.size() + s.reuse_scope.size() +
          s.tokens.size() * sizeof(TokenId) + s.kv.size() + sizeof(Trailer);
 }
 
 Status write_snapshot(const std::string& path, const Snapshot& snapshot) {
-  if (snapshot.model_fingerprint.size() > kNameBytesMax || snapshot.kv_type.size() > kNameBytesMax)
-    return fail(Code::kInvalidArgument, "a snapshot's model_fingerprint and kv_type have at most " +
-                                            std::to_string(kNameBytesMax) + " bytes each");
+  if (snapshot.model_fingerprint.size() > kNameBytesMax ||
+      snapshot.kv_type.size() > kNameBytesMax || snapshot.reuse_scope.size() > kNameBytesMax)
+    return fail(Code::kInvalidArgument,
+                "a snapshot's model_fingerprint, kv_type and reuse_scope have at most " +
+                    std::to_string(kNameBytesMax) + " bytes each");
   Header header;
   header.fingerprint_bytes = static_cast<std::uint32_t>(snapshot.model_fingerprint.size());
-  header.kv_type_bytes = static_cast<std::uint32_t>(snapshot.kv_type.size());
+  header.kv_type_bytes = static_cast<std::uint16_t>(snapshot.kv_type.size());
+  header.reuse_scope_bytes = static_cast<std::uint16_t>(snapshot.reuse_scope.size());
   header.tokens = snapshot.tokens.size();
   header.kv_bytes = snapshot.kv.size();
   header.checksum = header.sum();
@@ -257,9 +265,10 @@ Status write_snapshot(const std::string& path, const Snapshot& snapshot) {
   const fs::path folder = fs::path(path).parent_path();
   const bool new_folder = ::mkdir(folder.c_str(), 0700) == 0;  // else making the file will tell
   UnnamedFile file(path);
-  for (const std::string_view part : {view_of(header), std::string_view(snapshot.model_fingerprint),
-                                      std::string_view(snapshot.kv_type), view_of(snapshot.tokens),
-                                      std::string_view(snapshot.kv)})
+  for (const std::string_view part :
+       {view_of(header), std::string_view(snapshot.model_fingerprint),
+        std::string_view(snapshot.kv_type), std::string_view(snapshot.reuse_scope),
+        view_of(snapshot.tokens), std::string_view(snapshot.kv)})
     file.add(part);
   file.publish();
   if (file.error_number() != 0)

@@ -3,7 +3,7 @@
 // A snapshot saves computing, it is never the truth: who finds none, or one that is refused,
 // computes the tokens again. So erase a snapshot before its conversation, and write it after.
 //
-// File: a header with all sizes and its own XXH3, the two names, tokens, KV state, XXH3 of all
+// File: a header with all sizes and its own XXH3, the three names, tokens, KV state, XXH3 of all
 // before it; integers little endian. It appears under its name whole, or not at all.
 #pragma once
 
@@ -19,10 +19,11 @@
 namespace choir {
 
 struct Snapshot {
-  std::string model_fingerprint;  // at most kNameBytesMax, and so is kv_type
+  std::string model_fingerprint;  // at most kNameBytesMax, and so are kv_type and reuse_scope
   std::string kv_type;            // "f16", "q8_0"
   std::vector<TokenId> tokens;    // whose KV state it is; all of them have cells
   std::string kv;                 // what Engine::save() gave
+  std::string reuse_scope = {};   // no request of another one takes it
   bool operator==(const Snapshot&) const = default;
 };
 

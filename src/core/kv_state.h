@@ -16,6 +16,9 @@ namespace choir {
 // process; {0}: none.
 using ConversationKey = Id<struct ConversationTag>;
 
+// A reuse scope inside one executor (runtime/reuse_scopes.h). {0}: none that a request has.
+using ScopeId = Id<struct ScopeTag>;
+
 // Which first tokens of a sequence its memory can be cut to, or give to another sequence.
 enum class Fronts : std::uint8_t {
   kAny,    // any number of them; of a sliding window those that have not left it
@@ -27,6 +30,7 @@ struct KvState {
   std::string blob;               // from Engine::save(); empty: none
   std::vector<TokenId> tokens;    // all of them have a cell in it
   KvType kv_type = KvType::kF16;  // of the engine that saved it; no other takes it
+  std::string reuse_scope = {};   // no request of another one takes it
 };
 
 inline std::int32_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {

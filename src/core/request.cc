@@ -165,7 +165,8 @@ Status validate(const Request& request) {
     CHOIR_CHECK_OK(in_range("priority", static_cast<std::size_t>(*request.priority), 0,
                             kPriorityNames.size() - 1));
   CHOIR_CHECK_OK(in_range("deadline (ms)", request.deadline.count(), 0, kDeadlineMax.count()));
-  return check_name("tenant", request.tenant);
+  CHOIR_CHECK_OK(check_name("tenant", request.tenant));
+  return check_name("reuse_scope", request.reuse_scope);
 }
 
 }  // namespace choir

@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kMagic = "CHSQ";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kHeaderBytes = kMagic.size() + sizeof kVersion;
 constexpr std::size_t kChecksumBytes = sizeof(XXH64_hash_t);
 constexpr std::size_t kTokensMax = 2 * kPromptTokensMax;  // as much output as prompt
@@ -69,6 +69,7 @@ void fields(S& s, Field&& field) {
   field("ignore_eos", s.ignore_eos);
   field("priority", s.priority);
   field("tenant", s.tenant);
+  field("reuse_scope", s.reuse_scope);
   field("carry_bytes", s.carry.bytes);
   field("carry_pending", s.carry.pending);
   field("next_event", s.next_event);
@@ -224,8 +225,9 @@ Status check_values(const Sequence& s) {
   for (const std::string& stop : s.stop)
     if (stop.empty() || stop.size() > kStopBytesMax)
       return bad("has an empty or too long stop string");
-  if (s.tenant.size() > kNameBytesMax || s.model_fingerprint.size() > kNameBytesMax)
-    return bad("tenant or model_fingerprint is too long");
+  if (s.tenant.size() > kNameBytesMax || s.reuse_scope.size() > kNameBytesMax ||
+      s.model_fingerprint.size() > kNameBytesMax)
+    return bad("tenant, reuse_scope or model_fingerprint is too long");
   if (s.carry.bytes.size() > kCarryBytesMax || s.carry.pending.size() > kCarryBytesMax)
     return bad("text carry is too long");
   if (Status status = validate(s.sampling); !status)

@@ -37,6 +37,7 @@ struct Sequence {
   bool ignore_eos = false;
   Priority priority = Priority::kNormal;
   std::string tenant;
+  std::string reuse_scope;  // of its KV state; the request's, or else its tenant
   TextCarry carry;
   std::uint64_t next_event = 0;       // number of the next stream event
   std::int64_t deadline_left_ns = 0;  // 0: none; counted down from when the value was made

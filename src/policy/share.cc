@@ -35,6 +35,7 @@ FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource>
   const std::int32_t most = static_cast<std::int32_t>(seeker.tokens.size()) - 1;
   FrontChoice now{FrontChoice::Do::kFork, {}, kSharedTokensMin - 1};
   for (const FrontSource& source : sources) {
+    if (source.scope != seeker.scope) continue;
     const std::int32_t same =
         common_front(seeker.tokens, source.tokens, std::min(most, source.cells), now.tokens);
     if (same > 0 && copies(limits, same, source.cells))
@@ -47,6 +48,7 @@ FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource>
   FrontChoice later{FrontChoice::Do::kStandBack, {}, now.tokens + gain_min - 1};
   const std::int32_t enough = later.tokens;
   for (const FrontSource& source : sources) {
+    if (source.scope != seeker.scope) continue;
     if (source.cells_after <= source.cells || source.priority > seeker.priority) continue;
     const std::int32_t same = common_front(seeker.tokens, source.tokens,
                                            std::min(most, source.cells_after), later.tokens);

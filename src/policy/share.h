@@ -25,6 +25,7 @@ struct FrontSource {
   std::int32_t cells = 0;        // of its first tokens, now
   std::int32_t cells_after = 0;  // after this pass
   Priority priority = Priority::kNormal;
+  ScopeId scope;
 };
 
 // One without cells.
@@ -33,6 +34,7 @@ struct FrontSeeker {
   std::int32_t slice_tokens = 0;    // that it would compute in this pass; 0: it is not in the plan
   Priority priority = Priority::kNormal;
   bool may_wait = true;
+  ScopeId scope;
 };
 
 // What the engine's memory lets be copied.
@@ -53,8 +55,8 @@ struct FrontChoice {
   bool operator==(const FrontChoice&) const = default;
 };
 
-// The longest common front, the first of `sources` where several have it. The seeker stands back
-// only
+// The longest common front, the first of `sources` where several have it; those of another scope
+// than the seeker's do not exist for it. The seeker stands back only
 //   - for at least kSharedTokensMin tokens more than it could have now, and for at least half of
 //     what it would compute itself in this pass after a fork: else its first token would come later
 //     for little;

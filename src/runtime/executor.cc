@@ -160,6 +160,7 @@ void Executor::accept(Mail mail, Instant now) {
                              static_cast<std::size_t>(live->value.max_tokens));
   live->text.reserve(
       std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
+  live->scope = scopes_.hold(live->value.reuse_scope);
   if (!live->awaited) reuse(*live, std::move(mail.kv));
   insert(std::move(live));
 }
@@ -180,9 +181,10 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
          clock_.now());
 }
 
-void Executor::leave_tenant(LiveSequence& live) {
+void Executor::leave_groups(LiveSequence& live) {
   tenants_.left(*live.tenant);
   live.tenant = nullptr;
+  live.scope = nullptr;
 }
 
 Executor::Readers Executor::end_the_ended(Instant now) {
@@ -374,7 +376,11 @@ bool Executor::books_balance() const {
   }
   const bool counted =
       std::ranges::all_of(tenants, [](const auto& t) { return t.first->live() == t.second; });
-  return counted && tenants_.accounts() <= tenants.size() + TenantRules{}.remembered_max &&
+  // Each scope has something in it; a table that only grows would not balance.
+  const bool scoped = scopes_.count() <= live_.size() + static_cast<std::size_t>(kept_.count()) +
+                                             static_cast<std::size_t>(cache_.use().slots);
+  return counted && scoped &&
+         tenants_.accounts() <= tenants.size() + TenantRules{}.remembered_max &&
          held == held_.use() && ended == to_erase_ && parked == parked_ &&
          parked_bytes == park_.used && kept_.books_balance() && cache_.books_balance();
 }

@@ -35,6 +35,7 @@
 #include "runtime/node_rules.h"
 #include "runtime/prefix_cache.h"
 #include "runtime/request_state.h"
+#include "runtime/reuse_scopes.h"
 
 namespace choir {
 
@@ -199,7 +200,8 @@ class Executor {
   void accept_mail(Instant now);
   void accept(Mail mail, Instant now);
   void insert(std::unique_ptr<LiveSequence> live);
-  void leave_tenant(LiveSequence& live);
+  // Its tenant and reuse scope do not count it any more.
+  void leave_groups(LiveSequence& live);
   void reuse(LiveSequence& live, KvState kv);
   // Whether others have clearly more in common with it than `same` tokens.
   bool better_elsewhere(const LiveSequence& live, std::int32_t same);
@@ -283,6 +285,7 @@ class Executor {
   std::atomic<bool> cut_asked_{false};        // preempt() was called since the last turn ended
   std::atomic<std::int32_t> urgent_mail_{0};  // of class CRITICAL, posted and not yet accepted
 
+  ReuseScopes scopes_;                               // of live_, kept_ and cache_
   std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
   std::vector<SeqId> live_ids_;                      // the same order, for searching
   Tenants tenants_;                                  // of live_

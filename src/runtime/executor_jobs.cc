@@ -78,7 +78,7 @@ Executor::Belongings Executor::extract() {
     park(*l, Budget::kIgnore);
     park_.used -= l->kv.size();
     if (!l->kv.empty()) --parked_;
-    leave_tenant(*l);
+    leave_groups(*l);
   }
   for (const ConversationKey key : kept_.keys()) {
     if (auto state = kept_.copy(key, *engine_)) belongings.kept.emplace(key, std::move(*state));
@@ -112,7 +112,7 @@ std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count,
   std::vector<std::unique_ptr<LiveSequence>> given;
   for (auto at = live_.rbegin(); at != live_.rend() && std::ssize(given) < count; ++at)
     if (may_move(**at) && (*at)->value.known_tokens() < longest) {
-      leave_tenant(**at);
+      leave_groups(**at);
       given.push_back(std::move(*at));
     }
   std::erase(live_, nullptr);
@@ -127,12 +127,14 @@ void Executor::adopt(Belongings belongings) {
     kept_.keep(key, {.seq = {},
                      .tokens = std::move(state.tokens),
                      .blob = std::move(state.blob),
-                     .used = clock_.now()});
+                     .used = clock_.now(),
+                     .scope = scopes_.hold(state.reuse_scope)});
   }
   for (auto& l : belongings.live) {
     park_.used += l->kv.size();
     if (!l->kv.empty()) ++parked_;
     l->released = false;
+    l->scope = scopes_.hold(l->value.reuse_scope);
     insert(std::move(l));
   }
 }

@@ -90,12 +90,16 @@ void Executor::reuse(LiveSequence& live, KvState kv) {
   if (!entry) {
     if (kv.blob.empty() || kv.kv_type != engine_->config().kv_type) return;
     park_.used += kv.blob.size();
-    entry = KeptStates::Entry{
-        .seq = {}, .tokens = std::move(kv.tokens), .blob = std::move(kv.blob), .used = {}};
+    entry = KeptStates::Entry{.seq = {},
+                              .tokens = std::move(kv.tokens),
+                              .blob = std::move(kv.blob),
+                              .used = {},
+                              .scope = scopes_.hold(kv.reuse_scope)};
   }
   const std::int32_t same =
       std::min(common_prefix(entry->tokens, live.value.tokens), live.value.known_tokens() - 1);
-  if (better_elsewhere(live, same)) {  // which the first plan with it will find
+  // Not of another scope; nor where the first plan with it will find more elsewhere.
+  if (entry->scope != live.scope || better_elsewhere(live, same)) {
     if (entry->resident())
       engine_->truncate(entry->seq, 0);
     else
@@ -123,18 +127,23 @@ void Executor::leave_kv(LiveSequence& live, Finish finish, Instant now) {
     return std::vector<TokenId>(live.value.tokens.begin(), live.value.tokens.begin() + count);
   };
   if (keep && live.computed > 0) {
-    kept_.keep(live.conversation,
-               {.seq = live.value.id, .tokens = tokens_of(live.computed), .blob = {}, .used = now});
+    kept_.keep(live.conversation, {.seq = live.value.id,
+                                   .tokens = tokens_of(live.computed),
+                                   .blob = {},
+                                   .used = now,
+                                   .scope = live.scope});
   } else if (prefix_cache_ && live.conversation == ConversationKey{} && finish != Finish::kFailed &&
              live.computed >= kSharedTokensMin) {
-    cache_.keep(live.value.id, tokens_of(live.computed), *engine_);
+    cache_.keep(live.value.id, tokens_of(live.computed), live.scope, *engine_);
   } else if (live.computed > 0) {
     engine_->truncate(live.value.id, 0);
   } else if (keep && !live.kv.empty() && live.kv_use == live.kv_tokens) {
     --parked_;  // its bytes stay in the budget
-    kept_.keep(
-        live.conversation,
-        {.seq = {}, .tokens = tokens_of(live.kv_tokens), .blob = std::move(live.kv), .used = now});
+    kept_.keep(live.conversation, {.seq = {},
+                                   .tokens = tokens_of(live.kv_tokens),
+                                   .blob = std::move(live.kv),
+                                   .used = now,
+                                   .scope = live.scope});
     live.kv.clear();
   }
   held_.set(live.computed, 0);

@@ -45,7 +45,8 @@ bool Executor::share_fronts(MayWait may_wait) {
                         .tokens = l.value.tokens,
                         .cells = l.computed,
                         .cells_after = std::min(l.value.known_tokens(), l.computed + slice.count),
-                        .priority = class_of(l)});
+                        .priority = class_of(l),
+                        .scope = l.scope->id()});
   }
   // Those for whom there was no room in the pass would come next, only to be sent back too; and
   // what is computed for them is no reason to lift their class.
@@ -70,7 +71,8 @@ void Executor::find_sources(std::span<const Slice> slices) {
                         .tokens = l->value.tokens,
                         .cells = l->computed,
                         .cells_after = l->computed + (slice == slices.end() ? 0 : slice->count),
-                        .priority = class_of(*l)});
+                        .priority = class_of(*l),
+                        .scope = l->scope->id()});
   }
   kept_.offer(sources_);
   cache_.offer(sources_);
@@ -82,7 +84,8 @@ FrontChoice Executor::choose(const LiveSequence& l, std::int32_t slice_tokens,
       {.tokens = l.value.tokens,
        .slice_tokens = slice_tokens,
        .priority = class_of(l),
-       .may_wait = may_wait == MayWait::kYes},
+       .may_wait = may_wait == MayWait::kYes,
+       .scope = l.scope->id()},
       sources_,
       {.fronts = engine_->fronts(), .window_tokens = model_->info().sliding_window_tokens});
 }

@@ -97,7 +97,7 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
 void Executor::erase_finished() {
   if (to_erase_ == 0) return;
   for (const auto& l : live_)
-    if (l->ended) leave_tenant(*l);
+    if (l->ended) leave_groups(*l);
   std::erase_if(live_, [](const auto& l) { return l->ended; });
   to_erase_ = 0;
   some_ended_ = true;

@@ -47,8 +47,11 @@ void KeptStates::offer(std::vector<FrontSource>& sources) const {
   for (const auto& [key, entry] : entries_) {
     if (!entry.resident()) continue;
     const auto cells = static_cast<std::int32_t>(entry.tokens.size());
-    sources.push_back(
-        {.id = entry.seq, .tokens = entry.tokens, .cells = cells, .cells_after = cells});
+    sources.push_back({.id = entry.seq,
+                       .tokens = entry.tokens,
+                       .cells = cells,
+                       .cells_after = cells,
+                       .scope = entry.scope->id()});
   }
 }
 
@@ -117,7 +120,8 @@ void KeptStates::forget_lost(const Engine& engine) {
 std::optional<KvState> KeptStates::copy(ConversationKey key, Engine& engine) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return std::nullopt;
-  KvState state{found->second.blob, found->second.tokens, engine.config().kv_type};
+  KvState state{found->second.blob, found->second.tokens, engine.config().kv_type,
+                found->second.scope->name()};
   if (found->second.resident()) {
     auto blob = engine.save(found->second.seq);
     if (!blob) return std::nullopt;

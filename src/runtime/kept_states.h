@@ -17,6 +17,7 @@
 #include "core/sequence.h"
 #include "engine/engine.h"
 #include "policy/share.h"
+#include "runtime/reuse_scopes.h"
 
 namespace choir {
 
@@ -34,6 +35,7 @@ class KeptStates {
     std::vector<TokenId> tokens;  // with a cell, in order
     std::string blob;             // parked; empty: in the engine
     Instant used;
+    ReuseScopes::Held scope;
     bool resident() const { return blob.empty(); }
   };
 

@@ -11,6 +11,7 @@
 #include "core/sequence.h"
 #include "policy/tenants.h"
 #include "runtime/request_state.h"
+#include "runtime/reuse_scopes.h"
 
 namespace choir {
 
@@ -34,6 +35,7 @@ struct LiveSequence {
   Instant arrived;
   Instant last_progress;               // last time it was in a pass
   Tenants::Account* tenant = nullptr;  // the executor's; counts it while it is there
+  ReuseScopes::Held scope;             // the executor's, while it is there
   std::optional<Instant> held_back;    // since when its reader is too far behind
   std::string text;                    // generated here
   Usage usage;

@@ -14,21 +14,22 @@ bool begins(const std::vector<TokenId>& front, const std::vector<TokenId>& all) 
 
 }  // namespace
 
-void PrefixCache::keep(SeqId seq, std::vector<TokenId> tokens, Engine& engine) {
+void PrefixCache::keep(SeqId seq, std::vector<TokenId> tokens, ReuseScopes::Held scope,
+                       Engine& engine) {
   for (const State& state : states_) {
-    if (!begins(tokens, state.tokens)) continue;
+    if (state.scope != scope || !begins(tokens, state.tokens)) continue;
     engine.truncate(seq, 0);
     touch(state.seq);
     return;
   }
   std::erase_if(states_, [&](const State& state) {
-    if (!begins(state.tokens, tokens)) return false;
+    if (state.scope != scope || !begins(state.tokens, tokens)) return false;
     engine.truncate(state.seq, 0);
     use_ = use_ - use_of(state);
     return true;
   });
   if (states_.size() >= kStatesMax) evict_oldest(engine);
-  states_.push_back({seq, std::move(tokens)});
+  states_.push_back({seq, std::move(tokens), std::move(scope)});
   use_ = use_ + use_of(states_.back());
 }
 
@@ -45,8 +46,11 @@ bool PrefixCache::books_balance() const {
 void PrefixCache::offer(std::vector<FrontSource>& sources) const {
   for (const State& state : states_) {
     const auto cells = static_cast<std::int32_t>(state.tokens.size());
-    sources.push_back(
-        {.id = state.seq, .tokens = state.tokens, .cells = cells, .cells_after = cells});
+    sources.push_back({.id = state.seq,
+                       .tokens = state.tokens,
+                       .cells = cells,
+                       .cells_after = cells,
+                       .scope = state.scope->id()});
   }
 }
 

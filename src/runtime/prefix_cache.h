@@ -13,6 +13,7 @@
 #include "core/step_plan.h"
 #include "engine/engine.h"
 #include "policy/share.h"
+#include "runtime/reuse_scopes.h"
 
 namespace choir {
 
@@ -22,8 +23,8 @@ class PrefixCache {
   static constexpr std::size_t kStatesMax = 32;
 
   // The cells that `seq` holds, one for each of `tokens`, are kept; those of states that are a
-  // beginning of others are freed.
-  void keep(SeqId seq, std::vector<TokenId> tokens, Engine& engine);
+  // beginning of others of their scope are freed.
+  void keep(SeqId seq, std::vector<TokenId> tokens, ReuseScopes::Held scope, Engine& engine);
   bool empty() const { return states_.empty(); }
   bool holds(SeqId seq) const;
   // What they hold of the engine, as if nobody shared cells.
@@ -44,6 +45,7 @@ class PrefixCache {
   struct State {
     SeqId seq;
     std::vector<TokenId> tokens;
+    ReuseScopes::Held scope;
   };
   static KvUse use_of(const State& state) {
     return {.cells = static_cast<std::int32_t>(state.tokens.size()), .slots = 1};

@@ -10,6 +10,7 @@ void read(const std::string& bytes) {
   const auto snapshot = choir::read_snapshot(folder.write("a.kv", bytes));
   if (!snapshot) return;
   const std::size_t held = snapshot->model_fingerprint.size() + snapshot->kv_type.size() +
+                           snapshot->reuse_scope.size() +
                            snapshot->tokens.size() * sizeof(choir::TokenId) + snapshot->kv.size();
   choir::fuzz::expect(held <= bytes.size(), "a snapshot is no larger than its file");
 }

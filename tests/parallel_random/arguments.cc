@@ -47,6 +47,8 @@ LLMExecutionRequest request(Actor& a, bool waited) {
   if (a.dice.one_in(2)) r.parameters["ignore_eos"] = "true";
   if (a.dice.one_in(4)) r.parameters["template"] = "none";
   if (a.dice.one_in(6)) r.parameters["priority"] = "critical";
+  if (a.dice.one_in(6)) r.parameters["tenant"] = "t";
+  if (a.dice.one_in(6)) r.parameters["reuse_scope"] = "s";
   if (a.dice.one_in(8)) r.parameters["pipeline_input"] = "previous";
   if (a.dice.one_in(8)) r.inputText += " {{previous}}";
   if (a.dice.one_in(10)) r.inputTokens = {"5", "6", "7"};
