@@ -109,7 +109,7 @@ class Chat {
         text.append(event.text);
         print(for_reader(Stream::kOut, event.text));
       });
-      const bool too_long = !completion && completion.error().code == Code::kInvalidArgument;
+      const bool too_long = !completion && completion.error().code == Code::kTooLong;
       if (!too_long || raw_ || history_.size() < first + 3) return completion;
       const auto oldest = history_.begin() + static_cast<std::ptrdiff_t>(first);
       history_.erase(oldest, oldest + 2);

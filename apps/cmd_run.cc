@@ -70,7 +70,9 @@ int code_for(const Completion& completion) {
       break;
   }
   complain(completion.error ? completion.error->message : "the generation failed");
-  return kExitFailed;
+  return completion.finish == Finish::kFailed && completion.error
+             ? exit_code(completion.error->code)
+             : kExitFailed;
 }
 
 Result<int> answer_as_json(OpenModel& model, const Options& options, const Request& request) {

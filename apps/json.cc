@@ -21,7 +21,9 @@ std::string_view word_of(Advice::Level level) {
 
 Json json_of(const std::optional<Error>& error) {
   if (!error) return nullptr;
-  return {{"code", to_string(error->code)}, {"message", error->message}};
+  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
+  for (const Fact& fact : error->facts) json["facts"][fact.name] = fact.value;
+  return json;
 }
 
 Json json_of(const EvaluationResult& session) {

@@ -78,5 +78,14 @@ TEST(Allocation, AStepOfDecodesTakesNothingFromTheHeap) {
   EXPECT_EQ(allocations.load() - before, 0) << "in 1000 steps of 64 tokens";
 }
 
+TEST(Allocation, AnErrorWithoutNumbersTakesNothingForThem) {
+  const long before = allocations.load();
+  const Error error{Code::kTooLong, "short"};  // the text fits into the string
+  Error copy = error;
+  const Result<int> failed = tl::unexpected(std::move(copy).in("x"));
+  EXPECT_EQ(failed.error().fact("n_ctx"), std::nullopt);
+  EXPECT_EQ(allocations.load() - before, 0);
+}
+
 }  // namespace
 }  // namespace choir

@@ -152,7 +152,7 @@ TEST_F(Embedding, ATextThatFillsTheModelIsEmbedded) {
 TEST_F(Embedding, OneTokenTooManyIsRefusedWithTheLimit) {
   const auto refused = node_->embed("m", words(kTokensMax - 1));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_EQ(refused.error().code, Code::kTooLong);
   EXPECT_NE(refused.error().message.find("513 tokens"), std::string::npos)
       << refused.error().message;
   EXPECT_NE(refused.error().message.find("512"), std::string::npos) << refused.error().message;

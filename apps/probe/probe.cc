@@ -64,9 +64,13 @@ int main(int argc, char** argv) {
       say({{"ok", true}});
       _exit(0);
     }
+    const choir::Error& error = tried.error();
+    nlohmann::json facts = nlohmann::json::object();
+    for (const choir::Fact& fact : error.facts) facts[fact.name] = fact.value;
     say({{"ok", false},
-         {"code", std::string(choir::to_string(tried.error().code))},
-         {"message", tried.error().message}});
+         {"code", std::string(choir::to_string(error.code))},
+         {"message", error.message},
+         {"facts", facts}});
   } catch (const std::exception& error) {
     say({{"ok", false},
          {"code", "engine_failed"},

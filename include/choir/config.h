@@ -83,7 +83,8 @@ struct NodeConfig {
 // kInvalidArgument with the names that there are, where `name` is none of them.
 CHOIR_API Result<KvType> kv_type_named(std::string_view name);
 
-// The first thing wrong, in words a user can act on. Pure: does not look at the disk.
+// The first thing wrong, in words a user can act on, with the facts `value` and `limit` where a
+// whole number is out of its range. Pure: does not look at the disk.
 CHOIR_API Status validate(const ExecutorConfig& config);
 CHOIR_API Status validate(const NodeConfig& config);
 

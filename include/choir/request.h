@@ -128,7 +128,8 @@ struct StreamEvent {
 };
 
 // The first thing wrong, in words a user can act on: field, value, what is allowed, and the byte
-// offset of invalid UTF-8. Pure; knows no model.
+// offset of invalid UTF-8. A whole number out of its range is in the facts `value` and `limit` too.
+// Pure; knows no model.
 CHOIR_API Status validate(const Sampling& sampling);
 CHOIR_API Status validate(const Request& request);
 

@@ -1,14 +1,19 @@
-// Errors as values: Error (what went wrong, for whom) and Result<T> (a T or an Error).
+// Errors as values: Error (what went wrong, for whom) and Result<T> (a T or an Error). Plain
+// values: any thread may copy, compare and keep them.
 //
 // Source: std::expected. g++ 12 has it only under -std=c++23 and clang-tidy 14 in no mode, so
 // Result<T> is tl::expected (Debian: libexpected-dev); this header is the only one that says so.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <utility>
+#include <vector>
 
 namespace choir {
 
@@ -23,6 +28,7 @@ enum class Code : std::uint8_t {
   kDeadlineExceeded,  // the request's own deadline
   kUnavailable,       // network, disk or helper program: the outside world said no
   kEngineFailed,      // llama.cpp refused a file or a batch
+  kTooLong,           // more tokens than the context takes; facts n_prompt_tokens, n_ctx
 };
 
 // "invalid_argument", "not_found", ...; never empty.
@@ -46,13 +52,44 @@ constexpr std::string_view to_string(Code code) {
       return "unavailable";
     case Code::kEngineFailed:
       return "engine_failed";
+    case Code::kTooLong:
+      return "too_long";
   }
   return "unknown";
 }
 
+// A number of an error, for programs: nobody has to read it out of the message. The names in use:
+//   value, limit                what was given and the nearest that is allowed (kInvalidArgument)
+//   n_prompt_tokens, n_ctx      tokens of the prompt; tokens of prompt and output together that the
+//                               context takes (kTooLong). A prompt that has so many bytes that it
+//                               was not tokenized has n_prompt_bytes instead.
+//   need_bytes, free_bytes      what it takes, and what is there for it (kOutOfMemory)
+//   waiting, queue_max          requests or texts that wait or run, and how many may (kOverloaded)
+struct Fact {
+  std::string name;
+  std::int64_t value = 0;
+  bool operator==(const Fact&) const = default;
+
+  // A value that int64 does not hold counts as the nearest one that it does.
+  template <std::integral Number>
+  static Fact of(std::string_view name, Number value) {
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    return {.name = std::string(name),
+            .value = std::cmp_greater(value, kMost) ? kMost : static_cast<std::int64_t>(value)};
+  }
+};
+
 struct [[nodiscard]] Error {
   Code code = Code::kInvalidArgument;
-  std::string message;  // one sentence: the value seen, the limit, what to change
+  std::string message;           // one sentence: the value seen, the limit, what to change
+  std::vector<Fact> facts = {};  // no name twice; most errors have none, which costs no allocation
+
+  // The number of that name; nullopt where the error has none.
+  std::optional<std::int64_t> fact(std::string_view name) const {
+    for (const Fact& fact : facts)
+      if (fact.name == name) return fact.value;
+    return std::nullopt;
+  }
 
   // Puts the caller's noun in front: error.in("models[2]") -> "models[2]: ...".
   Error in(std::string_view where) && {
@@ -66,8 +103,8 @@ template <class T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
-inline tl::unexpected<Error> fail(Code code, std::string message) {
-  return tl::unexpected(Error{code, std::move(message)});
+inline tl::unexpected<Error> fail(Code code, std::string message, std::vector<Fact> facts = {}) {
+  return tl::unexpected(Error{code, std::move(message), std::move(facts)});
 }
 
 }  // namespace choir

@@ -37,8 +37,11 @@ Status Workers::post(Key key, std::function<void()> work) {
     const auto line = q.lines.find(key);
     if (key != kNoKey && line != q.lines.end() &&
         line->second.waiting.size() >= limits_.waiting_max)
-      return fail(Code::kOverloaded, std::to_string(limits_.waiting_max) +
-                                         " requests wait for it already; try again later");
+      return fail(
+          Code::kOverloaded,
+          std::to_string(limits_.waiting_max) + " requests wait for it already; try again later",
+          {Fact::of("waiting", line->second.waiting.size()),
+           Fact::of("queue_max", limits_.waiting_max)});
     q.lines[key].waiting.push_back(std::move(work));
     return {};
   });

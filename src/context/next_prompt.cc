@@ -65,10 +65,12 @@ Result<NextPrompt> next_prompt(const Model& model, const ConversationRecord& giv
     prompt.covered = std::move(text.text);
   }
   if (!fits(room))
-    return fail(Code::kInvalidArgument,
-                "conversation '" + record.id + "' takes " + std::to_string(rules.tokens_max) +
-                    " tokens, and the new message with the system message alone has " +
-                    std::to_string(prompt.tokens.size()) + "; shorten it or raise its limit");
+    return fail(
+        Code::kTooLong,
+        "conversation '" + record.id + "' takes " + std::to_string(rules.tokens_max) +
+            " tokens, and the new message with the system message alone has " +
+            std::to_string(prompt.tokens.size()) + "; shorten it or raise its limit",
+        {Fact::of("n_prompt_tokens", prompt.tokens.size()), Fact::of("n_ctx", rules.tokens_max)});
   return prompt;
 }
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
+#include <utility>
+#include <vector>
 
 #include "base/utf8.h"
 #include "choir/text.h"
@@ -9,14 +12,21 @@
 namespace choir {
 namespace {
 
-auto bad(const std::string& message) { return fail(Code::kInvalidArgument, message); }
+auto bad(const std::string& message, std::vector<Fact> facts = {}) {
+  return fail(Code::kInvalidArgument, message, std::move(facts));
+}
+
+std::vector<Fact> value_and_limit(std::integral auto value, std::integral auto limit) {
+  return {Fact::of("value", value), Fact::of("limit", limit)};
+}
 
 // "sequences_max is 300, allowed 1 .. 256"
 template <class T>
 Status within(const char* name, T value, T least, T most) {
   if (value >= least && value <= most) return {};
   return bad(std::string(name) + " is " + std::to_string(value) + ", allowed " +
-             std::to_string(least) + " .. " + std::to_string(most));
+                 std::to_string(least) + " .. " + std::to_string(most),
+             value_and_limit(value, value < least ? least : most));
 }
 
 constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
@@ -32,7 +42,8 @@ Result<KvType> kv_type_named(std::string_view name) {
 Status validate(const ExecutorConfig& c) {
   if (c.name.empty()) return bad("name is empty: requests name the executor by it");
   if (c.name.size() > 256)
-    return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256");
+    return bad("name has " + std::to_string(c.name.size()) + " bytes, at most 256",
+               value_and_limit(c.name.size(), 256));
   if (first_invalid_utf8(c.name)) return bad("name is not valid UTF-8");
   // An escape has six characters at most.
   if (printable_line(c.name, 6 * c.name.size() + 4) != c.name)
@@ -44,11 +55,13 @@ Status validate(const ExecutorConfig& c) {
   CHOIR_CHECK_OK(within("batch_tokens_max", c.batch_tokens_max, 1, 8192));
   if (c.batch_tokens_max < c.sequences_max)
     return bad("batch_tokens_max is " + std::to_string(c.batch_tokens_max) +
-               ", needs one token for each of the " + std::to_string(c.sequences_max) +
-               " sequences");
+                   ", needs one token for each of the " + std::to_string(c.sequences_max) +
+                   " sequences",
+               value_and_limit(c.batch_tokens_max, c.sequences_max));
   if (c.context_tokens < 2 * c.sequences_max)
     return bad("context_tokens is " + std::to_string(c.context_tokens) +
-               ", needs two for each of the " + std::to_string(c.sequences_max) + " sequences");
+                   ", needs two for each of the " + std::to_string(c.sequences_max) + " sequences",
+               value_and_limit(c.context_tokens, 2 * c.sequences_max));
   CHOIR_CHECK_OK(within("sequence_tokens_max", c.sequence_tokens_max, 0, kTokensMax));
   if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
     return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
@@ -64,7 +77,8 @@ Status validate(const NodeConfig& c) {
   CHOIR_CHECK_OK(within("lanes_max", c.lanes_max, 0, 4096));
   if (c.cores > 0 && c.lanes_max > c.cores)
     return bad("lanes_max is " + std::to_string(c.lanes_max) + ", allowed 0 .. " +
-               std::to_string(c.cores) + ", the cores: a lane has one at least");
+                   std::to_string(c.cores) + ", the cores: a lane has one at least",
+               value_and_limit(c.lanes_max, c.cores));
   CHOIR_CHECK_OK(within("queue_max", c.queue_max, 1, 1 << 20));
   CHOIR_CHECK_OK(within("dispatchers", c.dispatchers, 1, 256));
   CHOIR_CHECK_OK(within<long>("quantum (ms)", c.quantum.count(), 1, 10'000));

@@ -21,8 +21,17 @@ std::string to_text(Number value) {
   return {text.begin(), end};
 }
 
-tl::unexpected<Error> bad(std::string message) {
-  return fail(Code::kInvalidArgument, std::move(message));
+tl::unexpected<Error> bad(std::string message, std::vector<Fact> facts = {}) {
+  return fail(Code::kInvalidArgument, std::move(message), std::move(facts));
+}
+
+// Of whole numbers; a fraction is in the message only.
+template <class Number>
+std::vector<Fact> value_and_limit(Number value, Number limit) {
+  if constexpr (std::is_integral_v<Number>)
+    return {Fact::of("value", value), Fact::of("limit", limit)};
+  else
+    return {};
 }
 
 // NaN is in no range.
@@ -31,7 +40,8 @@ Status in_range(std::string_view field, Number value, std::type_identity_t<Numbe
                 std::type_identity_t<Number> most) {
   if (value >= least && value <= most) return {};
   return bad(std::string(field) + " is " + to_text(value) + ", allowed " + to_text(least) + " .. " +
-             to_text(most));
+                 to_text(most),
+             value_and_limit(value, value < least ? least : most));
 }
 
 Status above_zero(std::string_view field, float value, float most) {
@@ -43,7 +53,8 @@ Status above_zero(std::string_view field, float value, float most) {
 Status at_most(std::string_view field, std::size_t count, std::string_view noun, std::size_t most) {
   if (count <= most) return {};
   return bad(std::string(field) + " has " + to_text(count) + " " + std::string(noun) +
-             ", allowed at most " + to_text(most));
+                 ", allowed at most " + to_text(most),
+             value_and_limit(count, most));
 }
 
 Status is_utf8(std::string_view field, std::string_view text) {

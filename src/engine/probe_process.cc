@@ -145,6 +145,16 @@ Status judge_death(const TrialEnd& end, const std::string& path) {
                   reason));
 }
 
+// The probe's numbers; what is none is left out.
+std::vector<Fact> facts_of(const nlohmann::json& answer) {
+  std::vector<Fact> facts;
+  const auto found = answer.find("facts");
+  if (found == answer.end() || !found->is_object()) return facts;
+  for (const auto& [name, value] : found->items())
+    if (value.is_number_integer()) facts.push_back({name, value.get<std::int64_t>()});
+  return facts;
+}
+
 }  // namespace
 
 Result<std::string> find_probe() {
@@ -175,7 +185,8 @@ Status judge_trial(const TrialEnd& end, const std::string& path) {
   };
   if (const auto ok = answer.find("ok"); ok != answer.end() && *ok == true) return {};
   const std::string message = text_of("message");
-  if (text_of("code") == "out_of_memory") return fail(Code::kOutOfMemory, message);
+  if (text_of("code") == "out_of_memory")
+    return fail(Code::kOutOfMemory, message, facts_of(answer));
   if (is_of_the_machine(message)) return of_the_machine(path, message);
   return fail(Code::kEngineFailed, message.empty() ? "no reason given" : message);
 }

@@ -151,14 +151,17 @@ Status ExecutorHandle::validate_resources() const {
                 "its file " + now.model.path + " is gone; it could not be loaded again");
   const NodeInfo node = here.node->info();
   if (node.memory_bytes_promised > node.memory_bytes_max)
-    return fail(Code::kOutOfMemory, "the node has promised " +
-                                        bytes_text(node.memory_bytes_promised) + " of " +
-                                        bytes_text(node.memory_bytes_max));
+    return fail(Code::kOutOfMemory,
+                "the node has promised " + bytes_text(node.memory_bytes_promised) + " of " +
+                    bytes_text(node.memory_bytes_max),
+                {Fact::of("need_bytes", node.memory_bytes_promised),
+                 Fact::of("free_bytes", node.memory_bytes_max)});
   const std::uint64_t free = read_machine().memory_free();
   if (now.loaded && free < now.memory.compute)
-    return fail(Code::kOutOfMemory, "the machine has " + bytes_text(free) +
-                                        " left, less than the " + bytes_text(now.memory.compute) +
-                                        " that it computes in; end other programs");
+    return fail(Code::kOutOfMemory,
+                "the machine has " + bytes_text(free) + " left, less than the " +
+                    bytes_text(now.memory.compute) + " that it computes in; end other programs",
+                {Fact::of("need_bytes", now.memory.compute), Fact::of("free_bytes", free)});
   return {};
 }
 

@@ -34,13 +34,15 @@ Status admit(std::string_view name, const ExecutorBytes& need, const MemoryView&
                 needs(name, need) + ", but of the limit of " + bytes_text(memory.limit) + " only " +
                     bytes_text(left) + " is left beside " + bytes_text(memory.promised) +
                     " promised to others, " + bytes_text(total - left) +
-                    " short: " + std::string(kRemedy) + ", or raise the memory limit");
+                    " short: " + std::string(kRemedy) + ", or raise the memory limit",
+                {Fact::of("need_bytes", total), Fact::of("free_bytes", left)});
   }
   if (total > memory.free) {
     return fail(Code::kOutOfMemory,
                 needs(name, need) + ", but the machine has only " + bytes_text(memory.free) +
                     " free now, " + bytes_text(total - memory.free) +
-                    " short: " + std::string(kRemedy) + ", or end other programs");
+                    " short: " + std::string(kRemedy) + ", or end other programs",
+                {Fact::of("need_bytes", total), Fact::of("free_bytes", memory.free)});
   }
   return {};
 }

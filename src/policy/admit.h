@@ -41,8 +41,8 @@ struct MemoryView {
 std::uint64_t missing_bytes(const ExecutorBytes& need, const MemoryView& memory);
 
 // Fails with kOutOfMemory and a sentence that has need (in parts), room, what is missing, and what
-// to change. An executor fits when promised + need <= limit and need <= free; the limit is looked
-// at first.
+// to change, and the facts need_bytes and free_bytes. An executor fits when promised + need <=
+// limit and need <= free; the limit is looked at first.
 Status admit(std::string_view name, const ExecutorBytes& need, const MemoryView& memory);
 
 }  // namespace choir

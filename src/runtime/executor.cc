@@ -175,9 +175,10 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
   const std::int32_t longest = sequence_tokens_max();
   if (l.awaited || l.value.known_tokens() < longest) return;
   finish(l, Finish::kFailed,
-         Error{Code::kInvalidArgument,
+         Error{Code::kTooLong,
                "the sequence has " + std::to_string(l.value.known_tokens()) + " tokens, '" + name_ +
-                   "' takes " + std::to_string(longest - 1) + " now"},
+                   "' takes " + std::to_string(longest - 1) + " now",
+               {Fact::of("n_prompt_tokens", l.value.known_tokens()), Fact::of("n_ctx", longest)}},
          clock_.now());
 }
 

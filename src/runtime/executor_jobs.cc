@@ -25,9 +25,10 @@ void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, K
   LiveSequence& l = **found;
   const std::int32_t room = sequence_tokens_max();
   if (tokens && static_cast<std::int64_t>(tokens->size()) >= room)
-    tokens = fail(Code::kInvalidArgument, "the conversation has " + std::to_string(tokens->size()) +
-                                              " tokens, '" + name_ + "' takes " +
-                                              std::to_string(room - 1));
+    tokens = fail(Code::kTooLong,
+                  "the conversation has " + std::to_string(tokens->size()) + " tokens, '" + name_ +
+                      "' takes " + std::to_string(room - 1),
+                  {Fact::of("n_prompt_tokens", tokens->size()), Fact::of("n_ctx", room)});
   if (!tokens) {
     finish(l, Finish::kFailed, tokens.error(), now);
     return;

@@ -22,10 +22,11 @@ Status fits_in_context(const Executor& executor, std::size_t tokens) {
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
   if (tokens == 0) return fail(Code::kInvalidArgument, "prompt is empty: it has no tokens");
   if (tokens >= most)
-    return fail(Code::kInvalidArgument,
+    return fail(Code::kTooLong,
                 "prompt has " + std::to_string(tokens) + " tokens, '" + executor.name() +
                     "' takes " + std::to_string(most - 1) +
-                    "; shorten it or give the executor more context_tokens");
+                    "; shorten it or give the executor more context_tokens",
+                {Fact::of("n_prompt_tokens", tokens), Fact::of("n_ctx", most)});
   return {};
 }
 
@@ -49,9 +50,10 @@ Result<std::vector<TokenId>> Runtime::prompt_tokens(const Executor& executor,
                               ? Rendered{.text = request.text, .cuts = {}}
                               : CHOIR_TRY(model.render(request.messages, contents_of(request)));
   if (prompt.text.size() > most * kBytesPerTokenMax)
-    return fail(Code::kInvalidArgument, "prompt has " + std::to_string(prompt.text.size()) +
-                                            " bytes, '" + executor.name() + "' takes " +
-                                            std::to_string(most - 1) + " tokens; shorten it");
+    return fail(Code::kTooLong,
+                "prompt has " + std::to_string(prompt.text.size()) + " bytes, '" + executor.name() +
+                    "' takes " + std::to_string(most - 1) + " tokens; shorten it",
+                {Fact::of("n_prompt_bytes", prompt.text.size()), Fact::of("n_ctx", most)});
   auto tokens = CHOIR_TRY(tokens_of(model, prompt, 0, Model::Special::kParse));
   CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
   return tokens;
@@ -173,10 +175,12 @@ Result<Runtime::Entry> Runtime::enlist(Executor& executor, Executor::Mail& mail)
     if (!entry || !*entry || **entry == Entry::kAgain) return entry;
     Activity& activity = a.by_executor.at(executor.id());
     if (activity.requests >= config_.queue_max || !executor.post(std::move(mail)))
-      return fail(Code::kOverloaded, "'" + executor.name() + "' has " +
-                                         std::to_string(activity.requests) + " requests, at most " +
-                                         std::to_string(config_.queue_max) +
-                                         " may wait or run; try again later");
+      return fail(
+          Code::kOverloaded,
+          "'" + executor.name() + "' has " + std::to_string(activity.requests) +
+              " requests, at most " + std::to_string(config_.queue_max) +
+              " may wait or run; try again later",
+          {Fact::of("waiting", activity.requests), Fact::of("queue_max", config_.queue_max)});
     ++activity.requests;
     activity.estimated_seconds += state->estimated_seconds;
     activity.last_used = clock_.now();
@@ -230,16 +234,20 @@ Result<Completion> Runtime::run(const Request& request) {
 Result<std::vector<TokenId>> Runtime::embedding_tokens(const Executor& executor,
                                                        std::string_view text) const {
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
-  const auto too_long = [&](const std::string& what) {
-    return fail(Code::kInvalidArgument, "text to embed has " + what + ", '" + executor.name() +
-                                            "' embeds at most " + std::to_string(most) +
-                                            " tokens; shorten it");
+  const auto too_long = [&](const std::string& what, Fact size) {
+    return fail(Code::kTooLong,
+                "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
+                    std::to_string(most) + " tokens; shorten it",
+                {std::move(size), Fact::of("n_ctx", most)});
   };
   if (text.size() > most * kBytesPerTokenMax)
-    return too_long(std::to_string(text.size()) + " bytes");
+    return too_long(std::to_string(text.size()) + " bytes",
+                    Fact::of("n_prompt_bytes", text.size()));
   const Model& model = executor.model();
   auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
-  if (tokens.size() > most) return too_long(std::to_string(tokens.size()) + " tokens");
+  if (tokens.size() > most)
+    return too_long(std::to_string(tokens.size()) + " tokens",
+                    Fact::of("n_prompt_tokens", tokens.size()));
   const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
   if (tokens.size() <= marks.size())
     return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
@@ -268,9 +276,11 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
       if (rules_->one_request.load() && (!a.requests.empty() || a.embeddings > 0))
         return std::nullopt;
       if (!executor->post_embedding(std::move(job)))
-        return fail(Code::kOverloaded, "'" + executor->name() +
-                                           "' has as many embeddings waiting as it may; try "
-                                           "again later");
+        return fail(
+            Code::kOverloaded,
+            "'" + executor->name() + "' has as many embeddings waiting as it may; try again later",
+            {Fact::of("waiting", a.by_executor.at(executor->id()).embeddings),
+             Fact::of("queue_max", config_.queue_max)});
       ++a.by_executor.at(executor->id()).embeddings;
       ++a.embeddings;
       return Entry::kIn;
