@@ -16,6 +16,7 @@
 // such as a load, is left alone. After exit() inside a callback no other callback is called.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -77,6 +78,7 @@ struct NodeInfo {
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t memory_bytes_promised = 0;
   std::int32_t requests_active = 0;
+  bool door_closed = false;  // close_door() or shutdown() was called: it takes no new work
 };
 
 // A submitted request. The future is ready after the last callback has returned.
@@ -134,17 +136,31 @@ class CHOIR_API Node {
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const;
 
-  // Refused at once: a bad request, a prompt longer than the context, a full queue, a node that is
-  // shutting down. Tokenizes on the calling thread; everything else happens on the node's threads.
-  // An executor that is not in memory is loaded first; inside a callback that is refused.
+  // Refused at once: a bad request, a prompt longer than the context (kTooLong), a full queue, a
+  // closed door (kDraining), a node that is shutting down. Tokenizes on the calling thread;
+  // everything else happens on the node's threads. An executor that is not in memory is loaded
+  // first; inside a callback that is refused.
   Result<Submission> submit(const Request& request, Callbacks callbacks = {});
   // submit() and wait.
   Result<Completion> run(const Request& request);
   // The request ends as kCancelled within one step, also in the middle of a long prompt. Any node
   // of the process reaches it, also when it has moved. kNotFound when it is not active (any more).
   Status cancel(RequestId id);
-  // Blocks until no request is active.
+  // Closes the node for new work. submit(), run(), embed() and add(), and so migrate() into this
+  // node, are refused at once with kDraining, also inside callbacks; a cold executor is not loaded
+  // for a request that would be refused. What was accepted goes on, whether it runs or waits;
+  // cancel(), resume(), load() and migrate() away from here work as before. The door never opens
+  // again: a drain ends with shutdown(), and who wants to go on makes another node. Any thread,
+  // also inside a callback; does not block; calling it again changes nothing.
+  void close_door();
+  // Blocks until no request and no embedding is active. Refused inside a callback.
   Status wait_idle();
+  // The same, for at most `most` of the node's clock: 0 or less only looks, more than kDeadlineMax
+  // counts as that. kDeadlineExceeded when the time is over, with the facts active_requests,
+  // active_embeddings and suspended_requests: those of the active requests whose executor is
+  // suspended. They stand still and stay active until it is resumed or they are cancelled, by
+  // somebody else: this neither resumes nor cancels anything, and does not close the door.
+  Status wait_idle(std::chrono::milliseconds most);
 
   Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
   Result<std::string> detokenize(std::string_view executor,

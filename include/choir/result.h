@@ -29,6 +29,7 @@ enum class Code : std::uint8_t {
   kUnavailable,       // network, disk or helper program: the outside world said no
   kEngineFailed,      // llama.cpp refused a file or a batch
   kTooLong,           // more tokens than the context takes; facts n_prompt_tokens, n_ctx
+  kDraining,          // the node's door is closed: it takes no new work
 };
 
 // "invalid_argument", "not_found", ...; never empty.
@@ -54,6 +55,8 @@ constexpr std::string_view to_string(Code code) {
       return "engine_failed";
     case Code::kTooLong:
       return "too_long";
+    case Code::kDraining:
+      return "draining";
   }
   return "unknown";
 }
@@ -65,6 +68,8 @@ constexpr std::string_view to_string(Code code) {
 //                               was not tokenized has n_prompt_bytes instead.
 //   need_bytes, free_bytes      what it takes, and what is there for it (kOutOfMemory)
 //   waiting, queue_max          requests or texts that wait or run, and how many may (kOverloaded)
+//   active_requests, active_embeddings, suspended_requests
+//                               what a node still has to end (kDeadlineExceeded of wait_idle())
 struct Fact {
   std::string name;
   std::int64_t value = 0;

@@ -27,6 +27,17 @@ class PatientMonitor : public Monitor<T> {
       (*instead_of_sleeping)();
     }
   }
+
+  template <class F>
+  auto wait_until(const Clock& clock, Instant end, F&& attempt) {
+    if (instead_of_sleeping == nullptr)
+      return Monitor<T>::wait_until(clock, end, std::forward<F>(attempt));
+    for (;;) {
+      auto got = this->with([&](T& value) { return attempt(value); });
+      if (got || clock.now() >= end) return got;
+      (*instead_of_sleeping)();
+    }
+  }
 };
 
 template <class T>

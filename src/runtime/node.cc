@@ -88,8 +88,14 @@ Status Node::cancel(RequestId id) {
   return caught([&] { return runtime_->cancel(id); });
 }
 
+void Node::close_door() { runtime_->close_door(); }
+
 Status Node::wait_idle() {
   return caught([&] { return runtime_->wait_idle(); });
+}
+
+Status Node::wait_idle(std::chrono::milliseconds most) {
+  return caught([&] { return runtime_->wait_idle(most); });
 }
 
 Result<std::vector<TokenId>> Node::tokenize(std::string_view executor,

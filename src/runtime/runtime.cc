@@ -131,6 +131,7 @@ Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
     if (table_.with([&](const Table& t) { return t.by_name.contains(config.name); }))
       return fail(Code::kAlreadyExists,
                   "an executor named '" + config.name + "' is running already");
+    CHOIR_CHECK_OK(door_is_open());
     if (active_.with([](const Active& a) { return a.closing; }))
       return fail(Code::kCancelled, "the node is shutting down");
     Row row{.id = {next_executor_++},
@@ -343,8 +344,10 @@ NodeInfo Runtime::info() const {
   info.lane_switches = lanes_.layout_changes();
   info.memory_bytes_max = memory_bytes_max_;
   info.memory_bytes_promised = promised_.load();
-  info.requests_active =
-      active_.with([](const Active& a) { return static_cast<std::int32_t>(a.requests.size()); });
+  active_.with([&](const Active& a) {
+    info.requests_active = static_cast<std::int32_t>(a.requests.size());
+    info.door_closed = a.closing || draining_.load();
+  });
   return info;
 }
 
@@ -355,13 +358,7 @@ void Runtime::shutdown(Drain drain) {
   for (const ExecutorInfo& info : executors())
     if (info.suspended) (void)resume(info.config.name);
   if (Dispatcher::on_dispatcher_thread()) return;
-  active_.wait([](Active& a) { return a.requests.empty() && a.embeddings == 0; });
-}
-
-Status Runtime::wait_idle() {
-  CHOIR_CHECK_OK(refuse_inside_callback("wait_idle()", "on_done"));
-  active_.wait([](Active& a) { return a.requests.empty(); });
-  return {};
+  active_.wait([](const Active& a) { return a.idle(); });
 }
 
 }  // namespace choir

@@ -92,7 +92,9 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
                             Continuation continuation = {});
   Result<Completion> run(const Request& request);
   Status cancel(RequestId id);
+  void close_door();
   Status wait_idle();
+  Status wait_idle(std::chrono::milliseconds most);
   // `most`: give up waiting after that; 0: never.
   Result<std::vector<float>> embed(std::string_view name, std::string_view text,
                                    std::chrono::milliseconds most = {});
@@ -151,6 +153,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
     std::map<ExecutorId, Activity> by_executor;
     std::int32_t embeddings = 0;
     bool closing = false;  // the node takes no more
+
+    bool idle() const { return requests.empty() && embeddings == 0; }
   };
   // An executor that was added, in memory or not.
   struct Row {
@@ -215,6 +219,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
                                                 std::string_view text) const;
   Sequence make_sequence(const Executor& executor, const Request& request) const;
   enum class Entry : std::uint8_t { kIn, kAgain };
+  // kDraining once close_door() was called.
+  Status door_is_open() const;
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const Active& a, const Executor& executor) const;
   // kIn: the mail is the executor's.
@@ -242,6 +248,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   const std::uint64_t memory_bytes_max_;
   std::atomic<std::uint64_t> next_executor_{1};
   std::atomic<std::uint64_t> promised_{0};
+  std::atomic<bool> draining_{false};  // set under the lock of active_
   std::atomic<ExecutionPolicy> policy_{ExecutionPolicy::kBalanced};
   const std::shared_ptr<NodeRules> rules_ = std::make_shared<NodeRules>();
   Guarded<int> loading_{0};  // one load, unload or resize at a time; its value says nothing

@@ -86,6 +86,7 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
       std::make_shared<RequestState>(id, *this, ExecutorId{}, now, deadline, std::move(callbacks));
   Submission submission{.id = id, .result = state->promise.get_future()};
   for (;;) {
+    CHOIR_CHECK_OK(door_is_open());  // before anything is loaded
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
     if (!executor->model().info().generates)
       return fail(Code::kInvalidArgument,
@@ -159,6 +160,7 @@ void Runtime::open_gate(const std::vector<RequestId>& ids) {
 std::optional<Result<Runtime::Entry>> Runtime::at_door(const Active& a,
                                                        const Executor& executor) const {
   if (a.closing) return fail(Code::kCancelled, "the node is shutting down");
+  if (Status open = door_is_open(); !open) return tl::unexpected(std::move(open).error());
   const auto found = a.by_executor.find(executor.id());
   if (found == a.by_executor.end()) return Entry::kAgain;  // moved or removed: ask by name again
   if (found->second.door == Door::kShut)
@@ -259,6 +261,7 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
   CHOIR_CHECK_OK(refuse_inside_callback("embed()", "another thread"));
   const Instant began = clock_.now();
   for (;;) {
+    CHOIR_CHECK_OK(door_is_open());
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
     if (executor->model().info().generates)
       return fail(Code::kInvalidArgument,
