@@ -1,4 +1,4 @@
-// What a node and its executors are told at creation.
+// The configuration of a node and of its executors. Plain values, for any thread.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ namespace choir {
 // When requests that wait in an executor may begin.
 enum class Batching : std::uint8_t {
   kContinuous,   // as soon as there is room
-  kOneAtATime,   // when none of the executor runs
+  kOneAtATime,   // when no request of the executor runs
   kCollect,      // when sequences_max of them wait or the oldest has waited 10 ms, then together
   kCollectBusy,  // kCollect while more than half of sequences_max wait, else kContinuous
 };
@@ -26,8 +26,8 @@ enum class Batching : std::uint8_t {
 // How the node shares its cores; may change while it runs.
 enum class ExecutionPolicy : std::uint8_t {
   kBalanced,    // fair shares inside strict classes, prompts in chunks of a quantum
-  kOptimized,   // throughput: four times the quantum, a batch that is about to begin waits 5 ms
-  kLatency,     // half the quantum: decodes wait less for prompts
+  kOptimized,   // throughput: four times the quantum, and a batch waits 5 ms for more requests
+  kLatency,     // half the quantum, so decodes wait less for prompts
   kFair,        // equal rights whatever the class
   kSequential,  // at most one request runs in the whole node, best class first
 };
@@ -57,16 +57,16 @@ struct ExecutorConfig {
 };
 
 enum class CheckFiles : std::uint8_t {
-  kUnseen,  // a file not seen before is loaded in a child process first: a bad one cannot harm us
-  kNever,   // trust every file; a damaged one may end the process
+  kUnseen,  // a file not seen before is tried in a child process first
+  kNever,   // every file is trusted; a damaged file may end this process
 };
 
 struct NodeConfig {
   std::int32_t cores = 0;      // 0: all that affinity and cgroup allow; never more
   std::int32_t lanes_max = 0;  // busy executors at once, on cores / lanes_max cores each;
                                // 0: as `choir tune` found (choir/tuning.h), else cores
-  // A pass takes fewer cores of its lane where that is measured to be faster: small models, and
-  // beside other programs. Results do not depend on it. false: always all of the lane.
+  // true: a pass uses fewer threads than its lane has cores where that is measured to be faster, as
+  // for small models and beside other programs. Results do not depend on it. false: always all.
   bool adapt_threads = true;
   std::uint64_t memory_bytes_max = 0;     // for executors; 0: 90 % of what machine and cgroup allow
   std::int32_t queue_max = 1024;          // requests waiting or running in an executor
@@ -80,11 +80,12 @@ struct NodeConfig {
   bool operator==(const NodeConfig&) const = default;
 };
 
-// kInvalidArgument with the names that there are, where `name` is none of them.
+// The KV type of that name; kInvalidArgument, with the known names, if there is none. Pure: any
+// thread, does not block.
 CHOIR_API Result<KvType> kv_type_named(std::string_view name);
 
-// The first thing wrong, in words a user can act on, with the facts `value` and `limit` where a
-// whole number is out of its range. Pure: does not look at the disk.
+// Reports the first error in a sentence for the user. If a whole number is out of range, the error
+// has the facts `value` and `limit`. Pure: any thread, does not block, does not look at the disk.
 CHOIR_API Status validate(const ExecutorConfig& config);
 CHOIR_API Status validate(const NodeConfig& config);
 

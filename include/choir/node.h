@@ -5,15 +5,16 @@
 //   auto answer = node->submit({.executor = "a", .text = "Once"}).value();
 //   std::cout << answer.result.get().text;
 //
-// Threads: every call from any thread. Callbacks run on the node's dispatchers, never on a compute
-// thread, one at a time per request; they may call submit() and cancel(), and a blocking call from
-// inside one is refused with kInvalidArgument. What a callback captured is destroyed on a
-// dispatcher before the request's future is ready; it may be the last that holds the node, which
-// then ends on another thread.
+// Threads: any thread may call any function. Callbacks run on the node's dispatchers, never on a
+// compute thread, and one at a time for each request. A callback may call submit() and cancel(); a
+// call that would wait for a request or a load is refused there with kInvalidArgument. What a
+// callback captured is destroyed on a dispatcher before the request's future is ready. If it held
+// the last reference to the node, the node ends on another thread.
 //
-// The process may exit while requests run: they end as cancelled, and are told, before objects are
-// destroyed that were there before the last executor was added. What takes longer than a second,
-// such as a load, is left alone. After exit() inside a callback no other callback is called.
+// The process may exit while requests run. They end as cancelled and their callers are told, before
+// static objects are destroyed that existed when the last executor was added. The exit waits at
+// most one second; a load, for example, may take longer and is abandoned. After exit() inside a
+// callback no other callback is called.
 #pragma once
 
 #include <chrono>
@@ -42,29 +43,29 @@ struct MemoryUse {
   std::uint64_t compute = 0;
 };
 
-// A look at one executor; the numbers are from slightly different instants.
+// The state of one executor. The numbers are from slightly different moments.
 struct ExecutorInfo {
   ExecutorConfig config;
   ModelInfo model;
   MemoryUse memory;
-  std::int32_t running = 0;  // sequences that hold cells
-  std::int32_t waiting = 0;  // accepted, not yet begun or parked
+  std::int32_t running = 0;  // sequences that hold KV cells
+  std::int32_t waiting = 0;  // sequences without cells: not begun yet, or parked
   std::uint64_t steps = 0;
   std::uint64_t prompt_tokens = 0;  // computed
   std::uint64_t output_tokens = 0;  // sampled
   std::uint64_t requests_done = 0;
   std::uint64_t requests_failed = 0;  // of those: ended with an error
-  std::uint64_t preemptions = 0;      // sequences that lost their cells
-  std::uint64_t reused_tokens = 0;    // of prompts, not computed again
+  std::uint64_t preemptions = 0;      // how often a sequence lost its cells to another one
+  std::uint64_t reused_tokens = 0;    // prompt tokens that were not computed again
   std::int32_t kept = 0;              // conversations whose KV state it holds
   std::int32_t cells = 0;             // KV cells in use
-  std::int32_t cached_cells = 0;      // of requests that have ended; free for whoever needs them
-  std::int32_t threads = 0;           // that computed its last pass; 0: none yet
-  bool loaded = true;                 // false: not in memory; loaded again by the next request
+  std::int32_t cached_cells = 0;      // cells of ended requests; evicted when room is needed
+  std::int32_t threads = 0;           // threads of its last pass; 0: no pass yet
+  bool loaded = true;                 // false: not in memory; the next request loads it
   bool suspended = false;
   std::int32_t active = 0;              // requests and embeddings that have not ended
-  double idle_seconds = 0;              // since its last request ended, or it was loaded; 0: busy
-  double load_seconds = 0;              // what the last load took
+  double idle_seconds = 0;              // since the last request ended or the load; 0: busy
+  double load_seconds = 0;              // duration of the last load
   double seconds_per_prompt_token = 0;  // measured; 0: not known yet
   double seconds_per_output_token = 0;
   double compute_seconds = 0;  // lane time x threads
@@ -73,12 +74,12 @@ struct ExecutorInfo {
 struct NodeInfo {
   std::int32_t cores = 0;
   std::vector<std::int32_t> lanes;  // threads of each lane now
-  std::int32_t lanes_max = 0;       // of them at once: as told, as tuned, or one for each core
-  std::uint64_t lane_switches = 0;  // changes of that layout
+  std::int32_t lanes_max = 0;       // most lanes at once: configured, tuned, or one for each core
+  std::uint64_t lane_switches = 0;  // how often the layout of lanes has changed
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t memory_bytes_promised = 0;
   std::int32_t requests_active = 0;
-  bool door_closed = false;  // close_door() or shutdown() was called: it takes no new work
+  bool door_closed = false;  // close_door() or shutdown() was called: no new work is taken
 };
 
 // A submitted request. The future is ready after the last callback has returned.
@@ -100,66 +101,74 @@ class Runtime;  // the inside; src/runtime/runtime.h
 
 class CHOIR_API Node {
  public:
-  // Starts the threads. Fails for a bad config or where threads cannot be had.
+  // Starts the node's threads. Fails if the config is wrong or threads cannot be started. Does not
+  // load a model.
   static Result<std::unique_ptr<Node>> create(const NodeConfig& config);
-  // Cancels what runs and joins all threads; inside a callback another thread of the process does.
+  // Cancels all requests and joins all threads. Inside a callback another thread of the process
+  // joins them.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Checks the file, admits by bytes, loads. Weights are resident when it returns. Blocks for the
-  // time of the load; other executors go on. kAlreadyExists, kNotFound, kOutOfMemory,
-  // kEngineFailed.
+  // Checks the file, checks that the executor fits into memory, and loads it. The weights are in
+  // memory when it returns. Blocks for the load, while other executors go on; refused inside a
+  // callback. Errors: kAlreadyExists, kNotFound, kOutOfMemory, kEngineFailed.
   Status add(const ExecutorConfig& config);
-  // Ends its requests (finished or cancelled), frees its memory. Blocks.
+  // Ends the executor's requests (they finish, or are cancelled) and frees its memory. Blocks until
+  // that is done; refused inside a callback.
   Status remove(std::string_view executor, Drain drain);
-  // Leaves memory and comes back: by load(), or by itself with its next request, which then waits
-  // for it. When an executor does not fit, idle ones are unloaded for it. Conversations stay.
-  // unload() is refused with kOverloaded while requests are active.
+  // unload() removes the executor from memory; conversations stay. It is refused with kOverloaded
+  // while requests are active. load() brings it back, and so does the next request, which then
+  // waits for the load. If an executor does not fit, idle executors are unloaded for it. load()
+  // blocks for the load, unload() for saving KV state.
   Status load(std::string_view executor);
   Status unload(std::string_view executor);
-  // Running sequences stand still, new ones wait; after resume() they go on, token for token.
-  // Deadlines go on counting. Takes effect between two passes.
+  // suspend(): running sequences stand still and new ones wait; deadlines go on. Blocks for the end
+  // of the running pass. resume(): the sequences continue, token for token. Does not block.
   Status suspend(std::string_view executor);
   Status resume(std::string_view executor);
   // Changes shares, priority, batching, park_bytes_max, pinned and prefix_cache of the executor
-  // `config.name` while it runs; any other field that differs is refused by name.
+  // `config.name` while it runs. If another field differs, the call is refused with the field's
+  // name. Blocks for the end of the running pass.
   Status update(const ExecutorConfig& config);
-  // Other sequences_max and sequence_tokens_max, while requests run: a second KV memory of
-  // sequences_max x sequence_tokens_max cells is made on the same weights (both must fit for a
-  // moment) and everything moves over. A length above the model's trained one counts as that one.
+  // Changes sequences_max and sequence_tokens_max while requests run. A second KV memory of
+  // sequences_max x sequence_tokens_max cells is made on the same weights, and all KV state is
+  // copied to it; both memories must fit at the same time. A length above the one that the model
+  // was trained for is lowered to it. Blocks until everything has moved.
   Status resize(std::string_view executor, std::int32_t sequences_max,
                 std::int32_t sequence_tokens_max);
-  // Moves the executor with everything that runs in it to another node of this process. On failure
-  // it stays here.
+  // Moves the executor with all its requests to another node of this process. On failure it stays
+  // here. Blocks for a load; refused inside a callback.
   Status migrate(std::string_view executor, Node& target);
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const;
 
-  // Refused at once: a bad request, a prompt longer than the context (kTooLong), a full queue, a
-  // closed door (kDraining), a node that is shutting down. Tokenizes on the calling thread;
-  // everything else happens on the node's threads. An executor that is not in memory is loaded
-  // first; inside a callback that is refused.
+  // Submits a request. It tokenizes the prompt on the calling thread and does not wait for the
+  // answer. These are refused at once: a wrong request, a prompt longer than the context
+  // (kTooLong), a full queue, a closed door (kDraining), a node that is shutting down. If the
+  // executor is not in memory, the call blocks for its load; inside a callback that is refused.
   Result<Submission> submit(const Request& request, Callbacks callbacks = {});
-  // submit() and wait.
+  // submit(), and waits for the end. Blocks; refused inside a callback.
   Result<Completion> run(const Request& request);
-  // The request ends as kCancelled within one step, also in the middle of a long prompt. Any node
-  // of the process reaches it, also when it has moved. kNotFound when it is not active (any more).
+  // Ends the request as kCancelled within one step, also in the middle of a long prompt. Does not
+  // wait for the end. Any node of the process may be asked, also if the request has moved to
+  // another node. kNotFound if the request is not active.
   Status cancel(RequestId id);
-  // Closes the node for new work. submit(), run(), embed() and add(), and so migrate() into this
-  // node, are refused at once with kDraining, also inside callbacks; a cold executor is not loaded
-  // for a request that would be refused. What was accepted goes on, whether it runs or waits;
-  // cancel(), resume(), load() and migrate() away from here work as before. The door never opens
-  // again: a drain ends with shutdown(), and who wants to go on makes another node. Any thread,
-  // also inside a callback; does not block; calling it again changes nothing.
+  // Closes the node for new work, to drain it. From now on submit(), run(), embed(), add() and
+  // migrate() into this node are refused at once with kDraining, and no executor is loaded for a
+  // request that is refused. Accepted requests go on, whether they run or wait. cancel(), resume(),
+  // load() and migrate() to another node work as before. The door cannot be opened again: a drain
+  // ends with shutdown(), and a program that wants to go on makes another node. Any thread, also
+  // inside a callback; does not block; a second call changes nothing.
   void close_door();
   // Blocks until no request and no embedding is active. Refused inside a callback.
   Status wait_idle();
-  // The same, for at most `most` of the node's clock: 0 or less only looks, more than kDeadlineMax
-  // counts as that. kDeadlineExceeded when the time is over, with the facts active_requests,
-  // active_embeddings and suspended_requests: those of the active requests whose executor is
-  // suspended. They stand still and stay active until it is resumed or they are cancelled, by
-  // somebody else: this neither resumes nor cancels anything, and does not close the door.
+  // The same, but it waits for at most `most` of the node's clock. 0 or less: it does not wait.
+  // More than kDeadlineMax counts as kDeadlineMax. When the time is over, it returns
+  // kDeadlineExceeded with the facts active_requests, active_embeddings and suspended_requests. The
+  // last one counts the active requests of suspended executors; they stay active until another call
+  // resumes the executor or cancels them. This call resumes and cancels nothing, and does not close
+  // the door.
   Status wait_idle(std::chrono::milliseconds most);
 
   Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
@@ -172,11 +181,11 @@ class CHOIR_API Node {
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
 
-  // No new requests; what runs is finished or cancelled. Waits, except inside a callback, where it
-  // only begins. May be called again.
+  // Takes no new requests; active ones finish or are cancelled. Blocks until they have ended;
+  // inside a callback it only begins. May be called again.
   void shutdown(Drain drain);
 
-  // The inside, for layers of this library above it.
+  // The implementation, for the layers of this library above it. Does not block.
   const std::shared_ptr<Runtime>& runtime() const { return runtime_; }
 
  private:

@@ -1,6 +1,6 @@
-// What a caller submits, what streams back while it runs, and what it ends as.
+// A request, the events that it streams while it runs, and the completion with which it ends.
 //
-// Plain values: copy, compare, keep. Checked by validate() before anything else sees them.
+// Plain values, for any thread. submit() checks them with validate() before it uses them.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@
 
 namespace choir {
 
-// What validate() allows. Generous: they keep a hostile request from filling the memory, and what a
-// model can take is checked later, by those who know it.
+// The limits of validate(). They are generous: they keep a hostile request from filling the memory.
+// What a particular model can take is checked later.
 inline constexpr std::size_t kPromptBytesMax = 64U << 20U;   // text, or all messages together
 inline constexpr std::size_t kPromptTokensMax = 16U << 20U;  // the longest context sold takes 10 M
 inline constexpr std::size_t kMessagesMax = 16384;
@@ -36,7 +36,7 @@ struct LogitBias {
 };
 
 // How the next token is drawn. Order: penalties, bias, temperature, top_k, top_p, min_p.
-// Same seed, same position, same logits: the same token, whatever ran beside it.
+// The same seed, position and logits give the same token, whatever else is computed.
 struct Sampling {
   float temperature = 0.8F;        // 0 .. 10; 0 is greedy
   std::int32_t top_k = 40;         // 0 is off
@@ -58,15 +58,15 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-// Exactly one of messages, text and tokens is the prompt; it is not empty. All text is UTF-8.
+// Exactly one of messages, text and tokens is set: it is the prompt. All text is UTF-8.
 struct Request {
-  std::string executor;  // its name; may be empty where the node has exactly one
+  std::string executor;  // the executor's name; may be empty if the node has exactly one executor
   std::vector<Message>
       messages;      // goes through the model's chat template; raw text where it has none
   std::string text;  // as it stands, without a template
   std::vector<TokenId> tokens;  // as they are, nothing added
-  // Control tokens that stand in messages count, as they do in `text`; else they are text, and a
-  // template that cannot keep them so is an error.
+  // true: control tokens that are written in messages are control tokens, as they always are in
+  // `text`. false: they are plain text; a template that cannot keep them as text is an error.
   bool parse_special = false;
 
   std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
@@ -84,11 +84,11 @@ struct Request {
 };
 
 enum class Finish : std::uint8_t {
-  kStop,    // the model ended its turn, or a stop string came
+  kStop,    // the model generated its end token, or a stop string
   kLength,  // max_tokens, or the executor's context is full
   kCancelled,
   kDeadline,
-  kStalled,  // the reader stayed behind for longer than the node's stalled_ms
+  kStalled,  // the reader was behind for longer than NodeConfig::stalled
   kFailed,   // see error
 };
 // "stop", "length", "cancelled", "deadline", "stalled", "failed".
@@ -119,17 +119,18 @@ struct Completion {
   Usage usage;
 };
 
-// A piece of a running request, in order, on a dispatcher thread, one at a time per request.
-// Pieces are merged when the reader is slower than the model; text never splits a character.
+// A piece of the text of a running request. Pieces come in order, on a dispatcher thread, one at a
+// time for each request. They are merged when the reader is slower than the model. A character is
+// never split.
 struct StreamEvent {
   RequestId id;
   std::string_view text;           // may be empty while a character or a stop string is undecided
   std::int32_t output_tokens = 0;  // so far
 };
 
-// The first thing wrong, in words a user can act on: field, value, what is allowed, and the byte
-// offset of invalid UTF-8. A whole number out of its range is in the facts `value` and `limit` too.
-// Pure; knows no model.
+// Reports the first error in a sentence for the user: the field, its value, what is allowed, and
+// the byte offset of invalid UTF-8. If a whole number is out of range, the error has the facts
+// `value` and `limit`. Pure: any thread, does not block. It knows no model.
 CHOIR_API Status validate(const Sampling& sampling);
 CHOIR_API Status validate(const Request& request);
 

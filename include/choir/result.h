@@ -1,5 +1,5 @@
-// Errors as values: Error (what went wrong, for whom) and Result<T> (a T or an Error). Plain
-// values: any thread may copy, compare and keep them.
+// Errors as values: Error (what went wrong) and Result<T> (a T or an Error). Plain values: any
+// thread may copy, compare and keep them.
 //
 // Source: std::expected. g++ 12 has it only under -std=c++23 and clang-tidy 14 in no mode, so
 // Result<T> is tl::expected (Debian: libexpected-dev); this header is the only one that says so.
@@ -19,17 +19,17 @@ namespace choir {
 
 // The closed list of reasons. An interface (exit code, HTTP status) maps each one once.
 enum class Code : std::uint8_t {
-  kInvalidArgument,   // the caller's fault, will fail again
+  kInvalidArgument,   // the call is wrong and will fail again
   kNotFound,          // no such file, model, executor or request
   kAlreadyExists,     // the name is taken
   kOverloaded,        // try later; the message says which limit was hit
   kOutOfMemory,       // no room for weights or KV cells; the message has need and free bytes
-  kCancelled,         // somebody asked for it
+  kCancelled,         // a cancel, a removal or a shutdown ended it
   kDeadlineExceeded,  // the request's own deadline
-  kUnavailable,       // network, disk or helper program: the outside world said no
+  kUnavailable,       // the network, a disk, a helper program or a thread is not available
   kEngineFailed,      // llama.cpp refused a file or a batch
   kTooLong,           // more tokens than the context takes; facts n_prompt_tokens, n_ctx
-  kDraining,          // the node's door is closed: it takes no new work
+  kDraining,          // close_door() was called: the node takes no new work
 };
 
 // "invalid_argument", "not_found", ...; never empty.
@@ -61,21 +61,21 @@ constexpr std::string_view to_string(Code code) {
   return "unknown";
 }
 
-// A number of an error, for programs: nobody has to read it out of the message. The names in use:
+// A number of an error, for programs, so that they need not parse the message. The names in use:
 //   value, limit                what was given and the nearest that is allowed (kInvalidArgument)
 //   n_prompt_tokens, n_ctx      tokens of the prompt; tokens of prompt and output together that the
 //                               context takes (kTooLong). A prompt that has so many bytes that it
 //                               was not tokenized has n_prompt_bytes instead.
-//   need_bytes, free_bytes      what it takes, and what is there for it (kOutOfMemory)
-//   waiting, queue_max          requests or texts that wait or run, and how many may (kOverloaded)
+//   need_bytes, free_bytes      bytes that are needed, and bytes that are free (kOutOfMemory)
+//   waiting, queue_max          requests or texts that wait or run, and their limit (kOverloaded)
 //   active_requests, active_embeddings, suspended_requests
-//                               what a node still has to end (kDeadlineExceeded of wait_idle())
+//                               work that has not ended (kDeadlineExceeded of wait_idle())
 struct Fact {
   std::string name;
   std::int64_t value = 0;
   bool operator==(const Fact&) const = default;
 
-  // A value that int64 does not hold counts as the nearest one that it does.
+  // A value outside of the range of int64 becomes the nearest value inside.
   template <std::integral Number>
   static Fact of(std::string_view name, Number value) {
     constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
@@ -87,16 +87,16 @@ struct Fact {
 struct [[nodiscard]] Error {
   Code code = Code::kInvalidArgument;
   std::string message;           // one sentence: the value seen, the limit, what to change
-  std::vector<Fact> facts = {};  // no name twice; most errors have none, which costs no allocation
+  std::vector<Fact> facts = {};  // each name at most once; most errors have no facts
 
-  // The number of that name; nullopt where the error has none.
+  // The fact of that name; nullopt if the error does not have it.
   std::optional<std::int64_t> fact(std::string_view name) const {
     for (const Fact& fact : facts)
       if (fact.name == name) return fact.value;
     return std::nullopt;
   }
 
-  // Puts the caller's noun in front: error.in("models[2]") -> "models[2]: ...".
+  // Puts the place of the error in front of the message: error.in("models[2]") -> "models[2]: ...".
   Error in(std::string_view where) && {
     message.insert(0, std::string(where) + ": ");
     return std::move(*this);
@@ -123,7 +123,7 @@ inline tl::unexpected<Error> fail(Code code, std::string message, std::vector<Fa
     std::move(choir_result).value();                                           \
   })
 
-// The same for a Status, whose value is nothing.
+// The same for a Status, which has no value.
 #define CHOIR_CHECK_OK(expression)                            \
   do {                                                        \
     if (auto choir_status = (expression); !choir_status)      \
