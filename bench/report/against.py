@@ -119,8 +119,17 @@ def run_once(name, side, words):
     if done.returncode != 0:
         raise RuntimeError(f"{program[-1]} with the build of {side} ended with {done.returncode}:\n"
                            f"{done.stderr[-2000:]}")
-    answer = json.loads(done.stdout)
-    return answer["machine"], {row["name"]: row for row in answer["rows"]}
+    return rows_of(name, done.stdout)
+
+
+def rows_of(name, text):
+    """The machine and the rows of what a benchmark printed."""
+    try:
+        answer = json.loads(text)
+        return answer["machine"], {row["name"]: row for row in answer["rows"]}
+    except (ValueError, TypeError, KeyError) as wrong:
+        raise RuntimeError(f"the benchmark '{name}' prints no rows that can be compared: its --json gave "
+                           f"{text[:60]!r}, not a machine and rows") from wrong
 
 
 def alternate(name, other, pairs, words):

@@ -29,6 +29,14 @@ class Summary(unittest.TestCase):
         row, = against.summary([pair(0, 3, "lower")])
         self.assertIsNone(row["ratio"])
 
+    def test_what_a_benchmark_prints_is_read(self):
+        self.assertEqual(against.rows_of("a", '{"machine": "m", "rows": [{"name": "b"}]}'), ("m", {"b": {"name": "b"}}))
+
+    def test_a_benchmark_without_rows_is_told(self):
+        for text in ["", "a table", "[]", "{}", '{"machine": "m", "rows": 1}']:
+            with self.assertRaisesRegex(RuntimeError, "'sampler' prints no rows"):
+                against.rows_of("sampler", text)
+
     def test_a_figure_of_one_side_is_left_out(self):
         first = pair(1, 1, "higher")
         first[1] = {}
