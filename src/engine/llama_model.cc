@@ -1,6 +1,5 @@
 #include "engine/llama_model.h"
 
-#include <chat.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -28,31 +27,6 @@ constexpr std::size_t kRunMax = 1U << 20U;          // 330 MiB at most
 
 }  // namespace
 
-struct LlamaModel::Templates {
-  common_chat_templates_ptr chat;  // null: the file has no template of its own
-
-  // Needs one. `inputs` has all but the messages: the time too, which some templates write.
-  Result<std::string> apply(common_chat_templates_inputs inputs,
-                            std::span<const Message> messages) const;
-};
-
-Result<std::string> LlamaModel::Templates::apply(common_chat_templates_inputs inputs,
-                                                 std::span<const Message> messages) const {
-  try {
-    inputs.use_jinja = true;
-    for (const Message& message : messages) {
-      common_chat_msg out;
-      out.role = message.role;
-      out.content = message.content;
-      inputs.messages.push_back(std::move(out));
-    }
-    return common_chat_templates_apply(chat.get(), inputs).prompt;
-  } catch (const std::exception& error) {
-    return fail(Code::kInvalidArgument, "the model's chat template refuses these messages: " +
-                                            std::string(error.what()).substr(0, 300));
-  }
-}
-
 llama_model_params model_params() {
   kernels::warn_of_unknown_path();
   llama_model_params params = llama_model_default_params();
@@ -68,8 +42,7 @@ LlamaModel::LlamaModel(LlamaModelHandle model, ModelInfo info, std::string finge
     : model_(std::move(model)),
       vocab_(llama_model_get_vocab(model_.get())),
       info_(std::move(info)),
-      fingerprint_(std::move(fingerprint)),
-      templates_(std::make_unique<Templates>()) {
+      fingerprint_(std::move(fingerprint)) {
   collect_pieces();
 }
 
@@ -94,16 +67,13 @@ Result<std::shared_ptr<const LlamaModel>> LlamaModel::open(const std::string& pa
   ModelInfo info = read_model_info(*handle, path);
   auto made = std::shared_ptr<LlamaModel>(
       new LlamaModel(std::move(handle), std::move(info), std::move(fingerprint)));
-  // A template counts only if the file has one; the library would silently give ChatML.
-  try {
-    common_chat_templates_ptr chat = common_chat_templates_init(made->model_.get(), "");
-    if (chat && common_chat_templates_was_explicit(chat.get())) {
-      made->info_.chat_template = common_chat_templates_source(chat.get());
-      made->templates_.with([&](auto& t) { t->chat = std::move(chat); });
-    }
-  } catch (const std::exception& error) {
-    return fail(Code::kEngineFailed, "'" + path + "' has a chat template that cannot be read: " +
-                                         std::string(error.what()).substr(0, 200));
+  auto chat = ChatTemplate::of(*made->model_);
+  if (!chat)
+    return fail(chat.error().code,
+                "'" + path + "' has a chat template that cannot be read: " + chat.error().message);
+  if (*chat) {
+    made->info_.chat_template = (*chat)->source();
+    made->template_.with([&](auto& own) { own = std::move(*chat); });
   }
   return made;
 }
@@ -211,8 +181,8 @@ std::string_view LlamaModel::piece(TokenId token) const {
 }
 
 Result<Rendered> LlamaModel::render(std::span<const Message> messages, Contents contents) const {
-  return templates_.with([&](const std::unique_ptr<Templates>& t) -> Result<Rendered> {
-    if (!t->chat) {
+  return template_.with([&](const std::unique_ptr<ChatTemplate>& chat) -> Result<Rendered> {
+    if (!chat) {
       Rendered raw;
       for (const Message& message : messages) {
         if (!raw.text.empty()) raw.text += '\n';
@@ -221,17 +191,18 @@ Result<Rendered> LlamaModel::render(std::span<const Message> messages, Contents 
       if (contents == Contents::kText) raw.cuts = control_texts_.cuts(raw.text);
       return raw;
     }
-    if (contents == Contents::kText) return render_as_text(*t, messages);
-    return Rendered{.text = CHOIR_TRY(t->apply({}, messages)), .cuts = {}};
+    if (contents == Contents::kText) return render_as_text(*chat, messages);
+    return Rendered{.text = CHOIR_TRY(chat->render(messages, std::chrono::system_clock::now())),
+                    .cuts = {}};
   });
 }
 
 // Rendered twice where a control token is written in a content, to see that the template leaves
 // both the marks and the text around them as they are.
-Result<Rendered> LlamaModel::render_as_text(const Templates& templates,
+Result<Rendered> LlamaModel::render_as_text(const ChatTemplate& chat,
                                             std::span<const Message> messages) const {
-  const common_chat_templates_inputs inputs;  // one, for both to have the same time
-  Rendered plain{.text = CHOIR_TRY(templates.apply(inputs, messages)), .cuts = {}};
+  const auto now = std::chrono::system_clock::now();  // one time for both
+  Rendered plain{.text = CHOIR_TRY(chat.render(messages, now)), .cuts = {}};
   std::vector<std::vector<std::size_t>> cuts;
   bool none = true;
   for (const Message& message : messages) {
@@ -247,7 +218,7 @@ Result<Rendered> LlamaModel::render_as_text(const Templates& templates,
   std::vector<Message> marked(messages.begin(), messages.end());
   for (std::size_t i = 0; i < marked.size(); ++i)
     marked[i].content = with_marks(marked[i].content, cuts[i], *mark);
-  auto rendered = templates.apply(inputs, marked);
+  auto rendered = chat.render(marked, now);
   Rendered found = without_marks(rendered.value_or(""), *mark);
   if (rendered && found.text == plain.text) return found;
   const auto at = std::ranges::find_if(cuts, [](const auto& some) { return !some.empty(); });

@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "engine/chat_template.h"
 #include "engine/control_texts.h"
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
-
-struct common_chat_templates;
 
 namespace choir {
 
@@ -54,11 +53,9 @@ class LlamaModel final : public Model {
   std::vector<std::uint32_t> piece_ends_;
   std::vector<TokenId> end_tokens_;
   ControlTexts control_texts_;
-  // The Jinja engine keeps state while it renders, so renderers take turns.
-  struct Templates;
-  Result<Rendered> render_as_text(const Templates& templates,
+  Result<Rendered> render_as_text(const ChatTemplate& chat,
                                   std::span<const Message> messages) const;
-  mutable Guarded<std::unique_ptr<Templates>> templates_;
+  Guarded<std::unique_ptr<ChatTemplate>> template_;  // null: the file has none of its own
 };
 
 // Parameters with which we load, for weights and for measuring alike, so that both give the same

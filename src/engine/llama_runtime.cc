@@ -1,6 +1,7 @@
 #include "engine/llama_runtime.h"
 
 #include <llama.h>
+#include <log.h>  // of llama-common
 
 #include <string_view>
 
@@ -50,6 +51,7 @@ void on_log(ggml_log_level level, const char* text, void*) {
 void start_llama() {
   static const bool started = [] {
     llama_log_set(on_log, nullptr);
+    common_log_set_verbosity_thold(-1);  // it would write to stderr on a thread of its own
     llama_backend_init();
     kernels::take_over();
     return true;

@@ -1,0 +1,157 @@
+#include "engine/chat_template.h"
+
+#include <chat-auto-parser.h>
+#include <chat.h>
+#include <llama.h>
+
+#include <array>
+#include <ctime>
+#include <exception>
+#include <vector>
+
+namespace choir {
+namespace {
+
+Error refusal(const std::exception& error) {
+  return {Code::kInvalidArgument, "the model's chat template refuses these messages: " +
+                                      std::string(error.what()).substr(0, 300)};
+}
+
+std::string date(ChatTemplate::Time now, const char* format) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm local{};
+  localtime_r(&seconds, &local);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), format, &local)};
+}
+
+// What templates treat in their own ways: who begins, who is missing, who comes twice, white space,
+// no content, thoughts, and text that looks like a template.
+std::vector<std::vector<Message>> conversations() {
+  const Message system{"system", " Be brief.\n"};
+  const Message user{"user", "\n Is it? {{ messages }} "};
+  const Message assistant{"assistant", "<think>\nHm.\n</think>\n\nNo. "};
+  const Message empty{"user", ""};
+  return {{user},
+          {system},
+          {system, user},
+          {user, assistant, user},
+          {system, user, assistant, user, assistant, user},
+          {user, user},
+          {assistant, user},
+          {user, system, user},
+          {user, assistant},
+          {system, system, user},
+          {empty},
+          {system, empty, assistant, user}};
+}
+
+}  // namespace
+
+struct ChatTemplate::Inside {
+  common_chat_templates_ptr library;
+  std::unique_ptr<common_chat_template> own;  // the same source
+  bool add_bos = false;
+  bool add_eos = false;
+
+  autoparser::generation_params inputs_of(std::span<const Message> messages, Time now) const;
+};
+
+ChatTemplate::ChatTemplate(std::unique_ptr<Inside> inside)
+    : inside_(std::move(inside)), source_(common_chat_templates_source(inside_->library.get())) {}
+
+ChatTemplate::~ChatTemplate() = default;
+
+Result<std::unique_ptr<ChatTemplate>> ChatTemplate::of(const llama_model& model,
+                                                       const std::string& source) {
+  const llama_vocab* vocab = llama_model_get_vocab(&model);
+  const auto text_of = [&](llama_token token) {
+    return token == LLAMA_TOKEN_NULL ? std::string() : common_token_to_piece(vocab, token, true);
+  };
+  try {
+    auto inside = std::make_unique<Inside>();
+    inside->library = common_chat_templates_init(&model, source);
+    // A template counts only if the file has one; the library would silently give ChatML.
+    if (!inside->library || !common_chat_templates_was_explicit(inside->library.get()))
+      return nullptr;
+    inside->own = std::make_unique<common_chat_template>(
+        common_chat_templates_source(inside->library.get()), text_of(llama_vocab_bos(vocab)),
+        text_of(llama_vocab_eos(vocab)));
+    inside->add_bos = llama_vocab_get_add_bos(vocab);
+    inside->add_eos = llama_vocab_get_add_eos(vocab);
+    std::unique_ptr<ChatTemplate> made(new ChatTemplate(std::move(inside)));
+    made->alone_ = made->same_alone();
+    return made;
+  } catch (const std::exception& error) {
+    return fail(Code::kEngineFailed, std::string(error.what()).substr(0, 200));
+  }
+}
+
+bool ChatTemplate::same_alone() const {
+  const Time now = std::chrono::system_clock::now();
+  bool first = true;
+  for (const std::vector<Message>& messages : conversations()) {
+    // With its analysis once: it has code of its own for some templates, and fails at some.
+    const auto wanted = by_library(messages, now, first ? Analysis::kWhole : Analysis::kNone);
+    const auto found = render_alone(messages, now);
+    if (wanted.has_value() != found.has_value() || (wanted && *wanted != *found)) return false;
+    first = false;
+  }
+  auto inputs = inside_->inputs_of(conversations().front(), now);
+  return !common_chat_try_specialized_template(*inside_->own, source_, inputs);
+}
+
+Result<std::string> ChatTemplate::render(std::span<const Message> messages, Time now) const {
+  if (alone_)
+    if (auto text = render_alone(messages, now)) return text;
+  return render_by_library(messages, now);  // also for its words where the messages are refused
+}
+
+Result<std::string> ChatTemplate::render_by_library(std::span<const Message> messages,
+                                                    Time now) const {
+  return by_library(messages, now, Analysis::kWhole);
+}
+
+Result<std::string> ChatTemplate::by_library(std::span<const Message> messages, Time now,
+                                             Analysis analysis) const {
+  try {
+    common_chat_templates_inputs inputs;
+    inputs.force_pure_content = analysis == Analysis::kNone;
+    inputs.use_jinja = true;
+    inputs.now = now;
+    for (const Message& message : messages) {
+      common_chat_msg out;
+      out.role = message.role;
+      out.content = message.content;
+      inputs.messages.push_back(std::move(out));
+    }
+    return common_chat_templates_apply(inside_->library.get(), inputs).prompt;
+  } catch (const std::exception& error) {
+    return tl::unexpected(refusal(error));
+  }
+}
+
+autoparser::generation_params ChatTemplate::Inside::inputs_of(std::span<const Message> messages,
+                                                              Time now) const {
+  autoparser::generation_params inputs;
+  inputs.messages = common_json::array();
+  for (const Message& message : messages)
+    inputs.messages.push_back({{"role", message.role}, {"content", message.content}});
+  inputs.add_generation_prompt = true;
+  inputs.add_bos = add_bos;
+  inputs.add_eos = add_eos;
+  inputs.now = now;
+  inputs.extra_context =
+      common_json{{"datetime", date(now, "%b %d %Y")}, {"date_string", date(now, "%d %b %Y")}};
+  return inputs;
+}
+
+Result<std::string> ChatTemplate::render_alone(std::span<const Message> messages, Time now) const {
+  try {
+    return common_chat_template_direct_apply(*inside_->own, inside_->inputs_of(messages, now));
+  } catch (const std::exception& error) {
+    return tl::unexpected(refusal(error));
+  }
+}
+
+}  // namespace choir
