@@ -259,6 +259,22 @@ TEST(ParallelEvaluation, CancelEndsEverySession) {
     EXPECT_TRUE(row.finish == Finish::kCancelled || row.finish == Finish::kLength);
 }
 
+TEST(ParallelEvaluation, IsRefusedInsideACallback) {
+  ParallelConfig config;
+  config.models = {{.path = stories(), .name = "", .priority = Priority::kNormal, .shares = 1}};
+  config.sessions = 1;
+  config.max_tokens = 4;
+  config.raw = true;
+  const auto evaluation = ParallelEvaluation::create(config).value();
+  std::optional<Error> refused;
+  ASSERT_TRUE(evaluation->run(ParallelEvaluation::Order::kTogether, [&](const SessionProgress& p) {
+    if (p.phase == SessionProgress::Phase::kEnded)
+      refused = evaluation->run(ParallelEvaluation::Order::kTogether, {}).error();
+  }));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, Code::kInvalidArgument);
+}
+
 // A request that is just ending holds the model open: its weights are still promised once, and go.
 TEST(Node, PromisesStayRightWhileSomebodyHoldsTheModel) {
   const auto runtime = *create_runtime({});

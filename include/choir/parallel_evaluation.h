@@ -5,7 +5,7 @@
 // Source: the ParallelEvaluationExample of MLX Swift examples. render() writes a report like the
 // one of that example.
 //
-// Threads: create() and run() block, and must not be called inside a callback. One run() at a time
+// Threads: create() and run() block, and are refused inside a callback. One run() at a time
 // for each object; cancel() and config() from any thread at any time.
 #pragma once
 

@@ -12,6 +12,7 @@
 #include "base/guarded.h"
 #include "base/log.h"
 #include "choir/node.h"
+#include "runtime/dispatcher.h"
 
 namespace choir {
 namespace {
@@ -157,6 +158,7 @@ void ParallelEvaluation::cancel() {
 
 Result<EvaluationReport> ParallelEvaluation::run(
     Order order, const std::function<void(const SessionProgress&)>& progress) {
+  CHOIR_CHECK_OK(refuse_inside_callback("ParallelEvaluation::run()", "another thread"));
   Inside& in = *inside_;
   const Instant start = in.clock.now();
   EvaluationReport report;
