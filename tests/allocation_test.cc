@@ -15,14 +15,15 @@ namespace {
 std::atomic<long> allocations{0};
 }  // namespace
 
-// Replaces the program's allocator; every form of new ends here.
-void* operator new(std::size_t bytes) {
+// Replaces the program's allocator; every form of new ends here. Not inlined: where only one of a
+// pair is, g++ takes them for different allocators.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace choir {
 namespace {

@@ -22,11 +22,16 @@ class Driven {
 
   // A turn, or what comes next by itself; false when there is nothing to come.
   bool step() {
+    const bool any = step_undelivered();
+    node_.deliver();
+    return any;
+  }
+  // The same, while nobody is told anything.
+  bool step_undelivered() {
     node_.give_turns();
     const auto next = node_.next_event();
     if (next && *next > clock().now()) clock().set(*next);
     node_.catch_up();
-    node_.deliver();
     return next.has_value();
   }
   void finish() {

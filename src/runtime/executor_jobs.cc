@@ -38,6 +38,8 @@ void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, K
   l.value.max_tokens = std::min(l.value.max_tokens, room - l.value.prompt_tokens);
   l.usage.prompt_tokens = l.value.prompt_tokens;
   l.awaited = false;
+  l.request->progress.prompt_tokens.store(l.value.prompt_tokens);
+  l.request->progress.max_tokens.store(l.value.max_tokens);
   l.request->awaited.store(false);
   l.last_progress = now;
   reuse(l, std::move(kv));

@@ -59,6 +59,9 @@ void Executor::park(LiveSequence& live, Budget budget) {
   if (live.kv.empty()) live.usage.recomputed_tokens += live.computed;
   engine_->truncate(live.value.id, 0);
   held_.set(live.computed, 0);
+  live.request->progress.computed.store(live.kv.empty() ? 0 : live.kv_use,
+                                        std::memory_order_relaxed);
+  live.request->progress.parked.store(true, std::memory_order_relaxed);
 }
 
 void Executor::make_room() {

@@ -100,6 +100,9 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
     LiveSequence& l = *slice_live_[i];
     held_.set(l.computed, l.computed + count);
     l.last_progress = ended;
+    l.request->progress.computed.store(l.computed, std::memory_order_relaxed);
+    if (l.request->progress.parked.load(std::memory_order_relaxed))
+      l.request->progress.parked.store(false, std::memory_order_relaxed);
     if (l.usage.output_tokens == 0) l.first_token += ended - began;
     if (!l.begun) {
       l.begun = true;

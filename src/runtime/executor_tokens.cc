@@ -40,6 +40,7 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
   Sequence& s = l.value;
   s.tokens.push_back(token);
   l.usage.output_tokens += 1;
+  l.request->progress.output_tokens.store(l.usage.output_tokens, std::memory_order_relaxed);
   if (l.usage.output_tokens == 1) {
     l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
     if (s.priority <= Priority::kHigh) rules_.node->urgent.count(l.first_token);

@@ -120,6 +120,12 @@ Result<std::vector<float>> Node::embed(std::string_view executor, std::string_vi
   return caught([&] { return runtime_->embed(executor, text); });
 }
 
+std::vector<RequestInfo> Node::requests() const { return runtime_->requests(); }
+
+Result<QueuePlace> Node::place(RequestId id) const {
+  return caught([&] { return runtime_->place(id); });
+}
+
 std::vector<ExecutorInfo> Node::executors() const { return runtime_->executors(); }
 
 Result<ExecutorInfo> Node::executor(std::string_view name) const {

@@ -24,6 +24,16 @@ namespace choir {
 using BeforeEnd =
     std::function<void(const std::shared_ptr<const Completion>&, std::function<void()> tell)>;
 
+// How far a request is, for whoever looks (Node::requests()). The lane that has its sequence
+// writes, when something has changed and without an order to others.
+struct RequestProgress {
+  std::atomic<std::int32_t> computed{0};  // tokens with KV state, in cells or parked
+  std::atomic<std::int32_t> output_tokens{0};
+  std::atomic<bool> parked{false};             // it lost its cells, and was in no pass since then
+  std::atomic<std::int32_t> prompt_tokens{0};  // 0: not known yet
+  std::atomic<std::int32_t> max_tokens{0};
+};
+
 class RequestState {
  public:
   RequestState(RequestId its_id, RequestHome& its_home, ExecutorId its_executor, Instant when,
@@ -37,12 +47,13 @@ class RequestState {
 
   const RequestId id;
   const Instant submitted;
-  // Up to `held_back`: what a lane looks at in every step, in one line of the cache.
+  // Up to `progress`: what a lane looks at in every step, in one line of the cache.
   const Instant deadline;  // Instant{}: none
   const bool streams;      // somebody reads what comes
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
-  Callbacks callbacks;                 // the dispatcher's, which ends them too
+  RequestProgress progress;
+  Callbacks callbacks;  // the dispatcher's, which ends them too
   std::promise<Completion> promise;
 
   RequestPlace place() const {
@@ -59,6 +70,7 @@ class RequestState {
   std::atomic<bool> awaited{false};  // its tokens are not known yet
   BeforeEnd before_end;              // may be empty; the dispatchers', once it is posted
   double estimated_seconds = 0;
+  std::string tenant;  // never changes once it is posted
   Priority priority = Priority::kNormal;
 
   // Lane: adds what has become certain.

@@ -98,6 +98,8 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   // `most`: give up waiting after that; 0: never.
   Result<std::vector<float>> embed(std::string_view name, std::string_view text,
                                    std::chrono::milliseconds most = {});
+  std::vector<RequestInfo> requests() const;
+  Result<QueuePlace> place(RequestId id) const;
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
@@ -238,6 +240,10 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   std::shared_ptr<Executor> by_id(ExecutorId id) const;
   std::shared_ptr<Executor> loaded(std::string_view name) const;
   ExecutorInfo describe(const Row& row) const;
+  struct ExecutorSight;
+  std::map<ExecutorId, ExecutorSight> executor_sights() const;
+  std::vector<std::shared_ptr<RequestState>> active_requests() const;  // by id
+  bool is_others_turn(const RequestState& state) const;
   MemoryView memory_view() const;
 
   const NodeConfig config_;

@@ -100,6 +100,7 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
         request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
     state->before_end = continuation.before_end;
     state->awaited.store(continuation.awaited || continuation.gated);
+    state->tenant = request.tenant;
     state->priority = request.priority.value_or(executor->config().priority);
     state->move_to(*this, executor->id());
     Executor::Mail mail{make_sequence(*executor, request), state, continuation.key,
@@ -110,6 +111,8 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
     mail.sequence.prompt_tokens = mail.sequence.known_tokens();
     mail.sequence.max_tokens = std::min(
         mail.sequence.max_tokens, executor->sequence_tokens_max() - mail.sequence.prompt_tokens);
+    state->progress.prompt_tokens.store(mail.sequence.prompt_tokens);
+    state->progress.max_tokens.store(mail.sequence.max_tokens);
     if (CHOIR_TRY(enlist(*executor, mail)) == Entry::kAgain) {
       continuation.kv = std::move(mail.kv);
       continue;
