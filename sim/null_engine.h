@@ -42,7 +42,7 @@ class NullEngine final : public Engine {
 class NullHome final : public RequestHome {
  public:
   void drained(const RequestState&) override {}
-  void ended(const RequestState&) override {}
+  void ended(const RequestState&, const Completion&) override {}
   void cancelled(const RequestState&) override {}
   bool post(const RequestState&, const RequestJob&) override { return false; }
 };

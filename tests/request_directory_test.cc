@@ -15,7 +15,7 @@ class CountingHome final : public RequestHome {
  public:
   ~CountingHome() override { link()->close(); }
   void drained(const RequestState&) override {}
-  void ended(const RequestState&) override {}
+  void ended(const RequestState&, const Completion&) override {}
   void cancelled(const RequestState&) override { ++told; }
   bool post(const RequestState& request, const RequestJob&) override {
     ++posted;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "choir/units.h"
 
 namespace choir {
+
+class Observer;
 
 // When requests that wait in an executor may begin.
 enum class Batching : std::uint8_t {
@@ -77,6 +80,7 @@ struct NodeConfig {
   std::uint64_t stream_bytes_max = 64ULL << 10;  // text a reader may leave unread
   CheckFiles check_files = CheckFiles::kUnseen;
   ExecutionPolicy policy = ExecutionPolicy::kBalanced;
+  std::shared_ptr<Observer> observer = {};  // told what happens (choir/observer.h); null: nobody
   bool operator==(const NodeConfig&) const = default;
 };
 

@@ -119,7 +119,7 @@ void Dispatcher::tell_end(RequestState& request, Completion completion) {
   end_here(std::exchange(callbacks.on_event, nullptr));
   end_here(std::exchange(callbacks.on_done, nullptr));
   // The node forgets the request first: who waits on the future may ask the node about it.
-  request.place().home->with([&](RequestHome& home) { home.ended(request); });
+  request.place().home->with([&](RequestHome& home) { home.ended(request, completion); });
   if (callbacks.on_settled) call_user([&] { callbacks.on_settled(completion); });
   end_here(std::exchange(callbacks.on_settled, nullptr));
   request.promise.set_value(std::move(completion));

@@ -33,6 +33,7 @@
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
 #include "runtime/node_rules.h"
+#include "runtime/observing.h"
 #include "runtime/prefix_cache.h"
 #include "runtime/request_state.h"
 #include "runtime/reuse_scopes.h"
@@ -46,6 +47,7 @@ struct ExecutorRules {
   std::size_t mailbox_max = 1024;
   bool adapt_threads = true;
   std::shared_ptr<NodeRules> node = std::make_shared<NodeRules>();
+  const Observing* observing = nullptr;  // outlives the executor; null: nobody is told
 };
 
 // Counted by the turn's owner, read by anybody.
@@ -254,7 +256,11 @@ class Executor {
   bool run_pass(Pool& pool);
   void count_pass(int threads, Instant began, Instant ended);
   void count_tenants();
-  void sample_rows(Pool& pool);
+  // To the observer, where there is one.
+  void tell_step(Instant began) const;
+  void tell_embedding(std::size_t tokens, Instant began) const;
+  // `began`: the pass whose logits these are.
+  void sample_rows(Pool& pool, Instant began);
   void take_token(LiveSequence& live, TokenId token, Instant now);
   void fail_without_token(LiveSequence& live, Instant now);
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);

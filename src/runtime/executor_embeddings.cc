@@ -39,6 +39,7 @@ void Executor::embed_one(Pool& pool) {
   embed_queue_.pop_front();
   AbortSignal late(clock_);
   late.set_deadline(job.deadline);
+  const Instant began = clock_.now();
   engine_->attach(pool);
   auto vector = engine_->embed(job.tokens, late);
   engine_->detach();
@@ -49,6 +50,7 @@ void Executor::embed_one(Pool& pool) {
                                            "finite; its file may be damaged");
   stats_->steps.fetch_add(1, std::memory_order_relaxed);
   stats_->prompt_tokens.fetch_add(job.tokens.size(), std::memory_order_relaxed);
+  if (vector) tell_embedding(job.tokens.size(), began);
   end_embedding(job, std::move(vector));
 }
 

@@ -35,7 +35,7 @@ void Executor::compute(Pool& lane) {
   Pool& pool = lane.narrowed(threads);
   stats_->threads.store(threads, std::memory_order_relaxed);
   if (!run_pass(pool)) return;
-  sample_rows(pool);
+  sample_rows(pool, began);
   const Instant ended = clock_.now();
   thread_choice_.took(lane.threads(), tokens, threads, ended - began, ended);
 }

@@ -6,11 +6,11 @@
 
 namespace choir {
 
-void Executor::sample_rows(Pool& pool) {
+void Executor::sample_rows(Pool& pool, Instant began) {
   rows_.clear();
   for (std::size_t i = 0; i < plan_.slices.size(); ++i)
     if (plan_.slices[i].sample) rows_.push_back({slice_live_[i], i, std::nullopt});
-  if (rows_.empty()) return;
+  if (rows_.empty()) return tell_step(began);
   sampler_scratch_.resize(
       std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
   pool.for_each(static_cast<int>(rows_.size()), sample_row_);
@@ -19,6 +19,7 @@ void Executor::sample_rows(Pool& pool) {
   const auto drawn =
       std::ranges::count_if(rows_, [](const Row& row) { return row.token.has_value(); });
   stats_->output_tokens.fetch_add(static_cast<std::uint64_t>(drawn), std::memory_order_relaxed);
+  tell_step(began);
   for (const Row& row : rows_)
     if (row.token)
       take_token(*row.live, *row.token, now);

@@ -16,6 +16,7 @@ namespace choir {
 class Executor;
 class RequestHome;
 class RequestState;
+struct Completion;
 
 class HomeLink {
  public:
@@ -56,7 +57,8 @@ class RequestHome {
   virtual ~RequestHome() { link_->close(); }
 
   virtual void drained(const RequestState& request) = 0;  // its text was taken
-  virtual void ended(const RequestState& request) = 0;    // its end was told
+  // Its on_done was told of its end.
+  virtual void ended(const RequestState& request, const Completion& completion) = 0;
   // Its `cancelled` was set.
   virtual void cancelled(const RequestState& request) = 0;
   // Takes a job for the executor that has the request. False: it is not here (any more).

@@ -121,7 +121,10 @@ void Runtime::drained(const RequestState& request) {
   if (request.held_back.load()) lanes_.ready(request.executor(), Priority::kNormal);
 }
 
-void Runtime::ended(const RequestState& request) { strike(request); }
+void Runtime::ended(const RequestState& request, const Completion& completion) {
+  tell_ended(request, completion);
+  strike(request);
+}
 
 Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
   CHOIR_CHECK_OK(validate(config));
@@ -155,7 +158,7 @@ Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
   });
 }
 
-Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
+Result<std::shared_ptr<Executor>> Runtime::make_it(const Row& row) {
   const ExecutorConfig& config = row.config;
   const EngineConfig engine_config = engine_config_of(config);
   const auto in = [&](Error error) {
@@ -179,7 +182,8 @@ Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
                             .stream_bytes_max = config_.stream_bytes_max,
                             .mailbox_max = static_cast<std::size_t>(config_.queue_max),
                             .adapt_threads = config_.adapt_threads,
-                            .node = rules_};
+                            .node = rules_,
+                            .observing = observing_.on() ? &observing_ : nullptr};
   auto executor = std::make_shared<Executor>(
       row.id, config, std::move(*model), std::move(*engine), rules, clock_,
       [this](std::shared_ptr<RequestState> request) { dispatcher_.notify(std::move(request)); },
@@ -228,6 +232,7 @@ Status Runtime::remove(std::string_view name, Drain drain) {
       take_from_lanes(executor);
       hand_over_kept(*executor);
       give_back_bytes(*executor);
+      tell_left(row.config.name, ExecutorLeft::Why::kRemoved);
     }
     active_.change([&](Active& a) { a.by_executor.erase(row.id); });
     return 0;

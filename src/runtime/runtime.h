@@ -30,6 +30,7 @@
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
 #include "runtime/node_rules.h"
+#include "runtime/observing.h"
 #include "runtime/request_directory.h"
 
 namespace choir {
@@ -181,18 +182,22 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   void ask_to_stop();
   void stop_until(Instant end);
   void drained(const RequestState& request) override;
-  void ended(const RequestState& request) override;
+  void ended(const RequestState& request, const Completion& completion) override;
   void cancelled(const RequestState& request) override;
   bool post(const RequestState& request, const RequestJob& job) override;
 
   static EngineConfig engine_config_of(const ExecutorConfig& config);
   Result<Row> row(std::string_view name) const;
+  // make_it(), and tells the observer.
   Result<std::shared_ptr<Executor>> make_executor(const Row& row);
+  Result<std::shared_ptr<Executor>> make_it(const Row& row);
+  void tell_ended(const RequestState& request, const Completion& completion) const;
+  void tell_left(const std::string& executor, ExecutorLeft::Why why) const;
   // False: it is just moving to another node, and the name may mean nothing afterwards.
   Result<bool> load_row(const std::string& name);
   Result<std::shared_ptr<Executor>> find_or_load(std::string_view name);
   void wait_while_away(ExecutorId id);
-  Status unload_row(const Row& row);
+  Status unload_row(const Row& row, ExecutorLeft::Why why);
   // Everything but the row: the executor's turns, alarm and bytes.
   void take_from_lanes(const std::shared_ptr<Executor>& executor);
   // KV state of conversations, to the keeper. Needs: taken from the lanes.
@@ -247,6 +252,7 @@ class Runtime final : public RequestHome, public std::enable_shared_from_this<Ru
   MemoryView memory_view() const;
 
   const NodeConfig config_;
+  const Observing observing_{config_.observer};
   const std::shared_ptr<RequestDirectory> directory_ = RequestDirectory::of_process();
   const SteadyClock steady_;
   const Clock& clock_;

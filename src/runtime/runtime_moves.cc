@@ -92,7 +92,10 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
       t.by_name.erase(id_text);
       t.names.erase(known.id);
     });
-    if (source) give_back_bytes(*source);
+    if (source) {
+      give_back_bytes(*source);
+      tell_left(id_text, ExecutorLeft::Why::kMoved);
+    }
     active_.change([&](Active& a) { a.by_executor.erase(known.id); });
     return 0;
   });

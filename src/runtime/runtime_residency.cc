@@ -43,7 +43,7 @@ bool Runtime::make_room(const std::string& name, const std::string& path,
     const ResidencyPlan plan = plan_residency(residents, missing, own_key, now);
     for (const ExecutorId id : plan.leave) {
       // One that was given work in this moment stays; admission will say what is missing then.
-      if (const Status left = unload_row(*by_id.at(id)); left) {
+      if (const Status left = unload_row(*by_id.at(id), ExecutorLeft::Why::kEvicted); left) {
         some_left = true;
         log(LogLevel::kInfo,
             "executor '" + by_id.at(id)->config.name + "' left memory for '" + name + "'");
@@ -105,10 +105,11 @@ void Runtime::open_door(ExecutorId id, Door door) {
 }
 
 Status Runtime::unload(std::string_view name) {
-  return loading_.with([&](int&) -> Status { return unload_row(CHOIR_TRY(row(name))); });
+  return loading_.with(
+      [&](int&) -> Status { return unload_row(CHOIR_TRY(row(name)), ExecutorLeft::Why::kAsked); });
 }
 
-Status Runtime::unload_row(const Row& row) {
+Status Runtime::unload_row(const Row& row, ExecutorLeft::Why why) {
   if (!row.executor) return {};
   CHOIR_CHECK_OK(close_door(row, false));
   const double seconds = lanes_.compute_seconds(row.id);
@@ -120,6 +121,7 @@ Status Runtime::unload_row(const Row& row) {
     kept.compute_seconds += seconds;
   });
   give_back_bytes(*row.executor);
+  tell_left(row.config.name, why);
   open_door(row.id, Door::kOpen);
   return {};
 }

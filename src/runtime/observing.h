@@ -1,0 +1,39 @@
+// The way to a node's observer (choir/observer.h): nothing where there is none, and what it throws
+// stays here.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "base/caught.h"
+#include "base/process_exit.h"
+#include "choir/observer.h"
+
+namespace choir {
+
+// Any thread. Owned by the node; lanes and dispatchers that call it end first.
+class Observing {
+ public:
+  explicit Observing(std::shared_ptr<Observer> observer) : observer_(std::move(observer)) {}
+
+  bool on() const { return observer_ != nullptr; }
+  // Calls `tell(observer)` where there is one. As with callbacks, not any more after an exit.
+  template <class F>
+  void tell(F&& tell) const {
+    if (!on() || exit_phase() == ExitPhase::kOver) return;
+    const Status told = caught([&]() -> Status {
+      std::forward<F>(tell)(*observer_);
+      return {};
+    });
+    if (!told) complain(told.error());
+  }
+
+ private:
+  void complain(const Error& error) const;  // once
+
+  const std::shared_ptr<Observer> observer_;
+  mutable std::atomic<bool> complained_{false};
+};
+
+}  // namespace choir
