@@ -103,8 +103,8 @@ class Simulation {
   std::map<RequestId, std::size_t> indices_;
   std::multimap<Instant, std::size_t> cancels_;
   std::set<ConversationKey> talking_;
-  std::map<ConversationKey, KvState> aside_;  // of executors that left memory
-  std::map<std::string, double> tenant_tokens_;
+  std::map<ConversationKey, KvState> aside_;     // of executors that left memory
+  std::map<std::string, double> tenant_tokens_;  // by weights
   int idle_waits_ = 0;
   Instant away_until_;  // whoever reads
   std::function<void()> wait_;

@@ -9,7 +9,7 @@ namespace choir::sim {
 void Simulation::check_tenants(const Ask& ask, const Completion& c) {
   if (options_.kind != SimKind::kTenants) return;
   tenant_tokens_[ask.request.tenant] +=
-      static_cast<double>(c.usage.prompt_tokens + c.usage.output_tokens);
+      (c.usage.prompt_tokens + c.usage.output_tokens) / ask.request.tenant_weight;
   std::map<std::string, int> left;
   for (const Ask& one : work_.asks) left[one.request.tenant] += 0;
   for (const auto& [index, asked] : asked_)
@@ -18,11 +18,12 @@ void Simulation::check_tenants(const Ask& ask, const Completion& c) {
   if (std::ranges::any_of(left, [&](const auto& l) { return l.second <= slots; })) return;
   const auto tokens_of = [&](const auto& one) { return tenant_tokens_[one.first]; };
   const auto [least, most] = std::ranges::minmax_element(left, {}, tokens_of);
-  // A request has 41 tokens at most; what has begun is not in these sums yet.
+  // A request has 41 tokens at most, and a weight of at least 1; what has begun is not in these
+  // sums yet.
   const double bound = 41.0 * 2 * (slots + 1);
   if (tokens_of(*most) - tokens_of(*least) > bound)
     broken("tenant '" + most->first + "' is " +
-           std::to_string(tokens_of(*most) - tokens_of(*least)) + " tokens ahead of '" +
+           std::to_string(tokens_of(*most) - tokens_of(*least)) + " tokens by weight ahead of '" +
            least->first + "'");
 }
 

@@ -101,6 +101,7 @@ class Maker {
     if (one_in(3)) a.request.stop = {std::string(1, static_cast<char>(33 + rng_() % 80))};
     a.request.priority = static_cast<Priority>(rng_() % 4);
     a.request.tenant = one_in(2) ? "" : std::string(1, static_cast<char>('a' + rng_() % 3));
+    if (one_in(3)) a.request.tenant_weight = upto(5);
     if (!many_scopes_ || one_in(2)) a.request.reuse_scope = "a";  // or one tenant's, as it happens
     if (one_in(6)) a.request.deadline = milliseconds(upto(20));
     if (one_in(6)) a.cancel_after = microseconds(upto(10'000));
@@ -129,15 +130,18 @@ class Maker {
   // sends its next request when the last one has ended.
   void ask_for_tenants() {
     const int tenants = 1 + upto(3);
-    for (int t = 0; t < tenants; ++t)
+    for (int t = 0; t < tenants; ++t) {
+      const double weight = upto(3);
       for (int count = 20; count > 0; --count) {
         Ask a = ask(work_.executors.front().name, 1 + upto(20), 0, upto(20));
         a.request.ignore_eos = true;
         a.request.tenant = std::string(1, static_cast<char>('a' + t));
+        a.request.tenant_weight = weight;
         a.at = Instant{milliseconds(t)};
         settle(a);
         work_.asks.push_back(std::move(a));
       }
+    }
   }
 
   void change_at_random() {

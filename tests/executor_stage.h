@@ -65,6 +65,7 @@ class Stage {
     Sampling sampling = {};
     std::string tenant = {};
     std::string scope = {};
+    double weight = 1;
   };
   std::uint64_t post(const Tokens& tokens, const Ask& ask, KvState kv = {}) {
     Sequence s;
@@ -77,6 +78,7 @@ class Stage {
     s.sampling.bias.push_back({sim::FakeModel::kEnd, -1e9F});
     s.priority = ask.priority;
     s.tenant = ask.tenant;
+    s.tenant_weight = ask.weight;
     s.reuse_scope = ask.scope;
     asked_.emplace(last_, s);
     auto state = std::make_shared<RequestState>(s.request, home_, executor->id(), clock.now(),

@@ -79,5 +79,58 @@ TEST(ExecutorTenants, ATenantForEveryRequestTakesNoMemory) {
   }
 }
 
+// Two tenants of unlike requests that always want more, for 1,000 passes.
+class Weighted : public testing::TestWithParam<std::int32_t> {
+ protected:
+  // Tokens computed for A, of those computed for both.
+  static double part_of_a(double weight_of_a, double other_weight_of_a) {
+    Stage stage({.slots = GetParam(), .batch = 64, .prefix_cache = false});
+    std::map<std::string, double> computed;
+    std::map<std::uint64_t, std::string> waiting;
+    int asked = 0;
+    const auto keep_busy = [&](const std::string& tenant, std::int32_t front, std::int32_t answer) {
+      const auto busy =
+          std::ranges::count_if(waiting, [&](const auto& w) { return w.second == tenant; });
+      for (auto i = busy; i < 20; ++i) {
+        const double weight = tenant == "B"      ? 1
+                              : ++asked % 2 == 0 ? weight_of_a
+                                                 : other_weight_of_a;
+        waiting.emplace(stage.post(with_front(front, 1),
+                                   {.max_tokens = answer, .tenant = tenant, .weight = weight}),
+                        tenant);
+      }
+    };
+    for (int pass = 0; pass < 1000; ++pass) {
+      keep_busy("A", 7, 6);
+      keep_busy("B", 28, 3);
+      stage.turn();
+      std::erase_if(waiting, [&](const auto& w) {
+        if (!stage.states.at(w.first)->finished()) return false;
+        const Usage usage = stage.end_of(w.first).usage;
+        computed[w.second] += usage.prompt_tokens + usage.output_tokens - 1;
+        return true;
+      });
+    }
+    EXPECT_TRUE(stage.executor->books_balance());
+    return computed["A"] / (computed["A"] + computed["B"]);
+  }
+};
+
+TEST_P(Weighted, ThreeBesideOneGetsThreePartsOfFour) {
+  const double part = part_of_a(3, 3);
+  RecordProperty("part", std::to_string(part));
+  EXPECT_NEAR(part, 0.75, 0.75 * 0.05);
+}
+
+TEST_P(Weighted, TheSameWeightsGetTheSame) { EXPECT_NEAR(part_of_a(1, 1), 0.5, 0.5 * 0.05); }
+
+TEST_P(Weighted, RequestsOfOneTenantCountByTheirOwn) {
+  // Half of its tokens count a half, half of them a quarter: 3 / 8 together.
+  EXPECT_NEAR(part_of_a(2, 4), 8.0 / 11, 8.0 / 11 * 0.05);
+}
+
+INSTANTIATE_TEST_SUITE_P(Slots, Weighted, testing::Values(1, 4, 8),
+                         [](const auto& c) { return std::to_string(c.param); });
+
 }  // namespace
 }  // namespace choir

@@ -66,6 +66,7 @@ Sequence random_sequence(std::mt19937& rng) {
   s.priority = static_cast<Priority>(upto(3));
   s.tenant = text(30);
   s.reuse_scope = text(30);
+  s.tenant_weight = 0.001 + 1e-7 * static_cast<double>(rng() % 1'000'000'000);
   s.carry = {.bytes = text(3), .pending = text(255)};
   s.next_event = rng();
   s.deadline_left_ns = static_cast<std::int64_t>(rng()) << 20;
@@ -73,7 +74,7 @@ Sequence random_sequence(std::mt19937& rng) {
 }
 
 // Bytes with a right checksum around any payload: what a clever stranger would send.
-std::string sealed(const std::string& payload, char version = 2) {
+std::string sealed(const std::string& payload, char version = 3) {
   std::string bytes = "CHSQ"s + version + "\0\0\0"s + payload;
   const XXH64_hash_t sum = XXH3_64bits(bytes.data(), bytes.size());
   for (unsigned i = 0; i < 8; ++i)
@@ -115,8 +116,8 @@ TEST(Sequence, ComesBackEqual) {
 
 TEST(Sequence, LayoutChangesOnlyWithItsVersion) {
   const std::string bytes = serialize(simple());
-  EXPECT_EQ(bytes.size(), 368U);
-  EXPECT_EQ(XXH3_64bits(bytes.data(), bytes.size()), 13330640378949277275U);
+  EXPECT_EQ(bytes.size(), 387U);
+  EXPECT_EQ(XXH3_64bits(bytes.data(), bytes.size()), 1671004971897408252U);
 }
 
 TEST(Sequence, ThatIsTooLargeIsNotLookedAt) {
@@ -205,8 +206,8 @@ const Case kEnvelope[] = {
     {"AnotherFile", "GGUF and so on and so on and so on", "does not begin with CHSQ"},
     {"OnlyTheMagic", "CHSQ", "cut off after 4 bytes"},
     {"OnlyTheHeader", "CHSQ\1\0\0\0"s, "cut off after 8 bytes"},
-    {"ALaterVersion", sealed(payload_of(simple()), 3), "format version 3, this build reads 2"},
-    {"AnEarlierVersion", sealed(payload_of(simple()), 1), "format version 1, this build reads 2"},
+    {"ALaterVersion", sealed(payload_of(simple()), 4), "format version 4, this build reads 3"},
+    {"AnEarlierVersion", sealed(payload_of(simple()), 2), "format version 2, this build reads 3"},
     {"AWrongChecksum", serialize(simple()).replace(30, 1, "!"), "checksum does not match"},
 };
 INSTANTIATE_TEST_SUITE_P(Envelope, Deserialize, testing::ValuesIn(kEnvelope),
@@ -272,6 +273,10 @@ const Case kValues[] = {
     {"ALongStop", with([](Sequence& s) { s.stop = {std::string(257, 'a')}; }), "stop string"},
     {"TooManyStops", with([](Sequence& s) { s.stop.assign(17, "a"); }), "too many stop strings"},
     {"ALongTenant", with([](Sequence& s) { s.tenant.assign(257, 'a'); }), "tenant"},
+    {"AWeightOfNothing", with([](Sequence& s) { s.tenant_weight = 0; }), "tenant_weight"},
+    {"AWeightThatIsNoNumber", with([](Sequence& s) { s.tenant_weight = NAN; }), "tenant_weight"},
+    {"AWholeNumberAsWeight", sealed(changed([](Json& j) { j["tenant_weight"] = 1; })),
+     "field tenant_weight"},
     {"ALongReuseScope", with([](Sequence& s) { s.reuse_scope.assign(257, 'a'); }), "reuse_scope"},
     {"ALongCarry", with([](Sequence& s) { s.carry.pending.assign(70'000, 'a'); }),
      "carry is too long"},

@@ -33,7 +33,7 @@ void play(Tenants& tenants, const std::string& events) {
       tenants.wanted(*live.at(name), kNormal);
     } else {
       std::size_t digits = 0;
-      tenants.served(*live.at(name), kNormal, std::stoi(events.substr(i), &digits));
+      tenants.served(*live.at(name), kNormal, std::stoi(events.substr(i), &digits), 1);
       i += digits - 1;
     }
   }
@@ -86,23 +86,24 @@ TEST(Tenants, EachClassHasATimelineOfItsOwn) {
   auto& b = tenants.came("B");
   tenants.wanted(b, Priority::kLow);
   tenants.wanted(b, kNormal);
-  tenants.served(a, kNormal, 100);
+  tenants.served(a, kNormal, 100, 1);
   tenants.end_pass();
   EXPECT_EQ(tenants.level(a, kNormal), 100);
   EXPECT_EQ(tenants.level(b, kNormal), 0);
   EXPECT_EQ(tenants.level(a, Priority::kLow), 0);
 }
 
-TEST(Tenants, TwiceTheSharesCostHalfAsMuch) {
+TEST(Tenants, ATokenCountsByTheWeightOfItsOwnRequest) {
   Tenants tenants;
-  auto& a = tenants.came("A", 2);
+  auto& a = tenants.came("A");
   auto& b = tenants.came("B");
   tenants.wanted(a, kNormal);
   tenants.wanted(b, kNormal);
-  tenants.served(a, kNormal, 10);
-  tenants.served(b, kNormal, 10);
+  tenants.served(a, kNormal, 10, 2);
+  tenants.served(a, kNormal, 10, 0.5);
+  tenants.served(b, kNormal, 10, 1);
   tenants.end_pass();
-  EXPECT_EQ(tenants.level(a, kNormal), 5);
+  EXPECT_EQ(tenants.level(a, kNormal), 25);
   EXPECT_EQ(tenants.level(b, kNormal), 10);
 }
 
@@ -115,7 +116,7 @@ TEST(Tenants, TheOneThatOwesLeastIsForgottenFirst) {
   };
   tenants.wanted(stays, kNormal);
   std::int32_t tokens = 0;
-  for (const char* name : {"b", "c", "a"}) tenants.served(account(name), kNormal, tokens += 10);
+  for (const char* name : {"b", "c", "a"}) tenants.served(account(name), kNormal, tokens += 10, 1);
   tenants.end_pass();
   for (const char* name : {"b", "c", "a"}) {
     auto& one = account(name);
@@ -135,8 +136,8 @@ class Server {
 
   int upto(int n) { return 1 + static_cast<int>(rng_() % static_cast<unsigned>(n)); }
 
-  void ask(const std::string& tenant, std::int32_t tokens) {
-    work_.push_back({tenant, tokens, &tenants.came(tenant)});
+  void ask(const std::string& tenant, std::int32_t tokens, double weight = 1) {
+    work_.push_back({tenant, tokens, weight, &tenants.came(tenant)});
   }
   void pass() {
     const auto best = std::ranges::min_element(
@@ -145,10 +146,10 @@ class Server {
     const std::int32_t count = std::min(best->tokens, kSliceMax);
     for (auto at = work_.begin(); at != work_.end(); ++at)
       if (at != best || count < best->tokens) tenants.wanted(*at->account, kNormal);
-    tenants.served(*best->account, kNormal, count);
+    tenants.served(*best->account, kNormal, count, best->weight);
     tenants.end_pass();
     last = best->tenant;
-    got[last] += count;
+    got[last] += count / best->weight;
     best->tokens -= count;
     if (best->tokens > 0) return;
     tenants.left(*best->account);
@@ -164,13 +165,14 @@ class Server {
   }
 
   Tenants tenants;
-  std::map<std::string, double> got;
-  std::string last;  // that was served
+  std::map<std::string, double> got;  // by weights
+  std::string last;                   // that was served
 
  private:
   struct Work {
     std::string tenant;
     std::int32_t tokens;
+    double weight;
     Tenants::Account* account;
   };
   std::mt19937 rng_;
@@ -181,14 +183,15 @@ TEST(TenantsProperty, WhoAlwaysWantsIsNeverFarBehindAnybody) {
   for (std::uint32_t seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Server server(seed);
+    const double weight = server.upto(4);
     // A past that must not matter.
     for (int i = server.upto(50); i > 0; --i) server.ask("steady", server.upto(100));
     for (int i = server.upto(300); i > 0; --i) server.pass();
     server.got.clear();
     std::uint64_t names = 0;
     for (int i = 0; i < 2000; ++i) {
-      while (server.queued("steady") < 2) server.ask("steady", server.upto(100));
-      while (server.queued("other") < 2) server.ask("other", server.upto(30));
+      while (server.queued("steady") < 2) server.ask("steady", server.upto(100), weight);
+      while (server.queued("other") < 2) server.ask("other", server.upto(30), server.upto(3));
       // Tenants that send one request after the other, and such that come once under a new name.
       if (server.queued("again") == 0) server.ask("again", server.upto(60));
       if (server.upto(4) == 1) server.ask("new " + std::to_string(names++), server.upto(10));

@@ -52,8 +52,9 @@ struct ExecutorConfig {
   std::uint64_t park_bytes_max = 256ULL << 20;  // KV kept aside for sequences that lost their cells
   Batching batching = Batching::kContinuous;
   bool pinned = false;  // never unloaded to make room for others
-  // Requests that begin with the same tokens compute them once. Results change only where the
-  // engine computes more than our kernels do (ModelInfo::not_covered), and there in low bits.
+  // Requests of one reuse scope that begin with the same tokens compute them once. Results change
+  // only where the engine computes more than our kernels do (ModelInfo::not_covered), and there in
+  // low bits.
   bool prefix_cache = true;
   KvType kv_type = KvType::kF16;
   bool operator==(const ExecutorConfig&) const = default;

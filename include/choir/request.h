@@ -27,6 +27,8 @@ inline constexpr std::size_t kStopStringsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 inline constexpr std::size_t kLogitBiasMax = 1024;
 inline constexpr std::size_t kNameBytesMax = 256;  // of an executor, a tenant or a reuse scope
+inline constexpr double kTenantWeightMin = 0.001;
+inline constexpr double kTenantWeightMax = 1000;
 inline constexpr std::chrono::milliseconds kDeadlineMax = std::chrono::hours(24 * 30);
 
 struct LogitBias {
@@ -76,6 +78,10 @@ struct Request {
   std::optional<Priority> priority;       // unset: the executor's
   std::chrono::milliseconds deadline{0};  // submit to last token; 0 is none, at most kDeadlineMax
   std::string tenant;                     // shares inside an executor go by tenant
+  // While tenants of an executor want more than it computes, a tenant of weight 3 gets three times
+  // the tokens of a tenant of weight 1. A token of this request counts 1 / tenant_weight; requests
+  // of one tenant may have different weights. kTenantWeightMin .. kTenantWeightMax.
+  double tenant_weight = 1;
   // KV state is reused only between requests of the same scope. Empty: the scope is the tenant. Two
   // tenants that name the same scope share KV state, so a server that lets its clients choose a
   // scope should put the tenant's name in front of it.

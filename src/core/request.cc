@@ -177,7 +177,8 @@ Status validate(const Request& request) {
                             kPriorityNames.size() - 1));
   CHOIR_CHECK_OK(in_range("deadline (ms)", request.deadline.count(), 0, kDeadlineMax.count()));
   CHOIR_CHECK_OK(check_name("tenant", request.tenant));
-  return check_name("reuse_scope", request.reuse_scope);
+  CHOIR_CHECK_OK(check_name("reuse_scope", request.reuse_scope));
+  return in_range("tenant_weight", request.tenant_weight, kTenantWeightMin, kTenantWeightMax);
 }
 
 }  // namespace choir

@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kMagic = "CHSQ";
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::size_t kHeaderBytes = kMagic.size() + sizeof kVersion;
 constexpr std::size_t kChecksumBytes = sizeof(XXH64_hash_t);
 constexpr std::size_t kTokensMax = 2 * kPromptTokensMax;  // as much output as prompt
@@ -69,6 +69,7 @@ void fields(S& s, Field&& field) {
   field("ignore_eos", s.ignore_eos);
   field("priority", s.priority);
   field("tenant", s.tenant);
+  field("tenant_weight", s.tenant_weight);
   field("reuse_scope", s.reuse_scope);
   field("carry_bytes", s.carry.bytes);
   field("carry_pending", s.carry.pending);
@@ -122,6 +123,12 @@ bool from_json(const Json& json, T& value) {
     value = static_cast<T>(number);
     return std::in_range<T>(number);
   }
+}
+
+bool from_json(const Json& json, double& value) {
+  if (!json.is_number_float()) return false;
+  value = json.get<double>();
+  return true;
 }
 
 bool from_json(const Json& json, float& value) {
@@ -228,6 +235,8 @@ Status check_values(const Sequence& s) {
   if (s.tenant.size() > kNameBytesMax || s.reuse_scope.size() > kNameBytesMax ||
       s.model_fingerprint.size() > kNameBytesMax)
     return bad("tenant, reuse_scope or model_fingerprint is too long");
+  if (!(s.tenant_weight >= kTenantWeightMin && s.tenant_weight <= kTenantWeightMax))
+    return bad("tenant_weight is out of range");
   if (s.carry.bytes.size() > kCarryBytesMax || s.carry.pending.size() > kCarryBytesMax)
     return bad("text carry is too long");
   if (Status status = validate(s.sampling); !status)

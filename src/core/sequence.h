@@ -37,6 +37,7 @@ struct Sequence {
   bool ignore_eos = false;
   Priority priority = Priority::kNormal;
   std::string tenant;
+  double tenant_weight = 1;
   std::string reuse_scope;  // of its KV state; the request's, or else its tenant
   TextCarry carry;
   std::uint64_t next_event = 0;       // number of the next stream event

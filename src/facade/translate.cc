@@ -230,6 +230,7 @@ Result<RequestSettings> read_request(const LLMExecutionRequest& given, LLMPriori
       {"ignore_eos", flag(r.ignore_eos, "true", "false")},
       {"parse_special", flag(r.parse_special, "true", "false")},
       {"tenant", text(r.tenant, kNameBytesMax)},
+      {"tenant_weight", number(r.tenant_weight, kTenantWeightMin, kTenantWeightMax)},
       {"reuse_scope", text(r.reuse_scope, kNameBytesMax)},
       {"pipeline_input", flag(wants_previous, "previous", "none")},
       {"priority",

@@ -6,8 +6,7 @@
 
 namespace choir {
 
-Tenants::Account& Tenants::came(std::string_view name, double shares) {
-  CHOIR_CHECK(shares > 0, "shares divide");
+Tenants::Account& Tenants::came(std::string_view name) {
   auto found = accounts_.find(name);
   if (found == accounts_.end()) {
     found = accounts_.emplace(std::string(name), Account{}).first;
@@ -15,7 +14,6 @@ Tenants::Account& Tenants::came(std::string_view name, double shares) {
   }
   Account& account = found->second;
   if (account.live_++ == 0) std::erase(remembered_, &account);
-  account.shares_ = shares;
   return account;
 }
 

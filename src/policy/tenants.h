@@ -1,5 +1,6 @@
 // Keeps what each tenant of an executor has had, so that prompts of the least served go first:
 // start-time fair queueing over computed tokens, with a timeline for each class as in policy/turn.
+// A token counts 1 / the weight of the request that it is of.
 //
 // A tenant that comes, or comes back, starts level with those that compete now, whatever they had
 // before. What counts is the time of a timeline: the level of the least served tenant that a pass
@@ -39,17 +40,15 @@ class Tenants {
 
    private:
     friend class Tenants;
-    std::array<double, kTimelines> levels_{};  // tokens by shares, on each timeline
-    double shares_ = 1;                        // all tenants have the same
+    std::array<double, kTimelines> levels_{};  // tokens by weights, on each timeline
     std::int32_t live_ = 0;
     const std::string* name_ = nullptr;  // its key
   };
 
   explicit Tenants(const TenantRules& rules = {}) : rules_(rules) {}
 
-  // A sequence of the tenant is live from now on. shares > 0: its part of what there is, from now
-  // on.
-  Account& came(std::string_view name, double shares = 1);
+  // A sequence of the tenant is live from now on.
+  Account& came(std::string_view name);
   // One is not live any more; the account may be gone afterwards.
   void left(Account& account);
 
@@ -68,10 +67,11 @@ class Tenants {
     if (!line.wanting || at < line.least) line.least = at;
     line.wanting = true;
   }
-  void served(Account& account, Priority priority, std::int32_t tokens) {
+  // weight > 0: of the requests that the tokens are of.
+  void served(Account& account, Priority priority, std::int32_t tokens, double weight) {
     Line& line = lines_[static_cast<std::size_t>(priority)];
     double& own = account.levels_[static_cast<std::size_t>(priority)];
-    own = level(account, priority) + tokens / account.shares_;
+    own = level(account, priority) + tokens / weight;
     if (own > line.most) line.most = own;
   }
   void end_pass();

@@ -167,6 +167,7 @@ void Executor::accept(Mail mail, Instant now) {
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {
   live->tenant = &tenants_.came(live->value.tenant);
+  live->tenant_weight = live->value.tenant_weight;
   const SeqId id = live->value.id;
   const auto at = std::ranges::lower_bound(live_ids_, id) - live_ids_.begin();
   live_ids_.insert(live_ids_.begin() + at, id);

@@ -139,22 +139,24 @@ void Executor::count_tenants() {
     for (const auto& l : live_)
       if (!l->held && l->pending() > 0) tenants_.wanted(*l->tenant, class_of(*l));
   }
-  // Neighbours are mostly of one tenant and class: what they had is told together.
+  // Neighbours are mostly of one tenant, class and weight: what they had is told together.
   Tenants::Account* tenant = nullptr;
   Priority priority = Priority::kNormal;
+  double weight = 1;
   std::int32_t tokens = 0;
   for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
     const LiveSequence& l = *slice_live_[i];
     const Priority own = class_of(l);
-    if (l.tenant != tenant || own != priority) {
-      if (tenant != nullptr) tenants_.served(*tenant, priority, tokens);
+    if (l.tenant != tenant || own != priority || l.tenant_weight != weight) {
+      if (tenant != nullptr) tenants_.served(*tenant, priority, tokens, weight);
       tenant = l.tenant;
       priority = own;
+      weight = l.tenant_weight;
       tokens = 0;
     }
     tokens += plan_.slices[i].count;
   }
-  if (tenant != nullptr) tenants_.served(*tenant, priority, tokens);
+  if (tenant != nullptr) tenants_.served(*tenant, priority, tokens, weight);
   tenants_.end_pass();
 }
 

@@ -35,6 +35,7 @@ struct LiveSequence {
   Instant arrived;
   Instant last_progress;               // last time it was in a pass
   Tenants::Account* tenant = nullptr;  // the executor's; counts it while it is there
+  double tenant_weight = 1;            // as in `value`, where every pass looks
   ReuseScopes::Held scope;             // the executor's, while it is there
   std::optional<Instant> held_back;    // since when its reader is too far behind
   std::string text;                    // generated here

@@ -71,6 +71,7 @@ Sequence Runtime::make_sequence(const Executor& executor, const Request& request
   sequence.ignore_eos = request.ignore_eos;
   sequence.priority = request.priority.value_or(executor.config().priority);
   sequence.tenant = request.tenant;
+  sequence.tenant_weight = request.tenant_weight;
   sequence.reuse_scope = request.reuse_scope.empty() ? request.tenant : request.reuse_scope;
   return sequence;
 }

@@ -20,6 +20,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes = choir::fuzz::text_of(data, size);
   read(bytes);
   // As a payload with the right frame around it.
-  read(choir::fuzz::sealed(std::string("CHSQ\2\0\0\0", 8).append(bytes)));
+  read(choir::fuzz::sealed(std::string("CHSQ\3\0\0\0", 8).append(bytes)));
   return 0;
 }

@@ -48,6 +48,7 @@ LLMExecutionRequest request(Actor& a, bool waited) {
   if (a.dice.one_in(4)) r.parameters["template"] = "none";
   if (a.dice.one_in(6)) r.parameters["priority"] = "critical";
   if (a.dice.one_in(6)) r.parameters["tenant"] = "t";
+  if (a.dice.one_in(6)) r.parameters["tenant_weight"] = "2.5";
   if (a.dice.one_in(6)) r.parameters["reuse_scope"] = "s";
   if (a.dice.one_in(8)) r.parameters["pipeline_input"] = "previous";
   if (a.dice.one_in(8)) r.inputText += " {{previous}}";
