@@ -83,7 +83,7 @@ TEST(ExecutorTenants, ATenantForEveryRequestTakesNoMemory) {
 class Weighted : public testing::TestWithParam<std::int32_t> {
  protected:
   // Tokens computed for A, of those computed for both.
-  static double part_of_a(double weight_of_a, double other_weight_of_a) {
+  static double part_of_a(double weight_of_a, double other_weight_of_a, Nanos pause = {}) {
     Stage stage({.slots = GetParam(), .batch = 64, .prefix_cache = false});
     std::map<std::string, double> computed;
     std::map<std::uint64_t, std::string> waiting;
@@ -104,6 +104,7 @@ class Weighted : public testing::TestWithParam<std::int32_t> {
       keep_busy("A", 7, 6);
       keep_busy("B", 28, 3);
       stage.turn();
+      stage.clock.advance(pause);
       std::erase_if(waiting, [&](const auto& w) {
         if (!stage.states.at(w.first)->finished()) return false;
         const Usage usage = stage.end_of(w.first).usage;
@@ -124,9 +125,35 @@ TEST_P(Weighted, ThreeBesideOneGetsThreePartsOfFour) {
 
 TEST_P(Weighted, TheSameWeightsGetTheSame) { EXPECT_NEAR(part_of_a(1, 1), 0.5, 0.5 * 0.05); }
 
+// Ageing lifts what a better class holds back; it must not put the order of arrival in the place of
+// weights.
+TEST_P(Weighted, WhoWaitsForLongGetsNoMore) {
+  EXPECT_NEAR(part_of_a(3, 3, std::chrono::milliseconds(20)), 0.75, 0.75 * 0.05);
+}
+
 TEST_P(Weighted, RequestsOfOneTenantCountByTheirOwn) {
   // Half of its tokens count a half, half of them a quarter: 3 / 8 together.
   EXPECT_NEAR(part_of_a(2, 4), 8.0 / 11, 8.0 / 11 * 0.05);
+}
+
+// A stream of HIGH requests that would keep the executor busy for ever.
+TEST(ExecutorAgeing, WhatABetterClassHoldsBackIsLiftedToIt) {
+  Stage stage({.slots = 1, .prefix_cache = false});
+  std::vector<std::uint64_t> high;
+  const auto low = stage.post(with_front(10, 1), {.max_tokens = 3, .priority = Priority::kLow});
+  int turns = 0;
+  for (; turns < 1000 && !stage.states.at(low)->finished(); ++turns) {
+    const auto waiting = std::ranges::count_if(
+        high, [&](std::uint64_t id) { return !stage.states.at(id)->finished(); });
+    if (waiting < 3)
+      high.push_back(stage.post(with_front(10, 2), {.max_tokens = 3, .priority = Priority::kHigh}));
+    stage.turn();
+    stage.clock.advance(std::chrono::milliseconds(20));
+  }
+  // LOW is HIGH after two steps of 500 ms, and has had less.
+  EXPECT_GT(turns, 2 * 500 / 20);
+  EXPECT_LT(turns, 2 * 500 / 20 + 20);
+  EXPECT_TRUE(stage.executor->books_balance());
 }
 
 INSTANTIATE_TEST_SUITE_P(Slots, Weighted, testing::Values(1, 4, 8),

@@ -1,7 +1,6 @@
 // Tenants with weights on a real model: what each gets of 1,000 passes and more.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -27,7 +26,6 @@ struct Counted {
 TEST(TenantWeights, ThreeBesideOneGetsThreePartsOfFourOfARealModel) {
   NodeConfig config;
   config.queue_max = 2 * kRequests;
-  config.age_step = std::chrono::hours(1);  // else those that wait for long go by their wait
   const auto node = Node::create(config).value();
   ExecutorConfig executor;
   executor.name = "a";

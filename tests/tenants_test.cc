@@ -204,6 +204,22 @@ TEST(TenantsProperty, WhoAlwaysWantsIsNeverFarBehindAnybody) {
   }
 }
 
+// Each comes level with the least served: nobody but they would make time go on.
+TEST(TenantsProperty, WhoOwesIsServedBesideNamesWithoutEndToo) {
+  Server server(1);
+  server.ask("owes", Server::kSliceMax, 0.02);
+  server.ask("name", 10);
+  server.pass();
+  ASSERT_EQ(server.got["owes"], 50 * Server::kSliceMax);
+  server.ask("owes", 10);
+  int names = 0;
+  for (; server.queued("owes") > 0 && names < 20'000; ++names) {
+    server.ask("name " + std::to_string(names), 10);
+    server.pass();
+  }
+  EXPECT_LT(names, 10'000);
+}
+
 // A tenant for every request, as somebody would send that wants more than its part: each starts
 // level, so what it takes is what as many tenants would get, and the table stays small.
 TEST(TenantsProperty, NamesWithoutEndTakeNoRoom) {

@@ -35,6 +35,8 @@ void Tenants::left(Account& account) {
   if (remembered_.size() <= rules_.remembered_max) return;
   const auto least = std::ranges::min_element(
       remembered_, {}, [&](const Account* one) { return std::pair(debt(*one), *one->name_); });
+  for (std::size_t i = 0; i < lines_.size(); ++i)
+    lines_[i].time = std::max(lines_[i].time, (*least)->levels_[i]);
   forget(**least);
   remembered_.erase(least);
 }

@@ -8,7 +8,8 @@
 //
 // A tenant that leaves while it has had more than others is remembered until time has caught up
 // with it; else one that sends its next request when the last has ended would never owe anything.
-// Beyond `remembered_max` the one that owes least is forgotten.
+// Beyond `remembered_max` the one that owes least is forgotten, and time goes on to its level: so a
+// new name for every request keeps nobody that owes waiting for ever.
 //
 // A value without clock or lock; whoever has the executor's turn owns it.
 #pragma once

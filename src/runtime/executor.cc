@@ -166,6 +166,7 @@ void Executor::accept(Mail mail, Instant now) {
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {
+  ++of_class_[static_cast<std::size_t>(live->value.priority)];
   live->tenant = &tenants_.came(live->value.tenant);
   live->tenant_weight = live->value.tenant_weight;
   const SeqId id = live->value.id;
@@ -181,12 +182,6 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
                    "' takes " + std::to_string(longest - 1) + " now",
                {Fact::of("n_prompt_tokens", l.value.known_tokens()), Fact::of("n_ctx", longest)}},
          clock_.now());
-}
-
-void Executor::leave_groups(LiveSequence& live) {
-  tenants_.left(*live.tenant);
-  live.tenant = nullptr;
-  live.scope = nullptr;
 }
 
 Executor::Readers Executor::end_the_ended(Instant now) {
@@ -234,12 +229,15 @@ void Executor::release(Instant now) {
   const RequestId turn_of = rules_.node->turn_of.load();
   const bool stopped = suspended();
   std::int32_t fresh = 0;
+  const Priority best = best_class();
   standing_back_.clear();
   for (const auto& live : live_) {
     // What waiting has earned stays: a sequence that fell back with its first slice would lose its
     // cells to the next one that has waited, and none would get to its end.
-    live->lifted = std::min(live->lifted,
-                            aged(live->value.priority, now - live->last_progress, rules_.age_step));
+    // Only better classes hold it back: inside its own, where it may wait for long beside tenants
+    // that had less, waiting earns nothing.
+    const Priority earned = aged(live->value.priority, now - live->last_progress, rules_.age_step);
+    live->lifted = std::min(live->lifted, std::max(best, earned));
     live->held = live->held_back || live->awaited || live->gated || stopped ||
                  (one_request && live->request->id != turn_of);
     live->front = LiveSequence::Front::kOwn;
@@ -369,8 +367,10 @@ bool Executor::books_balance() const {
   std::int32_t parked = 0;
   std::uint64_t parked_bytes = kept_.parked_bytes();
   std::map<const Tenants::Account*, std::int32_t> tenants;
+  decltype(of_class_) of_class{};
   for (const auto& l : live_) {
     ++tenants[l->tenant];
+    ++of_class[static_cast<std::size_t>(l->value.priority)];
     held = held + KvUse{l->computed, l->computed > 0 ? 1 : 0};
     ended += l->ended ? 1 : 0;
     parked += l->kv.empty() ? 0 : 1;
@@ -381,7 +381,7 @@ bool Executor::books_balance() const {
   // Each scope has something in it; a table that only grows would not balance.
   const bool scoped = scopes_.count() <= live_.size() + static_cast<std::size_t>(kept_.count()) +
                                              static_cast<std::size_t>(cache_.use().slots);
-  return counted && scoped &&
+  return counted && scoped && of_class == of_class_ &&
          tenants_.accounts() <= tenants.size() + TenantRules{}.remembered_max &&
          held == held_.use() && ended == to_erase_ && parked == parked_ &&
          parked_bytes == park_.used && kept_.books_balance() && cache_.books_balance();

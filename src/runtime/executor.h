@@ -5,6 +5,7 @@
 // whoever has the turn.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -202,7 +203,7 @@ class Executor {
   void accept_mail(Instant now);
   void accept(Mail mail, Instant now);
   void insert(std::unique_ptr<LiveSequence> live);
-  // Its tenant and reuse scope do not count it any more.
+  // Its class, tenant and reuse scope do not count it any more.
   void leave_groups(LiveSequence& live);
   void reuse(LiveSequence& live, KvState kv);
   // Whether others have clearly more in common with it than `same` tokens.
@@ -219,6 +220,8 @@ class Executor {
   void release(Instant now);
   void release_fresh(Instant now);
   void make_views();
+  // Of what is live, without what waiting has earned.
+  Priority best_class() const;
   // The class it has now: with what waiting has earned it, and where classes count at all.
   Priority class_of(const LiveSequence& live) const {
     return rules_.node->classes.load() ? live.lifted : Priority::kNormal;
@@ -291,11 +294,12 @@ class Executor {
   std::atomic<bool> cut_asked_{false};        // preempt() was called since the last turn ended
   std::atomic<std::int32_t> urgent_mail_{0};  // of class CRITICAL, posted and not yet accepted
 
-  ReuseScopes scopes_;                               // of live_, kept_ and cache_
-  std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
-  std::vector<SeqId> live_ids_;                      // the same order, for searching
-  Tenants tenants_;                                  // of live_
-  KvLedger held_;                                    // by live_
+  ReuseScopes scopes_;                                          // of live_, kept_ and cache_
+  std::vector<std::unique_ptr<LiveSequence>> live_;             // by id
+  std::vector<SeqId> live_ids_;                                 // the same order, for searching
+  std::array<std::int32_t, kPriorityNames.size()> of_class_{};  // of live_
+  Tenants tenants_;                                             // of live_
+  KvLedger held_;                                               // by live_
   KeptStates kept_;
   PrefixCache cache_;
   ParkBudget park_;
