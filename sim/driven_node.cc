@@ -22,7 +22,9 @@ DrivenNode::DrivenNode(Stage& stage, const NodeConfig& config, int cores, const 
   backend->on_engine = [&stage](FakeEngine& engine) {
     stage.engines.insert(&engine);
     engine.on_tick = [&stage] { stage.on_tick(); };
-    engine.on_share = [&stage](SeqId from, SeqId to) { stage.on_share(from, to); };
+    engine.on_share = [&stage](SeqId from, SeqId to) {
+      if (stage.on_share) stage.on_share(from, to);
+    };
     engine.on_end = [&stage, &engine] { stage.engines.erase(&engine); };
   };
   runtime_ = Runtime::create_by_hand(config, machine_of(cores), std::move(backend), stage.clock);

@@ -23,7 +23,7 @@ struct Stage {
   Nanos wait_max{0};                                    // for a turn; 0: no bound
   std::function<void(Executor&)> after_turn;
   std::set<const FakeEngine*> engines;                 // that live now
-  std::function<void(SeqId from, SeqId to)> on_share;  // in any of them
+  std::function<void(SeqId from, SeqId to)> on_share;  // in any of them; may be empty
 };
 
 class DrivenNode {
