@@ -207,6 +207,21 @@ TEST(Place, HasNoSecondsBeforeAnythingWasMeasured) {
   node.finish();
 }
 
+TEST(Place, GoesByTenantsHoweverLongTheOthersHaveWaited) {
+  Driven node;
+  ASSERT_TRUE(node->add(executor("a", 1)));
+  submit(node, request("a", "runs", 100));
+  node.step();
+  Request one = request("a", "waits");
+  one.tenant = "one";
+  submit(node, one);
+  submit(node, one);
+  node.clock().advance(std::chrono::seconds(1));  // two classes' worth
+  one.tenant = "other";
+  EXPECT_EQ(node->place(submit(node, one))->ahead, 1) << "the first one of the other tenant";
+  node.finish();
+}
+
 TEST(Place, SaysWhenARequestBegins) {
   Driven node;
   ASSERT_TRUE(node->add(executor("a", 2)));

@@ -127,6 +127,7 @@ Result<QueuePlace> Runtime::place(RequestId id) const {
   const Instant now = clock_.now();
   bool measured = executor.loaded && !executor.suspended && !(*self)->awaited.load();
   std::vector<PlaceView> rows;
+  Priority best = Priority::kLow;  // ageing lifts to it and not beyond, as in the executor
   for (const auto& state : states) {
     const auto found = sights.find(state->executor());
     if (found == sights.end() || (found->first != own && !one_request)) continue;
@@ -137,6 +138,7 @@ Result<QueuePlace> Runtime::place(RequestId id) const {
     // Those that wait for something else do not go before it.
     const bool stands = state->awaited.load() || sight.suspended || !sight.loaded;
     if (!begun && stands && state != *self) continue;
+    best = std::min(best, state->priority);
     measured =
         measured && (sight.seconds_per_prompt_token > 0 || sight.seconds_per_output_token > 0);
     rows.push_back(
@@ -148,6 +150,8 @@ Result<QueuePlace> Runtime::place(RequestId id) const {
          .begun = begun,
          .seconds_left = seconds_left(progress, sight)});
   }
+  if (classes)
+    for (PlaceView& row : rows) row.priority = std::max(row.priority, best);
   const bool one_at_a_time = one_request || executor.batching == Batching::kOneAtATime;
   QueuePlace place = place_of(rows, id, one_at_a_time ? 1 : executor.sequences_max);
   const bool begun = std::ranges::find(rows, id, &PlaceView::id)->begun;
