@@ -52,38 +52,42 @@ TEST(ExecutorRaces, AnArrivalThatIsInThePassDoesNotCutIt) {
   EXPECT_EQ(stage.executor->stats().aborts.load(), 0U);
 }
 
+auto say(std::size_t bytes) {
+  return [bytes](std::string& text) { return text.append(bytes, 'a').size(); };
+}
+
 // The lane looks and marks under one lock, so it comes either before the reader or after it.
 TEST(ExecutorRaces, AReaderIsWaitedForOnlyIfItWillSeeThat) {
   sim::NullHome home;
   Callbacks callbacks;
   callbacks.on_event = [](const StreamEvent&) {};
-  std::string text;
+  StreamPiece piece;
   RequestState before({1}, home, {1}, Instant{}, Instant{}, callbacks);
-  before.append(std::string(100, 'a'), 100);
+  before.append(7, say(100));
   EXPECT_TRUE(before.look_at_reader(50).behind);
-  before.take(text);
+  before.take(piece);
   EXPECT_TRUE(before.held_back.load()) << "the reader tells the executor";
   EXPECT_FALSE(before.look_at_reader(50).behind);
   EXPECT_FALSE(before.held_back.load());
 
   RequestState after({2}, home, {1}, Instant{}, Instant{}, callbacks);
-  after.append(std::string(100, 'a'), 100);
-  after.take(text);
+  after.append(7, say(100));
+  after.take(piece);
   EXPECT_FALSE(after.held_back.load());
   EXPECT_FALSE(after.look_at_reader(50).behind) << "nobody would tell the executor";
 }
 
 TEST(ExecutorRaces, AReaderHasCaughtUpAtHalfOfWhatItMayLeave) {
   sim::NullHome home;
-  std::string text;
+  StreamPiece piece;
   RequestState request({1}, home, {1}, Instant{}, Instant{}, {});
-  request.append(std::string(51, 'a'), 1);
+  request.append(7, say(51));
   EXPECT_TRUE(request.look_at_reader(50).behind);
-  request.take(text);
-  request.append(std::string(26, 'a'), 1);
+  request.take(piece);
+  request.append(7, say(26));
   EXPECT_TRUE(request.look_at_reader(50).behind);
-  request.take(text);
-  request.append(std::string(25, 'a'), 1);
+  request.take(piece);
+  request.append(7, say(25));
   EXPECT_FALSE(request.look_at_reader(50).behind);
 }
 

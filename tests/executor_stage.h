@@ -96,14 +96,13 @@ class Stage {
   }
   // Its end, and its tokens are its own.
   Completion end_of(std::uint64_t id) {
-    std::string text;
-    RequestState::Taken taken = states.at(id)->take(text);
-    EXPECT_TRUE(taken.end) << "it has not ended";
-    if (!taken.end) return {};
-    if (taken.end->finish == Finish::kLength) {
-      EXPECT_EQ(taken.end->tokens, sim::generate_alone(asked_.at(id), 1000));
+    const std::optional<Completion> end = states.at(id)->take_end();
+    EXPECT_TRUE(end) << "it has not ended";
+    if (!end) return {};
+    if (end->finish == Finish::kLength) {
+      EXPECT_EQ(end->tokens, sim::generate_alone(asked_.at(id), 1000));
     }
-    return *taken.end;
+    return *end;
   }
   Completion ask(const Tokens& tokens, const Ask& how) {
     const auto id = post(tokens, how);

@@ -33,6 +33,7 @@
 #include "choir/request.h"
 #include "choir/request_info.h"
 #include "choir/result.h"
+#include "choir/text_stream.h"
 #include "choir/units.h"
 
 namespace choir {
@@ -87,15 +88,23 @@ struct NodeInfo {
 struct Submission {
   RequestId id;
   std::future<Completion> result;
+  TextStream stream;  // of a request with on_news; else of no request
 };
 
 using OnEvent = std::function<void(const StreamEvent&)>;
+using OnNews = std::function<void(RequestId)>;
 using OnDone = std::function<void(const Completion&)>;
 
+// Text comes in one of two forms, and submit() refuses both together: on_event pushes it, and
+// on_news only tells that there is some, or the end, to be taken from Submission::stream.
+// on_news is called on a dispatcher, at most once between two takes of the request, must not block,
+// and may take itself. It may be called before submit() has returned. A reader that asks by itself
+// gives one that does nothing.
 struct Callbacks {
   OnEvent on_event;  // text as it comes; may be empty
   OnDone on_done;    // once, after the last event and before the future is ready; may be empty
   OnDone on_settled = {};  // right after on_done, when the node no longer counts the request
+  OnNews on_news = {};     // there is something to take; may be empty
 };
 
 class Runtime;  // the inside; src/runtime/runtime.h

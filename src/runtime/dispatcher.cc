@@ -1,6 +1,7 @@
 #include "runtime/dispatcher.h"
 
 #include <exception>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -58,7 +59,7 @@ void Dispatcher::notify(std::shared_ptr<RequestState> request) {
 
 void Dispatcher::loop() {
   this_thread_dispatches = true;
-  std::string text;
+  StreamPiece piece;
   for (;;) {
     using Next = std::optional<std::shared_ptr<RequestState>>;
     const std::shared_ptr<RequestState> request = *queue_->wait([](Queue& q) -> Next {
@@ -70,12 +71,12 @@ void Dispatcher::loop() {
       return q.stopping ? Next(nullptr) : Next();
     });
     if (!request) return;
-    deliver(request, text);
+    deliver(request, piece);
   }
 }
 
 void Dispatcher::run_here() {
-  std::string text;
+  StreamPiece piece;
   for (;;) {
     const auto request = queue_->with([](Queue& q) {
       std::shared_ptr<RequestState> next;
@@ -86,17 +87,24 @@ void Dispatcher::run_here() {
       return next;
     });
     if (!request) return;
-    deliver(request, text);
+    deliver(request, piece);
   }
 }
 
-void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, std::string& text) {
-  RequestState::Taken taken = request->take(text);
-  if (taken.any && request->callbacks.on_event)
-    call_user([&] { request->callbacks.on_event({request->id, text, taken.output_tokens}); });
-  if (taken.end && request->before_end) return begin_end(request, std::move(*taken.end));
-  if (taken.end) return tell_end(*request, std::move(*taken.end));
-  request->place().home->with([&](RequestHome& home) { home.drained(*request); });
+// The end is taken first: the text that is there then is all that there is.
+void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, StreamPiece& piece) {
+  std::optional<Completion> end = request->take_end();
+  const Callbacks& callbacks = request->callbacks;
+  if (callbacks.on_event) {
+    const RequestState::Taken taken = request->take(piece);
+    if (taken.any)
+      call_user([&] { callbacks.on_event({request->id, piece.text, taken.output_tokens}); });
+  } else if (callbacks.on_news && request->announce()) {
+    call_user([&] { callbacks.on_news(request->id); });
+  }
+  if (end && request->before_end) return begin_end(request, std::move(*end));
+  if (end) return tell_end(*request, std::move(*end));
+  if (!request->pulled) tell_drained(*request);
   request->release_dispatch();
   // What came between take() and release was not announced: its notify() found the claim taken.
   if (request->has_news()) notify(request);
@@ -122,7 +130,12 @@ void Dispatcher::tell_end(RequestState& request, Completion completion) {
   request.place().home->with([&](RequestHome& home) { home.ended(request, completion); });
   if (callbacks.on_settled) call_user([&] { callbacks.on_settled(completion); });
   end_here(std::exchange(callbacks.on_settled, nullptr));
-  request.promise.set_value(std::move(completion));
+  if (request.pulled && request.give_end(completion))
+    call_user([&] { callbacks.on_news(request.id); });
+  end_here(std::exchange(callbacks.on_news, nullptr));
+  // Out of the request, which a stream may hold for long: where nobody has the future, it is gone.
+  std::promise<Completion> promise = std::move(request.promise);
+  promise.set_value(std::move(completion));
 }
 
 Status refuse_inside_callback(const char* call, const char* instead) {

@@ -2,12 +2,11 @@
 //
 // A request's callbacks live and die here, whoever else still holds the request: on_event and
 // on_done are gone, with all that they captured, when the node no longer counts the request, and
-// on_settled when its future is ready.
+// on_news and on_settled when its future is ready.
 #pragma once
 
 #include <deque>
 #include <memory>
-#include <string>
 
 #include "base/clock.h"
 #include "base/guarded.h"
@@ -48,7 +47,7 @@ class Dispatcher {
   };
   void loop();
   void begin_end(const std::shared_ptr<RequestState>& request, Completion completion);
-  void deliver(const std::shared_ptr<RequestState>& request, std::string& text);
+  void deliver(const std::shared_ptr<RequestState>& request, StreamPiece& piece);
   void tell_end(RequestState& request, Completion completion);
 
   const std::shared_ptr<Monitor<Queue>> queue_ = std::make_shared<Monitor<Queue>>();

@@ -13,6 +13,9 @@ namespace {
 // Provided tokens and calls like suspend(): as many as there can be requests, and some.
 constexpr std::size_t kJobsMax = 1U << 20;
 
+// What a slow reader may leave by default, and the token that is one too many.
+constexpr std::size_t kTextReserved = (64U << 10) + 1024;
+
 }  // namespace
 
 std::int32_t Executor::longest_sequence(const ExecutorConfig& config, const EngineConfig& engine,
@@ -158,8 +161,12 @@ void Executor::accept(Mail mail, Instant now) {
   live->usage.prompt_tokens = live->value.prompt_tokens;
   live->value.tokens.reserve(static_cast<std::size_t>(live->value.prompt_tokens) +
                              static_cast<std::size_t>(live->value.max_tokens));
-  live->text.reserve(
-      std::min<std::size_t>(static_cast<std::size_t>(live->value.max_tokens) * 5, 64U << 10));
+  const auto text_bytes =
+      std::min(static_cast<std::size_t>(live->value.max_tokens) * 5, kTextReserved);
+  if (live->request->streams)
+    live->request->reserve(text_bytes, 64);
+  else
+    live->text.reserve(text_bytes);
   live->scope = scopes_.hold(live->value.reuse_scope);
   if (!live->awaited) reuse(*live, std::move(mail.kv));
   insert(std::move(live));

@@ -47,24 +47,26 @@ void Executor::take_token(LiveSequence& l, TokenId token, Instant now) {
     if (s.priority <= Priority::kHigh) rules_.node->urgent.count(l.first_token);
   }
 
-  const std::size_t told = l.text.size();
-  Finish end = Finish::kFailed;
-  bool ended = true;
-  if (std::ranges::binary_search(end_tokens_, token) ||
-      append_piece(s.carry, model_->piece(token), s.stop, l.text) == TextEnd::kStopString) {
-    end = Finish::kStop;
-  } else if (s.output_tokens() >= s.max_tokens || s.known_tokens() >= sequence_tokens_max()) {
-    end = Finish::kLength;
-  } else {
-    ended = false;
-  }
-  if (l.request->streams) {
-    l.request->append(std::string_view(l.text).substr(told), l.usage.output_tokens);
+  RequestState& request = *l.request;
+  const bool of_end = std::ranges::binary_search(end_tokens_, token);
+  const auto add = [&](std::string& text) {
+    return of_end ? TextEnd::kOpen : append_piece(s.carry, model_->piece(token), s.stop, text);
+  };
+  bool announce = false;
+  TextEnd text_end = TextEnd::kOpen;
+  if (request.streams) {
+    const auto appended = request.append(token, add);
+    text_end = appended.end;
+    announce = appended.announce;
     s.next_event += 1;
+  } else {
+    text_end = add(l.text);
   }
-  if (ended)
-    finish(l, end, std::nullopt, now);
-  else if (l.request->streams)
+  if (of_end || text_end == TextEnd::kStopString)
+    finish(l, Finish::kStop, std::nullopt, now);
+  else if (s.output_tokens() >= s.max_tokens || s.known_tokens() >= sequence_tokens_max())
+    finish(l, Finish::kLength, std::nullopt, now);
+  else if (announce)
     notify_(l.request);
 }
 
@@ -75,10 +77,11 @@ void Executor::finish(LiveSequence& l, Finish finish, std::optional<Error> error
   leave_kv(l, finish, now);
 
   // What the text assembly held back is text after all, unless a stop string has ended it.
-  const std::size_t told = l.text.size();
-  finish_text(l.value.carry, l.text);
-  if (l.request->streams && l.text.size() > told)
-    l.request->append(std::string_view(l.text).substr(told), l.usage.output_tokens);
+  const auto add = [&](std::string& text) { finish_text(l.value.carry, text); };
+  if (l.request->streams)
+    l.request->append_rest(add);
+  else
+    add(l.text);
 
   Completion completion;
   completion.id = l.value.request;

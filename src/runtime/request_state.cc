@@ -2,44 +2,100 @@
 
 namespace choir {
 
-void RequestState::append(std::string_view text, std::int32_t output_tokens) {
+void RequestState::reserve(std::size_t text_bytes, std::size_t tokens) {
   buffer_.with([&](Buffer& b) {
-    b.text.append(text);
-    b.output_tokens = output_tokens;
-    b.news = true;
+    b.text.reserve(text_bytes);
+    b.tokens.reserve(tokens);
   });
 }
 
 RequestState::Reader RequestState::look_at_reader(std::size_t bytes_max) {
   return buffer_.with([&](const Buffer& b) {
-    const bool behind = b.text.size() > (held_back.load() ? bytes_max / 2 : bytes_max);
+    const std::size_t unread = b.closed ? 0 : b.text.size() - b.read;
+    const bool behind = unread > (held_back.load() ? bytes_max / 2 : bytes_max);
     held_back.store(behind);
-    return Reader{.unread_bytes = b.text.size(), .behind = behind};
+    return Reader{.unread_bytes = unread, .behind = behind};
   });
 }
 
 void RequestState::finish(Completion completion) {
   finished_.store(true);
-  buffer_.with([&](Buffer& b) { b.end = std::move(completion); });
+  put_back(std::move(completion));
 }
 
 void RequestState::put_back(Completion completion) {
   buffer_.with([&](Buffer& b) { b.end = std::move(completion); });
 }
 
-RequestState::Taken RequestState::take(std::string& text) {
-  text.clear();
+RequestState::Taken RequestState::take(StreamPiece& piece) {
+  piece.text.clear();
+  piece.tokens.clear();
+  piece.end.reset();
   return buffer_.with([&](Buffer& b) {
-    Taken taken{.any = b.news, .output_tokens = b.output_tokens, .end = std::move(b.end)};
-    text.swap(b.text);
-    b.news = false;
-    b.end.reset();
+    const Taken taken{.any = b.news || b.last.has_value(), .output_tokens = b.output_tokens};
+    if (b.closed) return taken;
+    piece.text.assign(b.text, b.read);
+    b.read = b.text.size();
+    if (b.last) {
+      const std::vector<TokenId>& all = b.last->tokens;
+      piece.tokens.assign(all.end() - static_cast<std::ptrdiff_t>(b.tokens_left), all.end());
+      b.last->text = std::exchange(b.text, {});
+      piece.end = std::exchange(b.last, std::nullopt);
+      b.read = b.tokens_left = 0;
+    } else {
+      // Copied: the lane goes on in the memory that it has.
+      piece.tokens.assign(b.tokens.begin(), b.tokens.end());
+      b.tokens.clear();
+    }
+    b.news = b.told = false;
     return taken;
   });
 }
 
+void RequestState::close() {
+  buffer_.with([](Buffer& b) {
+    b.closed = true;
+    b.news = false;
+    b.tokens = {};
+    if (b.last) b.text = {};
+    b.last.reset();
+  });
+}
+
+std::optional<Completion> RequestState::take_end() {
+  return buffer_.with([&](Buffer& b) {
+    auto end = std::exchange(b.end, std::nullopt);
+    if (end && end->text.empty()) end->text = b.text;
+    return end;
+  });
+}
+
+bool RequestState::announce() {
+  return buffer_.with([](Buffer& b) {
+    if (!b.news || b.told) return false;
+    b.told = true;
+    return true;
+  });
+}
+
+bool RequestState::give_end(const Completion& completion) {
+  return buffer_.with([&](Buffer& b) {
+    if (b.closed) return false;
+    b.last = completion;
+    b.last->text = {};
+    b.tokens_left = b.tokens.size();
+    b.tokens = {};
+    return !std::exchange(b.told, true);
+  });
+}
+
 bool RequestState::has_news() const {
-  return buffer_.with([](const Buffer& b) { return b.news || b.end.has_value(); });
+  return buffer_.with([](const Buffer& b) { return (b.news && !b.told) || b.end.has_value(); });
+}
+
+void tell_drained(RequestState& request) {
+  if (!request.held_back.load()) return;
+  request.place().home->with([&](RequestHome& home) { home.drained(request); });
 }
 
 }  // namespace choir

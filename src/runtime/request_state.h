@@ -1,7 +1,8 @@
 // One request while it is active: what its caller's threads, the lanes and the dispatchers share.
 //
 // Cancel and deadline are atomics and never mail, so that a full mailbox cannot refuse them. Text
-// goes through a bounded buffer: the lane appends, a dispatcher takes.
+// goes through one bounded buffer: the lane appends, and the reader takes. The reader is a
+// dispatcher, which pushes what it took into on_event, or the caller's TextStream.
 #pragma once
 
 #include <atomic>
@@ -11,10 +12,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/guarded.h"
 #include "choir/node.h"
 #include "choir/request.h"
+#include "choir/text_stream.h"
 #include "runtime/request_home.h"
 
 namespace choir {
@@ -41,7 +45,8 @@ class RequestState {
       : id(its_id),
         submitted(when),
         deadline(end_by),
-        streams(static_cast<bool>(whom_to_tell.on_event)),
+        pulled(static_cast<bool>(whom_to_tell.on_news)),
+        streams(pulled || static_cast<bool>(whom_to_tell.on_event)),
         callbacks(std::move(whom_to_tell)),
         place_(RequestPlace{its_home.link(), its_executor}) {}
 
@@ -49,7 +54,8 @@ class RequestState {
   const Instant submitted;
   // Up to `progress`: what a lane looks at in every step, in one line of the cache.
   const Instant deadline;  // Instant{}: none
-  const bool streams;      // somebody reads what comes
+  const bool pulled;       // its text is taken through a TextStream
+  const bool streams;      // somebody reads what comes; the text is here and nowhere else
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
   RequestProgress progress;
@@ -73,8 +79,35 @@ class RequestState {
   std::string tenant;  // never changes once it is posted
   Priority priority = Priority::kNormal;
 
-  // Lane: adds what has become certain.
-  void append(std::string_view text, std::int32_t output_tokens);
+  // Lane, where somebody reads: a token was drawn. `add(text)` appends what has become certain with
+  // it; what it returns is passed on. `announce`: the dispatcher has to be told.
+  template <class End>
+  struct Appended {
+    End end;
+    bool announce = false;
+  };
+  template <class Add>
+  auto append(TokenId token, Add&& add) {
+    return buffer_.with([&](Buffer& b) {
+      Appended<decltype(add(b.text))> appended{.end = std::forward<Add>(add)(b.text)};
+      b.output_tokens += 1;
+      if (b.closed) return appended;
+      b.tokens.push_back(token);
+      b.news = true;
+      appended.announce = !b.told;
+      return appended;
+    });
+  }
+  // Lane, where somebody reads: the last text, of no token of its own.
+  template <class Add>
+  void append_rest(Add&& add) {
+    buffer_.with([&](Buffer& b) {
+      std::forward<Add>(add)(b.text);
+      b.news = b.news || (!b.closed && b.text.size() > b.read);
+    });
+  }
+  // Lane, before the first token: room for as much, so that a pass takes nothing from the heap.
+  void reserve(std::size_t text_bytes, std::size_t tokens);
   // Lane: how far the reader is behind, and whether that is too far: more than `bytes_max`, or,
   // until it has caught up, more than half of it. Sets `held_back` under the lock of take(): who
   // takes the text either made it small enough here, or sees afterwards that it is waited for.
@@ -83,19 +116,28 @@ class RequestState {
     bool behind = false;
   };
   Reader look_at_reader(std::size_t bytes_max);
-  // Lane: the last thing that happens to a request.
+  // Lane: the last thing that happens to a request. Where somebody reads, its text is the one here.
   void finish(Completion completion);
   bool finished() const { return finished_.load(); }
-  // Dispatcher: its end is delivered once more, after `before_end`.
-  void put_back(Completion completion);
 
-  // Dispatcher: what came since the last call, merged into one event.
+  // The reader: what came since the last call, merged. `any`: something did.
   struct Taken {
     bool any = false;
-    std::int32_t output_tokens = 0;
-    std::optional<Completion> end;  // set once, in the last one
+    std::int32_t output_tokens = 0;  // so far
   };
-  Taken take(std::string& text);
+  Taken take(StreamPiece& piece);
+  // The reader of a stream: nobody takes any more.
+  void close();
+
+  // Dispatcher: the end, if it has come. Text that came before it can still be taken.
+  std::optional<Completion> take_end();
+  // Dispatcher: it is delivered once more, after `before_end`.
+  void put_back(Completion completion);
+  // Dispatcher: there is something for the stream that was not announced since its last take; it is
+  // from now on.
+  bool announce();
+  // Dispatcher: gives the stream its end. True: that has to be announced.
+  bool give_end(const Completion& completion);
 
   // True for the caller that has to hand this request to the dispatcher; false when it is on its
   // way there already.
@@ -105,15 +147,25 @@ class RequestState {
 
  private:
   struct Buffer {
-    std::string text;
+    std::string text;             // all of it, where somebody reads; else empty
+    std::size_t read = 0;         // bytes of it that were taken
+    std::vector<TokenId> tokens;  // not taken
     std::int32_t output_tokens = 0;
-    bool news = false;
-    std::optional<Completion> end;
+    bool news = false;              // since the last take
+    bool told = false;              // the stream's reader knows of them
+    bool closed = false;            // it takes no more
+    std::optional<Completion> end;  // the dispatcher's
+    // The stream's; its text is the one above, and of its tokens the last `tokens_left` are unread.
+    std::optional<Completion> last;
+    std::size_t tokens_left = 0;
   };
   mutable Guarded<Buffer> buffer_;
   std::atomic<bool> dispatching_{false};
   std::atomic<bool> finished_{false};
   Guarded<RequestPlace> place_;
 };
+
+// Its text was taken, or nobody takes it any more: its executor may have waited for that.
+void tell_drained(RequestState& request);
 
 }  // namespace choir

@@ -79,13 +79,17 @@ Sequence Runtime::make_sequence(const Executor& executor, const Request& request
 Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
                                    Continuation continuation) {
   CHOIR_CHECK_OK(validate(request));
+  if (callbacks.on_event && callbacks.on_news)
+    return fail(Code::kInvalidArgument,
+                "text is pushed by on_event or taken after on_news; a request has one of the two");
   if (!exit_watched_.load(std::memory_order_relaxed) && !exit_watched_.exchange(true)) watch_exit();
   const Instant now = clock_.now();
   const RequestId id = directory_->next_id();
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
   auto state =
       std::make_shared<RequestState>(id, *this, ExecutorId{}, now, deadline, std::move(callbacks));
-  Submission submission{.id = id, .result = state->promise.get_future()};
+  Submission submission{.id = id, .result = state->promise.get_future(), .stream = {}};
+  if (state->pulled) submission.stream = TextStream(state);
   for (;;) {
     CHOIR_CHECK_OK(door_is_open());  // before anything is loaded
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
