@@ -88,18 +88,18 @@ struct NodeInfo {
 struct Submission {
   RequestId id;
   std::future<Completion> result;
-  TextStream stream;  // of a request with on_news; else of no request
+  TextStream stream;  // of a request with on_news; else it belongs to no request
 };
 
 using OnEvent = std::function<void(const StreamEvent&)>;
 using OnNews = std::function<void(RequestId)>;
 using OnDone = std::function<void(const Completion&)>;
 
-// Text comes in one of two forms, and submit() refuses both together: on_event pushes it, and
-// on_news only tells that there is some, or the end, to be taken from Submission::stream.
-// on_news is called on a dispatcher, at most once between two takes of the request, must not block,
-// and may take itself. It may be called before submit() has returned. A reader that asks by itself
-// gives one that does nothing.
+// Text reaches the caller in one of two forms; submit() refuses both together. on_event pushes the
+// text. on_news announces that there is text, or the end, to take from Submission::stream. It runs
+// on a dispatcher, must not block and may call take(). It is called at most once between two takes
+// of one request, possibly before submit() has returned. A caller that polls the stream passes a
+// function that does nothing.
 struct Callbacks {
   OnEvent on_event;  // text as it comes; may be empty
   OnDone on_done;    // once, after the last event and before the future is ready; may be empty

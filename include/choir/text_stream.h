@@ -1,6 +1,6 @@
-// The text of a running request, taken by its reader when it has room for it: the form for readers
-// that are many and may be slow, such as sockets. Text can also be pushed, by Callbacks::on_event;
-// a request has one of the two forms.
+// A stream from which the caller takes the text of a running request when it can use it. It is
+// meant for many readers that may be slow, such as sockets. Callbacks::on_event is the other form:
+// it pushes the text. A request uses one of the two.
 //
 //   auto asked = node->submit(request, {.on_news = [&loop](choir::RequestId id) { loop.wake(id);
 //   }}); choir::TextStream stream = std::move(asked->stream);
@@ -9,10 +9,10 @@
 //   socket.write(piece.text);
 //   if (piece.end) socket.close();
 //
-// A reader that does not take is a slow reader: with more than NodeConfig::stream_bytes_max bytes
-// unread the sequence is parked until half of that is left, and after NodeConfig::stalled the
-// request ends as kStalled. A reader that gives no room, because its socket takes nothing, need do
-// nothing else.
+// A caller that does not take is a slow reader. When more than NodeConfig::stream_bytes_max bytes
+// are unread, the sequence is parked until at most half of that is unread. After
+// NodeConfig::stalled the request ends as kStalled. So a server whose socket accepts no data just
+// does not call take().
 #pragma once
 
 #include <memory>
@@ -32,19 +32,19 @@ class RequestState;
 struct StreamPiece {
   std::string text;               // whole UTF-8 characters only; may be empty
   std::vector<TokenId> tokens;    // those that were generated, in order
-  std::optional<Completion> end;  // set once, in the last piece: nothing comes after it
+  std::optional<Completion> end;  // set once, in the last piece
 };
 
-// The reader's end of one request. It may outlive the request, the node and the executor, and then
-// gives what was unread and the end; a request that moves to another node keeps it.
+// The stream of one request. It may outlive the request, the node and the executor; it then gives
+// what was unread, and the end. It stays valid when the request moves to another node.
 //
-// Threads: any thread may call anything; take() and close() at any time, also two threads at once
-// and inside callbacks. Moving and destroying an object is for one thread at a time, as usual.
-// Nothing here blocks: a call holds a lock for the time of a copy, at most.
+// Threads: take(), close() and id() from any thread, also from two threads at once and inside
+// callbacks. Moving, assigning and destroying an object needs that no other thread uses it.
+// No call blocks; each holds a lock while it copies the text.
 class CHOIR_API TextStream {
  public:
-  TextStream() = default;  // of no request: pieces are empty and never have an end
-  // As close().
+  TextStream() = default;  // of no request: all pieces are empty, and there is no end
+  // Calls close().
   ~TextStream();
   TextStream(TextStream&& other) noexcept = default;
   TextStream& operator=(TextStream&& other) noexcept;
@@ -54,15 +54,15 @@ class CHOIR_API TextStream {
   explicit operator bool() const { return request_ != nullptr; }
   RequestId id() const;  // {0}: of no request
 
-  // Everything that came since the last call; empty where nothing did. All pieces together are the
-  // text and tokens of the Completion. Where two threads call at once, each text and token goes to
-  // one of them, and the end to one of them. The end comes after the node has stopped counting the
-  // request, and no later than the future is ready.
+  // Everything that came since the last call; empty if nothing did. All pieces together are the
+  // text and the tokens of the Completion. If two threads call at once, each piece of text, each
+  // token and the end goes to one of them. The end comes when the node no longer counts the
+  // request, and before the future is ready.
   StreamPiece take();
 
-  // Nobody reads any more: the request goes on as one that has no reader, its future included, and
-  // is never parked for its reader. What is unread is dropped from the stream. To end the request
-  // too, cancel() it.
+  // The caller reads no more. The request goes on like one without a reader: it is not parked for
+  // its reader, and its future becomes ready. Unread text is dropped from the stream. To end the
+  // request as well, call Node::cancel().
   void close();
 
  private:

@@ -1,7 +1,9 @@
 #include "choir/text_stream.h"
 
+#include <new>
 #include <utility>
 
+#include "base/log.h"
 #include "runtime/request_state.h"
 
 namespace choir {
@@ -21,7 +23,12 @@ RequestId TextStream::id() const { return request_ ? request_->id : RequestId{};
 StreamPiece TextStream::take() {
   StreamPiece piece;
   if (!request_) return piece;
-  request_->take(piece);
+  try {
+    request_->take(piece);
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::kError, "no memory for the text of a stream; it is left for the next take()");
+    return {};
+  }
   tell_drained(*request_);
   return piece;
 }
