@@ -63,7 +63,7 @@ TEST(ChatTemplateProperty, ATemplateAloneGivesWhatTheLibraryGives) {
     std::mt19937 rng(7);
     for (int i = 0; i < 3; ++i) {  // the library takes its time
       const auto messages = random_conversation(rng);
-      const auto now = std::chrono::system_clock::now();
+      const auto now = ChatTemplate::now();
       const auto wanted = chat->render_by_library(messages, now);
       const auto found = chat->render(messages, now);
       ASSERT_EQ(found.has_value(), wanted.has_value()) << i;
@@ -87,7 +87,7 @@ TEST(ChatTemplate, ThatTheLibraryTreatsInAWayOfItsOwnIsLeftToIt) {
   ASSERT_TRUE(chat);
   EXPECT_FALSE(chat->alone());
   const std::vector<Message> messages = {{"user", "  a "}};
-  const auto now = std::chrono::system_clock::now();
+  const auto now = ChatTemplate::now();
   EXPECT_EQ(chat->render(messages, now), chat->render_by_library(messages, now));
   EXPECT_EQ(chat->render(messages, now).value(), "<|im_start|>user a<|im_end|>");
 }

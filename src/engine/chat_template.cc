@@ -9,6 +9,8 @@
 #include <exception>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace choir {
 namespace {
 
@@ -62,6 +64,8 @@ ChatTemplate::ChatTemplate(std::unique_ptr<Inside> inside)
 
 ChatTemplate::~ChatTemplate() = default;
 
+ChatTemplate::Time ChatTemplate::now() { return Time(std::chrono::milliseconds(unix_ms())); }
+
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::of(const llama_model& model,
                                                        const std::string& source) {
   const llama_vocab* vocab = llama_model_get_vocab(&model);
@@ -88,7 +92,7 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::of(const llama_model& model,
 }
 
 bool ChatTemplate::same_alone() const {
-  const Time now = std::chrono::system_clock::now();
+  const Time now = ChatTemplate::now();
   bool first = true;
   for (const std::vector<Message>& messages : conversations()) {
     // With its analysis once: it has code of its own for some templates, and fails at some.

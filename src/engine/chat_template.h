@@ -21,6 +21,7 @@ namespace choir {
 class ChatTemplate {
  public:
   using Time = std::chrono::system_clock::time_point;
+  static Time now();
 
   // Null where the file has no template of its own. `source`, if not empty, is taken in its place.
   // kEngineFailed for one that cannot be read.

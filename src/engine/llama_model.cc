@@ -192,8 +192,7 @@ Result<Rendered> LlamaModel::render(std::span<const Message> messages, Contents 
       return raw;
     }
     if (contents == Contents::kText) return render_as_text(*chat, messages);
-    return Rendered{.text = CHOIR_TRY(chat->render(messages, std::chrono::system_clock::now())),
-                    .cuts = {}};
+    return Rendered{.text = CHOIR_TRY(chat->render(messages, ChatTemplate::now())), .cuts = {}};
   });
 }
 
@@ -201,7 +200,7 @@ Result<Rendered> LlamaModel::render(std::span<const Message> messages, Contents 
 // both the marks and the text around them as they are.
 Result<Rendered> LlamaModel::render_as_text(const ChatTemplate& chat,
                                             std::span<const Message> messages) const {
-  const auto now = std::chrono::system_clock::now();  // one time for both
+  const auto now = ChatTemplate::now();  // one time for both
   Rendered plain{.text = CHOIR_TRY(chat.render(messages, now)), .cuts = {}};
   std::vector<std::vector<std::size_t>> cuts;
   bool none = true;
