@@ -2,12 +2,17 @@
 // computes nothing and a sampler that is not called; and the same with an observer that counts.
 //
 //   ./dev bench scheduler
+#include <malloc.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -59,10 +64,71 @@ class Counters final : public Observer {
 };
 #endif
 
+// An executor whose running sequences decode in every step.
+class Rig {
+ public:
+  explicit Rig(int running, const ExecutorRules& rules = {})
+      : executor_(
+            config(running).id, config(running).value, std::make_shared<const sim::FakeModel>(),
+            std::make_unique<sim::NullEngine>(EngineConfig{
+                .context_tokens = 1 << 23, .sequences_max = running, .batch_tokens_max = 512}),
+            rules, clock_, [](std::shared_ptr<RequestState>) {}) {
+    schedule_.add(executor_.id(), 1.0);
+    post(running);
+    schedule_.ready(executor_.id(), Priority::kNormal, clock_.now());
+    steps(100);  // prompts, and memory that is reused from then on
+  }
+  void post(int sequences) {
+    for (int i = 0; i < sequences; ++i) {
+      Sequence s;
+      s.id = {++last_};
+      s.request = {last_};
+      s.tokens = {1, 2, 3};
+      s.prompt_tokens = 3;
+      s.max_tokens = 1 << 17;
+      s.sampling.temperature = 0;  // 32 equal logits: token 0, soon found
+      auto state = std::make_shared<RequestState>(s.request, home_, executor_.id(), clock_.now(),
+                                                  Instant{}, Callbacks{});
+      CHOIR_CHECK(executor_.post({std::move(s), std::move(state), {}, {}}), "the mailbox has room");
+    }
+  }
+  void steps(int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto turn = schedule_.next(0, clock_.now());
+      CHOIR_CHECK(turn.has_value(), "there is work");
+      const TurnResult result = executor_.turn(pool_, turn->contended);
+      schedule_.finished(0, result.elapsed, result.best, clock_.now());
+    }
+  }
+  double microseconds_per_step(int count) {
+    const auto began = std::chrono::steady_clock::now();
+    steps(count);
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began)
+               .count() /
+           count;
+  }
+
+ private:
+  struct Named {
+    ExecutorId id{1};
+    ExecutorConfig value;
+  };
+  static Named config(int running) {
+    Named named;
+    named.value.name = "bench";
+    named.value.sequences_max = running;
+    return named;
+  }
+
+  const SteadyClock clock_;
+  sim::NullHome home_;
+  CallersThread pool_;
+  Schedule schedule_{2, {}};
+  Executor executor_;
+  std::uint64_t last_ = 0;
+};
+
 double microseconds_per_step(int sequences, bool observed) {
-  constexpr int kSteps = 1000;
-  const SteadyClock clock;
-  const auto model = std::make_shared<const sim::FakeModel>();
   ExecutorRules rules;
 #ifdef CHOIR_BENCH_OBSERVER
   const Observing observing(std::make_shared<Counters>());
@@ -70,51 +136,61 @@ double microseconds_per_step(int sequences, bool observed) {
 #else
   (void)observed;
 #endif
-  ExecutorConfig config;
-  config.name = "bench";
-  config.sequences_max = sequences;
-  Executor executor(
-      ExecutorId{1}, config, model,
-      std::make_unique<sim::NullEngine>(EngineConfig{
-          .context_tokens = 1 << 23, .sequences_max = sequences, .batch_tokens_max = 512}),
-      rules, clock, [](std::shared_ptr<RequestState>) {});
-  Schedule schedule(2, {});
-  schedule.add(executor.id(), 1.0);
-  sim::NullHome home;
-  for (int i = 0; i < sequences; ++i) {
-    Sequence s;
-    s.id = {static_cast<std::uint64_t>(i + 1)};
-    s.request = {s.id.value};
-    s.tokens = {1, 2, 3};
-    s.prompt_tokens = 3;
-    s.max_tokens = 1 << 14;
-    s.sampling.temperature = 0;  // 32 equal logits: token 0, soon found
-    CHOIR_CHECK(executor.post({s,
-                               std::make_shared<RequestState>(s.request, home, executor.id(),
-                                                              clock.now(), Instant{}, Callbacks{}),
-                               {},
-                               {}}),
-                "the mailbox has room");
-  }
-  schedule.ready(executor.id(), Priority::kNormal, clock.now());
-  CallersThread pool;
-  const auto step = [&] {
-    const auto turn = schedule.next(0, clock.now());
-    CHOIR_CHECK(turn.has_value(), "there is work");
-    const TurnResult result = executor.turn(pool, turn->contended);
-    schedule.finished(0, result.elapsed, result.best, clock.now());
-  };
-  for (int i = 0; i < 100; ++i) step();  // prompts, and memory that is reused from then on
+  Rig rig(sequences, rules);
   std::vector<double> runs;
-  for (int run = 0; run < 9; ++run) {
-    const auto began = std::chrono::steady_clock::now();
-    for (int i = 0; i < kSteps; ++i) step();
-    runs.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began)
-            .count() /
-        kSteps);
-  }
+  for (int run = 0; run < 9; ++run) runs.push_back(rig.microseconds_per_step(1000));
   return median(runs);
+}
+
+constexpr int kWaiting = 1000;
+
+double bytes_in_use() {
+  const struct mallinfo2 memory = mallinfo2();
+  return static_cast<double>(memory.uordblks + memory.hblkhd);
+}
+
+struct Pairs {
+  std::vector<double> alone_us;
+  std::vector<double> crowded_us;
+  std::vector<double> ratios;
+};
+// In turn: what disturbs the machine disturbs both.
+Pairs compare(Rig& alone, Rig& crowded) {
+  Pairs pairs;
+  for (int pair = 0; pair < 300; ++pair) {
+    if (pair % 2 == 0) pairs.alone_us.push_back(alone.microseconds_per_step(100));
+    pairs.crowded_us.push_back(crowded.microseconds_per_step(100));
+    if (pair % 2 != 0) pairs.alone_us.push_back(alone.microseconds_per_step(100));
+    pairs.ratios.push_back(pairs.crowded_us.back() / pairs.alone_us.back());
+  }
+  return pairs;
+}
+
+// A step of 64 sequences beside which others wait, and one of 64 alone. The two are compared before
+// the others come too: where their memory lies makes a difference of some percent.
+std::vector<Row> beside_waiting() {
+  Rig alone(64);
+  Rig crowded(64);
+  const double unlike = median(compare(alone, crowded).ratios);
+  const double before = bytes_in_use();
+  crowded.post(kWaiting);
+  crowded.steps(2);
+  const double bytes = (bytes_in_use() - before) / kWaiting;
+  const Pairs pairs = compare(alone, crowded);
+  const auto row = [](std::string name, std::string unit, double value,
+                      std::optional<double> goal) {
+    return Row{.name = std::move(name),
+               .unit = std::move(unit),
+               .choir = value,
+               .peer = {},
+               .peer_name = "",
+               .goal = goal,
+               .better = Better::kLower};
+  };
+  return {row("64 running, 0 waiting", "us", median(pairs.alone_us), {}),
+          row("64 running, 1000 waiting", "us", median(pairs.crowded_us), {}),
+          row("1000 waiting / 0 waiting", "x", median(pairs.ratios) / unlike, 1.01),
+          row("a waiting request, its prompt of 12 bytes included", "bytes", bytes, 4096)};
 }
 
 }  // namespace
@@ -138,5 +214,6 @@ int main(int argc, char** argv) {
 #ifdef CHOIR_BENCH_OBSERVER
   for (const int sequences : {1, 64}) measure(sequences, true);
 #endif
+  for (Row& row : beside_waiting()) rows.push_back(std::move(row));
   return finish("scheduler", rows, arguments);
 }

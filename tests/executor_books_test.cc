@@ -56,7 +56,7 @@ class Workload {
   }
 
   void end() {
-    for (auto& [id, state] : stage_.states) state->cancelled.store(true);
+    for (auto& [id, state] : stage_.states) stage_.cancel(id);
     stage_.turn();
     for (int talk = 1; talk <= kTalks; ++talk)
       executor().forget_kept({static_cast<std::uint64_t>(talk)});
@@ -94,7 +94,7 @@ class Workload {
     if (stage_.states.empty()) return;
     auto at = stage_.states.begin();
     std::advance(at, upto(static_cast<int>(stage_.states.size())) - 1);
-    at->second->cancelled.store(true);
+    stage_.cancel(at->first);
   }
 
   void swap_engine() {

@@ -210,7 +210,7 @@ class Crowd {
   }
   void cancel() {
     if (asked_.empty()) return;
-    stage_.states.at(asked_[rng_() % asked_.size()].id)->cancelled.store(true);
+    stage_.cancel(asked_[rng_() % asked_.size()].id);
   }
   void swap_engine() {
     auto next = std::make_unique<sim::FakeEngine>(stage_.executor->shared_model(),

@@ -37,6 +37,8 @@ class Stage {
     sim::FakeRules rules = {};
     std::uint64_t park_bytes_max = 1 << 20;
     bool adapt_threads = true;
+    Nanos age_step = std::chrono::milliseconds(500);
+    std::size_t stream_bytes_max = 64U << 10U;
   };
   explicit Stage(const Options& options) {
     auto fake =
@@ -47,8 +49,10 @@ class Stage {
     config.prefix_cache = options.prefix_cache;
     config.park_bytes_max = options.park_bytes_max;
     executor.emplace(ExecutorId{1}, config, model_, std::move(fake),
-                     ExecutorRules{.adapt_threads = options.adapt_threads}, clock,
-                     [this](const std::shared_ptr<RequestState>& r) {
+                     ExecutorRules{.age_step = options.age_step,
+                                   .stream_bytes_max = options.stream_bytes_max,
+                                   .adapt_threads = options.adapt_threads},
+                     clock, [this](const std::shared_ptr<RequestState>& r) {
                        if (on_notify) on_notify(*r);
                      });
   }
@@ -66,6 +70,8 @@ class Stage {
     std::string tenant = {};
     std::string scope = {};
     double weight = 1;
+    Nanos deadline{0};  // 0: none
+    bool reads = false;
   };
   std::uint64_t post(const Tokens& tokens, const Ask& ask, KvState kv = {}) {
     Sequence s;
@@ -81,15 +87,22 @@ class Stage {
     s.tenant_weight = ask.weight;
     s.reuse_scope = ask.scope;
     asked_.emplace(last_, s);
+    Callbacks callbacks;
+    if (ask.reads) callbacks.on_news = [](RequestId) {};
+    const Instant deadline = ask.deadline > Nanos{0} ? clock.now() + ask.deadline : Instant{};
     auto state = std::make_shared<RequestState>(s.request, home_, executor->id(), clock.now(),
-                                                Instant{}, Callbacks{});
+                                                deadline, std::move(callbacks));
     states.emplace(last_, state);
     EXPECT_TRUE(executor->post({s, state, ask.talk, std::move(kv)}));
     return last_;
   }
   std::uint64_t post(const Tokens& tokens) { return post(tokens, {}); }
 
-  void turn() { executor->turn(pool_, false); }
+  void cancel(std::uint64_t id) {
+    states.at(id)->cancelled.store(true);
+    executor->interrupt({id});
+  }
+  void turn() { last_turn = executor->turn(pool_, false); }
   void turns() {
     for (int i = 0; i < 1000 && executor->has_work(); ++i) turn();
     EXPECT_FALSE(executor->has_work()) << "something stands still";
@@ -115,6 +128,7 @@ class Stage {
   std::int32_t cached() const { return executor->stats().cached_cells.load(); }
 
   ManualClock clock;
+  TurnResult last_turn;
   sim::FakeEngine* engine = nullptr;
   std::function<void(const RequestState&)> on_notify;  // in a turn, as a dispatcher would be told
   std::optional<Executor> executor;

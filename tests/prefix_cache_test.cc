@@ -190,7 +190,7 @@ TEST(PrefixCache, FollowersMayBeCancelledThemselves) {
   s.post(with_front(100, 1));
   const auto second = s.post(with_front(100, 2));
   s.turn();
-  s.states.at(second)->cancelled.store(true);
+  s.cancel(second);
   s.turns();
   EXPECT_EQ(s.end_of(second).finish, Finish::kCancelled);
   EXPECT_EQ(s.end_of(second - 1).finish, Finish::kLength);

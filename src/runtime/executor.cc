@@ -13,9 +13,6 @@ namespace {
 // Provided tokens and calls like suspend(): as many as there can be requests, and some.
 constexpr std::size_t kJobsMax = 1U << 20;
 
-// What a slow reader may leave by default, and the token that is one too many.
-constexpr std::size_t kTextReserved = (64U << 10) + 1024;
-
 }  // namespace
 
 std::int32_t Executor::longest_sequence(const ExecutorConfig& config, const EngineConfig& engine,
@@ -81,6 +78,7 @@ bool Executor::post(Mail mail) {
 }
 
 void Executor::interrupt(RequestId request) {
+  look_at(request);
   pass_.with([&](Pass& pass) {
     if (std::ranges::find(pass.prefilling, request) != pass.prefilling.end()) abort_.raise();
   });
@@ -102,13 +100,16 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   some_ended_ = false;
   run_jobs();
   accept_mail(began);
+  wake_who_is_due(began);
   if (end_the_ended(began) == Readers::kSome) hold_back_slow_readers(began);
   release(began);
   MayWait may_wait = MayWait::kYes;
   for (bool again = true; again;) {
     make_views();
     make_room();
+    add_candidates();
     plan_step(views_, limits(pool.threads(), contended), step_scratch_, plan_);
+    wake_who_starts();
     for (const SeqId victim : plan_.preempted) {
       park(live(victim));
       stats_->preemptions.fetch_add(1, std::memory_order_relaxed);
@@ -159,14 +160,6 @@ void Executor::accept(Mail mail, Instant now) {
   live->awaited = live->value.tokens.empty();
   live->gated = mail.gated;
   live->usage.prompt_tokens = live->value.prompt_tokens;
-  live->value.tokens.reserve(static_cast<std::size_t>(live->value.prompt_tokens) +
-                             static_cast<std::size_t>(live->value.max_tokens));
-  const auto text_bytes =
-      std::min(static_cast<std::size_t>(live->value.max_tokens) * 5, kTextReserved);
-  if (live->request->streams)
-    live->request->reserve(text_bytes, 64);
-  else
-    live->text.reserve(text_bytes);
   live->scope = scopes_.hold(live->value.reuse_scope);
   if (!live->awaited) reuse(*live, std::move(mail.kv));
   insert(std::move(live));
@@ -176,10 +169,10 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
   ++of_class_[static_cast<std::size_t>(live->value.priority)];
   live->tenant = &tenants_.came(live->value.tenant);
   live->tenant_weight = live->value.tenant_weight;
-  const SeqId id = live->value.id;
-  const auto at = std::ranges::lower_bound(live_ids_, id) - live_ids_.begin();
-  live_ids_.insert(live_ids_.begin() + at, id);
-  LiveSequence& l = **live_.insert(live_.begin() + at, std::move(live));
+  const auto at = std::ranges::lower_bound(live_, live->value.id, {},
+                                           [](const auto& other) { return other->value.id; });
+  LiveSequence& l = **live_.insert(at, std::move(live));
+  keep_awake(l);
   // The executor became smaller, or is another one, since its length was checked.
   const std::int32_t longest = sequence_tokens_max();
   if (l.awaited || l.value.known_tokens() < longest) return;
@@ -193,7 +186,7 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
 
 Executor::Readers Executor::end_the_ended(Instant now) {
   Readers readers = Readers::kNone;
-  for (const auto& live : live_) {
+  for (LiveSequence* live : awake_) {
     const RequestState& request = *live->request;
     if (request.streams) readers = Readers::kSome;
     if (request.cancelled.load(std::memory_order_relaxed))
@@ -213,7 +206,7 @@ Executor::Readers Executor::end_the_ended(Instant now) {
 }
 
 void Executor::hold_back_slow_readers(Instant now) {
-  for (const auto& live : live_) {
+  for (LiveSequence* live : awake_) {
     if (!live->request->streams) continue;
     const auto [unread, behind] = live->request->look_at_reader(rules_.stream_bytes_max);
     if (!behind) {
@@ -231,71 +224,35 @@ void Executor::hold_back_slow_readers(Instant now) {
   erase_finished();
 }
 
-void Executor::release(Instant now) {
-  const bool one_request = rules_.node->one_request.load();
-  const RequestId turn_of = rules_.node->turn_of.load();
-  const bool stopped = suspended();
-  std::int32_t fresh = 0;
-  const Priority best = best_class();
-  standing_back_.clear();
-  for (const auto& live : live_) {
-    // What waiting has earned stays: a sequence that fell back with its first slice would lose its
-    // cells to the next one that has waited, and none would get to its end.
-    // Only better classes hold it back: inside its own, where it may wait for long beside tenants
-    // that had less, waiting earns nothing.
-    const Priority earned = aged(live->value.priority, now - live->last_progress, rules_.age_step);
-    live->lifted = std::min(live->lifted, std::max(best, earned));
-    live->held = live->held_back || live->awaited || live->gated || stopped ||
-                 (one_request && live->request->id != turn_of);
-    live->front = LiveSequence::Front::kOwn;
-    if (!live->held && !live->released) ++fresh;
-  }
-  release_at_.reset();
-  if (fresh > 0) release_fresh(now);
-}
-
-// Who has begun goes on in any case (policy/release.h); it is told here for company's sake.
-void Executor::release_fresh(Instant now) {
-  waits_.clear();
-  for (const auto& live : live_) {
-    if (live->held) continue;
-    waits_.push_back({.id = live->value.id,
-                      .priority = class_of(*live),
-                      .arrived = live->arrived,
-                      .begun = live->released});
-    live->held = true;
-  }
-  release_at_ = plan_release(waits_,
-                             {.batching = batching_,
-                              .batch = engine_->config().sequences_max,
-                              .fill = rules_.node->fill.load()},
-                             now);
-  for (const WaitView& row : waits_) {
-    if (!row.go) continue;
-    LiveSequence& l = live(row.id);
-    l.released = true;
-    l.held = false;
-  }
-}
-
 void Executor::make_views() {
   views_.clear();
   wanted_ = {};
-  for (const auto& live : live_) {
+  for (const LiveSequence* live : awake_) {
     if (live->held || live->front == LiveSequence::Front::kStandsBack) continue;
     const std::int32_t pending = live->pending();
     const bool holds = live->computed > 0;
+    const bool decodes = holds && pending == 1;
+    const SeqView& row = views_.emplace_back(view(*live));
     wanted_.cells += pending;
     wanted_.slots += holds ? 0 : 1;
-    wanted_.decodes += holds && pending == 1 ? 1 : 0;
-    const Priority priority = class_of(*live);
-    views_.push_back({.id = live->value.id,
-                      .priority = priority,
-                      .tenant_served = tenants_.level(*live->tenant, priority),
-                      .arrived = live->arrived,
-                      .known_tokens = live->value.known_tokens(),
-                      .computed_tokens = live->computed});
+    wanted_.decodes += decodes ? 1 : 0;
+    if (holds) wanted_.worst_holder = std::max(wanted_.worst_holder, row.priority);
+    if (!decodes) wanted_.best_prompt = std::min(wanted_.best_prompt, row.priority);
   }
+  wanted_.awake_cells = wanted_.cells;
+  if (!queue_open_) return;
+  wanted_.cells += waiting_.queued_cells();
+  wanted_.slots += waiting_.queued();
+}
+
+SeqView Executor::view(const LiveSequence& live) const {
+  const Priority priority = class_of(live);
+  return {.id = live.value.id,
+          .priority = priority,
+          .tenant_served = tenants_.level(*live.tenant, priority),
+          .arrived = live.arrived,
+          .known_tokens = live.value.known_tokens(),
+          .computed_tokens = live.computed};
 }
 
 StepLimits Executor::limits(int threads, bool contended) const {
@@ -326,7 +283,9 @@ TurnResult Executor::result(Instant began) {
   const bool stopped = suspended();
   const auto earliest = [&](Instant at) { r.wake_at = r.wake_at ? std::min(*r.wake_at, at) : at; };
   if (release_at_) earliest(*release_at_);
-  for (const auto& l : live_) {
+  to_rest_.clear();
+  for (LiveSequence* l : awake_) {
+    if (l->computed == 0 && (l->held_back || may_wait_for_room(*l))) to_rest_.push_back(l);
     if (l->request->deadline != Instant{}) earliest(l->request->deadline);
     if (l->held_back) {
       earliest(*l->held_back + rules_.stalled);
@@ -336,6 +295,12 @@ TurnResult Executor::result(Instant began) {
     if (l->awaited || l->gated || (l->held && !some_ended_) || stopped) continue;
     r.best = r.best ? std::min(*r.best, l->value.priority) : l->value.priority;
   }
+  if (const auto end = waiting_.first_end()) earliest(*end);
+  if (waiting_.queued() > 0 && queue_open_ && !stopped) {
+    const Priority best = waiting_.best_own();
+    r.best = r.best ? std::min(*r.best, best) : best;
+  }
+  put_to_rest();
   for (const EmbedJob& job : embed_queue_)
     if (job.deadline != Instant{}) earliest(job.deadline);
   if (!embed_queue_.empty() && !stopped) r.best = r.best ? std::min(*r.best, priority_) : priority_;
@@ -362,10 +327,10 @@ std::vector<std::string> Executor::serialize_live() const {
 }
 
 std::size_t Executor::index_of(SeqId id, std::size_t guess) const {
-  if (guess < live_ids_.size() && live_ids_[guess] == id) return guess;
-  const auto at = std::ranges::lower_bound(live_ids_, id);
-  CHOIR_CHECK(at != live_ids_.end() && *at == id, "a plan names live sequences only");
-  return static_cast<std::size_t>(at - live_ids_.begin());
+  if (guess < awake_ids_.size() && awake_ids_[guess] == id) return guess;
+  const auto at = std::ranges::lower_bound(awake_ids_, id);
+  CHOIR_CHECK(at != awake_ids_.end() && *at == id, "a plan names live sequences only");
+  return static_cast<std::size_t>(at - awake_ids_.begin());
 }
 
 bool Executor::books_balance() const {
@@ -375,7 +340,13 @@ bool Executor::books_balance() const {
   std::uint64_t parked_bytes = kept_.parked_bytes();
   std::map<const Tenants::Account*, std::int32_t> tenants;
   decltype(of_class_) of_class{};
+  std::int32_t queued = 0;
+  std::int32_t queued_cells = 0;
+  std::int32_t resting = 0;
   for (const auto& l : live_) {
+    resting += l->waits ? 1 : 0;
+    queued += l->waits && l->waits->queued ? 1 : 0;
+    queued_cells += l->waits && l->waits->queued ? l->pending() : 0;
     ++tenants[l->tenant];
     ++of_class[static_cast<std::size_t>(l->value.priority)];
     held = held + KvUse{l->computed, l->computed > 0 ? 1 : 0};
@@ -388,7 +359,10 @@ bool Executor::books_balance() const {
   // Each scope has something in it; a table that only grows would not balance.
   const bool scoped = scopes_.count() <= live_.size() + static_cast<std::size_t>(kept_.count()) +
                                              static_cast<std::size_t>(cache_.use().slots);
-  return counted && scoped && of_class == of_class_ &&
+  const bool rest_right = resting == waiting_.size() && queued == waiting_.queued() &&
+                          queued_cells == waiting_.queued_cells() &&
+                          live_.size() == awake_.size() + static_cast<std::size_t>(resting);
+  return counted && scoped && rest_right && of_class == of_class_ &&
          tenants_.accounts() <= tenants.size() + TenantRules{}.remembered_max &&
          held == held_.use() && ended == to_erase_ && parked == parked_ &&
          parked_bytes == park_.used && kept_.books_balance() && cache_.books_balance();

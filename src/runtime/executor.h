@@ -38,6 +38,7 @@
 #include "runtime/prefix_cache.h"
 #include "runtime/request_state.h"
 #include "runtime/reuse_scopes.h"
+#include "runtime/waiting.h"
 
 namespace choir {
 
@@ -106,6 +107,10 @@ class Executor {
   bool suspended() const { return suspended_.load(); }
   bool holds(ConversationKey key) const { return kept_.holds(key); }
   std::int32_t kept() const { return kept_.count(); }
+  // Sequences that steps do not look at, and those of them that wait for room. Between turns; for
+  // tests and benchmarks.
+  std::int32_t resting() const { return waiting_.size(); }
+  std::int32_t queued() const { return waiting_.queued(); }
   // Whether the totals that are kept from step to step are what counting again gives. Between
   // turns; for tests.
   bool books_balance() const;
@@ -172,8 +177,11 @@ class Executor {
   void keep_only(const std::set<ConversationKey>& keys);
   void forget_cached();
 
-  // After request->cancelled was set: ends a pass in which its prompt is computed.
+  // After request->cancelled was set: ends a pass in which its prompt is computed, and the next
+  // turn ends the request.
   void interrupt(RequestId request);
+  // Its reader has caught up: the next turn looks at it.
+  void look_at(RequestId request);
   // A CRITICAL arrival wants the cores: ends a pass of this turn that computes prompts, whether it
   // has begun or not, but never two in a row.
   void preempt();
@@ -222,6 +230,18 @@ class Executor {
   void make_views();
   // Of what is live, without what waiting has earned.
   Priority best_class() const;
+  SeqView view(const LiveSequence& live) const;
+  // Rests: until something concerns it, steps do not see it.
+  bool may_wait_for_room(const LiveSequence& live) const;
+  void put_to_rest();
+  void keep_awake(LiveSequence& live);
+  void wake(LiveSequence& live);
+  void wake_all();
+  void find_awake();
+  void wake_who_is_due(Instant now);
+  // Rows of those in the queue that the plan may start; the plan is the same without the others.
+  void add_candidates();
+  void wake_who_starts();
   // The class it has now: with what waiting has earned it, and where classes count at all.
   Priority class_of(const LiveSequence& live) const {
     return rules_.node->classes.load() ? live.lifted : Priority::kNormal;
@@ -252,6 +272,8 @@ class Executor {
   void drop_parked(LiveSequence& live);
   // At its end: what it computed is its conversation's, or nobody's.
   void leave_kv(LiveSequence& live, Finish finish, Instant now);
+  // Before a pass: what it will generate takes nothing from the heap in later ones.
+  void reserve(LiveSequence& live) const;
   void begin_pass();
   void cut_short(Pass& pass);
   // The plan's pass and its rows, on as many of the lane's threads as are best for it.
@@ -269,8 +291,9 @@ class Executor {
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
   void erase_finished();
   TurnResult result(Instant began);
-  LiveSequence& live(SeqId id) { return *live_[index_of(id, 0)]; }
-  // Where it is in live_; `guess` is where it probably is.
+  // One that is awake.
+  LiveSequence& live(SeqId id) { return *awake_[index_of(id, 0)]; }
+  // Where it is in awake_; `guess` is where it probably is.
   std::size_t index_of(SeqId id, std::size_t guess) const;
 
   const ExecutorId id_;
@@ -294,10 +317,17 @@ class Executor {
   std::atomic<bool> cut_asked_{false};        // preempt() was called since the last turn ended
   std::atomic<std::int32_t> urgent_mail_{0};  // of class CRITICAL, posted and not yet accepted
 
-  ReuseScopes scopes_;                                          // of live_, kept_ and cache_
-  std::vector<std::unique_ptr<LiveSequence>> live_;             // by id
-  std::vector<SeqId> live_ids_;                                 // the same order, for searching
+  ReuseScopes scopes_;                               // of live_, kept_ and cache_
+  std::vector<std::unique_ptr<LiveSequence>> live_;  // by id
+  // Those that steps walk through, by id; the others are in waiting_.
+  std::vector<LiveSequence*> awake_;
+  std::vector<SeqId> awake_ids_;  // the same order, for searching
+  Waiting waiting_;
+  bool queue_open_ = true;  // who waits for room may begin in this turn
+  std::atomic<bool> looks_asked_{false};
+  Guarded<std::vector<RequestId>> looks_;                       // to be looked at in the next turn
   std::array<std::int32_t, kPriorityNames.size()> of_class_{};  // of live_
+  Priority best_seen_ = Priority::kCritical;                    // best_class() at the last release
   Tenants tenants_;                                             // of live_
   KvLedger held_;                                               // by live_
   KeptStates kept_;
@@ -324,11 +354,17 @@ class Executor {
   struct Wanted {  // by views_
     std::int32_t cells = 0;
     std::int32_t slots = 0;
-    std::int32_t decodes = 0;  // rows that hold cells and lack one token
+    std::int32_t decodes = 0;               // rows that hold cells and lack one token
+    std::int32_t awake_cells = 0;           // without those that rest
+    Priority best_prompt = Priority::kLow;  // of rows that are no decodes
+    Priority worst_holder = Priority::kCritical;
   };
   Wanted wanted_;
   StepScratch step_scratch_;
   StepPlan plan_;
+  std::vector<LiveSequence*> candidates_;  // in views_, and they rest
+  std::vector<LiveSequence*> to_rest_;
+  bool woken_for_plan_ = false;  // candidates have begun in this turn
   std::vector<FrontSource> sources_;
   std::vector<LiveSequence*> standing_back_;  // in this turn
   std::vector<LiveSequence*> slice_live_;     // of plan_.slices

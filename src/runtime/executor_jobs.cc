@@ -8,6 +8,7 @@
 namespace choir {
 
 void Executor::update(const ExecutorConfig& config) {
+  wake_all();
   batching_ = config.batching;
   prefix_cache_ = config.prefix_cache;
   if (!prefix_cache_) forget_cached();
@@ -75,6 +76,7 @@ Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConf
 
 Executor::Belongings Executor::extract() {
   accept_mail(clock_.now());
+  wake_all();
   erase_finished();
   Belongings belongings;
   for (const auto& l : live_) {
@@ -89,7 +91,8 @@ Executor::Belongings Executor::extract() {
   }
   forget_cached();
   belongings.live = std::exchange(live_, {});
-  live_ids_.clear();
+  awake_.clear();
+  awake_ids_.clear();
   return belongings;
 }
 
@@ -113,14 +116,16 @@ QueueView Executor::queue() {
 std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count,
                                                              std::int32_t longest) {
   std::vector<std::unique_ptr<LiveSequence>> given;
+  wake_all();
   for (auto at = live_.rbegin(); at != live_.rend() && std::ssize(given) < count; ++at)
     if (may_move(**at) && (*at)->value.known_tokens() < longest) {
       leave_groups(**at);
+      std::erase(awake_, at->get());
       given.push_back(std::move(*at));
     }
   std::erase(live_, nullptr);
-  live_ids_.clear();
-  for (const auto& l : live_) live_ids_.push_back(l->value.id);
+  awake_ids_.clear();
+  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
   return given;
 }
 

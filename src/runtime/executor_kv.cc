@@ -75,7 +75,7 @@ void Executor::make_room() {
   if (!short_of_room()) return;
   while (short_of_room() && kept_.evict_oldest(*engine_, park_)) {}
   // Begun under another policy and now told to wait: their cells are for those who may go on.
-  for (const auto& live : live_)
+  for (LiveSequence* live : awake_)
     if (live->held && live->computed > 0 && short_of_room()) park(*live);
 }
 

@@ -48,7 +48,8 @@ bool Executor::run_pass(Pool& pool) {
   for (const Slice& slice : plan_.slices) {
     const std::size_t at = index_of(slice.seq, next);
     next = at + 1;
-    LiveSequence& l = *live_[at];
+    LiveSequence& l = *awake_[at];
+    reserve(l);
     slice_live_.push_back(&l);
     if (slice.count > 1) prompts_.push_back(&l);
     slice_tokens_.push_back(
@@ -147,9 +148,13 @@ Priority Executor::best_class() const {
 }
 
 void Executor::count_tenants() {
-  if (plan_.tokens() < wanted_.cells || !standing_back_.empty()) {
-    for (const auto& l : live_)
-      if (!l->held && l->pending() > 0) tenants_.wanted(*l->tenant, class_of(*l));
+  const std::int32_t computed = plan_.tokens();
+  if (computed < wanted_.cells || !standing_back_.empty()) {
+    // Where all that the awake ones wanted was computed, only those that rest are left.
+    if (computed < wanted_.awake_cells || woken_for_plan_ || !standing_back_.empty())
+      for (const LiveSequence* l : awake_)
+        if (!l->held && l->pending() > 0) tenants_.wanted(*l->tenant, class_of(*l));
+    if (queue_open_) waiting_.count_wanting(rules_.node->classes.load(), tenants_);
   }
   // Neighbours are mostly of one tenant, class and weight: what they had is told together.
   Tenants::Account* tenant = nullptr;

@@ -20,14 +20,17 @@ bool Executor::share_fronts(MayWait may_wait) {
   if (!prefix_cache_) return false;
   // Not worth a look while all decode, nor while nobody is new.
   if (wanted_.decodes == std::ssize(views_)) return false;
+  const bool queue = queue_open_ && waiting_.queued() > 0;
   const auto of_prompt = [](const Slice& slice) { return slice.begin == 0 || slice.count > 1; };
   const auto new_one = [](const auto& l) { return !l->held && seeks(*l); };
-  if (std::ranges::none_of(plan_.slices, of_prompt) || std::ranges::none_of(live_, new_one))
+  if (std::ranges::none_of(plan_.slices, of_prompt) ||
+      (!queue && std::ranges::none_of(awake_, new_one)))
     return false;
   find_sources(plan_.slices);
   bool changed = false;
   const auto stand_back = [&](LiveSequence& l) {
     l.front = Front::kStandsBack;
+    if (l.waits) wake(l);
     standing_back_.push_back(&l);
     changed = true;
   };
@@ -50,7 +53,7 @@ bool Executor::share_fronts(MayWait may_wait) {
   }
   // Those for whom there was no room in the pass would come next, only to be sent back too; and
   // what is computed for them is no reason to lift their class.
-  for (const auto& l : live_)
+  for (const auto& l : live_)  // who rests, too
     if (new_one(l) &&
         std::ranges::find(plan_.slices, l->value.id, &Slice::seq) == plan_.slices.end())
       if (choose(*l, 0, may_wait).what == Do::kStandBack) stand_back(*l);
@@ -64,7 +67,7 @@ void Executor::stand_forward() {
 
 void Executor::find_sources(std::span<const Slice> slices) {
   sources_.clear();
-  for (const auto& l : live_) {
+  for (const LiveSequence* l : awake_) {
     if (l->computed == 0 || l->ended) continue;
     const auto slice = std::ranges::find(slices, l->value.id, &Slice::seq);
     sources_.push_back({.id = l->value.id,

@@ -103,11 +103,12 @@ void Executor::erase_finished() {
   if (to_erase_ == 0) return;
   for (const auto& l : live_)
     if (l->ended) leave_groups(*l);
+  std::erase_if(awake_, [](const LiveSequence* l) { return l->ended; });
   std::erase_if(live_, [](const auto& l) { return l->ended; });
   to_erase_ = 0;
   some_ended_ = true;
-  live_ids_.clear();
-  for (const auto& l : live_) live_ids_.push_back(l->value.id);
+  awake_ids_.clear();
+  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
 }
 
 }  // namespace choir

@@ -30,6 +30,13 @@ struct LiveSequence {
   bool held = false;                 // not in this turn's plan
   bool begun = false;                // was in a pass
   bool ended = false;
+  // Steps leave it alone (runtime/waiting.h, which sets this).
+  struct Waits {
+    bool queued = false;
+    Instant look_at;
+    Instant ends_at;
+  };
+  std::optional<Waits> waits;
   Front front =
       Front::kOwn;  // in this turn: has another's cells, or waits for them (policy/share.h)
   Instant arrived;

@@ -9,6 +9,13 @@ void RequestState::reserve(std::size_t text_bytes, std::size_t tokens) {
   });
 }
 
+void RequestState::trim() {
+  buffer_.with([](Buffer& b) {
+    b.text.shrink_to_fit();
+    b.tokens.shrink_to_fit();
+  });
+}
+
 RequestState::Reader RequestState::look_at_reader(std::size_t bytes_max) {
   return buffer_.with([&](const Buffer& b) {
     const std::size_t unread = b.closed ? 0 : b.text.size() - b.read;
@@ -34,18 +41,18 @@ RequestState::Taken RequestState::take(StreamPiece& piece) {
   return buffer_.with([&](Buffer& b) {
     const Taken taken{.any = b.news || b.last.has_value(), .output_tokens = b.output_tokens};
     if (b.closed) return taken;
+    // Copied: the lane goes on in the memory that it has. Where there is none for a copy, nothing
+    // was taken.
+    const std::vector<TokenId>& tokens = b.last ? b.last->tokens : b.tokens;
+    const std::size_t unread = b.last ? b.tokens_left : tokens.size();
+    piece.tokens.assign(tokens.end() - static_cast<std::ptrdiff_t>(unread), tokens.end());
     piece.text.assign(b.text, b.read);
     b.read = b.text.size();
+    b.tokens.clear();
     if (b.last) {
-      const std::vector<TokenId>& all = b.last->tokens;
-      piece.tokens.assign(all.end() - static_cast<std::ptrdiff_t>(b.tokens_left), all.end());
       b.last->text = std::exchange(b.text, {});
       piece.end = std::exchange(b.last, std::nullopt);
       b.read = b.tokens_left = 0;
-    } else {
-      // Copied: the lane goes on in the memory that it has.
-      piece.tokens.assign(b.tokens.begin(), b.tokens.end());
-      b.tokens.clear();
     }
     b.news = b.told = false;
     return taken;

@@ -108,6 +108,8 @@ class RequestState {
   }
   // Lane, before the first token: room for as much, so that a pass takes nothing from the heap.
   void reserve(std::size_t text_bytes, std::size_t tokens);
+  // Lane: gives back what reserve() took and was not needed; the reader stays away for a while.
+  void trim();
   // Lane: how far the reader is behind, and whether that is too far: more than `bytes_max`, or,
   // until it has caught up, more than half of it. Sets `held_back` under the lock of take(): who
   // takes the text either made it small enough here, or sees afterwards that it is waited for.

@@ -118,7 +118,11 @@ MemoryView Runtime::memory_view() const {
 }
 
 void Runtime::drained(const RequestState& request) {
-  if (request.held_back.load()) lanes_.ready(request.executor(), Priority::kNormal);
+  if (!request.held_back.load()) return;
+  const auto executor = by_id(request.executor());
+  if (!executor) return;
+  executor->look_at(request.id);
+  lanes_.ready(executor->id(), Priority::kNormal);
 }
 
 void Runtime::ended(const RequestState& request, const Completion& completion) {
