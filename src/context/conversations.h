@@ -3,8 +3,8 @@
 //
 // An executor holds KV state only while it is in memory (runtime/kept_states.h); here is what
 // outlives that. Where all KV state of a conversation is lost it is computed again from its tokens:
-// nobody sees the difference but in Usage::reused_tokens. KV state is of the reuse scope of the turn
-// that it is from; a turn of another scope goes on from the tokens alone.
+// nobody sees the difference but in Usage::reused_tokens. KV state is of the reuse scope of the
+// turn that it is from; a turn of another scope goes on from the tokens alone.
 //
 // Threads: every call from any thread, also inside callbacks. Locks: a conversation has one for
 // what is in memory, held for moments, and two for its files, held while they are written. The disk
