@@ -340,7 +340,7 @@ class Run(CliCase):
     def test_bad_prompts(self):
         self.fails(2, "the prompt is empty", "run", STORIES, stdin="")
         self.fails(2, "not UTF-8", "run", STORIES, stdin=b"Once \xff\xfe")
-        self.fails(1, "prompt has ", "run", STORIES, *RAW, stdin="Once upon a time " * 2000)
+        self.fails(3, "prompt has ", "run", STORIES, *RAW, stdin="Once upon a time " * 2000)
 
     def test_the_timeout_keeps_what_there_is(self):
         done = choir("run", STORIES, "Once", *RAW, "--max-tokens", "2000", "--timeout", "0.001")
