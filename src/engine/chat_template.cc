@@ -52,7 +52,9 @@ std::vector<std::vector<Message>> conversations() {
 
 struct ChatTemplate::Inside {
   common_chat_templates_ptr library;
-  std::unique_ptr<common_chat_template> own;  // the same source
+  std::unique_ptr<common_chat_template> own;  // the same source, read when it is first tried
+  std::string bos_text;
+  std::string eos_text;
   bool add_bos = false;
   bool add_eos = false;
 
@@ -78,46 +80,51 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::of(const llama_model& model,
     // A template counts only if the file has one; the library would silently give ChatML.
     if (!inside->library || !common_chat_templates_was_explicit(inside->library.get()))
       return nullptr;
-    inside->own = std::make_unique<common_chat_template>(
-        common_chat_templates_source(inside->library.get()), text_of(llama_vocab_bos(vocab)),
-        text_of(llama_vocab_eos(vocab)));
+    inside->bos_text = text_of(llama_vocab_bos(vocab));
+    inside->eos_text = text_of(llama_vocab_eos(vocab));
     inside->add_bos = llama_vocab_get_add_bos(vocab);
     inside->add_eos = llama_vocab_get_add_eos(vocab);
-    std::unique_ptr<ChatTemplate> made(new ChatTemplate(std::move(inside)));
-    made->alone_ = made->same_alone();
-    return made;
+    return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(inside)));
   } catch (const std::exception& error) {
     return fail(Code::kEngineFailed, std::string(error.what()).substr(0, 200));
   }
 }
 
+bool ChatTemplate::alone() const {
+  if (!alone_) alone_ = same_alone();
+  return *alone_;
+}
+
 bool ChatTemplate::same_alone() const {
   const Time now = ChatTemplate::now();
-  bool first = true;
-  for (const std::vector<Message>& messages : conversations()) {
-    // With its analysis once: it has code of its own for some templates, and fails at some.
-    const auto wanted = by_library(messages, now, first ? Analysis::kWhole : Analysis::kNone);
+  const auto shapes = conversations();
+  try {
+    inside_->own =
+        std::make_unique<common_chat_template>(source_, inside_->bos_text, inside_->eos_text);
+    auto inputs = inside_->inputs_of(shapes.front(), now);
+    if (common_chat_try_specialized_template(*inside_->own, source_, inputs)) return false;
+  } catch (const std::exception&) {
+    return false;  // the library will say what is wrong
+  }
+  // With its analysis once: it fails at some templates.
+  Analysis analysis = Analysis::kWhole;
+  for (const std::vector<Message>& messages : shapes) {
+    const auto wanted = render_by_library(messages, now, analysis);
     const auto found = render_alone(messages, now);
     if (wanted.has_value() != found.has_value() || (wanted && *wanted != *found)) return false;
-    first = false;
+    analysis = Analysis::kNone;
   }
-  auto inputs = inside_->inputs_of(conversations().front(), now);
-  return !common_chat_try_specialized_template(*inside_->own, source_, inputs);
+  return true;
 }
 
 Result<std::string> ChatTemplate::render(std::span<const Message> messages, Time now) const {
-  if (alone_)
+  if (alone())
     if (auto text = render_alone(messages, now)) return text;
   return render_by_library(messages, now);  // also for its words where the messages are refused
 }
 
-Result<std::string> ChatTemplate::render_by_library(std::span<const Message> messages,
-                                                    Time now) const {
-  return by_library(messages, now, Analysis::kWhole);
-}
-
-Result<std::string> ChatTemplate::by_library(std::span<const Message> messages, Time now,
-                                             Analysis analysis) const {
+Result<std::string> ChatTemplate::render_by_library(std::span<const Message> messages, Time now,
+                                                    Analysis analysis) const {
   try {
     common_chat_templates_inputs inputs;
     inputs.force_pure_content = analysis == Analysis::kNone;

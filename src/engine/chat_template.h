@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -33,23 +34,24 @@ class ChatTemplate {
   // With the assistant's turn opened. Some templates write the time. kInvalidArgument: the template
   // refuses the messages. One thread at a time: the interpreter keeps state while it renders.
   Result<std::string> render(std::span<const Message> messages, Time now) const;
-  // The same by the library with all its analysis, for the test that compares both.
-  Result<std::string> render_by_library(std::span<const Message> messages, Time now) const;
-  // Whether prompts are rendered by the template alone.
-  bool alone() const { return alone_; }
+  // The same by the library.
+  enum class Analysis : bool { kNone, kWhole };
+  Result<std::string> render_by_library(std::span<const Message> messages, Time now,
+                                        Analysis analysis = Analysis::kWhole) const;
+  // Whether prompts are rendered by the template alone. It is tried by the first prompt, which
+  // takes tens of milliseconds: most files that are opened are only measured or tried, and render
+  // none.
+  bool alone() const;
 
  private:
   struct Inside;
   explicit ChatTemplate(std::unique_ptr<Inside> inside);
-  enum class Analysis : bool { kNone, kWhole };
-  Result<std::string> by_library(std::span<const Message> messages, Time now,
-                                 Analysis analysis) const;
   Result<std::string> render_alone(std::span<const Message> messages, Time now) const;
   bool same_alone() const;
 
   std::unique_ptr<Inside> inside_;
   std::string source_;
-  bool alone_ = false;
+  mutable std::optional<bool> alone_;  // as everything that renders: one thread at a time
 };
 
 }  // namespace choir
