@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "bench/engine/callers_thread.h"
 #include "bench/report/report.h"
 #include "runtime/executor.h"
 #include "runtime/schedule.h"
@@ -28,16 +29,6 @@
 
 namespace choir::bench {
 namespace {
-
-// One thread, which is the caller's.
-class CallersThread final : public Pool {
- public:
-  int threads() const override { return 1; }
-  Pool& narrowed(int) override { return *this; }
-  void for_each(int count, const std::function<void(int, int)>& work) override {
-    for (int i = 0; i < count; ++i) work(i, 0);
-  }
-};
 
 #ifdef CHOIR_BENCH_OBSERVER
 // What a daemon's metrics do with a step: a few counters and a histogram.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "bench/engine/callers_thread.h"
 #include "bench/report/report.h"
 #include "choir/node.h"
 #include "runtime/dispatcher.h"
@@ -30,34 +31,12 @@ constexpr std::size_t kPieceBytes = 16;  // of each token, so that parking needs
 constexpr std::size_t kUnreadMax = 64U << 10U;
 
 // The fake model with longer tokens.
-class LongPieces final : public Model {
+class LongPieces final : public sim::FakeModel {
  public:
-  const ModelInfo& info() const override { return fake_.info(); }
-  const std::string& fingerprint() const override { return fake_.fingerprint(); }
-  Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override {
-    return fake_.tokenize(text, special);
-  }
   std::string_view piece(TokenId) const override { return piece_; }
-  std::span<const TokenId> end_tokens() const override { return fake_.end_tokens(); }
-  std::vector<std::size_t> control_cuts(std::string_view text) const override {
-    return fake_.control_cuts(text);
-  }
-  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override {
-    return fake_.render(messages, contents);
-  }
 
  private:
-  const sim::FakeModel fake_;
   const std::string piece_ = std::string(kPieceBytes, 'a');
-};
-
-class CallersThread final : public Pool {
- public:
-  int threads() const override { return 1; }
-  Pool& narrowed(int) override { return *this; }
-  void for_each(int count, const std::function<void(int, int)>& work) override {
-    for (int i = 0; i < count; ++i) work(i, 0);
-  }
 };
 
 class Rig {

@@ -21,7 +21,7 @@ namespace choir::sim {
 
 // Bytes in, bytes out: token t < 90 is the printable byte 32 + t; 90 and 91 are the halves of a
 // two-byte character; 96 ends a generation.
-class FakeModel final : public Model {
+class FakeModel : public Model {
  public:
   static constexpr TokenId kVocabTokens = 97;
   static constexpr TokenId kEnd = 96;

@@ -36,31 +36,17 @@ class Hooks {
 };
 
 // The fake model; of a file "encoder..." it is said to be one.
-class HookedModel final : public Model {
+class HookedModel final : public sim::FakeModel {
  public:
-  HookedModel(std::shared_ptr<const Hooks> hooks, bool encodes) : hooks_(std::move(hooks)) {
-    info_ = fake_.info();
-    info_.generates = !encodes;
-  }
-  const ModelInfo& info() const override { return info_; }
-  const std::string& fingerprint() const override { return fake_.fingerprint(); }
+  HookedModel(std::shared_ptr<const Hooks> hooks, bool encodes)
+      : FakeModel(1 << 20, !encodes), hooks_(std::move(hooks)) {}
   Result<std::vector<TokenId>> tokenize(std::string_view text, Special special) const override {
     hooks_->call(Hooks::kTokenize, std::string(text));
-    return fake_.tokenize(text, special);
-  }
-  std::string_view piece(TokenId token) const override { return fake_.piece(token); }
-  std::span<const TokenId> end_tokens() const override { return fake_.end_tokens(); }
-  std::vector<std::size_t> control_cuts(std::string_view text) const override {
-    return fake_.control_cuts(text);
-  }
-  Result<Rendered> render(std::span<const Message> messages, Contents contents) const override {
-    return fake_.render(messages, contents);
+    return FakeModel::tokenize(text, special);
   }
 
  private:
   const std::shared_ptr<const Hooks> hooks_;
-  sim::FakeModel fake_;
-  ModelInfo info_;
 };
 
 class HookedBackend final : public Backend {

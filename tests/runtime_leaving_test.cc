@@ -6,7 +6,6 @@
 #include "runtime/config_parts.h"
 #include "runtime/runtime.h"
 #include "tests/executor_stage.h"
-#include "tests/fake_encoder.h"
 #include "tests/fake_node.h"
 #include "tests/pass_gate.h"
 
@@ -180,7 +179,8 @@ class EncoderBackend final : public PlainBackend {
  public:
   Result<std::shared_ptr<const Model>> load(const std::string& path) override {
     if (path != "encoder.gguf") return PlainBackend::load(path);
-    return std::static_pointer_cast<const Model>(std::make_shared<const FakeEncoder>());
+    return std::static_pointer_cast<const Model>(
+        std::make_shared<const sim::FakeModel>(1 << 20, /*generates=*/false));
   }
 };
 

@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "sim/fake_engine.h"
-#include "tests/fake_encoder.h"
 
 namespace choir::parallel {
 namespace {
@@ -23,7 +22,8 @@ class RestlessBackend final : public Backend {
   Result<std::shared_ptr<const Model>> load(const std::string& path) override {
     std::this_thread::yield();
     if (!encodes(path)) return fake_.load(path);
-    return std::static_pointer_cast<const Model>(std::make_shared<const FakeEncoder>());
+    return std::static_pointer_cast<const Model>(
+        std::make_shared<const sim::FakeModel>(1 << 20, /*generates=*/false));
   }
   Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
                                                 const EngineConfig& config) override {
@@ -76,7 +76,7 @@ Engines fake_engines(std::uint64_t seed) {
   });
   engines.parts.inspect = [](const std::string& path) -> Result<ModelInfo> {
     if (path == "missing") return choir::fail(Code::kNotFound, "'missing' does not exist");
-    return encodes(path) ? FakeEncoder().info() : sim::FakeModel().info();
+    return sim::FakeModel(1 << 20, !encodes(path)).info();
   };
   engines.models = {"one.gguf", "two.gguf", "missing"};
   engines.encoder = "encoder.gguf";
