@@ -2,32 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
-#include <utility>
-#include <vector>
 
 #include "base/utf8.h"
 #include "choir/text.h"
+#include "core/checks.h"
 
 namespace choir {
 namespace {
-
-auto bad(const std::string& message, std::vector<Fact> facts = {}) {
-  return fail(Code::kInvalidArgument, message, std::move(facts));
-}
-
-std::vector<Fact> value_and_limit(std::integral auto value, std::integral auto limit) {
-  return {Fact::of("value", value), Fact::of("limit", limit)};
-}
-
-// "sequences_max is 300, allowed 1 .. 256"
-template <class T>
-Status within(const char* name, T value, T least, T most) {
-  if (value >= least && value <= most) return {};
-  return bad(std::string(name) + " is " + std::to_string(value) + ", allowed " +
-                 std::to_string(least) + " .. " + std::to_string(most),
-             value_and_limit(value, value < least ? least : most));
-}
 
 constexpr std::int32_t kTokensMax = 1 << 24;  // beyond any model's context
 
@@ -50,9 +31,9 @@ Status validate(const ExecutorConfig& c) {
     return bad("name is '" + printable_line(c.name, 60) +
                "': a name has no control characters, line breaks or marks of writing direction");
   if (c.path.empty()) return bad("path is empty: it names a GGUF file");
-  CHOIR_CHECK_OK(within("sequences_max", c.sequences_max, 1, 256));  // the engine's own limit
-  CHOIR_CHECK_OK(within("context_tokens", c.context_tokens, 2, kTokensMax));
-  CHOIR_CHECK_OK(within("batch_tokens_max", c.batch_tokens_max, 1, 8192));
+  CHOIR_CHECK_OK(in_range("sequences_max", c.sequences_max, 1, 256));  // the engine's own limit
+  CHOIR_CHECK_OK(in_range("context_tokens", c.context_tokens, 2, kTokensMax));
+  CHOIR_CHECK_OK(in_range("batch_tokens_max", c.batch_tokens_max, 1, 8192));
   if (c.batch_tokens_max < c.sequences_max)
     return bad("batch_tokens_max is " + std::to_string(c.batch_tokens_max) +
                    ", needs one token for each of the " + std::to_string(c.sequences_max) +
@@ -62,7 +43,7 @@ Status validate(const ExecutorConfig& c) {
     return bad("context_tokens is " + std::to_string(c.context_tokens) +
                    ", needs two for each of the " + std::to_string(c.sequences_max) + " sequences",
                value_and_limit(c.context_tokens, 2 * c.sequences_max));
-  CHOIR_CHECK_OK(within("sequence_tokens_max", c.sequence_tokens_max, 0, kTokensMax));
+  CHOIR_CHECK_OK(in_range("sequence_tokens_max", c.sequence_tokens_max, 0, kTokensMax));
   if (!std::isfinite(c.shares) || c.shares < 0.001 || c.shares > 1000)
     return bad("shares is " + std::to_string(c.shares) + ", allowed 0.001 .. 1000");
   if (c.batching > Batching::kCollectBusy) return bad("batching is not one that there is");
@@ -73,18 +54,18 @@ Status validate(const ExecutorConfig& c) {
 
 Status validate(const NodeConfig& c) {
   using std::chrono::milliseconds;
-  CHOIR_CHECK_OK(within("cores", c.cores, 0, 4096));
-  CHOIR_CHECK_OK(within("lanes_max", c.lanes_max, 0, 4096));
+  CHOIR_CHECK_OK(in_range("cores", c.cores, 0, 4096));
+  CHOIR_CHECK_OK(in_range("lanes_max", c.lanes_max, 0, 4096));
   if (c.cores > 0 && c.lanes_max > c.cores)
     return bad("lanes_max is " + std::to_string(c.lanes_max) + ", allowed 0 .. " +
                    std::to_string(c.cores) + ", the cores: a lane has one at least",
                value_and_limit(c.lanes_max, c.cores));
-  CHOIR_CHECK_OK(within("queue_max", c.queue_max, 1, 1 << 20));
-  CHOIR_CHECK_OK(within("dispatchers", c.dispatchers, 1, 256));
-  CHOIR_CHECK_OK(within<long>("quantum (ms)", c.quantum.count(), 1, 10'000));
-  CHOIR_CHECK_OK(within<long>("age_step (ms)", c.age_step.count(), 1, 3'600'000));
-  CHOIR_CHECK_OK(within<long>("stalled (ms)", c.stalled.count(), 1, 86'400'000));
-  CHOIR_CHECK_OK(within<unsigned long>("stream_bytes_max", c.stream_bytes_max, 256, 1UL << 30));
+  CHOIR_CHECK_OK(in_range("queue_max", c.queue_max, 1, 1 << 20));
+  CHOIR_CHECK_OK(in_range("dispatchers", c.dispatchers, 1, 256));
+  CHOIR_CHECK_OK(in_range<long>("quantum (ms)", c.quantum.count(), 1, 10'000));
+  CHOIR_CHECK_OK(in_range<long>("age_step (ms)", c.age_step.count(), 1, 3'600'000));
+  CHOIR_CHECK_OK(in_range<long>("stalled (ms)", c.stalled.count(), 1, 86'400'000));
+  CHOIR_CHECK_OK(in_range<unsigned long>("stream_bytes_max", c.stream_bytes_max, 256, 1UL << 30));
   if (c.policy > ExecutionPolicy::kSequential) return bad("policy is not one that there is");
   return {};
 }
