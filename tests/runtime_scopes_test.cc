@@ -70,6 +70,12 @@ class ScopesOfTalks : public Talks {
     goes();
     return reused_by(tenant);
   }
+  void restart() {
+    talks_->detach("a");
+    end();
+    begin({});
+    attach();
+  }
 };
 
 TEST_F(ScopesOfTalks, InTheCells) {
@@ -95,25 +101,13 @@ TEST_F(ScopesOfTalks, OfAnotherPastAnUnload) {
 TEST_F(ScopesOfTalks, OfOneTenantPastARestart) {
   attach();
   create("c");
-  const auto restart = [&] {
-    talks_->detach("a");
-    end();
-    begin({});
-    attach();
-  };
-  EXPECT_GT(third("t", restart), 0);
+  EXPECT_GT(third("t", [&] { restart(); }), 0);
 }
 
 TEST_F(ScopesOfTalks, OfAnotherPastARestart) {
   attach();
   create("c");
-  const auto restart = [&] {
-    talks_->detach("a");
-    end();
-    begin({});
-    attach();
-  };
-  EXPECT_EQ(third("u", restart), 0);
+  EXPECT_EQ(third("u", [&] { restart(); }), 0);
 }
 
 TEST_F(ScopesOfTalks, PastAMoveToAnotherNode) {

@@ -166,7 +166,7 @@ void Executor::accept(Mail mail, Instant now) {
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {
-  ++of_class_[static_cast<std::size_t>(live->value.priority)];
+  of_class_.add(live->value.priority);
   live->tenant = &tenants_.came(live->value.tenant);
   live->tenant_weight = live->value.tenant_weight;
   const auto at = std::ranges::lower_bound(live_, live->value.id, {},
@@ -182,6 +182,13 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
                    "' takes " + std::to_string(longest - 1) + " now",
                {Fact::of("n_prompt_tokens", l.value.known_tokens()), Fact::of("n_ctx", longest)}},
          clock_.now());
+}
+
+void Executor::leave_groups(LiveSequence& live) {
+  of_class_.remove(live.value.priority);
+  tenants_.left(*live.tenant);
+  live.tenant = nullptr;
+  live.scope = nullptr;
 }
 
 Executor::Readers Executor::end_the_ended(Instant now) {
@@ -339,7 +346,7 @@ bool Executor::books_balance() const {
   std::int32_t parked = 0;
   std::uint64_t parked_bytes = kept_.parked_bytes();
   std::map<const Tenants::Account*, std::int32_t> tenants;
-  decltype(of_class_) of_class{};
+  ClassCounts of_class;
   std::int32_t queued = 0;
   std::int32_t queued_cells = 0;
   std::int32_t resting = 0;
@@ -348,7 +355,7 @@ bool Executor::books_balance() const {
     queued += l->waits && l->waits->queued ? 1 : 0;
     queued_cells += l->waits && l->waits->queued ? l->pending() : 0;
     ++tenants[l->tenant];
-    ++of_class[static_cast<std::size_t>(l->value.priority)];
+    of_class.add(l->value.priority);
     held = held + KvUse{l->computed, l->computed > 0 ? 1 : 0};
     ended += l->ended ? 1 : 0;
     parked += l->kv.empty() ? 0 : 1;

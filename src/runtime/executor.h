@@ -5,7 +5,6 @@
 // whoever has the turn.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -31,6 +30,7 @@
 #include "policy/step.h"
 #include "policy/tenants.h"
 #include "policy/thread_choice.h"
+#include "runtime/class_counts.h"
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
 #include "runtime/node_rules.h"
@@ -228,8 +228,6 @@ class Executor {
   void release(Instant now);
   void release_fresh(Instant now);
   void make_views();
-  // Of what is live, without what waiting has earned.
-  Priority best_class() const;
   SeqView view(const LiveSequence& live) const;
   // Rests: until something concerns it, steps do not see it.
   bool may_wait_for_room(const LiveSequence& live) const;
@@ -238,6 +236,7 @@ class Executor {
   void wake(LiveSequence& live);
   void wake_all();
   void find_awake();
+  void list_awake_ids();  // of awake_, after some have left it
   void wake_who_is_due(Instant now);
   // Rows of those in the queue that the plan may start; the plan is the same without the others.
   void add_candidates();
@@ -325,11 +324,11 @@ class Executor {
   Waiting waiting_;
   bool queue_open_ = true;  // who waits for room may begin in this turn
   std::atomic<bool> looks_asked_{false};
-  Guarded<std::vector<RequestId>> looks_;                       // to be looked at in the next turn
-  std::array<std::int32_t, kPriorityNames.size()> of_class_{};  // of live_
-  Priority best_seen_ = Priority::kCritical;                    // best_class() at the last release
-  Tenants tenants_;                                             // of live_
-  KvLedger held_;                                               // by live_
+  Guarded<std::vector<RequestId>> looks_;     // to be looked at in the next turn
+  ClassCounts of_class_;                      // of live_
+  Priority best_seen_ = Priority::kCritical;  // of of_class_ at the last release
+  Tenants tenants_;                           // of live_
+  KvLedger held_;                             // by live_
   KeptStates kept_;
   PrefixCache cache_;
   ParkBudget park_;

@@ -91,8 +91,7 @@ Executor::Belongings Executor::extract() {
   }
   forget_cached();
   belongings.live = std::exchange(live_, {});
-  awake_.clear();
-  awake_ids_.clear();
+  find_awake();
   return belongings;
 }
 
@@ -124,8 +123,7 @@ std::vector<std::unique_ptr<LiveSequence>> Executor::give_up(std::int32_t count,
       given.push_back(std::move(*at));
     }
   std::erase(live_, nullptr);
-  awake_ids_.clear();
-  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
+  list_awake_ids();
   return given;
 }
 

@@ -135,18 +135,6 @@ void Executor::count_pass(int threads, Instant began, Instant ended) {
   stats_->seconds_per_prompt_token.store(average, std::memory_order_relaxed);
 }
 
-void Executor::leave_groups(LiveSequence& live) {
-  --of_class_[static_cast<std::size_t>(live.value.priority)];
-  tenants_.left(*live.tenant);
-  live.tenant = nullptr;
-  live.scope = nullptr;
-}
-
-Priority Executor::best_class() const {
-  const auto best = std::ranges::find_if(of_class_, [](std::int32_t count) { return count > 0; });
-  return best == of_class_.end() ? Priority::kLow : static_cast<Priority>(best - of_class_.begin());
-}
-
 void Executor::count_tenants() {
   const std::int32_t computed = plan_.tokens();
   if (computed < wanted_.cells || !standing_back_.empty()) {

@@ -107,8 +107,7 @@ void Executor::erase_finished() {
   std::erase_if(live_, [](const auto& l) { return l->ended; });
   to_erase_ = 0;
   some_ended_ = true;
-  awake_ids_.clear();
-  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
+  list_awake_ids();
 }
 
 }  // namespace choir

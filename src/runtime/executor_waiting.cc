@@ -17,7 +17,7 @@ void Executor::release(Instant now) {
   const RequestId turn_of = rules_.node->turn_of.load();
   const bool stopped = suspended();
   std::int32_t fresh = 0;
-  const Priority best = best_class();
+  const Priority best = of_class_.best();  // without what waiting has earned
   standing_back_.clear();
   woken_for_plan_ = false;
   // One of a better class has come: all that it holds back may have earned that class by now.
@@ -117,8 +117,7 @@ void Executor::put_to_rest() {
     waiting_.put(*l, l->held_back ? Waiting::For::kReader : Waiting::For::kRoom, times);
   }
   std::erase_if(awake_, [](const LiveSequence* l) { return l->waits.has_value(); });
-  awake_ids_.clear();
-  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
+  list_awake_ids();
 }
 
 void Executor::keep_awake(LiveSequence& l) {
@@ -141,12 +140,14 @@ void Executor::wake_all() {
 
 void Executor::find_awake() {
   awake_.clear();
+  for (const auto& l : live_)
+    if (!l->waits) awake_.push_back(l.get());
+  list_awake_ids();
+}
+
+void Executor::list_awake_ids() {
   awake_ids_.clear();
-  for (const auto& l : live_) {
-    if (l->waits) continue;
-    awake_.push_back(l.get());
-    awake_ids_.push_back(l->value.id);
-  }
+  for (const LiveSequence* l : awake_) awake_ids_.push_back(l->value.id);
 }
 
 void Executor::wake_who_is_due(Instant now) {

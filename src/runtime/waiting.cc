@@ -17,7 +17,7 @@ void Waiting::put(LiveSequence& live, For what, const Times& times) {
   if (!live.waits->queued) return;
   ++queued_;
   cells_ += live.value.known_tokens();
-  ++own_.at(static_cast<std::size_t>(live.value.priority));
+  own_.add(live.value.priority);
   groups_[{live.lifted, live.tenant}].insert(&live);
 }
 
@@ -31,16 +31,15 @@ void Waiting::take(LiveSequence& live) {
   if (!waits.queued) return;
   --queued_;
   cells_ -= live.value.known_tokens();
-  --own_.at(static_cast<std::size_t>(live.value.priority));
+  own_.remove(live.value.priority);
   const auto group = groups_.find({live.lifted, live.tenant});
   group->second.erase(&live);
   if (group->second.empty()) groups_.erase(group);
 }
 
 Priority Waiting::best_own() const {
-  const auto best = std::ranges::find_if(own_, [](std::int32_t count) { return count > 0; });
-  CHOIR_CHECK(best != own_.end(), "somebody waits for room");
-  return static_cast<Priority>(best - own_.begin());
+  CHOIR_CHECK(queued_ > 0, "somebody waits for room");
+  return own_.best();
 }
 
 void Waiting::first(KvUse room, bool classes, const Tenants& tenants,

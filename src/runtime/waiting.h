@@ -9,7 +9,6 @@
 // are taken out before they change or go.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "choir/units.h"
 #include "core/kv_ledger.h"
 #include "policy/tenants.h"
+#include "runtime/class_counts.h"
 #include "runtime/live_sequence.h"
 
 namespace choir {
@@ -69,7 +69,7 @@ class Waiting {
   std::map<std::pair<Priority, Tenants::Account*>, Group> groups_;
   std::set<std::pair<Instant, LiveSequence*>> look_at_;
   std::multiset<Instant> ends_at_;
-  std::array<std::int32_t, kPriorityNames.size()> own_{};  // queued, by their own class
+  ClassCounts own_;  // of those that are queued, without what waiting has earned
   std::int32_t size_ = 0;
   std::int32_t queued_ = 0;
   std::int32_t cells_ = 0;
