@@ -9,7 +9,7 @@
 #include <ostream>
 #include <string>
 
-#include "models/disk.h"
+#include "base/disk.h"
 #include "models/sha256.h"
 #include "tests/pull_folder.h"
 #include "tests/small_disk.h"
@@ -145,11 +145,12 @@ TEST_F(PullFile, ThatFillsUpTheDiskIsNotKept) {
 }
 
 TEST(GrowingFile, KnowsAFullDisk) {
-  auto full = GrowingFile::open("/dev/full", GrowingFile::Start::kKeep).value();
+  auto full = GrowingFile::open("/dev/full", GrowingFile::Start::kKeep, "use another disk").value();
   const Status status = full.add("x");
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Code::kUnavailable);
   EXPECT_THAT(status.error().message, HasSubstr("the disk is full (No space left on device)"));
+  EXPECT_THAT(status.error().message, HasSubstr("or use another disk"));
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "models/file_lock.h"
+#include "base/file_lock.h"
 #include "models/pull_job.h"
 #include "models/sha256.h"
 #include "tests/partly.h"

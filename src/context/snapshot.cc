@@ -20,10 +20,10 @@
 #include <system_error>
 #include <type_traits>
 
+#include "base/disk.h"
 #include "base/fd.h"
 #include "choir/request.h"
 #include "choir/text.h"
-#include "models/disk.h"
 
 namespace choir {
 namespace {

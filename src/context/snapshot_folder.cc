@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/disk.h"
 #include "choir/text.h"
-#include "models/disk.h"
 
 namespace choir {
 namespace {

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/disk.h"
 #include "base/fd.h"
 #include "choir/text.h"
-#include "models/disk.h"
 
 namespace choir {
 namespace {

@@ -13,9 +13,9 @@
 #include <system_error>
 #include <utility>
 
+#include "base/disk.h"
 #include "choir/text.h"
 #include "context/sqlite.h"
-#include "models/disk.h"
 
 namespace choir {
 namespace {

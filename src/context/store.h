@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "base/file_lock.h"
 #include "base/guarded.h"
 #include "choir/result.h"
 #include "context/conversation_record.h"
-#include "models/file_lock.h"
 
 namespace choir {
 

