@@ -24,19 +24,6 @@ TEST_F(StoreDamage, HasOneOwner) {
   open();
 }
 
-TEST_F(StoreDamage, OfANewerSchemaIsRefusedAndLeftAlone) {
-  open();
-  ASSERT_TRUE(store_->put(record("a", "b")));
-  store_.reset();
-  sql(database(), "PRAGMA user_version = 99");
-  const std::string before = text_of_file(database());
-  expect_refused("has schema version 99, this build reads 1; use a newer Choir");
-  EXPECT_EQ(text_of_file(database()), before);
-  sql(database(), "PRAGMA user_version = 1");
-  open();
-  expect_kept(record("a", "b"));
-}
-
 TEST_F(StoreDamage, OfAnotherProgramIsRefusedAndLeftAlone) {
   std::filesystem::create_directory(folder_ / "store");
   sql(database(), "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('x')");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -36,7 +37,11 @@ std::string advice(int code) {
 // it the same mode.
 Status make_private_file(const std::string& path) {
   const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) return unavailable(path, std::generic_category().message(errno));
+  if (!file) {
+    const bool refused = errno == EACCES || errno == EPERM || errno == EROFS;
+    return unavailable(path, std::generic_category().message(errno) +
+                                 (refused ? "; make it writable, or give another folder" : ""));
+  }
   sync_folder(std::filesystem::path(path).parent_path().string());
   return {};
 }
@@ -113,30 +118,53 @@ Result<SqliteQuery> SqliteDatabase::compiled(const std::string& sql) {
   return SqliteQuery(*this, statement);
 }
 
+Result<std::int64_t> SqliteDatabase::version_of(const SqliteSchema& schema) {
+  const std::int64_t version = CHOIR_TRY(number("PRAGMA user_version"));
+  const std::int64_t application_id = CHOIR_TRY(number("PRAGMA application_id"));
+  if (version == 0 && application_id == 0 &&
+      CHOIR_TRY(number("SELECT count(*) FROM sqlite_master")) == 0)
+    return 0;
+  if (application_id != schema.application_id)
+    return unavailable(path_, "is of another program; give another folder");
+  if (version < 0)
+    return unavailable(path_, "has schema version " + std::to_string(version) +
+                                  ", which no Choir writes; restore a backup, or move it away to "
+                                  "begin anew");
+  if (version > schema.version())
+    return unavailable(path_, "has schema version " + std::to_string(version) +
+                                  ", this build reads at most " + std::to_string(schema.version()) +
+                                  "; use the newer Choir that wrote it, or give another folder");
+  return std::max<std::int64_t>(version, 1);
+}
+
+Status SqliteDatabase::upgrade(const SqliteSchema& schema) {
+  const std::int64_t version = CHOIR_TRY(version_of(schema));
+  for (std::int64_t i = version; i < schema.version(); ++i) {
+    Status done = schema.steps[static_cast<std::size_t>(i)](*this);
+    if (!done && version == 0) return done;
+    if (!done)
+      return tl::unexpected(std::move(done).error().in(
+          "schema version " + std::to_string(version) + " could not be upgraded to " +
+          std::to_string(i + 1) + " and is unchanged"));
+  }
+  CHOIR_CHECK_OK(script("PRAGMA application_id = " + std::to_string(schema.application_id)));
+  return script("PRAGMA user_version = " + std::to_string(schema.version()));
+}
+
 Status SqliteDatabase::prepare(const SqliteSchema& schema) {
   sqlite3_busy_timeout(connection_, kBusyMs);
+  // Else the end of the connection would write the log of a file that is refused into it.
+  sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   // The last two: the file may be somebody's who means us harm.
   CHOIR_CHECK_OK(
       script("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
              "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
-  const std::int64_t version = CHOIR_TRY(number("PRAGMA user_version"));
-  const std::int64_t application_id = CHOIR_TRY(number("PRAGMA application_id"));
-  const bool fresh = version == 0 && application_id == 0 &&
-                     CHOIR_TRY(number("SELECT count(*) FROM sqlite_master")) == 0;
-  if (!fresh && application_id != schema.application_id)
-    return unavailable(path_, "is of another program; give another folder");
-  if (!fresh && version != schema.version)
-    return unavailable(path_, "has schema version " + std::to_string(version) +
-                                  ", this build reads " + std::to_string(schema.version) +
-                                  "; use a " + (version > schema.version ? "newer" : "older") +
-                                  " Choir, or give another folder");
+  CHOIR_TRY(version_of(schema));
   CHOIR_CHECK_OK(script("PRAGMA journal_mode = WAL"));
-  if (!fresh) return {};
-  return transaction([&]() -> Status {
-    CHOIR_CHECK_OK(script(schema.script));
-    CHOIR_CHECK_OK(script("PRAGMA application_id = " + std::to_string(schema.application_id)));
-    return script("PRAGMA user_version = " + std::to_string(schema.version));
-  });
+  if (CHOIR_TRY(number("PRAGMA user_version")) != schema.version())
+    CHOIR_CHECK_OK(transaction([&] { return upgrade(schema); }));
+  sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  return {};
 }
 
 }  // namespace choir

@@ -1,4 +1,5 @@
-// One SQLite file of ours: opened or made, its statements compiled once, its errors as values.
+// One SQLite file of ours: opened, made or upgraded, its statements compiled once, its errors as
+// values.
 //
 // Every error is kUnavailable with the path and SQLite's reason, or kOutOfMemory.
 #pragma once
@@ -6,26 +7,36 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "choir/result.h"
 
 namespace choir {
 
-// What kind of file it is. A change of `script` needs a new version, and a way from the old one.
+class SqliteDatabase;
+
+// Changes a database by one version. It runs in a transaction that it neither begins nor ends, and
+// an error undoes all of it. It leaves no query open.
+using SqliteStep = std::function<Status(SqliteDatabase&)>;
+
+// What kind of file it is. The file has its version in PRAGMA user_version.
+//
+// A new file runs all steps and an older one those that it lacks, so both have the same tables. A
+// change of the tables is a further step at the end; a step that was released stays as it is.
 struct SqliteSchema {
   std::int32_t application_id = 0;  // not 0
-  std::int32_t version = 0;         // 1 and up
-  std::string script;               // makes the tables
-};
+  std::vector<SqliteStep> steps;    // step i brings version i to version i + 1; at least one
 
-class SqliteDatabase;
+  std::int64_t version() const { return static_cast<std::int64_t>(steps.size()); }
+};
 
 // A compiled statement in use; at the end it is ready for its next user. The views that were bound
 // must live until then; the views of a row are gone at the next.
@@ -55,8 +66,11 @@ class SqliteQuery {
 // One thread at a time. Foreign keys are on; a commit is on the disk when it returns.
 class SqliteDatabase {
  public:
-  // Makes the file (0600) if there is none. Refuses what is not of this schema, also an older or a
-  // newer version, and leaves it as it is.
+  // Makes the file (0600) if there is none, and upgrades an older one. All steps of an upgrade are
+  // one transaction: after an error, a crash or a kill the file is of its old version still, and
+  // the next open() upgrades it. A file of our application without a version counts as version 1.
+  // Refused and left as they are, with the log beside them: a file of another program, and one of a
+  // newer version; the message has both versions.
   static Result<std::unique_ptr<SqliteDatabase>> open(const std::string& path,
                                                       const SqliteSchema& schema);
   ~SqliteDatabase();
@@ -88,6 +102,8 @@ class SqliteDatabase {
     SqliteQuery rows = CHOIR_TRY(query(sql, values...));
     return CHOIR_TRY(rows.row()) ? rows.number(0) : 0;
   }
+  // Several statements without values.
+  Status script(const std::string& sql);
   // All that `work` did, or nothing of it when it gives an error. `work` leaves no query open.
   template <class Work>
   Status transaction(Work&& work) {
@@ -101,8 +117,10 @@ class SqliteDatabase {
  private:
   explicit SqliteDatabase(std::string path) : path_(std::move(path)) {}
   Result<SqliteQuery> compiled(const std::string& sql);
-  Status script(const std::string& sql);  // several statements
   Status prepare(const SqliteSchema& schema);
+  // 0: nothing is in it yet. Errors: those of a file that is refused.
+  Result<std::int64_t> version_of(const SqliteSchema& schema);
+  Status upgrade(const SqliteSchema& schema);
 
   std::string path_;
   sqlite3* connection_ = nullptr;

@@ -139,22 +139,29 @@ Status check(const ConversationRecord& r) {
 
 // ---- rows on the disk
 
-SqliteSchema schema() {
-  SqliteSchema schema{.application_id = 0x43484356,  // "CHCV"
-                      .version = 1,
-                      .script =
-                          "CREATE TABLE conversations (number INTEGER PRIMARY KEY,"
-                          " executor BLOB NOT NULL, id BLOB NOT NULL,"
-                          " model_fingerprint BLOB NOT NULL, tokens_max INTEGER NOT NULL,"
-                          " maintain INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
-                          " last_used_ms INTEGER NOT NULL, turns INTEGER NOT NULL,"
-                          " checksum INTEGER NOT NULL, UNIQUE (executor, id));"};
+// The tables of a new store.
+Status make_tables(SqliteDatabase& database) {
+  CHOIR_CHECK_OK(
+      database.script("CREATE TABLE conversations (number INTEGER PRIMARY KEY,"
+                      " executor BLOB NOT NULL, id BLOB NOT NULL,"
+                      " model_fingerprint BLOB NOT NULL, tokens_max INTEGER NOT NULL,"
+                      " maintain INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+                      " last_used_ms INTEGER NOT NULL, turns INTEGER NOT NULL,"
+                      " checksum INTEGER NOT NULL, UNIQUE (executor, id));"));
   for (const char* table : kTables)
-    schema.script += std::string("CREATE TABLE ") + table +
-                     " (conversation INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,"
-                     " position INTEGER NOT NULL, name BLOB NOT NULL, bytes BLOB NOT NULL,"
-                     " PRIMARY KEY (conversation, position)) WITHOUT ROWID;";
-  return schema;
+    CHOIR_CHECK_OK(database.script(
+        std::string("CREATE TABLE ") + table +
+        " (conversation INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,"
+        " position INTEGER NOT NULL, name BLOB NOT NULL, bytes BLOB NOT NULL,"
+        " PRIMARY KEY (conversation, position)) WITHOUT ROWID;"));
+  return {};
+}
+
+// A released step is never changed: stores that it has made exist. What checksum() takes in is part
+// of the version too.
+SqliteSchema schema() {
+  return {.application_id = 0x43484356,  // "CHCV"
+          .steps = {make_tables}};
 }
 
 constexpr const char* kPutConversation =

@@ -29,7 +29,8 @@ class ConversationStore {
  public:
   // Makes the folder (0700) and in it "conversations.db" (0600). The folder has one owner: while
   // the object lives, a second open() is refused, in this process and in any other; two writers of
-  // one conversation are a bug. A store of a newer schema is refused, and left as it is.
+  // one conversation are a bug. A store of an older schema is upgraded, all or nothing; one of a
+  // newer schema is refused with both versions, and left as it is.
   static Result<std::unique_ptr<ConversationStore>> open(const std::string& folder);
   ~ConversationStore();
   ConversationStore(const ConversationStore&) = delete;
