@@ -24,6 +24,10 @@ CASES = {
     "models know base and core only": (
         {"src/policy/p.h": HEADER, "src/core/c.h": HEADER,
          "src/models/m.cc": '#include "core/c.h"\n#include "policy/p.h"\n'}, ["src/models/m.cc:2"]),
+    "an application of the node knows base and the public headers only": (
+        {"src/base/b.h": HEADER, "include/choir/node.h": HEADER, "src/runtime/r.h": HEADER,
+         "src/evaluation/e.cc": '#include "base/b.h"\n#include "choir/node.h"\n#include "runtime/r.h"\n'},
+        ["src/evaluation/e.cc:3"]),
     "everything may include public headers": (
         {"include/choir/a.h": HEADER, "src/base/a.cc": '#include "choir/a.h"\n',
          "apps/a.cc": '#include <choir/a.h>\n', "examples/a.cc": '#include <choir/a.h>\n'}, []),

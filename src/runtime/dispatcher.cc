@@ -11,8 +11,6 @@
 namespace choir {
 namespace {
 
-thread_local bool this_thread_dispatches = false;
-
 // What user code throws stays with it; the node goes on.
 template <class F>
 void call_user(F&& call) {
@@ -33,8 +31,6 @@ void end_here(Callback callback) {
 }
 
 }  // namespace
-
-bool Dispatcher::on_dispatcher_thread() { return this_thread_dispatches; }
 
 Dispatcher::~Dispatcher() { stop(); }
 
@@ -58,7 +54,7 @@ void Dispatcher::notify(std::shared_ptr<RequestState> request) {
 }
 
 void Dispatcher::loop() {
-  this_thread_dispatches = true;
+  become_callback_thread();
   StreamPiece piece;
   for (;;) {
     using Next = std::optional<std::shared_ptr<RequestState>>;
@@ -136,12 +132,6 @@ void Dispatcher::tell_end(RequestState& request, Completion completion) {
   // Out of the request, which a stream may hold for long: where nobody has the future, it is gone.
   std::promise<Completion> promise = std::move(request.promise);
   promise.set_value(std::move(completion));
-}
-
-Status refuse_inside_callback(const char* call, const char* instead) {
-  if (!Dispatcher::on_dispatcher_thread()) return {};
-  return fail(Code::kInvalidArgument,
-              std::string(call) + " would wait for itself inside a callback; use " + instead);
 }
 
 }  // namespace choir

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 
+#include "base/callback_thread.h"
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "base/threads.h"
@@ -34,7 +35,7 @@ class Dispatcher {
 
   // Whether the calling thread is a dispatcher's, of any node: a blocking call would then wait for
   // itself.
-  static bool on_dispatcher_thread();
+  static bool on_dispatcher_thread() { return on_callback_thread(); }
 
   // Delivers everything queued on the calling thread; for the simulator, which has no threads.
   void run_here();
@@ -53,8 +54,5 @@ class Dispatcher {
   const std::shared_ptr<Monitor<Queue>> queue_ = std::make_shared<Monitor<Queue>>();
   Threads threads_;
 };
-
-// The error of a blocking call that was made inside a callback; names what to use instead.
-Status refuse_inside_callback(const char* call, const char* instead);
 
 }  // namespace choir

@@ -1,4 +1,6 @@
 // choir/parallel_evaluation.h: the sessions. What is printed of them: parallel_report.cc.
+//
+// An application of a node: of Choir it uses the public API, and small helpers of base.
 #include "choir/parallel_evaluation.h"
 
 #include <algorithm>
@@ -7,12 +9,12 @@
 #include <filesystem>
 #include <string_view>
 
+#include "base/callback_thread.h"
 #include "base/caught.h"
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "base/log.h"
 #include "choir/node.h"
-#include "runtime/dispatcher.h"
 
 namespace choir {
 namespace {
