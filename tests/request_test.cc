@@ -9,8 +9,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/utf8.h"
-
 namespace choir {
 namespace {
 
@@ -196,48 +194,6 @@ TEST(Finish, HasANameForEveryReason) {
   EXPECT_EQ(to_string(Finish::kDeadline), "deadline");
   EXPECT_EQ(to_string(Finish::kStalled), "stalled");
   EXPECT_EQ(to_string(Finish::kFailed), "failed");
-}
-
-// Every code point, written by the textbook, is one; cut short it is not.
-TEST(Utf8, AcceptsExactlyTheCharacters) {
-  auto encode = [](std::uint32_t c) {
-    auto tail = [&](unsigned shift) { return static_cast<char>(0x80U | (c >> shift & 0x3FU)); };
-    if (c < 0x80) return std::string{static_cast<char>(c)};
-    if (c < 0x800) return std::string{static_cast<char>(0xC0U | c >> 6U), tail(0)};
-    if (c < 0x10000) return std::string{static_cast<char>(0xE0U | c >> 12U), tail(6), tail(0)};
-    return std::string{static_cast<char>(0xF0U | c >> 18U), tail(12), tail(6), tail(0)};
-  };
-  for (std::uint32_t c = 0; c < 0x1FFFFF; ++c) {
-    const bool is_character = c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
-    const std::string text = "1234567" + encode(c);
-    ASSERT_EQ(first_invalid_utf8(text), is_character ? std::nullopt : std::optional<std::size_t>(7))
-        << c;
-    if (c < 0x80) continue;
-    ASSERT_EQ(first_invalid_utf8(text.substr(0, text.size() - 1)), 7U) << c;
-  }
-}
-
-TEST(Utf8, RefusesACharacterWithoutItsContinuation) {
-  for (const char* text : {"\xC3x", "\xE2\x82x", "\xE2x\xAC", "\xF0\x9F\x98x", "\xF0\x9Fx\x80"})
-    EXPECT_EQ(first_invalid_utf8(text), 0U);
-}
-
-TEST(Utf8, DoesNotLookBehindTheEndForTheContinuation) {
-  EXPECT_EQ(first_invalid_utf8(std::string_view("\xE2\x82\xAC").substr(0, 2)), 0U);
-}
-
-TEST(Utf8, RefusesOverlongForms) {
-  for (const char* text : {"\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xF0\x8F\xBF\xBF"})
-    EXPECT_EQ(first_invalid_utf8(text), 0U);
-}
-
-TEST(Utf8, FindsOneBadByteAnywhereInLongText) {
-  std::string text(100, 'a');
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    text[at] = '\xFE';
-    ASSERT_EQ(first_invalid_utf8(text), at);
-    text[at] = 'a';
-  }
 }
 
 }  // namespace

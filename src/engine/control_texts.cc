@@ -2,35 +2,28 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace choir {
 namespace {
 
 // The characters for private use of the first plane: three bytes each.
-constexpr unsigned kPrivateFirst = 0xE000;
-constexpr unsigned kPrivateCount = 6400;
+constexpr char32_t kPrivateFirst = 0xE000;
+constexpr char32_t kPrivateCount = 6400;
 
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80; }
-
+// Bytes to the next beginning of a character.
 std::size_t first_character(std::string_view text, std::size_t at) {
   std::size_t end = at + 1;
-  while (end < text.size() && continues_character(text[end])) ++end;
+  while (end < text.size() && continues_utf8(text[end])) ++end;
   return end - at;
 }
 
-std::string utf8(unsigned character) {
-  return {static_cast<char>(0xE0U | character >> 12U),
-          static_cast<char>(0x80U | (character >> 6U & 0x3FU)),
-          static_cast<char>(0x80U | (character & 0x3FU))};
-}
-
 void take_out(std::string_view text, std::vector<bool>& taken) {
-  for (std::size_t i = 0; i + 2 < text.size(); ++i) {
-    const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[i + k]); };
-    if (byte(0) != 0xEE && byte(0) != 0xEF) continue;
-    const unsigned character =
-        (byte(0) & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
-    const unsigned index = character - kPrivateFirst;
-    if (character >= kPrivateFirst && index < kPrivateCount) taken[index] = true;
+  while (!text.empty()) {
+    const Utf8Front front = utf8_front(text);
+    const char32_t index = front.character - kPrivateFirst;
+    if (front.character >= kPrivateFirst && index < kPrivateCount) taken[index] = true;
+    text.remove_prefix(front.bytes);
   }
 }
 
@@ -65,7 +58,7 @@ std::optional<std::string> free_mark(std::span<const Message> messages, std::str
   for (const Message& message : messages) take_out(message.content, taken);
   const auto free = std::ranges::find(taken, false);
   if (free == taken.end()) return std::nullopt;
-  return utf8(kPrivateFirst + static_cast<unsigned>(free - taken.begin()));
+  return utf8_of(kPrivateFirst + static_cast<char32_t>(free - taken.begin()));
 }
 
 std::string with_marks(std::string_view text, std::span<const std::size_t> cuts,

@@ -5,67 +5,31 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace choir {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-unsigned char byte(char c) { return static_cast<unsigned char>(c); }
-
-// Bytes of the character that `lead` begins; 0 for one that begins none.
-std::size_t character_bytes(unsigned char lead) {
-  if (lead < 0x80) return 1;
-  if (lead < 0xC2) return 0;  // continuations, and two bytes for what fits in one
-  if (lead < 0xE0) return 2;
-  if (lead < 0xF0) return 3;
-  return lead < 0xF5 ? 4 : 0;
-}
-
-// Unicode, table 3-7: after some leads the second byte has less room, against overlong forms,
-// surrogates, and what is past U+10FFFF.
-bool goes_on(std::string_view begun, unsigned char next) {
-  unsigned char low = 0x80;
-  unsigned char high = 0xBF;
-  if (begun.size() == 1) {
-    const unsigned char lead = byte(begun[0]);
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
-  }
-  return next >= low && next <= high;
-}
-
-// Moves whole characters from `begun` and `piece` to `text`.
+// Adds `piece` to what was begun, and moves whole characters from there to `text`.
 void decode(std::string& begun, std::string_view piece, std::string& text) {
-  for (const char c : piece) {
-    if (!begun.empty()) {
-      if (goes_on(begun, byte(c))) {
-        begun += c;
-        if (begun.size() == character_bytes(byte(begun[0]))) {
-          text += begun;
-          begun.clear();
-        }
-        continue;
-      }
-      text += kReplacement;  // for all that was begun; `c` starts anew
-      begun.clear();
-    }
-    switch (character_bytes(byte(c))) {
-      case 0:
-        text += kReplacement;
-        break;
-      case 1:
-        text += c;
-        break;
-      default:
-        begun = c;
-    }
+  std::string joined;
+  std::string_view rest = piece;
+  if (!begun.empty()) rest = joined = std::exchange(begun, {}).append(piece);
+  while (!rest.empty()) {
+    const Utf8Front front = utf8_front(rest);
+    const std::string_view part = rest.substr(0, front.bytes);
+    if (front.kind == Utf8Front::Kind::kUnfinished)
+      begun = part;
+    else
+      text += front.kind == Utf8Front::Kind::kCharacter ? part : kReplacement;
+    rest.remove_prefix(part.size());
   }
 }
 
 // One that is empty would end every text, and one that begins inside a character would split it.
-bool usable(std::string_view stop) { return !stop.empty() && (byte(stop[0]) & 0xC0) != 0x80; }
+bool usable(std::string_view stop) { return !stop.empty() && !continues_utf8(stop[0]); }
 
 // Where the stop string begins that is complete first, looking at ends behind `checked` bytes; the
 // longest of those that end together. This is what feeding byte by byte would find.
@@ -107,15 +71,13 @@ TextEnd append_piece(TextCarry& carry, std::string_view piece, std::span<const s
                      std::string& out) {
   // Most pieces: plain, with nothing held back before them and nothing to look for.
   if (stop.empty() && carry.bytes.empty() && carry.pending.empty() &&
-      std::ranges::all_of(piece, [](char c) { return byte(c) < 0x80; })) {
+      std::ranges::all_of(piece, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
     out += piece;
     return TextEnd::kOpen;
   }
   std::string& text = carry.pending;
   const std::size_t checked = text.size();
   // The carry may come from a file; decoding it again costs at most three bytes and trusts nothing.
-  const std::string begun = std::exchange(carry.bytes, {});
-  decode(carry.bytes, begun, text);
   decode(carry.bytes, piece, text);
 
   if (const auto begin = find_stop(text, checked, stop)) {
