@@ -4,7 +4,7 @@
 #include <chrono>
 #include <numeric>
 
-#include "choir/text.h"
+#include "columns.h"
 #include "interrupt.h"
 
 namespace choir::app {
@@ -12,14 +12,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr int kPlainEvery = 50;  // redraws: a plain line every 5 s
-constexpr std::size_t kModelCharacters = 24;
-constexpr std::size_t kPromptCharacters = 60;
-
-std::string padded(std::string text, std::size_t width) {
-  const auto characters = static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-  return text.append(characters < width ? width - characters : 0, ' ');
-}
+constexpr std::size_t kModelColumns = 24;
+constexpr std::size_t kPromptColumns = 60;
 
 std::string right(const std::string& text, std::size_t width) {
   return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
@@ -47,11 +41,11 @@ void LiveSessions::update(const SessionProgress& progress) {
   session.tokens_per_second = progress.tokens_per_second;
   switch (progress.phase) {
     case SessionProgress::Phase::kStarted:
-      session.model = printable_line(progress.model, kModelCharacters);
+      session.model = line_of_columns(progress.model, kModelColumns);
       session.state = State::kPrompt;
       if (!redraw_)
         note("🚀 Starting session " + std::to_string(id) + with_model(session) +
-             " with prompt: " + printable_line(progress.prompt, kPromptCharacters) + "\n");
+             " with prompt: " + line_of_columns(progress.prompt, kPromptColumns) + "\n");
       break;
     case SessionProgress::Phase::kToken:
       session.state = State::kWriting;
@@ -119,10 +113,10 @@ std::string LiveSessions::line(std::size_t session, int columns) const {
   if (state == State::kWriting) phase = "writing";
   if (state == State::kEnded) phase = s.tokens > 0 ? "done" : "no tokens";
   const std::string model = state == State::kWaiting ? "" : s.model;
-  std::string out = right(std::to_string(session), 4) + "  " + padded(model, kModelCharacters) +
-                    "  " + padded(phase, 14) + right(std::to_string(s.tokens), 7) + " tokens" +
+  std::string out = right(std::to_string(session), 4) + "  " + padded(model, kModelColumns) + "  " +
+                    padded(phase, 14) + right(std::to_string(s.tokens), 7) + " tokens" +
                     right(fixed(s.tokens_per_second, 1), 9) + " tok/s";
-  out = printable_line(out, static_cast<std::size_t>(std::max(columns - 1, 10)));
+  out = line_of_columns(out, static_cast<std::size_t>(std::max(columns - 1, 10)));
   if (state == State::kEnded) return styled(Stream::kErr, Style::kDim, out);
   return state == State::kWriting ? styled(Stream::kErr, Style::kGreen, out) : out;
 }

@@ -13,6 +13,7 @@
 #include <cstdlib>
 
 #include "choir/text.h"
+#include "columns.h"
 
 namespace choir::app {
 namespace {
@@ -74,12 +75,6 @@ std::string_view code_of(Style style) {
       return "\x1b[33m";
   }
   return "";
-}
-
-// Characters, taking each for one column.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 }  // namespace
@@ -156,12 +151,13 @@ std::string table(const std::vector<std::vector<std::string>>& rows, std::string
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], columns_of(row[i]));
   }
   std::string out;
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string pad(widths[i] - width(row[i]), ' ');
+      const std::string pad(widths[i] - columns_of(row[i]), ' ');
       const bool to_the_right = i < right.size() && right[i] == 'r';
       out += to_the_right ? pad + row[i] : row[i] + (i + 1 < row.size() ? pad : "");
       if (i + 1 < row.size()) out += "  ";

@@ -11,8 +11,10 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
+import unicodedata
 import unittest
 from pathlib import Path
 
@@ -309,6 +311,18 @@ class LiveProgress(unittest.TestCase):
                             rows=10, columns=30)
         self.assertEqual(terminal.ended(), 0)
         self.assertIn("and 33 more sessions", terminal.rest)
+
+    def test_lines_with_wide_names_fit_the_window(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = Path(folder) / f"{'模型' * 5}.gguf"
+            model.symlink_to(STORIES)
+            terminal = Terminal(["parallel", "-m", str(model), *RAW, "-n", "2", "--max-tokens", "8"], columns=30)
+            self.assertEqual(terminal.ended(), 0)
+        lines = re.findall(r"^\r* +[01]  模型.*$", ESCAPES.sub("", terminal.rest).replace("\r\n", "\n"), re.MULTILINE)
+        self.assertTrue(lines)
+        for line in lines:
+            wide = sum(1 + (unicodedata.east_asian_width(c) == "W") for c in line.strip("\r"))
+            self.assertLessEqual(wide, 29, line)
 
 
 if __name__ == "__main__":
