@@ -23,9 +23,9 @@
 #include "choir/request.h"
 #include "choir/result.h"
 #include "choir/units.h"
+#include "core/executor_bytes.h"
 #include "core/kv_state.h"
 #include "core/step_plan.h"
-#include "policy/admit.h"
 
 namespace choir {
 

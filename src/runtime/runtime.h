@@ -24,6 +24,7 @@
 #include "choir/node.h"
 #include "core/kv_state.h"
 #include "engine/engine.h"
+#include "policy/admit.h"
 #include "policy/route.h"
 #include "runtime/alarms.h"
 #include "runtime/dispatcher.h"
