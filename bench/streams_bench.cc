@@ -96,7 +96,8 @@ class Rig {
     last_ = kRead;
     for (int i = kRead; i < kStreams; ++i) unread.push_back(post(8192));
     do step();
-    while (executor_.queued() > 0 || executor_.resting() < kStreams - kRead);
+    while (executor_.live().waiting().queued() > 0 ||
+           executor_.live().waiting().size() < kStreams - kRead);
     return unread;
   }
 

@@ -43,8 +43,9 @@ void Simulation::check_executors() {
     if (!node.in_memory(name)) continue;
     const auto executor = node.find(name);
     report_.aborts += (*executor)->stats().aborts.load();
-    for (std::uint64_t talk = 1; talk <= 3; ++talk) (*executor)->forget_kept(key_of(name, {talk}));
-    (*executor)->forget_cached();
+    for (std::uint64_t talk = 1; talk <= 3; ++talk)
+      (*executor)->memory().forget_kept(key_of(name, {talk}));
+    (*executor)->memory().forget_cached();
     if (!(*executor)->books_balance()) broken("a running total differs from its sum at the end");
   }
   for (const FakeEngine* engine : stage_.engines)

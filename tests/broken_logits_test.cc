@@ -62,7 +62,7 @@ TEST(BrokenLogits, CellsBehindThemAreNotShared) {
 TEST(BrokenLogits, CellsBehindThemAreNotKeptForAConversation) {
   Stage stage(poisoned());
   EXPECT_EQ(stage.ask(broken_prompt(50), {.talk = kTalk}).finish, Finish::kFailed);
-  EXPECT_FALSE(stage.executor->holds(kTalk));
+  EXPECT_FALSE(stage.executor->kept().holds(kTalk));
   EXPECT_EQ(stage.ask(with_front(50, 1), {.talk = kTalk}).finish, Finish::kLength);
 }
 
@@ -71,7 +71,7 @@ TEST(BrokenEmbedding, IsAnErrorAndTheNextOneIsNot) {
   const auto embed = [&](const Tokens& tokens) {
     auto promise = std::make_shared<std::promise<Result<std::vector<float>>>>();
     auto vector = promise->get_future();
-    EXPECT_TRUE(stage.executor->post_embedding({tokens, promise, {}, {}}));
+    EXPECT_TRUE(stage.executor->embeddings().post({tokens, promise, {}, {}}));
     stage.turns();
     return vector.get();
   };

@@ -47,7 +47,7 @@ class Workload {
         if (one_in(3)) executor().adopt(executor().extract());
         return;
       case 7:
-        return executor().forget_kept({static_cast<std::uint64_t>(upto(kTalks))});
+        return executor().memory().forget_kept({static_cast<std::uint64_t>(upto(kTalks))});
       case 8:
         return update();
       default:
@@ -59,8 +59,8 @@ class Workload {
     for (auto& [id, state] : stage_.states) stage_.cancel(id);
     stage_.turn();
     for (int talk = 1; talk <= kTalks; ++talk)
-      executor().forget_kept({static_cast<std::uint64_t>(talk)});
-    executor().forget_cached();
+      executor().memory().forget_kept({static_cast<std::uint64_t>(talk)});
+    executor().memory().forget_cached();
     stage_.turn();
   }
   std::int32_t cells() const { return stage_.cells(); }

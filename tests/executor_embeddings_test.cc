@@ -32,12 +32,12 @@ class EmbeddingStage {
   }
   // Invalid when it was refused.
   std::future<Vector> post(Nanos most = Nanos{0}) {
-    Executor::EmbedJob job{.tokens = {1, 2, 3},
-                           .promise = std::make_shared<std::promise<Vector>>(),
-                           .submitted = clock.now(),
-                           .deadline = most > Nanos{0} ? clock.now() + most : Instant{}};
+    EmbeddingQueue::Job job{.tokens = {1, 2, 3},
+                            .promise = std::make_shared<std::promise<Vector>>(),
+                            .submitted = clock.now(),
+                            .deadline = most > Nanos{0} ? clock.now() + most : Instant{}};
     auto future = job.promise->get_future();
-    return executor->post_embedding(std::move(job)) ? std::move(future) : std::future<Vector>();
+    return executor->embeddings().post(std::move(job)) ? std::move(future) : std::future<Vector>();
   }
   TurnResult turn() { return executor->turn(pool_, false); }
   std::uint64_t computed() const { return executor->stats().steps.load(); }

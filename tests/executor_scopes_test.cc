@@ -133,10 +133,10 @@ TEST(ExecutorScopes, WhatMovesTakesItsScopeAlong) {
 TEST(ExecutorScopes, AStateAsBytesIsOfItsScope) {
   Stage s({.prefix_cache = false});
   s.ask(with_front(60, 1), {.talk = kTalk, .scope = "a"});
-  const KvState state = *s.executor->copy_kept(kTalk);
+  const KvState state = *s.executor->memory().copy_kept(kTalk);
   EXPECT_EQ(state.reuse_scope, "a");
   for (const std::string scope : {"a", "b"}) {
-    s.executor->forget_kept(kTalk);
+    s.executor->memory().forget_kept(kTalk);
     const auto id = s.post(with_front(60, 2), {.talk = kTalk, .scope = scope}, state);
     s.turns();
     EXPECT_EQ(s.end_of(id).usage.reused_tokens, scope == "a" ? 60 : 0);

@@ -66,7 +66,7 @@ Ran run(std::uint64_t seed, bool look_at_all) {
     if (look_at_all) stage.executor->update(config);
     stage.turn();
     EXPECT_TRUE(stage.executor->books_balance());
-    ran.most_resting = std::max(ran.most_resting, stage.executor->resting());
+    ran.most_resting = std::max(ran.most_resting, stage.executor->live().waiting().size());
     if (!stage.executor->has_work()) stage.clock.advance(std::chrono::microseconds(upto(500)));
   }
   for (auto& [id, state] : stage.states) {
@@ -108,10 +108,10 @@ struct Full {
 
 TEST(ExecutorWaiting, RestsUntilThereIsRoom) {
   Full full(10);
-  EXPECT_EQ(full.stage.executor->resting(), 10);
+  EXPECT_EQ(full.stage.executor->live().waiting().size(), 10);
   EXPECT_EQ(full.stage.executor->stats().waiting.load(), 10);
   full.stage.turns();
-  EXPECT_EQ(full.stage.executor->resting(), 0);
+  EXPECT_EQ(full.stage.executor->live().waiting().size(), 0);
   for (std::uint64_t id = 1; id <= 12; ++id)
     EXPECT_EQ(full.stage.end_of(id).finish, Finish::kLength);
 }
@@ -121,7 +121,7 @@ TEST(ExecutorWaiting, ACancelEndsItInTheNextTurn) {
   full.stage.cancel(4);
   full.stage.turn();
   EXPECT_EQ(full.stage.end_of(4).finish, Finish::kCancelled);
-  EXPECT_EQ(full.stage.executor->resting(), 2);
+  EXPECT_EQ(full.stage.executor->live().waiting().size(), 2);
   full.stage.turns();
 }
 

@@ -227,7 +227,7 @@ TEST(PrefixCache, CachedStatesLeaveBeforeConversations) {
   s.post(Tokens(30, 4));
   s.post(Tokens(30, 5));
   s.turns();
-  EXPECT_TRUE(s.executor->holds(kTalk));
+  EXPECT_TRUE(s.executor->kept().holds(kTalk));
   EXPECT_EQ(s.ask(Tokens(40, 1), {.talk = kTalk}).usage.reused_tokens, 30);
 }
 
@@ -250,7 +250,7 @@ TEST(PrefixCache, AConversationAndPlainRequestsShareBothWays) {
   EXPECT_EQ(s.cached(), 0) << "it belongs to the conversation";
   EXPECT_EQ(s.ask(with_front(50, 2)).usage.reused_tokens, 50);
   EXPECT_EQ(s.ask(with_front(50, 3), {.talk = kTwo}).usage.reused_tokens, 50);
-  EXPECT_TRUE(s.executor->holds(kOne) && s.executor->holds(kTwo));
+  EXPECT_TRUE(s.executor->kept().holds(kOne) && s.executor->kept().holds(kTwo));
   // Its own state has less in common with what it asks now than another one's.
   s.ask(with_front(20, 9), {.talk = kOne});
   EXPECT_EQ(s.ask(with_front(50, 4), {.talk = kOne}).usage.reused_tokens, 50);
@@ -292,7 +292,7 @@ TEST(PrefixCache, APassThatFailsMayTakeTheCellsOfAnybody) {
   s.ask(with_front(50, 1));                  // four passes, and cached
   s.ask(with_front(50, 2), {.talk = kOne});  // four more, and kept
   EXPECT_EQ(s.ask(with_front(50, 3)).finish, Finish::kFailed);
-  EXPECT_FALSE(s.executor->holds(kOne));
+  EXPECT_FALSE(s.executor->kept().holds(kOne));
   EXPECT_EQ(s.ask(with_front(50, 4)).usage.reused_tokens, 0);
 }
 

@@ -86,7 +86,8 @@ Result<Conversations::Prepared> Conversations::prepare(const TalkPtr& talk, cons
   Prepared prepared;
   prepared.model = executor->shared_model();
   prepared.prompt = CHOIR_TRY(next_prompt(executor->model(), record, turn.request.text, rules));
-  if (record.tokens.empty() || !record.maintain || executor->holds(talk->key)) return prepared;
+  if (record.tokens.empty() || !record.maintain || executor->kept().holds(talk->key))
+    return prepared;
   prepared.kv = talk->folder ? read_kv(*talk, executor->model(), executor->config().kv_type)
                              : take_aside(*talk);
   return prepared;

@@ -10,6 +10,7 @@
 #include "core/kv_state.h"
 #include "core/sequence.h"
 #include "policy/tenants.h"
+#include "runtime/node_rules.h"
 #include "runtime/request_state.h"
 #include "runtime/reuse_scopes.h"
 
@@ -56,6 +57,10 @@ struct LiveSequence {
   bool reusing = false;          // `kv` is of an earlier request
 
   std::int32_t pending() const { return value.known_tokens() - computed; }
+  // The class it has now: with what waiting has earned it, and where classes count at all.
+  Priority class_now(const NodeRules& node) const {
+    return node.classes.load() ? lifted : Priority::kNormal;
+  }
 };
 
 }  // namespace choir

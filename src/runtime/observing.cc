@@ -1,7 +1,6 @@
 #include "runtime/observing.h"
 
 #include "base/log.h"
-#include "runtime/executor.h"
 #include "runtime/runtime.h"
 
 namespace choir {
@@ -15,27 +14,6 @@ void Observer::on_left(const ExecutorLeft&) {}
 void Observing::complain(const Error& error) const {
   if (!complained_.exchange(true))
     log(LogLevel::kError, "the observer threw (told once): " + error.message);
-}
-
-void Executor::tell_step(Instant began) const {
-  if (rules_.observing == nullptr) return;
-  StepDone step{.executor = name_, .seconds = to_seconds(clock_.now() - began)};
-  for (std::size_t i = 0; i < plan_.slices.size(); ++i) {
-    ++step.rows.at(static_cast<std::size_t>(slice_live_[i]->value.priority));
-    if (plan_.slices[i].count > 1) step.prompt_tokens += plan_.slices[i].count;
-  }
-  for (const Row& row : rows_)
-    if (row.token) ++step.output_tokens;
-  rules_.observing->tell([&](Observer& observer) { observer.on_step(step); });
-}
-
-void Executor::tell_embedding(std::size_t tokens, Instant began) const {
-  if (rules_.observing == nullptr) return;
-  StepDone step{.executor = name_,
-                .seconds = to_seconds(clock_.now() - began),
-                .prompt_tokens = static_cast<std::int32_t>(tokens)};
-  step.rows.at(static_cast<std::size_t>(priority_)) = 1;
-  rules_.observing->tell([&](Observer& observer) { observer.on_step(step); });
 }
 
 void Runtime::tell_ended(const RequestState& request, const Completion& completion) const {

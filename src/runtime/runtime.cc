@@ -316,7 +316,7 @@ ExecutorInfo Runtime::describe(const Row& row) const {
   if (row.executor) {
     const ExecutorBytes bytes = row.executor->bytes();
     info.memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits};
-    info.kept = row.executor->kept();
+    info.kept = row.executor->kept().count();
     info.cells = stats.cells.load();
     info.cached_cells = stats.cached_cells.load();
     info.threads = stats.threads.load();

@@ -190,14 +190,15 @@ Status Runtime::set_policy(ExecutionPolicy policy) {
 
 bool Runtime::holds(std::string_view name, ConversationKey key) const {
   const auto executor = loaded(name);
-  return executor && executor->holds(key);
+  return executor && executor->kept().holds(key);
 }
 
 Result<KvState> Runtime::copy_kept(std::string_view name, ConversationKey key) {
   const auto none = fail(Code::kNotFound, "no KV state of this conversation is in memory");
   const auto executor = loaded(name);
-  if (!executor || !executor->holds(key)) return none;
-  auto state = CHOIR_TRY(in_turn(executor, [key](Executor& e) { return e.copy_kept(key); }));
+  if (!executor || !executor->kept().holds(key)) return none;
+  auto state =
+      CHOIR_TRY(in_turn(executor, [key](Executor& e) { return e.memory().copy_kept(key); }));
   if (!state) return none;
   return std::move(*state);
 }
@@ -205,14 +206,14 @@ Result<KvState> Runtime::copy_kept(std::string_view name, ConversationKey key) {
 void Runtime::forget_kept(std::string_view name, ConversationKey key) {
   const auto executor = loaded(name);
   if (!executor) return;
-  (void)executor->post_job([key](Executor& e) { e.forget_kept(key); });
+  (void)executor->post_job([key](Executor& e) { e.memory().forget_kept(key); });
   lanes_.ready(executor->id(), Priority::kCritical);
 }
 
 void Runtime::keep_only(std::string_view name, std::set<ConversationKey> keys) {
   const auto executor = loaded(name);
   if (!executor) return;
-  (void)executor->post_job([keys = std::move(keys)](Executor& e) { e.keep_only(keys); });
+  (void)executor->post_job([keys = std::move(keys)](Executor& e) { e.memory().keep_only(keys); });
   lanes_.ready(executor->id(), Priority::kCritical);
 }
 
@@ -230,7 +231,7 @@ std::optional<ReplicaView> Runtime::replica(std::string_view name, ConversationK
         .seconds_per_prompt_token = known->stats->seconds_per_prompt_token.load(),
         .seconds_per_output_token = known->stats->seconds_per_output_token.load(),
         .reusable_tokens =
-            known->executor && known->executor->holds(key) ? kConversationTokens : 0};
+            known->executor && known->executor->kept().holds(key) ? kConversationTokens : 0};
   });
 }
 

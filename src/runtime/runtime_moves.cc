@@ -57,8 +57,8 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
   if (source) {
     take_from_lanes(source);
     belongings = source->extract();
-    for (auto& job : source->take_embeddings())
-      if (!heir->post_embedding(job)) job.promise->set_value(fail(Code::kOverloaded, "no room"));
+    for (auto& job : source->embeddings().take_all())
+      if (!heir->embeddings().post(job)) job.promise->set_value(fail(Code::kOverloaded, "no room"));
   }
   in_both(*this, target, [&](Active& mine, Active& theirs) {
     Activity& from = mine.by_executor.at(known.id);

@@ -274,10 +274,10 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
     if (executor->model().info().generates)
       return fail(Code::kInvalidArgument,
                   "'" + executor->name() + "' generates text; embeddings need an encoder model");
-    Executor::EmbedJob job{.tokens = CHOIR_TRY(embedding_tokens(*executor, text)),
-                           .promise = std::make_shared<std::promise<Result<std::vector<float>>>>(),
-                           .submitted = began,
-                           .deadline = most.count() > 0 ? began + most : Instant{}};
+    EmbeddingQueue::Job job{.tokens = CHOIR_TRY(embedding_tokens(*executor, text)),
+                            .promise = std::make_shared<std::promise<Result<std::vector<float>>>>(),
+                            .submitted = began,
+                            .deadline = most.count() > 0 ? began + most : Instant{}};
     const Instant deadline = job.deadline;
     auto future = job.promise->get_future();
     const Result<Entry> came = *active_.wait([&](Active& a) -> std::optional<Result<Entry>> {
@@ -286,7 +286,7 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
       // Where only one request may run in the node, this one waits for its turn here.
       if (rules_->one_request.load() && (!a.requests.empty() || a.embeddings > 0))
         return std::nullopt;
-      if (!executor->post_embedding(std::move(job)))
+      if (!executor->embeddings().post(std::move(job)))
         return fail(
             Code::kOverloaded,
             "'" + executor->name() + "' has as many embeddings waiting as it may; try again later",
@@ -300,7 +300,7 @@ Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_vie
     lanes_.ready(executor->id(), executor->config().priority);
     if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
     // The executor ends it as well, but not before the pass that it computes.
-    Result<std::vector<float>> vector = tl::unexpected(Executor::embedding_late(most));
+    Result<std::vector<float>> vector = tl::unexpected(EmbeddingQueue::late(most));
     if (most.count() == 0 || future.wait_for(deadline - clock_.now()) == std::future_status::ready)
       vector = future.get();
     active_.change([&](Active& a) {
@@ -360,7 +360,7 @@ void Runtime::cancel_all(std::optional<ExecutorId> only) {
       if (row.executor && (!only || row.id == *only)) executors.push_back(row.executor);
   });
   for (const auto& executor : executors) {
-    (void)executor->post_job([](Executor& e) { e.cancel_embeddings(); });
+    (void)executor->post_job([](Executor& e) { e.embeddings().cancel(); });
     lanes_.ready(executor->id(), Priority::kCritical);
   }
 }

@@ -1,0 +1,60 @@
+// What the sequences of an executor give their callers: text, token by token, and one end each,
+// whatever it comes from.
+//
+// Owned by an executor and used by whoever has its turn. Callers are told by the dispatcher, to
+// which `notify` hands their requests.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "choir/request.h"
+#include "choir/result.h"
+#include "runtime/executor_facts.h"
+#include "runtime/executor_memory.h"
+#include "runtime/live_set.h"
+#include "runtime/request_state.h"
+
+namespace choir {
+
+class Answers {
+ public:
+  // Called for a request that has news for its caller; must not block.
+  using Notify = std::function<void(std::shared_ptr<RequestState>)>;
+
+  Answers(const ExecutorFacts& facts, ExecutorMemory& memory, LiveSet& live, Notify notify)
+      : facts_(facts),
+        memory_(memory),
+        live_(live),
+        end_tokens_(facts.model().end_tokens()),
+        notify_(std::move(notify)) {}
+
+  // Ends the cancelled and those whose time is up; parks those whose reader is too far behind, and
+  // ends them where that lasts.
+  void end_and_hold_back(Instant now);
+  // Before a sequence's first pass: what it will generate takes nothing from the heap in later
+  // ones.
+  static void reserve(LiveSequence& live);
+  void take_token(LiveSequence& live, TokenId token, Instant now);
+  // Its logits are not numbers.
+  void fail_without_token(LiveSequence& live, Instant now);
+  // One that has ended stays as it is.
+  void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
+
+ private:
+  // And whether anybody reads while it is written, so that he may be slow.
+  enum class Readers : std::uint8_t { kNone, kSome };
+  Readers end_the_ended(Instant now);
+  void hold_back_slow_readers(Instant now);
+
+  const ExecutorFacts& facts_;
+  ExecutorMemory& memory_;
+  LiveSet& live_;
+  const std::span<const TokenId> end_tokens_;  // the model's
+  const Notify notify_;
+};
+
+}  // namespace choir
