@@ -34,6 +34,9 @@ class Memory : public testing::TestWithParam<Case> {
     return {tokens.begin() + begin, tokens.end()};
   }
 
+  // Equal answers are promised where our kernels compute all of the model.
+  bool exact() const { return rig.model->info().not_covered.empty(); }
+
   static constexpr SeqId kAlone{99};
   static constexpr int kCount = 8;
   Rig rig{made_model(GetParam().model)};
@@ -54,6 +57,7 @@ TEST_P(Memory, AForkOfAFrontGoesOnLikeOneAlone) {
     EXPECT_EQ(got, 0) << "its state has moved on";
   }
   EXPECT_EQ(rig.engine->computed(kB), got);
+  if (!exact()) GTEST_SKIP() << "answers are not compared: " << rig.model->info().not_covered;
   EXPECT_EQ(rig.greedy(kB, from(prompt, got), kCount), want);
   EXPECT_EQ(rig.greedy(kA, {whole.back()}, 4), alone(whole, 4)) << "the origin is as it was";
 }
@@ -62,6 +66,7 @@ TEST_P(Memory, AForkOfAllGoesOnLikeOneAlone) {
   rig.feed(kA, front);
   const std::int32_t got = rig.engine->fork(kA, kB, size()).value();
   EXPECT_EQ(got, size());
+  if (!exact()) GTEST_SKIP() << "answers are not compared: " << rig.model->info().not_covered;
   EXPECT_EQ(rig.greedy(kB, joined(from(front, got), other_end), kCount),
             alone(joined(front, other_end), kCount));
   EXPECT_EQ(rig.greedy(kA, {5}, kCount), alone(joined(front, {5}), kCount));
@@ -74,6 +79,7 @@ TEST_P(Memory, ACutSequenceGoesOnLikeOneAlone) {
     EXPECT_EQ(kept, 0) << "its state has moved on";
   }
   EXPECT_EQ(rig.engine->computed(kA), kept);
+  if (!exact()) GTEST_SKIP() << "answers are not compared: " << rig.model->info().not_covered;
   const Tokens prompt = joined(front, other_end);
   EXPECT_EQ(rig.greedy(kA, from(prompt, kept), kCount), alone(prompt, kCount));
 }
