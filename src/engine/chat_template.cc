@@ -2,14 +2,17 @@
 
 #include <chat-auto-parser.h>
 #include <chat.h>
+#include <jinja/runtime.h>
 #include <llama.h>
 
 #include <array>
+#include <cstdint>
 #include <ctime>
 #include <exception>
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/template_nodes.h"
 
 namespace choir {
 namespace {
@@ -25,6 +28,34 @@ std::string date(ChatTemplate::Time now, const char* format) {
   localtime_r(&seconds, &local);
   std::array<char, 32> text{};
   return {text.data(), std::strftime(text.data(), text.size(), format, &local)};
+}
+
+// The variables that a template is given.
+constexpr std::array<const char*, 7> kVariables = {
+    "messages",        "bos_token", "eos_token",  "add_generation_prompt",
+    "enable_thinking", "datetime",  "date_string"};
+
+jinja::value text_value(const std::string& text) {
+  auto value = jinja::mk_val<jinja::value_string>(text);
+  value->mark_input();
+  return value;
+}
+
+// As the library's normalizer writes it: some templates want the content in a list of parts.
+jinja::value message_value(const Message& message, const jinja::caps& caps) {
+  auto value = jinja::mk_val<jinja::value_object>();
+  value->insert("role", text_value(message.role));
+  jinja::value content = text_value(message.content);
+  if (caps.supports_typed_content && !caps.supports_string_content) {
+    auto part = jinja::mk_val<jinja::value_object>();
+    part->insert("type", text_value("text"));
+    part->insert("text", content);
+    auto parts = jinja::mk_val<jinja::value_array>();
+    parts->push_back(std::move(part));
+    content = std::move(parts);
+  }
+  value->insert("content", content);
+  return value;
 }
 
 // What templates treat in their own ways: who begins, who is missing, who comes twice, white space,
@@ -57,8 +88,11 @@ struct ChatTemplate::Inside {
   std::string eos_text;
   bool add_bos = false;
   bool add_eos = false;
+  // Of `own`: its source, and which of the variables below are named in it.
+  std::shared_ptr<std::string> own_source;
+  std::uint32_t named = 0;
 
-  autoparser::generation_params inputs_of(std::span<const Message> messages, Time now) const;
+  void give_variables(jinja::context& context, std::span<const Message> messages, Time now) const;
 };
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Inside> inside)
@@ -101,8 +135,16 @@ bool ChatTemplate::same_alone() const {
   try {
     inside_->own =
         std::make_unique<common_chat_template>(source_, inside_->bos_text, inside_->eos_text);
-    auto inputs = inside_->inputs_of(shapes.front(), now);
+    autoparser::generation_params inputs;
+    inputs.messages = common_json::array();
+    for (const Message& message : shapes.front())
+      inputs.messages.push_back({{"role", message.role}, {"content", message.content}});
+    inputs.add_generation_prompt = true;
     if (common_chat_try_specialized_template(*inside_->own, source_, inputs)) return false;
+    inside_->own_source = std::make_shared<std::string>(inside_->own->source());
+    for (std::size_t i = 0; i < kVariables.size(); ++i)
+      if (source_.find(kVariables[i]) != std::string::npos) inside_->named |= 1U << i;
+    quicken(inside_->own->prog, source_);
   } catch (const std::exception&) {
     return false;  // the library will say what is wrong
   }
@@ -142,24 +184,37 @@ Result<std::string> ChatTemplate::render_by_library(std::span<const Message> mes
   }
 }
 
-autoparser::generation_params ChatTemplate::Inside::inputs_of(std::span<const Message> messages,
-                                                              Time now) const {
-  autoparser::generation_params inputs;
-  inputs.messages = common_json::array();
-  for (const Message& message : messages)
-    inputs.messages.push_back({{"role", message.role}, {"content", message.content}});
-  inputs.add_generation_prompt = true;
-  inputs.add_bos = add_bos;
-  inputs.add_eos = add_eos;
-  inputs.now = now;
-  inputs.extra_context =
-      common_json{{"datetime", date(now, "%b %d %Y")}, {"date_string", date(now, "%d %b %Y")}};
-  return inputs;
+// Only those that the template names: the interpreter copies them into each scope.
+void ChatTemplate::Inside::give_variables(jinja::context& context,
+                                          std::span<const Message> messages, Time now) const {
+  const auto set = [&](std::size_t index, const auto& value) {
+    if ((named >> index & 1U) != 0) context.set_val(kVariables[index], value());
+  };
+  set(0, [&] {
+    auto all = jinja::mk_val<jinja::value_array>();
+    for (const Message& message : messages) all->push_back(message_value(message, own->caps));
+    return all;
+  });
+  set(1, [&] { return text_value(bos_text); });
+  set(2, [&] { return text_value(eos_text); });
+  for (const std::size_t index : {3U, 4U})
+    set(index, [] { return jinja::mk_val<jinja::value_bool>(true); });
+  set(5, [&] { return text_value(date(now, "%b %d %Y")); });
+  set(6, [&] { return text_value(date(now, "%d %b %Y")); });
 }
 
+// As common_chat_template_direct_apply.
 Result<std::string> ChatTemplate::render_alone(std::span<const Message> messages, Time now) const {
+  const Inside& in = *inside_;
   try {
-    return common_chat_template_direct_apply(*inside_->own, inside_->inputs_of(messages, now));
+    jinja::context context;
+    context.src = in.own_source;
+    in.give_variables(context, messages, now);
+    const jinja::value results = jinja::runtime(context).execute(in.own->prog);
+    std::string text = jinja::runtime::gather_string_parts(results)->as_string().str();
+    if (in.add_bos && text.starts_with(in.bos_text)) text.erase(0, in.bos_text.size());
+    if (in.add_eos && text.ends_with(in.eos_text)) text.resize(text.size() - in.eos_text.size());
+    return text;
   } catch (const std::exception& error) {
     return tl::unexpected(refusal(error));
   }
