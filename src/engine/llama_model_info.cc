@@ -77,6 +77,8 @@ std::string not_covered(const llama_model& model) {
       break;
     }
   if (hparams.use_alibi) add("attention with ALiBi");
+  // The engine switches flash attention off for it, in llama_init_from_model.
+  if (model.arch == LLM_ARCH_GROK) add("attention in steps of its own");
   return out;
 }
 
