@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "facts_json.h"
 #include "terminal.h"
 
 namespace choir::app {
@@ -22,7 +23,7 @@ std::string_view word_of(Advice::Level level) {
 Json json_of(const std::optional<Error>& error) {
   if (!error) return nullptr;
   Json json = {{"code", to_string(error->code)}, {"message", error->message}};
-  for (const Fact& fact : error->facts) json["facts"][fact.name] = fact.value;
+  if (!error->facts.empty()) json["facts"] = facts_json<Json>(error->facts);
   return json;
 }
 

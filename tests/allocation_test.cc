@@ -40,16 +40,6 @@ void give_back(void* memory) {
 namespace choir {
 namespace {
 
-// Samples on the calling thread, as a lane of one thread does.
-class OneThread final : public Pool {
- public:
-  int threads() const override { return 1; }
-  Pool& narrowed(int) override { return *this; }
-  void for_each(int count, const std::function<void(int, int)>& work) override {
-    for (int i = 0; i < count; ++i) work(i, 0);
-  }
-};
-
 // An executor with 64 sequences that generate for long.
 class Steady {
  public:
@@ -101,7 +91,7 @@ class Steady {
   }
   const SteadyClock clock_;
   sim::NullHome home_;
-  OneThread pool_;
+  sim::FakePool pool_{1};  // samples on the calling thread
   Schedule schedule_{2, {}};
   Executor executor_;
   std::uint64_t last_ = 0;

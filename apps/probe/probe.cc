@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "../facts_json.h"
 #include "choir/config.h"
 #include "engine/trial.h"
 
@@ -65,12 +66,10 @@ int main(int argc, char** argv) {
       _exit(0);
     }
     const choir::Error& error = tried.error();
-    nlohmann::json facts = nlohmann::json::object();
-    for (const choir::Fact& fact : error.facts) facts[fact.name] = fact.value;
     say({{"ok", false},
          {"code", std::string(choir::to_string(error.code))},
          {"message", error.message},
-         {"facts", facts}});
+         {"facts", choir::app::facts_json<nlohmann::json>(error.facts)}});
   } catch (const std::exception& error) {
     say({{"ok", false},
          {"code", "engine_failed"},

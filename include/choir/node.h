@@ -188,7 +188,7 @@ class CHOIR_API Node {
   Result<std::vector<float>> embed(std::string_view executor, std::string_view text);
 
   // All requests that were accepted and have not ended, by id. Any thread, also inside a callback;
-  // waits for no pass and no load. Costs some hundred nanoseconds a request.
+  // waits for no pass and no load. Costs less than 100 ns a request.
   std::vector<RequestInfo> requests() const;
   // Where a request stands in its executor's queue, and when it is expected to begin; says how both
   // are reckoned. As requests(), but of one. kNotFound when it is not active here (any more).

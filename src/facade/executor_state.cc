@@ -153,9 +153,9 @@ Status ExecutorHandle::validate_resources() const {
   if (node.memory_bytes_promised > node.memory_bytes_max)
     return fail(Code::kOutOfMemory,
                 "the node has promised " + bytes_text(node.memory_bytes_promised) + " of " +
-                    bytes_text(node.memory_bytes_max),
-                {Fact::of("need_bytes", node.memory_bytes_promised),
-                 Fact::of("free_bytes", node.memory_bytes_max)});
+                    bytes_text(node.memory_bytes_max) + "; unload an executor",
+                {Fact::of("need_bytes", node.memory_bytes_promised - node.memory_bytes_max),
+                 Fact::of("free_bytes", 0)});
   const std::uint64_t free = read_machine().memory_free();
   if (now.loaded && free < now.memory.compute)
     return fail(Code::kOutOfMemory,
