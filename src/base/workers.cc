@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/caught.h"
-#include "base/log.h"
+#include "base/scope_end.h"
 
 namespace choir {
 
@@ -13,8 +13,8 @@ Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
   std::unique_ptr<Workers> workers(new Workers(limits));
   // Those that could be had end with the object.
   const Status started = caught([&]() -> Status {
-    for (int i = 0; i < limits.threads; ++i)
-      workers->threads_.start([self = workers.get()] { self->loop(); });
+    workers->service_.start(
+        limits.threads, [self = workers.get()](Next next) { self->carry_out(std::move(next)); });
     return {};
   });
   if (!started)
@@ -22,18 +22,10 @@ Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
   return workers;
 }
 
-Workers::~Workers() {
-  queue_.change([](Queue& q) { q.stopping = true; });
-  threads_.join();
-}
-
-void Workers::drop_until(Instant end) {
-  queue_.change([](Queue& q) { q.stopping = q.dropping = true; });
-  threads_.join_until(clock_, end);
-}
+Workers::~Workers() { service_.stop(Left::kCarriedOut); }
 
 Status Workers::post(Key key, std::function<void()> work) {
-  return queue_.change([&](Queue& q) -> Status {
+  return service_.change([&](Queue& q) -> Status {
     const auto line = q.lines.find(key);
     if (key != kNoKey && line != q.lines.end() &&
         line->second.waiting.size() >= limits_.waiting_max)
@@ -48,11 +40,10 @@ Status Workers::post(Key key, std::function<void()> work) {
 }
 
 bool Workers::busy(Key key) const {
-  return queue_.with([&](const Queue& q) { return q.lines.contains(key); });
+  return service_.with([&](const Queue& q) { return q.lines.contains(key); });
 }
 
 std::optional<Workers::Next> Workers::next(Queue& q) const {
-  if (q.dropping) return Next{};
   auto line = q.lines.upper_bound(q.last);
   for (std::size_t i = 0; i < q.lines.size(); ++i, ++line) {
     if (line == q.lines.end()) line = q.lines.begin();
@@ -64,25 +55,18 @@ std::optional<Workers::Next> Workers::next(Queue& q) const {
     q.last = line->first;
     return next;
   }
-  // What waits behind its own key is begun by the thread that has that key's work.
-  return q.stopping && q.lines.empty() ? std::optional(Next{}) : std::nullopt;
+  return std::nullopt;
 }
 
-void Workers::loop() {
-  for (;;) {
-    Next now = *queue_.wait([&](Queue& q) { return next(q); });
-    if (!now.work) return;
-    const Status done = caught([&]() -> Status {
-      now.work();
-      return {};
-    });
-    if (!done) log(LogLevel::kError, "work in the background: " + done.error().message);
-    now.work = nullptr;  // here: what it holds may take a lock of its owner
-    queue_.change([&](Queue& q) {
-      const auto line = q.lines.find(now.key);
+void Workers::carry_out(Next next) {
+  const ScopeEnd over([&] {
+    next.work = nullptr;  // before the lock: what it holds may take a lock of its owner
+    service_.change([&](Queue& q) {
+      const auto line = q.lines.find(next.key);
       if (--line->second.running == 0 && line->second.waiting.empty()) q.lines.erase(line);
     });
-  }
+  });
+  next.work();
 }
 
 }  // namespace choir

@@ -14,9 +14,8 @@
 #include <optional>
 
 #include "base/clock.h"
-#include "base/guarded.h"
 #include "base/process_exit.h"
-#include "base/threads.h"
+#include "base/service.h"
 #include "choir/result.h"
 
 namespace choir {
@@ -53,26 +52,24 @@ class Workers {
   struct Queue {
     std::map<Key, Line> lines;  // those with work
     Key last = 0;               // whose work began last: the others come before it again
-    bool stopping = false;
-    bool dropping = false;  // what waits is left alone
   };
   struct Next {
     Key key = 0;
-    std::function<void()> work;  // empty: the end
+    std::function<void()> work;
   };
   explicit Workers(const Limits& limits) : limits_(limits) {}
-  void loop();
   std::optional<Next> next(Queue& q) const;
-  // At the exit of the process: what runs has until then, what waits is left alone.
-  void drop_until(Instant end);
+  void carry_out(Next next);
 
   const Limits limits_;
-  Monitor<Queue> queue_;
   const SteadyClock clock_;
-  Threads threads_;
+  Service<Queue, Next> service_{"work in the background",
+                                [this](Queue& q, Nanos&) { return next(q); }};
   // Not asked to stop before the nodes: ends of their requests may wait for work that is posted.
   const ExitEntry at_exit_{ExitEntry::Turn::kLast,
-                           {.ask = [] {}, .wait = [this](Instant end) { drop_until(end); }}};
+                           {.ask = [] {},
+                            // What runs has until then, what waits is left alone.
+                            .wait = [this](Instant end) { service_.stop_until(clock_, end); }}};
 };
 
 }  // namespace choir

@@ -3,6 +3,7 @@
 
 #include "base/caught.h"
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "context/conversations.h"
 
 namespace choir {
@@ -106,7 +107,7 @@ int Conversations::write_behind(std::chrono::milliseconds idle) {
   const auto unwritten = table_.with([](const Table& t) { return t.unwritten; });
   for (const auto& entry : unwritten) {
     const TalkPtr& talk = entry.second;
-    if (stopping_.with([](const bool& stopping) { return stopping; })) break;
+    if (writer_.stopping()) break;
     const auto [rests, runtime] = talk->state.with([&](const Talk::State& s) {
       return std::pair(!s.busy && now - s.used >= idle, s.runtime.lock());
     });
@@ -126,21 +127,18 @@ Status Conversations::begin_writing() {
   return writing_.with([&](bool& writing) -> Status {
     if (writing) return {};
     return caught([&]() -> Status {
-      writer_.start([this] { writer(); });
+      const auto look_later = [this] {
+        writer_.with([&](Instant& next) { next = clock_.now() + kLook; });
+      };
+      look_later();
+      writer_.start(1, [this, look_later](Look) {
+        const ScopeEnd looked(look_later);
+        write_behind(kRest);
+      });
       writing = true;
       return {};
     });
   });
-}
-
-void Conversations::writer() {
-  while (!stopping_.wait_for(kLook, [](const bool& stopping) { return stopping; })) {
-    const Status written = caught([&]() -> Status {
-      write_behind(kRest);
-      return {};
-    });
-    if (!written) log(LogLevel::kError, "snapshots: " + written.error().message);
-  }
 }
 
 }  // namespace choir

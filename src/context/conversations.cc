@@ -58,8 +58,7 @@ Result<std::unique_ptr<Conversations>> Conversations::start(const Limits& limits
 }
 
 Conversations::~Conversations() {
-  stopping_.change([](bool& stopping) { stopping = true; });
-  writer_.join();
+  writer_.stop(Left::kDropped);
   workers_.reset();
 }
 

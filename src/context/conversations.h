@@ -13,6 +13,7 @@
 // of conversations that rest by `writer_`. Both end with the object.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -26,7 +27,7 @@
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "base/process_exit.h"
-#include "base/threads.h"
+#include "base/service.h"
 #include "base/workers.h"
 #include "context/conversation_folder.h"
 #include "context/conversation_record.h"
@@ -38,6 +39,8 @@ namespace choir {
 // Conversations of one executor. Each takes some 300 bytes of memory also while it rests.
 inline constexpr std::size_t kConversationsMax = 1U << 16U;
 
+// Functions: the life of a conversation from create() to erase(), and privately the steps of a turn
+// and the ways of its KV state; all use the locks of one Talk, in one order.
 class Conversations {
  public:
   struct Limits {
@@ -200,7 +203,6 @@ class Conversations {
   void write_kv(const TalkPtr& talk, KvState state);
   KvState read_kv(const Talk& talk, const Model& model, KvType kv_type) const;
   Status begin_writing();
-  void writer();
 
   // conversation_turns.cc
   // The next turn's prompt, and the KV state to go on from where the executor has none.
@@ -233,13 +235,19 @@ class Conversations {
   Guarded<Table> table_;
   Guarded<Aside> aside_;
   mutable Guarded<Histories> histories_;
-  Monitor<bool> stopping_{false};
   Guarded<bool> writing_{false};  // there is a writer
-  Threads writer_;
+  struct Look {};                 // at all that may have to be written
+  Service<Instant, Look> writer_{"snapshots",
+                                 [this](Instant& next, Nanos& again) -> std::optional<Look> {
+                                   const Nanos left = next - clock_.now();
+                                   if (left <= Nanos{0}) return Look{};
+                                   again = std::min(again, left);
+                                   return std::nullopt;
+                                 }};
   std::unique_ptr<Workers> workers_;
   const ExitEntry at_exit_{ExitEntry::Turn::kLast,
-                           {.ask = [this] { stopping_.change([](bool& s) { s = true; }); },
-                            .wait = [this](Instant end) { writer_.join_until(clock_, end); }}};
+                           {.ask = [this] { writer_.ask_to_stop(Left::kDropped); },
+                            .wait = [this](Instant end) { writer_.stop_until(clock_, end); }}};
 };
 
 template <class Use>

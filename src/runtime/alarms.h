@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/guarded.h"
-#include "base/threads.h"
+#include "base/service.h"
 #include "choir/ids.h"
 
 namespace choir {
@@ -37,19 +36,18 @@ class Alarms {
   std::optional<Instant> next() const;
 
  private:
-  struct State {
-    std::map<ExecutorId, Instant> alarms;
-    std::uint64_t version = 0;  // grows when somebody may have to wake earlier
-    bool stopping = false;
-  };
+  using Times = std::map<ExecutorId, Instant>;
+  using Due = std::vector<ExecutorId>;
   // Takes those out whose time has come.
-  static std::vector<ExecutorId> take_due(State& s, Instant now);
-  void loop();
+  static Due take_due(Times& alarms, Instant now);
+  std::optional<Due> take(Times& alarms, Nanos& again) const;
+  static std::optional<Instant> first(const Times& alarms);
+  void ring(const Due& due);
 
   const Clock& clock_;
   const Ring ring_;
-  Monitor<State> state_;
-  Threads thread_;
+  Service<Times, Due> service_{"alarms",
+                               [this](Times& alarms, Nanos& again) { return take(alarms, again); }};
 };
 
 }  // namespace choir

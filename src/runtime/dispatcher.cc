@@ -32,59 +32,38 @@ void end_here(Callback callback) {
 
 }  // namespace
 
+Dispatcher::Dispatcher()
+    : service_("dispatcher",
+               [](Requests& requests, Nanos&) -> std::optional<std::shared_ptr<RequestState>> {
+                 if (requests.empty()) return std::nullopt;
+                 auto next = std::move(requests.front());
+                 requests.pop_front();
+                 return next;
+               }) {}
+
 Dispatcher::~Dispatcher() { stop(); }
 
 void Dispatcher::start(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.start([this] { loop(); });
+  service_.start_each(threads, [this] {
+    become_callback_thread();
+    return [this, piece = StreamPiece()](const std::shared_ptr<RequestState>& request) mutable {
+      deliver(request, piece);
+    };
+  });
 }
 
-void Dispatcher::stop() {
-  queue_->change([](Queue& q) { q.stopping = true; });
-  threads_.join();
-}
+void Dispatcher::stop() { service_.stop(Left::kCarriedOut); }
 
-void Dispatcher::stop_until(const Clock& clock, Instant end) {
-  queue_->change([](Queue& q) { q.stopping = q.dropping = true; });
-  threads_.join_until(clock, end);
-}
+void Dispatcher::stop_until(const Clock& clock, Instant end) { service_.stop_until(clock, end); }
 
 void Dispatcher::notify(std::shared_ptr<RequestState> request) {
   if (!request->claim_dispatch()) return;
-  queue_->change([&](Queue& q) { q.requests.push_back(std::move(request)); });
-}
-
-void Dispatcher::loop() {
-  become_callback_thread();
-  StreamPiece piece;
-  for (;;) {
-    using Next = std::optional<std::shared_ptr<RequestState>>;
-    const std::shared_ptr<RequestState> request = *queue_->wait([](Queue& q) -> Next {
-      if (!q.requests.empty() && !q.dropping) {
-        Next next = std::move(q.requests.front());
-        q.requests.pop_front();
-        return next;
-      }
-      return q.stopping ? Next(nullptr) : Next();
-    });
-    if (!request) return;
-    deliver(request, piece);
-  }
+  service_.change([&](Requests& requests) { requests.push_back(std::move(request)); });
 }
 
 void Dispatcher::run_here() {
   StreamPiece piece;
-  for (;;) {
-    const auto request = queue_->with([](Queue& q) {
-      std::shared_ptr<RequestState> next;
-      if (!q.requests.empty()) {
-        next = std::move(q.requests.front());
-        q.requests.pop_front();
-      }
-      return next;
-    });
-    if (!request) return;
-    deliver(request, piece);
-  }
+  while (const auto request = service_.take()) deliver(*request, piece);
 }
 
 // The end is taken first: the text that is there then is all that there is.
@@ -111,9 +90,9 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, StreamPie
 void Dispatcher::begin_end(const std::shared_ptr<RequestState>& request, Completion completion) {
   const auto end = std::make_shared<Completion>(std::move(completion));
   const BeforeEnd before_end = std::exchange(request->before_end, nullptr);
-  before_end(end, [queue = queue_, request, end] {
+  before_end(end, [queue = service_.queue(), request, end] {
     request->put_back(std::move(*end));
-    queue->change([&](Queue& q) { q.requests.push_back(request); });
+    queue.change([&](Requests& requests) { requests.push_back(request); });
   });
 }
 

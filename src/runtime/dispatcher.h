@@ -10,15 +10,14 @@
 
 #include "base/callback_thread.h"
 #include "base/clock.h"
-#include "base/guarded.h"
-#include "base/threads.h"
+#include "base/service.h"
 #include "runtime/request_state.h"
 
 namespace choir {
 
 class Dispatcher {
  public:
-  Dispatcher() = default;
+  Dispatcher();
   ~Dispatcher();
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
@@ -41,18 +40,12 @@ class Dispatcher {
   void run_here();
 
  private:
-  struct Queue {
-    std::deque<std::shared_ptr<RequestState>> requests;
-    bool stopping = false;
-    bool dropping = false;  // what is queued is left alone
-  };
-  void loop();
+  using Requests = std::deque<std::shared_ptr<RequestState>>;
   void begin_end(const std::shared_ptr<RequestState>& request, Completion completion);
   void deliver(const std::shared_ptr<RequestState>& request, StreamPiece& piece);
   void tell_end(RequestState& request, Completion completion);
 
-  const std::shared_ptr<Monitor<Queue>> queue_ = std::make_shared<Monitor<Queue>>();
-  Threads threads_;
+  Service<Requests, std::shared_ptr<RequestState>> service_;
 };
 
 }  // namespace choir
