@@ -18,7 +18,7 @@ std::int32_t Simulation::active(const std::string& executor) {
 }
 
 void Simulation::join_keeper(Runtime& node) {
-  node.set_keeper([this](ConversationKey key, KvState kv) { aside_[key] = std::move(kv); });
+  node.kept().set_keeper([this](ConversationKey key, KvState kv) { aside_[key] = std::move(kv); });
 }
 
 void Simulation::change(const Change& c) {

@@ -34,7 +34,7 @@ TEST(RuntimeLive, AConversationGoesOnFromItsCells) {
   const Request first = request("a", "once upon a time");
   const Completion one = say(*runtime, first, kTalk);
   EXPECT_EQ(one.usage.reused_tokens, 0);
-  EXPECT_TRUE(runtime->holds("a", kTalk));
+  EXPECT_TRUE(runtime->kept().holds("a", kTalk));
   const Request second = next(*runtime, first, one);
   const Completion alone = *runtime->run(second);
   const Completion two = say(*runtime, second, kTalk);
@@ -60,7 +60,7 @@ TEST(RuntimeLive, KeptStateMakesRoomAndComesBackFromBytes) {
   auto y = runtime->submit(request("a", "y"), {});
   (void)x->result.get();
   (void)y->result.get();
-  EXPECT_TRUE(runtime->holds("a", kTalk)) << "parked";
+  EXPECT_TRUE(runtime->kept().holds("a", kTalk)) << "parked";
   const Completion two = say(*runtime, next(*runtime, first, one), kTalk);
   EXPECT_EQ(two.usage.reused_tokens, 31);
 }
@@ -69,7 +69,7 @@ TEST(RuntimeLive, UnloadHandsKeptStateOverAndALoadTakesItAgain) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   std::map<ConversationKey, KvState> kept;
-  runtime->set_keeper([&](ConversationKey key, KvState state) { kept[key] = std::move(state); });
+  runtime->kept().set_keeper([&](ConversationKey key, KvState state) { kept[key] = std::move(state); });
   const Request first = request("a", "once upon a time");
   const Completion one = say(*runtime, first, kTalk);
   const auto promised = runtime->info().memory_bytes_promised;
@@ -93,14 +93,14 @@ TEST(RuntimeLive, KeptStateOfAnotherKvTypeIsComputedAgain) {
   ASSERT_TRUE(runtime->add(blocks));
   Request first = request("halves", "once upon a time");
   const Completion one = say(*runtime, first, kTalk);
-  const KvState state = runtime->copy_kept("halves", kTalk).value();
+  const KvState state = runtime->kept().copy("halves", kTalk).value();
   EXPECT_EQ(state.kv_type, KvType::kF16);
   Request second = next(*runtime, first, one);
   second.executor = "blocks";
   const Completion two = say(*runtime, second, {1001}, state);
   EXPECT_EQ(two.usage.reused_tokens, 0);
   EXPECT_EQ(two.tokens, runtime->run(second)->tokens);
-  EXPECT_EQ(runtime->copy_kept("blocks", {1001})->kv_type, KvType::kQ80);
+  EXPECT_EQ(runtime->kept().copy("blocks", {1001})->kv_type, KvType::kQ80);
 }
 
 TEST(RuntimeLive, SuspendedSequencesStandStillAndGoOnTheSame) {

@@ -115,7 +115,7 @@ int Conversations::write_behind(std::chrono::milliseconds idle) {
     // A turn that ends from here on puts it back.
     table_.with([&](Table& t) { t.unwritten.erase(talk->key); });
     if (!runtime) continue;
-    auto state = runtime->copy_kept(talk->executor, talk->key);
+    auto state = runtime->kept().copy(talk->executor, talk->key);
     if (!state) continue;
     write_kv(talk, std::move(*state));
     ++written;

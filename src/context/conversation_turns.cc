@@ -155,7 +155,7 @@ void Conversations::ended(const TalkPtr& talk, const std::shared_ptr<Pending>& p
   if (known) return;
   // Erased while it ran: its executor has just kept its KV state.
   if (const auto runtime = talk->state.with([](const Talk::State& s) { return s.runtime.lock(); }))
-    runtime->forget_kept(talk->executor, talk->key);
+    runtime->kept().forget(talk->executor, talk->key);
 }
 
 Status Conversations::add_to_history(const TalkPtr& talk, const Turn& turn,

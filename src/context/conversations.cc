@@ -63,7 +63,7 @@ Conversations::~Conversations() {
 }
 
 void Conversations::serve(Runtime& runtime) {
-  runtime.set_keeper([this](ConversationKey key, KvState state) { keep(key, std::move(state)); });
+  runtime.kept().set_keeper([this](ConversationKey key, KvState state) { keep(key, std::move(state)); });
 }
 
 Status Conversations::attach(const std::string& executor, const std::string& folder,
@@ -98,7 +98,7 @@ void Conversations::detach(const std::string& executor) {
   for (const auto& [id, talk] : talks) {
     const auto runtime = talk->state.with([](const Talk::State& s) { return s.runtime.lock(); });
     if (!talk->folder || !runtime) continue;
-    if (auto state = runtime->copy_kept(executor, talk->key)) write_kv(talk, std::move(*state));
+    if (auto state = runtime->kept().copy(executor, talk->key)) write_kv(talk, std::move(*state));
   }
   for (const auto& [id, talk] : talks) forget(*talk);
   // Ends outside of the lock, which waits for the disk.
@@ -234,7 +234,7 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
   for (const auto& pending : waiting)
     runtime->provide(pending->id, fail(Code::kCancelled, "conversation '" + id + "' was deleted"),
                      {});
-  runtime->forget_kept(executor, talk->key);
+  runtime->kept().forget(executor, talk->key);
   return {};
 }
 
@@ -271,7 +271,7 @@ void Conversations::moved(const std::string& executor, Runtime& runtime) {
     talk->state.with([&](Talk::State& s) { s.runtime = runtime.weak_from_this(); });
     known.insert(talk->key);
   }
-  runtime.keep_only(executor, std::move(known));
+  runtime.kept().forget_others(executor, std::move(known));
 }
 
 Status Conversations::copy_all(const std::string& from, const std::string& to) {
@@ -284,7 +284,7 @@ Status Conversations::copy_all(const std::string& from, const std::string& to) {
     CHOIR_TRY(create(std::move(record)));
     const auto runtime = (*talk)->state.with([](const Talk::State& s) { return s.runtime.lock(); });
     if (!runtime) continue;
-    if (auto state = runtime->copy_kept(from, (*talk)->key)) keep(key(to, id), std::move(*state));
+    if (auto state = runtime->kept().copy(from, (*talk)->key)) keep(key(to, id), std::move(*state));
   }
   return {};
 }

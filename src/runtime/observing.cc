@@ -1,7 +1,7 @@
 #include "runtime/observing.h"
 
 #include "base/log.h"
-#include "runtime/runtime.h"
+#include "runtime/request_state.h"
 
 namespace choir {
 
@@ -16,8 +16,8 @@ void Observing::complain(const Error& error) const {
     log(LogLevel::kError, "the observer threw (told once): " + error.message);
 }
 
-void Runtime::tell_ended(const RequestState& request, const Completion& completion) const {
-  observing_.tell([&](Observer& observer) {
+void Observing::ended(const RequestState& request, const Completion& completion) const {
+  tell([&](Observer& observer) {
     observer.on_request_ended(
         {.id = request.id,
          .executor = completion.executor,
@@ -29,20 +29,14 @@ void Runtime::tell_ended(const RequestState& request, const Completion& completi
   });
 }
 
-void Runtime::tell_left(const std::string& executor, ExecutorLeft::Why why) const {
-  observing_.tell(
-      [&](Observer& observer) { observer.on_left({.executor = executor, .why = why}); });
+void Observing::left(const std::string& executor, ExecutorLeft::Why why) const {
+  tell([&](Observer& observer) { observer.on_left({.executor = executor, .why = why}); });
 }
 
-Result<std::shared_ptr<Executor>> Runtime::make_executor(const Row& row) {
-  const Instant began = clock_.now();
-  auto made = make_it(row);
-  observing_.tell([&](Observer& observer) {
-    observer.on_load({.executor = row.config.name,
-                      .seconds = to_seconds(clock_.now() - began),
-                      .error = made ? nullptr : &made.error()});
+void Observing::loaded(const std::string& executor, double seconds, const Error* error) const {
+  tell([&](Observer& observer) {
+    observer.on_load({.executor = executor, .seconds = seconds, .error = error});
   });
-  return made;
 }
 
 }  // namespace choir

@@ -12,6 +12,8 @@
 
 namespace choir {
 
+class RequestState;
+
 // Any thread. Owned by the node; lanes and dispatchers that call it end first.
 class Observing {
  public:
@@ -28,6 +30,10 @@ class Observing {
     });
     if (!told) complain(told.error());
   }
+  void ended(const RequestState& request, const Completion& completion) const;
+  void left(const std::string& executor, ExecutorLeft::Why why) const;
+  // error: null where it was loaded.
+  void loaded(const std::string& executor, double seconds, const Error* error) const;
 
  private:
   void complain(const Error& error) const;  // once

@@ -22,37 +22,22 @@ struct Runtime::ExecutorSight {
 };
 
 std::map<ExecutorId, Runtime::ExecutorSight> Runtime::executor_sights() const {
-  auto sights = table_.with([](const Table& t) {
-    std::map<ExecutorId, ExecutorSight> found;
-    for (const auto& [name, row] : t.by_name)
-      found.emplace(
-          row.id,
-          ExecutorSight{.name = name,
-                        .loaded = row.executor != nullptr,
-                        .batching = row.config.batching,
-                        .sequences_max = row.config.sequences_max,
-                        .running = row.stats->running.load(),
-                        .seconds_per_prompt_token = row.stats->seconds_per_prompt_token.load(),
-                        .seconds_per_output_token = row.stats->seconds_per_output_token.load()});
-    return found;
-  });
-  active_.with([&](const Active& a) {
-    for (auto& [id, sight] : sights)
-      if (const auto at = a.by_executor.find(id); at != a.by_executor.end())
-        sight.suspended = at->second.suspended;
-  });
+  const auto activities = active_.activities();
+  std::map<ExecutorId, ExecutorSight> sights;
+  for (const ExecutorRow& row : table_.rows()) {
+    const auto activity = activities.find(row.id);
+    sights.emplace(
+        row.id,
+        ExecutorSight{.name = row.config.name,
+                      .loaded = row.executor != nullptr,
+                      .suspended = activity != activities.end() && activity->second.suspended,
+                      .batching = row.config.batching,
+                      .sequences_max = row.config.sequences_max,
+                      .running = row.stats->running.load(),
+                      .seconds_per_prompt_token = row.stats->seconds_per_prompt_token.load(),
+                      .seconds_per_output_token = row.stats->seconds_per_output_token.load()});
+  }
   return sights;
-}
-
-std::vector<std::shared_ptr<RequestState>> Runtime::active_requests() const {
-  auto states = active_.with([](const Active& a) {
-    std::vector<std::shared_ptr<RequestState>> all;
-    all.reserve(a.requests.size());
-    for (const auto& [id, state] : a.requests) all.push_back(state);
-    return all;
-  });
-  std::ranges::sort(states, {}, [](const auto& state) { return state->id; });
-  return states;
 }
 
 bool Runtime::is_others_turn(const RequestState& state) const {
@@ -60,7 +45,7 @@ bool Runtime::is_others_turn(const RequestState& state) const {
 }
 
 std::vector<RequestInfo> Runtime::requests() const {
-  const auto states = active_requests();
+  const auto states = active_.requests();
   const auto sights = executor_sights();
   const Instant now = clock_.now();
   std::vector<RequestInfo> infos;
@@ -114,7 +99,7 @@ double seconds_left(const RequestProgress& progress, const ExecutorSight& execut
 }  // namespace
 
 Result<QueuePlace> Runtime::place(RequestId id) const {
-  const auto states = active_requests();
+  const auto states = active_.requests();
   const auto self = std::ranges::lower_bound(states, id, {}, [](const auto& s) { return s->id; });
   const auto sights = executor_sights();
   if (self == states.end() || (*self)->id != id || !sights.contains((*self)->executor()))

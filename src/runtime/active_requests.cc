@@ -1,0 +1,329 @@
+#include "runtime/active_requests.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace choir {
+
+ActiveRequests::ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
+                               const Clock& clock, Rules rules)
+    : table_(table), lanes_(lanes), observing_(observing), clock_(clock), rules_(rules) {}
+
+ActiveRequests::~ActiveRequests() {
+  link()->close();  // dispatchers of other nodes tell ends of requests that came from here
+  state_.with([&](State& s) {
+    for (const auto& [id, state] : s.requests) directory_->leave(id);
+  });
+}
+
+void ActiveRequests::close() {
+  state_.change([](State& s) { s.closing = true; });
+}
+
+// Wakes those who wait for an executor that is away, or for their turn: they are refused as well.
+void ActiveRequests::drain() {
+  state_.change([&](State&) { draining_.store(true); });
+}
+
+Status ActiveRequests::not_draining() const {
+  if (!draining_.load()) return {};
+  return fail(Code::kDraining,
+              "the node's door is closed: it takes no new work and ends what it "
+              "has; use another node");
+}
+
+Status ActiveRequests::not_closing() const {
+  if (!state_.with([](const State& s) { return s.closing; })) return {};
+  return fail(Code::kCancelled, "the node is shutting down");
+}
+
+std::int32_t ActiveRequests::count() const {
+  return state_.with([](const State& s) { return static_cast<std::int32_t>(s.requests.size()); });
+}
+
+void ActiveRequests::wait_idle() {
+  state_.wait([](const State& s) { return s.idle(); });
+}
+
+std::optional<ActiveRequests::Left> ActiveRequests::wait_idle_until(Instant end) {
+  if (state_.wait_until(clock_, end, [](const State& s) { return s.idle(); })) return std::nullopt;
+  return state_.with([&](const State& s) -> std::optional<Left> {
+    if (s.idle()) return std::nullopt;
+    Left left{.requests = s.requests.size(), .embeddings = s.embeddings};
+    for (const auto& [id, activity] : s.by_executor)
+      if (activity.suspended) left.suspended += activity.requests;
+    return left;
+  });
+}
+
+void ActiveRequests::wait_no_requests_until(Instant end) {
+  state_.wait_until(clock_, end, [](const State& s) { return s.requests.empty(); });
+}
+
+void ActiveRequests::set_one_request(bool one) {
+  state_.change([&](State& s) {
+    rules_.node->one_request.store(one);
+    next_request(s);
+  });
+}
+
+void ActiveRequests::open(ExecutorId id) {
+  state_.with([&](State& s) { s.by_executor[id].last_used = clock_.now(); });
+}
+
+void ActiveRequests::forget(ExecutorId id) {
+  state_.change([&](State& s) { s.by_executor.erase(id); });
+}
+
+std::optional<Activity> ActiveRequests::activity(ExecutorId id) const {
+  return state_.with([&](const State& s) -> std::optional<Activity> {
+    const auto found = s.by_executor.find(id);
+    return found == s.by_executor.end() ? std::nullopt : std::optional<Activity>(found->second);
+  });
+}
+
+std::map<ExecutorId, Activity> ActiveRequests::activities() const {
+  return state_.with([](const State& s) {
+    std::map<ExecutorId, Activity> all;
+    for (const auto& [id, activity] : s.by_executor) all.emplace(id, activity);
+    return all;
+  });
+}
+
+Status ActiveRequests::close_door(const ExecutorRow& row, bool busy_too) {
+  return state_.change([&](State& s) -> Status {
+    const auto found = s.by_executor.find(row.id);
+    if (found == s.by_executor.end() || found->second.door != Activity::Door::kOpen)
+      return fail(Code::kNotFound, "executor '" + row.config.name + "' is just leaving");
+    if (!busy_too && found->second.active() > 0)
+      return fail(Code::kOverloaded, "executor '" + row.config.name + "' has " +
+                                         std::to_string(found->second.active()) +
+                                         " active requests; cancel them or let them end first");
+    found->second.door = Activity::Door::kAway;
+    return {};
+  });
+}
+
+void ActiveRequests::open_door(ExecutorId id) {
+  state_.change([&](State& s) {
+    if (const auto found = s.by_executor.find(id); found != s.by_executor.end())
+      found->second.door = Activity::Door::kOpen;
+  });
+}
+
+bool ActiveRequests::wait_shut(const ExecutorRow& row, bool suspend) {
+  return *state_.wait([&](State& s) -> std::optional<bool> {
+    const auto found = s.by_executor.find(row.id);
+    if (found == s.by_executor.end() || found->second.door == Activity::Door::kShut) return false;
+    if (found->second.door == Activity::Door::kAway) return std::nullopt;
+    found->second.door = Activity::Door::kShut;
+    if (suspend) {
+      found->second.suspended = true;
+      if (const auto executor = table_.loaded(row.id)) executor->suspend();
+    }
+    return true;
+  });
+}
+
+void ActiveRequests::wait_while_away(ExecutorId id) {
+  state_.wait([&](const State& s) {
+    const auto found = s.by_executor.find(id);
+    return s.closing || found == s.by_executor.end() || found->second.door != Activity::Door::kAway;
+  });
+}
+
+void ActiveRequests::wait_empty(ExecutorId id) {
+  state_.wait([&](const State& s) {
+    const auto found = s.by_executor.find(id);
+    return found == s.by_executor.end() || found->second.active() == 0;
+  });
+}
+
+void ActiveRequests::wait_none_in(ExecutorId id) {
+  state_.wait([&](const State& s) {
+    return std::ranges::none_of(s.requests,
+                                [&](const auto& entry) { return entry.second->executor() == id; });
+  });
+}
+
+void ActiveRequests::heed_suspend(Executor& executor) const {
+  state_.with([&](const State& s) {
+    const auto found = s.by_executor.find(executor.id());
+    if (found != s.by_executor.end() && found->second.suspended)
+      executor.suspend();
+    else
+      executor.resume();
+  });
+}
+
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
+    const State& s, const Executor& executor) const {
+  if (s.closing) return fail(Code::kCancelled, "the node is shutting down");
+  if (Status open = not_draining(); !open) return tl::unexpected(std::move(open).error());
+  const auto found = s.by_executor.find(executor.id());
+  if (found == s.by_executor.end()) return Entry::kAgain;  // moved or removed
+  if (found->second.door == Activity::Door::kShut)
+    return fail(Code::kNotFound, "executor '" + executor.name() + "' is being removed");
+  if (found->second.door == Activity::Door::kAway) return std::nullopt;
+  return table_.loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
+}
+
+// Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
+                                                          Executor::Mail& mail) {
+  const std::shared_ptr<RequestState> request = mail.request;
+  return *state_.wait([&](State& s) -> std::optional<Result<Entry>> {
+    auto entry = at_door(s, executor);
+    if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+    Activity& activity = s.by_executor.at(executor.id());
+    const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
+    if (activity.requests >= queue_max || !executor.post(std::move(mail)))
+      return fail(Code::kOverloaded,
+                  "'" + executor.name() + "' has " + std::to_string(activity.requests) +
+                      " requests, at most " + std::to_string(queue_max) +
+                      " may wait or run; try again later",
+                  {Fact::of("waiting", activity.requests), Fact::of("queue_max", queue_max)});
+    ++activity.requests;
+    activity.estimated_seconds += request->estimated_seconds;
+    activity.last_used = clock_.now();
+    s.requests.emplace(request->id, request);
+    directory_->enter(request);
+    next_request(s);
+    return Entry::kIn;
+  });
+}
+
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
+                                                          EmbeddingQueue::Job& job) {
+  return *state_.wait([&](State& s) -> std::optional<Result<Entry>> {
+    auto entry = at_door(s, executor);
+    if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+    // Where only one request may run in the node, this one waits for its turn here.
+    if (rules_.node->one_request.load() && !s.idle()) return std::nullopt;
+    Activity& activity = s.by_executor.at(executor.id());
+    if (!executor.embeddings().post(std::move(job)))
+      return fail(
+          Code::kOverloaded,
+          "'" + executor.name() + "' has as many embeddings waiting as it may; try again later",
+          {Fact::of("waiting", activity.embeddings), Fact::of("queue_max", rules_.queue_max)});
+    ++activity.embeddings;
+    ++s.embeddings;
+    return Entry::kIn;
+  });
+}
+
+void ActiveRequests::strike_embedding(ExecutorId id) {
+  state_.change([&](State& s) {
+    --s.embeddings;
+    if (const auto found = s.by_executor.find(id); found != s.by_executor.end()) {
+      --found->second.embeddings;
+      found->second.last_used = clock_.now();
+    }
+    next_request(s);
+  });
+}
+
+void ActiveRequests::strike(const RequestState& request) {
+  state_.change([&](State& s) {
+    if (s.requests.erase(request.id) == 0) return;
+    directory_->leave(request.id);
+    if (const auto found = s.by_executor.find(request.executor()); found != s.by_executor.end()) {
+      Activity& activity = found->second;
+      --activity.requests;
+      activity.estimated_seconds =
+          activity.requests == 0 ? 0 : activity.estimated_seconds - request.estimated_seconds;
+      activity.last_used = clock_.now();
+    }
+    next_request(s);
+  });
+}
+
+void ActiveRequests::next_request(State& s) {
+  NodeRules& rules = *rules_.node;
+  if (!rules.one_request.load()) return;
+  const auto can_run = [&](const RequestState& state) {
+    const auto found = s.by_executor.find(state.executor());
+    return !state.awaited.load() && found != s.by_executor.end() && !found->second.suspended;
+  };
+  const auto current = s.requests.find(rules.turn_of.load());
+  if (current != s.requests.end() && can_run(*current->second)) return;
+  const RequestState* best = nullptr;
+  if (s.embeddings == 0)
+    for (const auto& [id, state] : s.requests)
+      if (can_run(*state) &&
+          (best == nullptr || std::tie(state->priority, state->submitted, state->id) <
+                                  std::tie(best->priority, best->submitted, best->id)))
+        best = state.get();
+  rules.turn_of.store(best == nullptr ? RequestId{} : best->id);
+  if (best != nullptr) lanes_.ready(best->executor(), best->priority);
+}
+
+// A job about requests changes what may run where one request runs at a time.
+RequestJob ActiveRequests::and_next_request(RequestJob job) {
+  return [this, job = std::move(job)](Executor& e) {
+    job(e);
+    state_.with([&](State& s) { next_request(s); });
+  };
+}
+
+std::vector<std::shared_ptr<RequestState>> ActiveRequests::requests(
+    std::optional<ExecutorId> only) const {
+  auto states = state_.with([&](const State& s) {
+    std::vector<std::shared_ptr<RequestState>> all;
+    all.reserve(s.requests.size());
+    for (const auto& [id, state] : s.requests)
+      if (!only || state->executor() == *only) all.push_back(state);
+    return all;
+  });
+  std::ranges::sort(states, {}, [](const auto& state) { return state->id; });
+  return states;
+}
+
+void ActiveRequests::cancel_all(std::optional<ExecutorId> only) {
+  const auto states = requests(only);
+  for (const auto& state : states) state->cancelled.store(true);  // all before the next pass
+  for (const auto& state : states) cancel_wherever_it_is(*state);
+  for (const ExecutorRow& row : table_.rows()) {
+    if (!row.executor || (only && row.id != *only)) continue;
+    (void)row.executor->post_job([](Executor& e) { e.embeddings().cancel(); });
+    lanes_.ready(row.id, Priority::kCritical);
+  }
+}
+
+void ActiveRequests::drained(const RequestState& request) {
+  if (!request.held_back.load()) return;
+  const auto executor = table_.loaded(request.executor());
+  if (!executor) return;
+  executor->look_at(request.id);
+  lanes_.ready(executor->id(), Priority::kNormal);
+}
+
+void ActiveRequests::ended(const RequestState& request, const Completion& completion) {
+  observing_.ended(request, completion);
+  strike(request);
+}
+
+void ActiveRequests::cancelled(const RequestState& request) {
+  const auto executor = table_.loaded(request.executor());
+  if (!executor) return;
+  executor->interrupt(request.id);
+  lanes_.ready(executor->id(), Priority::kCritical);  // a turn that ends work costs none
+}
+
+bool ActiveRequests::post(const RequestState& request, const RequestJob& job) {
+  std::shared_ptr<Executor> executor;
+  const bool here = state_.with([&](State& s) {
+    const auto at = s.by_executor.find(request.executor());
+    if (!s.requests.contains(request.id) || request.finished() || at == s.by_executor.end())
+      return false;
+    executor = table_.loaded(at->first);
+    if (executor && executor->post_job(and_next_request(job))) return true;
+    executor = nullptr;
+    at->second.jobs.push_back(job);
+    return true;
+  });
+  if (executor) lanes_.ready(executor->id(), Priority::kCritical);
+  return here;
+}
+
+}  // namespace choir

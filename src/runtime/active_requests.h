@@ -1,0 +1,187 @@
+// The requests of a node that have not ended: how many are in which executor, and who may come in.
+//
+// One lock for all of it, held for moments and never while a model loads, a pass computes or a
+// prompt is tokenized. Under it the locks of ExecutorTable, Lanes, RequestDirectory and of an
+// executor's mailboxes may be taken, and no other.
+//
+// Any thread may call. Only what is named wait_... blocks, and what says so.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/patience.h"
+#include "choir/ids.h"
+#include "choir/request.h"
+#include "choir/result.h"
+#include "runtime/executor.h"
+#include "runtime/executor_table.h"
+#include "runtime/lanes.h"
+#include "runtime/node_rules.h"
+#include "runtime/observing.h"
+#include "runtime/request_directory.h"
+#include "runtime/request_home.h"
+
+namespace choir {
+
+// What is active in one executor.
+struct Activity {
+  enum class Door : std::uint8_t {
+    kOpen,
+    kAway,  // being unloaded or moved: a request that comes waits for the outcome
+    kShut,  // being removed
+  };
+  std::int32_t requests = 0;
+  std::int32_t embeddings = 0;
+  double estimated_seconds = 0;
+  Instant last_used;
+  Door door = Door::kOpen;
+  bool suspended = false;
+
+  std::int32_t active() const { return requests + embeddings; }
+};
+
+class ActiveRequests final : public RequestHome {
+ public:
+  struct Rules {
+    std::size_t queue_max = 1024;  // requests in an executor
+    NodeRules* node = nullptr;     // outlives this, as all that is handed in
+  };
+  ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
+                 const Clock& clock, Rules rules);
+  // Where nobody could wait for the ends of requests they end with the node.
+  ~ActiveRequests() override;
+
+  // ---- The node.
+  // No new requests: the node is shutting down.
+  void close();
+  // No new requests: the node is drained. kDraining from then on.
+  void drain();
+  Status not_draining() const;
+  // kCancelled once close() was called.
+  Status not_closing() const;
+  bool takes_requests() const { return not_draining().has_value() && not_closing().has_value(); }
+  std::int32_t count() const;  // of requests
+  void wait_idle();
+  // False, with what is left, when the time was over.
+  struct Left {
+    std::size_t requests = 0;
+    std::int32_t embeddings = 0;
+    std::int32_t suspended = 0;  // of the requests, in suspended executors
+  };
+  std::optional<Left> wait_idle_until(Instant end);
+  // Requests only: embeddings have no callers to be told.
+  void wait_no_requests_until(Instant end);
+  // Whether only one request may run in the node (ExecutionPolicy::kSequential).
+  void set_one_request(bool one);
+
+  // ---- One executor.
+  // It was added, or is gone.
+  void open(ExecutorId id);
+  void forget(ExecutorId id);
+  std::optional<Activity> activity(ExecutorId id) const;
+  std::map<ExecutorId, Activity> activities() const;
+  // From now on nobody comes in, for a while: it is unloaded, or moves. kNotFound when it is
+  // leaving already; kOverloaded when requests are active and `busy_too` is not set.
+  Status close_door(const ExecutorRow& row, bool busy_too);
+  void open_door(ExecutorId id);
+  // From now on nobody comes in any more. Waits while its door is kAway; false when somebody else
+  // removes it, or has. `suspend`: it need not compute for what is about to be cancelled.
+  bool wait_shut(const ExecutorRow& row, bool suspend);
+  void wait_while_away(ExecutorId id);
+  // Until nothing of it is active, counted here; requests that have moved elsewhere are not.
+  void wait_empty(ExecutorId id);
+  // Until no request says that it is in there, also those whose end is just being told.
+  void wait_none_in(ExecutorId id);
+  // Calls change(Activity&) under the lock when its door is not kAway; waits while it is, since the
+  // outcome may be another executor. kNotFound when it has gone, or is being removed and
+  // `shut_too` is not set.
+  enum class ShutToo : std::uint8_t { kNo, kYes };
+  template <class F>
+  Status wait_change(const ExecutorRow& row, ShutToo shut_too, F&& change) {
+    return *state_.wait([&](State& s) -> std::optional<Status> {
+      const auto found = s.by_executor.find(row.id);
+      const bool gone = found == s.by_executor.end();
+      if (gone || (found->second.door == Activity::Door::kShut && shut_too == ShutToo::kNo))
+        return fail(Code::kNotFound, "executor '" + row.config.name + "' is just leaving");
+      if (found->second.door == Activity::Door::kAway) return std::nullopt;
+      Status changed = change(static_cast<Activity&>(found->second));
+      next_request(s);
+      return changed;
+    });
+  }
+
+  // Suspends or resumes an executor that was just made, as its name says it should be.
+  void heed_suspend(Executor& executor) const;
+
+  // ---- One request.
+  // kIn: the mail is the executor's. kAgain: look the executor up again by its name.
+  enum class Entry : std::uint8_t { kIn, kAgain };
+  // Waits while the executor's door is kAway.
+  Result<Entry> wait_enlist(Executor& executor, Executor::Mail& mail);
+  // Waits as well while another request runs that must be alone.
+  Result<Entry> wait_enlist(Executor& executor, EmbeddingQueue::Job& job);
+  void strike_embedding(ExecutorId id);
+  // All, or those of one executor; by id.
+  std::vector<std::shared_ptr<RequestState>> requests(std::optional<ExecutorId> only = {}) const;
+  // Requests, and embeddings that have not begun.
+  void cancel_all(std::optional<ExecutorId> only);
+
+  // ---- Moves of requests that are in.
+  // Gives up to `count` of `from`, which has its turn, to `to`; both run the same model. How many.
+  std::int32_t move_queued(Executor& from, const std::shared_ptr<Executor>& to, std::int32_t count);
+  // All that `from` had is in `heir` of another node from now on, whose door was closed to others
+  // and opens.
+  void hand_over(ExecutorId from, Executor::Belongings belongings, ActiveRequests& to,
+                 Executor& heir);
+
+  // RequestHome
+  void drained(const RequestState& request) override;
+  void ended(const RequestState& request, const Completion& completion) override;
+  void cancelled(const RequestState& request) override;
+  bool post(const RequestState& request, const RequestJob& job) override;
+
+ private:
+  struct InExecutor : Activity {
+    std::vector<RequestJob> jobs;  // came while it is moving; they go with it
+  };
+  struct State {
+    std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
+    std::map<ExecutorId, InExecutor> by_executor;
+    std::int32_t embeddings = 0;
+    bool closing = false;  // the node takes no more
+
+    bool idle() const { return requests.empty() && embeddings == 0; }
+  };
+
+  // Whether one may come in now; nullopt: wait, it is just leaving or moving.
+  std::optional<Result<Entry>> at_door(const State& s, const Executor& executor) const;
+  void strike(const RequestState& request);
+  // Where one request runs at a time: whose turn it is. Wakes its executor.
+  void next_request(State& s);
+  // `job`, and then whatever may run because of it.
+  RequestJob and_next_request(RequestJob job);
+  // Both locks, in the same order whoever is who.
+  template <class Both>
+  static void in_both(ActiveRequests& one, ActiveRequests& other, Both both);
+
+  const ExecutorTable& table_;
+  Lanes& lanes_;
+  const Observing& observing_;
+  const Clock& clock_;
+  const Rules rules_;
+  const std::shared_ptr<RequestDirectory> directory_ = RequestDirectory::of_process();
+  std::atomic<bool> draining_{false};  // set under the lock
+  PatientMonitor<State> state_;
+};
+
+}  // namespace choir

@@ -1,0 +1,61 @@
+// The executors that were added to a node, in memory or not, by name and by id. Any thread; its
+// lock is held for a lookup only, and may be taken under the lock of ActiveRequests.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/guarded.h"
+#include "choir/config.h"
+#include "choir/ids.h"
+#include "choir/model_info.h"
+#include "choir/result.h"
+
+namespace choir {
+
+class Executor;
+struct ExecutorStats;
+
+struct ExecutorRow {
+  ExecutorId id;
+  ExecutorConfig config;  // the truth; its executor has a copy
+  ModelInfo model;
+  std::shared_ptr<ExecutorStats> stats;
+  std::shared_ptr<Executor> executor;  // null: not in memory
+  double load_seconds = 0;
+  double compute_seconds = 0;  // until it was last unloaded
+};
+
+class ExecutorTable {
+ public:
+  // A copy. An empty name is the only executor, where there is one. kNotFound has the nearest name.
+  Result<ExecutorRow> row(std::string_view name) const;
+  bool contains(std::string_view name) const;
+  // By name.
+  std::vector<ExecutorRow> rows() const;
+  // Null: not in memory, or no executor at all.
+  std::shared_ptr<Executor> loaded(std::string_view name) const;
+  std::shared_ptr<Executor> loaded(ExecutorId id) const;
+
+  void insert(ExecutorRow row);
+  void erase(const ExecutorRow& row);
+  // Calls change(ExecutorRow&) under the lock. Needs: an executor of that name.
+  template <class F>
+  auto change(const std::string& name, F&& change) {
+    return state_.with([&](State& s) { return std::forward<F>(change)(s.by_name.at(name)); });
+  }
+
+ private:
+  struct State {
+    std::map<std::string, ExecutorRow, std::less<>> by_name;
+    std::map<ExecutorId, std::string> names;
+  };
+  Guarded<State> state_;
+};
+
+}  // namespace choir

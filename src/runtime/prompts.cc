@@ -1,0 +1,95 @@
+#include "runtime/prompts.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "engine/control_texts.h"
+#include "runtime/executor.h"
+
+namespace choir {
+namespace {
+
+// No token of any vocabulary we know is longer; longer text cannot fit whatever it says.
+constexpr std::size_t kBytesPerTokenMax = 256;
+
+}  // namespace
+
+Status fits_in_context(const Executor& executor, std::size_t tokens) {
+  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
+  if (tokens == 0) return fail(Code::kInvalidArgument, "prompt is empty: it has no tokens");
+  if (tokens >= most)
+    return fail(Code::kTooLong,
+                "prompt has " + std::to_string(tokens) + " tokens, '" + executor.name() +
+                    "' takes " + std::to_string(most - 1) +
+                    "; shorten it or give the executor more context_tokens",
+                {Fact::of("n_prompt_tokens", tokens), Fact::of("n_ctx", most)});
+  return {};
+}
+
+Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request) {
+  const Model& model = executor.model();
+  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
+  if (!request.tokens.empty()) {
+    for (const TokenId token : request.tokens)
+      if (token < 0 || token >= model.info().vocab_tokens)
+        return fail(Code::kInvalidArgument, "token " + std::to_string(token) +
+                                                " is not in the vocabulary of '" + executor.name() +
+                                                "', which has 0 to " +
+                                                std::to_string(model.info().vocab_tokens - 1));
+    CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
+    return request.tokens;
+  }
+  const Rendered prompt = request.messages.empty()
+                              ? Rendered{.text = request.text, .cuts = {}}
+                              : CHOIR_TRY(model.render(request.messages, contents_of(request)));
+  if (prompt.text.size() > most * kBytesPerTokenMax)
+    return fail(Code::kTooLong,
+                "prompt has " + std::to_string(prompt.text.size()) + " bytes, '" + executor.name() +
+                    "' takes " + std::to_string(most - 1) + " tokens; shorten it",
+                {Fact::of("n_prompt_bytes", prompt.text.size()), Fact::of("n_ctx", most)});
+  auto tokens = CHOIR_TRY(tokens_of(model, prompt, 0, Model::Special::kParse));
+  CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
+  return tokens;
+}
+
+Sequence make_sequence(const Executor& executor, const Request& request) {
+  Sequence sequence;
+  sequence.model_fingerprint = executor.model().fingerprint();
+  sequence.max_tokens = request.max_tokens;
+  sequence.sampling = request.sampling;
+  if (request.ignore_eos)
+    for (const TokenId end : executor.model().end_tokens())
+      sequence.sampling.bias.push_back({end, -std::numeric_limits<float>::infinity()});
+  sequence.stop = request.stop;
+  sequence.ignore_eos = request.ignore_eos;
+  sequence.priority = request.priority.value_or(executor.config().priority);
+  sequence.tenant = request.tenant;
+  sequence.tenant_weight = request.tenant_weight;
+  sequence.reuse_scope = request.reuse_scope.empty() ? request.tenant : request.reuse_scope;
+  return sequence;
+}
+
+Result<std::vector<TokenId>> embedding_tokens(const Executor& executor, std::string_view text) {
+  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
+  const auto too_long = [&](const std::string& what, Fact size) {
+    return fail(Code::kTooLong,
+                "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
+                    std::to_string(most) + " tokens; shorten it",
+                {std::move(size), Fact::of("n_ctx", most)});
+  };
+  if (text.size() > most * kBytesPerTokenMax)
+    return too_long(std::to_string(text.size()) + " bytes",
+                    Fact::of("n_prompt_bytes", text.size()));
+  const Model& model = executor.model();
+  auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
+  if (tokens.size() > most)
+    return too_long(std::to_string(tokens.size()) + " tokens",
+                    Fact::of("n_prompt_tokens", tokens.size()));
+  const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
+  if (tokens.size() <= marks.size())
+    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
+  return tokens;
+}
+
+}  // namespace choir

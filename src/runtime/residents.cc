@@ -1,0 +1,311 @@
+#include "runtime/residents.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "choir/machine.h"
+#include "policy/residency.h"
+#include "runtime/config_parts.h"
+#include "runtime/dispatcher.h"
+#include "runtime/in_turn.h"
+#include "runtime/warm_up.h"
+
+namespace choir {
+
+EngineConfig Residents::engine_config_of(const ExecutorConfig& config) {
+  return {.context_tokens = config.context_tokens,
+          .sequences_max = config.sequences_max,
+          .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens),
+          .kv_type = config.kv_type};
+}
+
+MemoryView Residents::memory_view() const {
+  return {.limit = limits_.memory_bytes_max,
+          .promised = promised_.load(),
+          .free = std::min(limits_.memory_bytes_max, read_machine().memory_free())};
+}
+
+Status Residents::add(const ExecutorConfig& config, const Counted& counted) {
+  return loading_.with([&](int&) -> Status {
+    if (p_.table.contains(config.name))
+      return fail(Code::kAlreadyExists,
+                  "an executor named '" + config.name + "' is running already");
+    CHOIR_CHECK_OK(p_.active.not_draining());
+    CHOIR_CHECK_OK(p_.active.not_closing());
+    ExecutorRow row{.id = {next_executor_++},
+                    .config = config,
+                    .model = {},
+                    .stats = counted.stats,
+                    .executor = nullptr,
+                    .compute_seconds = counted.compute_seconds};
+    const Instant began = p_.clock.now();
+    row.executor = CHOIR_TRY(make_and_tell(row));
+    row.load_seconds = to_seconds(p_.clock.now() - began);
+    row.model = row.executor->model().info();
+    p_.lanes.add(row.executor);
+    p_.active.open(row.id);
+    p_.table.insert(std::move(row));
+    return {};
+  });
+}
+
+Result<std::shared_ptr<Executor>> Residents::make_and_tell(const ExecutorRow& row) {
+  const Instant began = p_.clock.now();
+  auto made = make(row);
+  p_.observing.loaded(row.config.name, to_seconds(p_.clock.now() - began),
+                      made ? nullptr : &made.error());
+  return made;
+}
+
+Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row) {
+  const ExecutorConfig& config = row.config;
+  const EngineConfig engine_config = engine_config_of(config);
+  const auto in = [&](Error error) {
+    return tl::unexpected(std::move(error).in("executor '" + config.name + "'"));
+  };
+  auto need = p_.backend.measure(config.path, engine_config);
+  if (!need) return in(need.error());
+  if (make_room(config.name, config.path, *need)) {
+    // Weights that would have been shared may have left with the last executor of that file.
+    need = p_.backend.measure(config.path, engine_config);
+    if (!need) return in(need.error());
+  }
+  CHOIR_CHECK_OK(admit(config.name, *need, memory_view()));
+  auto model = p_.backend.load(config.path);
+  if (!model) return in(model.error());
+  auto engine = p_.backend.create_engine(*model, engine_config);
+  if (!engine) return in(engine.error());
+  if (Status warm = warm_up(p_.backend, **model, **engine, p_.clock); !warm)
+    return in(warm.error());
+  auto executor = std::make_shared<Executor>(row.id, config, std::move(*model), std::move(*engine),
+                                             limits_.rules, p_.clock, notify_, row.stats);
+  promised_ += own_bytes(*executor);
+  return executor;
+}
+
+// A load takes seconds, and a callback that waits for one holds up those of other requests.
+Result<std::shared_ptr<Executor>> Residents::find(std::string_view name) {
+  if (!Dispatcher::on_dispatcher_thread()) return find_or_load(name);
+  const ExecutorRow known = CHOIR_TRY(p_.table.row(name));
+  if (known.executor) return known.executor;
+  return fail(Code::kInvalidArgument,
+              "executor '" + known.config.name +
+                  "' is not in memory, and loading it inside a callback would hold up all others; "
+                  "load() it or submit() on another thread, or keep it with `pinned`");
+}
+
+Result<std::shared_ptr<Executor>> Residents::find_or_load(std::string_view name) {
+  for (;;) {
+    if (auto executor = p_.table.loaded(name)) return executor;
+    const ExecutorRow known = CHOIR_TRY(p_.table.row(name));
+    if (known.executor) return known.executor;
+    if (!CHOIR_TRY(load_row(known.config.name))) p_.active.wait_while_away(known.id);
+  }
+}
+
+Status Residents::load(std::string_view name) {
+  CHOIR_TRY(find_or_load(name));
+  return {};
+}
+
+Result<bool> Residents::load_row(const std::string& name) {
+  return loading_.with([&](int&) -> Result<bool> {
+    const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
+    if (row.executor) return true;
+    CHOIR_CHECK_OK(p_.active.not_closing());
+    const auto activity = p_.active.activity(row.id);
+    if (!activity || activity->door == Activity::Door::kAway) return false;
+    const Instant began = p_.clock.now();
+    const auto executor = CHOIR_TRY(make_and_tell(row));
+    const double seconds = to_seconds(p_.clock.now() - began);
+    p_.active.heed_suspend(*executor);
+    p_.lanes.add(executor);
+    const Priority priority = p_.table.change(name, [&](ExecutorRow& known) {
+      known.executor = executor;
+      known.model = executor->model().info();
+      known.load_seconds = seconds;
+      // What was asked of it meanwhile, when there was none to be told.
+      if (known.config != row.config) {
+        p_.lanes.set_shares(row.id, known.config.shares);
+        (void)executor->post_job([config = known.config](Executor& e) { e.update(config); });
+      }
+      return known.config.priority;
+    });
+    p_.active.heed_suspend(*executor);
+    p_.lanes.ready(row.id, priority);
+    return true;
+  });
+}
+
+Status Residents::unload(std::string_view name) {
+  return loading_.with([&](int&) -> Status {
+    return unload_row(CHOIR_TRY(p_.table.row(name)), ExecutorLeft::Why::kAsked);
+  });
+}
+
+Status Residents::unload_row(const ExecutorRow& row, ExecutorLeft::Why why) {
+  if (!row.executor) return {};
+  CHOIR_CHECK_OK(p_.active.close_door(row, false));
+  const double seconds = p_.lanes.compute_seconds(row.id);
+  take_from_lanes(*row.executor);
+  p_.kept.hand_over(*row.executor);
+  p_.table.change(row.config.name, [&](ExecutorRow& known) {
+    known.executor.reset();
+    known.compute_seconds += seconds;
+    return true;
+  });
+  give_back_bytes(*row.executor);
+  p_.observing.left(row.config.name, why);
+  p_.active.open_door(row.id);
+  return {};
+}
+
+void Residents::take_from_lanes(Executor& executor) {
+  p_.lanes.remove(executor.id());
+  p_.alarms.set(executor.id(), std::nullopt);
+  executor.close_jobs();
+}
+
+void Residents::remove(const ExecutorRow& row) {
+  loading_.with([&](int&) {
+    const std::shared_ptr<Executor> executor = p_.table.loaded(row.id);
+    p_.table.erase(row);
+    if (executor) {
+      take_from_lanes(*executor);
+      p_.kept.hand_over(*executor);
+      give_back_bytes(*executor);
+      p_.observing.left(row.config.name, ExecutorLeft::Why::kRemoved);
+    }
+    p_.active.forget(row.id);
+    return 0;
+  });
+}
+
+// Under the lock of loads: one that is under way is either done, or will find the door closed.
+Result<std::shared_ptr<Executor>> Residents::take_out(const ExecutorRow& row) {
+  auto taken = loading_.with([&](int&) -> Result<std::shared_ptr<Executor>> {
+    CHOIR_CHECK_OK(p_.active.close_door(row, true));
+    const ExecutorRow now = CHOIR_TRY(p_.table.row(row.config.name));
+    if (now.config != row.config) {
+      p_.active.open_door(row.id);
+      return fail(Code::kOverloaded,
+                  "executor '" + row.config.name + "' was just changed; call again");
+    }
+    p_.lanes.retire(now.id);
+    return now.executor;
+  });
+  if (taken && *taken) take_from_lanes(**taken);
+  return taken;
+}
+
+void Residents::moved(const ExecutorRow& row, const std::shared_ptr<Executor>& executor) {
+  loading_.with([&](int&) {
+    p_.table.erase(row);
+    if (executor) {
+      give_back_bytes(*executor);
+      p_.observing.left(row.config.name, ExecutorLeft::Why::kMoved);
+    }
+    p_.active.forget(row.id);
+    return 0;
+  });
+}
+
+// Weights count with the first executor of a file and go with the last. Not with what measure()
+// said: a request that is just ending may keep the weights open for a moment, and nobody promised
+// them.
+std::uint64_t Residents::own_bytes(const Executor& executor) const {
+  const auto rows = p_.table.rows();
+  const bool only_one = std::ranges::none_of(rows, [&](const ExecutorRow& row) {
+    return row.executor && row.executor.get() != &executor &&
+           &row.executor->model() == &executor.model();
+  });
+  const ExecutorBytes bytes = executor.bytes();
+  return bytes.own() + (only_one ? bytes.weights : 0);
+}
+
+// Where it does not fit, idle executors leave, if that is enough; else none does.
+bool Residents::make_room(const std::string& name, const std::string& path,
+                          const ExecutorBytes& need) {
+  const std::uint64_t missing = missing_bytes(need, memory_view());
+  if (missing == 0) return false;
+  const auto key_of = [](const Executor& executor) {
+    return std::hash<std::string>()(executor.model().fingerprint());
+  };
+  std::uint64_t own_key = 0;  // of the file to be loaded, where it is open already
+  const auto rows = p_.table.rows();
+  const auto activities = p_.active.activities();
+  std::vector<ResidentView> residents;
+  std::map<ExecutorId, const ExecutorRow*> by_id;
+  for (const ExecutorRow& row : rows) {
+    if (!row.executor || row.config.name == name) continue;
+    if (row.config.path == path) own_key = key_of(*row.executor);
+    const ExecutorBytes bytes = row.executor->bytes();
+    const Activity& activity = activities.at(row.id);
+    by_id.emplace(row.id, &row);
+    residents.push_back({.id = row.id,
+                         .last_used = activity.last_used,
+                         .pinned = row.config.pinned,
+                         .busy = activity.active() > 0 || activity.door != Activity::Door::kOpen,
+                         .reload_seconds = row.load_seconds,
+                         .own_bytes = bytes.own(),
+                         .weights_key = key_of(*row.executor),
+                         .weight_bytes = bytes.weights});
+  }
+  const ResidencyPlan plan = plan_residency(residents, missing, own_key, p_.clock.now());
+  bool some_left = false;
+  for (const ExecutorId id : plan.leave) {
+    // One that was given work in this moment stays; admission will say what is missing then.
+    if (const Status left = unload_row(*by_id.at(id), ExecutorLeft::Why::kEvicted); !left) continue;
+    some_left = true;
+    log(LogLevel::kInfo,
+        "executor '" + by_id.at(id)->config.name + "' left memory for '" + name + "'");
+  }
+  return some_left;
+}
+
+Status Residents::resize(std::string_view name, std::int32_t sequences_max,
+                         std::int32_t sequence_tokens_max, std::int32_t batch_tokens_max) {
+  return loading_.with([&](int&) -> Status {
+    const ExecutorRow known = CHOIR_TRY(p_.table.row(name));
+    ExecutorConfig config = known.config;
+    const auto activity = p_.active.activity(known.id);
+    if (!activity || activity->door != Activity::Door::kOpen)
+      return fail(Code::kNotFound, "executor '" + config.name + "' is just leaving");
+    CHOIR_CHECK_OK(change_sizes(config, known.model.context_tokens_trained, sequences_max,
+                                sequence_tokens_max, batch_tokens_max));
+    const auto store = [&] {
+      p_.table.change(config.name, [&](ExecutorRow& row) {
+        take_sizes(row.config, config);
+        return true;
+      });
+    };
+    if (!known.executor) {
+      store();
+      return {};
+    }
+    const EngineConfig engine_config = engine_config_of(config);
+    // The old memory stays until everything has moved: both must fit beside each other.
+    ExecutorBytes need = CHOIR_TRY(p_.backend.measure(config.path, engine_config));
+    need.weights = 0;
+    make_room(config.name, config.path, need);
+    CHOIR_CHECK_OK(admit(config.name, need, memory_view()));
+    auto engine =
+        CHOIR_TRY(p_.backend.create_engine(known.executor->shared_model(), engine_config));
+    CHOIR_CHECK_OK(warm_up(p_.backend, known.executor->model(), *engine, p_.clock));
+    const ExecutorBytes fresh = engine->sizes();
+    const ExecutorBytes old = known.executor->bytes();
+    promised_ += fresh.own();
+    const auto swapped = in_turn(p_.lanes, *known.executor, [&](Executor& e) -> Status {
+      return e.swap_engine(engine, config);
+    });
+    const bool done = swapped && *swapped;
+    const ExecutorBytes& gone = done ? old : fresh;
+    engine.reset();
+    promised_ -= gone.own();
+    if (!swapped) return tl::unexpected(swapped.error());
+    if (done) store();
+    return *swapped;
+  });
+}
+
+}  // namespace choir
