@@ -160,25 +160,27 @@ TEST(Service, ItsQueueMayOutliveIt) {
             1U);
 }
 
-// The exit of a process does not wait for a thread that is busy.
-TEST(Service, LeavesAThreadBehindThatHasNotEndedInTime) {
-  struct Shared {
-    std::latch go_on{1};
-    std::latch began{1};
-  };
-  // For ever: the thread may run until the process ends.
-  static auto* const shared = new Shared;
-  static auto* const service = new Counting("test", front);
-  service->start(1, [](int) {
-    shared->began.count_down();
-    shared->go_on.wait();
+TEST(Service, TheExitOfAProcessDropsWhatIsLeft) {
+  std::latch began(1);
+  std::latch go_on(1);
+  std::vector<int> done;
+  Counting service("test", front);
+  service.start(1, [&](int number) {
+    began.count_down();
+    go_on.wait();
+    done.push_back(number);
   });
-  add(*service, 1);
-  add(*service, 2);
-  shared->began.wait();
-  service->stop_until(SteadyClock(), Instant{});
-  shared->go_on.count_down();
-  EXPECT_EQ(service->with([](const Numbers& numbers) { return numbers; }), Numbers{2});
+  for (const int number : {1, 2}) add(service, number);
+  began.wait();
+  std::thread helper([&] {
+    while (!service.stopping()) std::this_thread::yield();
+    go_on.count_down();
+  });
+  const SteadyClock clock;
+  service.stop_until(clock, clock.now() + std::chrono::hours(1));
+  helper.join();
+  EXPECT_EQ(done, std::vector<int>{1});
+  EXPECT_EQ(service.with([](const Numbers& numbers) { return numbers; }), Numbers{2});
 }
 
 }  // namespace
