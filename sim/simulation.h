@@ -24,6 +24,7 @@ ConversationKey key_of(const std::string& executor, ConversationKey talk);
 // Whose KV cells its request may use.
 const std::string& scope_of(const Request& request);
 
+// Functions: one for each kind of change and one for each check, all of the same simulated world.
 class Simulation {
  public:
   explicit Simulation(const SimOptions& options);

@@ -13,6 +13,48 @@ import tidy  # noqa: E402
 HEADER = "// Says what it is.\n#pragma once\n"
 GUARDED = "src/base/guarded.h"
 
+# What counts as a function of a class, and what does not.
+COUNTED = """
+  explicit A(int x) : x_(f(x)), y_{x}, z_(1) {}
+  ~A();
+  A(A&& other) noexcept : x_(std::exchange(other.x_, 0)) {}
+  int x() const { return g(x_); }
+  [[nodiscard]] static std::map<int, std::pair<int, int>> all(int most = h(3));
+  template <class F>
+  auto with(F&& use) const -> std::invoke_result_t<F, int&>;
+  bool operator==(const A&) const = default;
+  bool operator<(const A& other) const;
+  A& operator++();
+  std::shared_ptr<int> operator->() const;
+  explicit operator bool() const { return x_ != 0; }
+  int operator()(int) const;
+  virtual void pure() = 0;
+"""
+NOT_COUNTED = """
+ public:
+  A(const A&) = delete;
+  using Callback = std::function<void(int)>;
+  friend bool operator!=(const A&, const A&);
+  static_assert(sizeof(int) == 4, "it is");
+  struct Nested {
+    int one();
+    int two() { return 2; }
+  };
+  enum class E { kA = f(1) };
+  std::function<void(int)> callback_;
+  int made_ = f(1);
+  int braced_{f(1)};
+  void (*pointer_)(int) = nullptr;
+  alignas(64) std::atomic<int> aligned_{0};
+  const Callback lambda_ = [this](int x) { g(x); };
+#define F(x) x
+"""
+
+
+def class_of(count):
+    return "class A {\n" + "".join(f"  void f{i}();\n" for i in range(count)) + "};\n"
+
+
 # name: (files, the findings' "path:line" in order)
 CASES = {
     "a clean tree has no findings": (
@@ -57,6 +99,13 @@ CASES = {
         {"src/core/a.cc": "\n" * 401, "src/core/b.cc": "\n" * 400, "docs/long.md": "\n" * 999}, ["src/core/a.cc:401"]),
     "a header has a comment and a guard": (
         {"src/core/a.h": "#pragma once\n", "src/core/b.h": "// A.\n"}, ["src/core/a.h:1", "src/core/b.h:1"]),
+    "31 functions need a reason": (
+        {"src/core/a.h": HEADER + class_of(31), "src/core/b.h": HEADER + class_of(30),
+         "src/core/c.h": HEADER + "// A.\n// Functions: one for each letter.\n" + class_of(31),
+         "src/core/g.h": HEADER + "// More than 30 functions: it joins two parts.\n" + class_of(31),
+         "src/core/d.h": HEADER + "// Functions: of another class.\n\n" + class_of(31),
+         "src/core/e.cc": class_of(31), "tests/f.h": HEADER + class_of(31)},
+        ["src/core/a.h:3", "src/core/d.h:5"]),
     "a cycle is found": (
         {"src/core/a.h": HEADER + '#include "core/b.h"\n', "src/core/b.h": HEADER + '#include "core/a.h"\n'},
         ["src/core/b.h:3"]),
@@ -84,6 +133,11 @@ class TidyTest(unittest.TestCase):
             with self.subTest(name):
                 got = [f"{path}:{line}" for path, line, _ in tidy.findings(self.tree(files))]
                 self.assertEqual(got, want)
+
+    def test_functions_of_a_class(self):
+        found = tidy.functions_of(COUNTED + NOT_COUNTED)
+        self.assertEqual(len(found), 13, found)
+        self.assertEqual(tidy.functions_of(NOT_COUNTED), [])
 
     def test_a_fingerprint_follows_its_headers(self):
         files = {"src/base/a.h": HEADER, "src/base/a.cc": '#include "base/a.h"\n', "src/base/b.cc": "\n"}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks rules that a compiler does not check: includes between folders, file sizes, and forbidden words.
+"""Checks rules that a compiler does not check: includes between folders, sizes of files and classes, and
+forbidden words.
 
     tools/tidy.py [--root DIR]          prints `path:line: message` for each finding; exits 1 if there is one
     tools/tidy.py --fingerprints        prints `hash path` for each .cc of src/ and apps/; the hash changes
@@ -23,6 +24,7 @@ LAYERS = ["base", "core", "policy", "kernels", "models", "engine", "runtime", "c
 NARROW = {"kernels": {"base", "kernels"}, "models": {"base", "core", "models"}, "evaluation": {"base", "evaluation"}}
 
 LINES_MAX = 400
+FUNCTIONS_MAX = 30  # of a class; more need a comment above it with "functions:" and the reason
 CODE = {".cc", ".h", ".py", ".sh"}
 
 ENGINE_HEADER = re.compile(
@@ -38,6 +40,10 @@ CLOCK = re.compile(r"(?:steady|system|high_resolution|utc|file)_clock::now\b")
 # Written in halves, so that this file passes its own check.
 WORDS = re.compile(r"\b(?:FIX" r"ME|X" r"XX|st" r"ub(?:s|bed)?|not imple" r"mented)\b")
 PLACES = re.compile(r"(?:/wo" r"rk/|/ro" r"ot/|\.lib" r"rary\b)")
+
+# A class with a body, in clang-format's layout; `final`, bases and attributes may stand in between.
+CLASS = re.compile(r"\b(?<!enum )(?:class|struct) (?:CHOIR_API |\[\[\w+\]\] )*(\w+)(?: final)?\s*(?::[^;{}()]*)?\{")
+NO_FUNCTION = re.compile(r",|(?:using|typedef|friend|static_assert|enum|class|struct|union)\b")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -82,6 +88,52 @@ def without_comments(text):
     """The code with comments blanked and its lines kept; text in strings stays."""
     pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
     return pattern.sub(lambda m: m[0] if m[0][0] == '"' else re.sub(r"[^\n]", " ", m[0]), text)
+
+
+def emptied(code, opening, closing):
+    """The code without what stands between the outermost pairs."""
+    kept, depth = [], 0
+    for character in code:
+        depth -= character == closing
+        if depth == 0:
+            kept.append(character)
+        depth += character == opening
+    return "".join(kept)
+
+
+def body_at(code, opening):
+    """What stands between the brace at this place and the one that closes it."""
+    depth = 0
+    for place in range(opening, len(code)):
+        depth += (code[place] == "{") - (code[place] == "}")
+        if depth == 0:
+            return code[opening + 1:place]
+    return code[opening + 1:]
+
+
+def functions_of(body):
+    """The member functions that a class's body declares; deleted ones and those of nested classes are not its own."""
+    body = re.sub(r"^\s*#.*$", "", body, flags=re.MULTILINE)
+    body = re.sub(r"\b(?:public|private|protected):", "", body)
+    body = re.sub(r"\boperator\s*(?:\(\)|[^\w\s(]+|[\w:]+\s*[*&]?)\s*\(", "operator_(", body).replace("->", " ")
+    body = emptied(body, "{", "}")
+    body = emptied(re.sub(r"\(\s*\*", "POINTER(", body), "(", ")")
+    body = re.sub(r"\b(?:alignas|noexcept|decltype|explicit)\s*\(\)", "", body)
+    while (shorter := re.sub(r"<[^<>]*>", "", body)) != body:
+        body = shorter
+    statements = [" ".join(statement.split()) for statement in re.split(r";|(?<=\})", body)]
+    return [s for s in statements if "()" in s.split("=")[0] and "POINTER" not in s and not s.endswith("= delete")
+            and not NO_FUNCTION.match(s)]
+
+
+def comment_above(text, line):
+    """The comment lines directly above this line, counted from 1, or above its `template <...>`."""
+    above = []
+    for previous in reversed(text.splitlines()[:line - 1]):
+        if not re.match(r"\s*(//|template <)", previous):
+            break
+        above.insert(0, previous)
+    return "\n".join(above)
 
 
 def layer_message(name, target):
@@ -161,6 +213,19 @@ def check_sizes(tree):
             yield name, LINES_MAX + 1, f"{lines} lines, the wall is {LINES_MAX}; is there a second noun in it?"
 
 
+def check_functions(tree):
+    for name in tree.cpp():
+        if not name.endswith(".h") or not name.startswith(("src/", "include/", "apps/", "sim/")):
+            continue
+        code = re.sub(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', '""', without_comments(tree.texts[name]))
+        for found in CLASS.finditer(code):
+            line = code.count("\n", 0, found.start()) + 1
+            count = len(functions_of(body_at(code, found.end() - 1)))
+            if count > FUNCTIONS_MAX and "functions: " not in comment_above(tree.texts[name], line).lower():
+                yield name, line, (f"{found[1]} has {count} functions, at most {FUNCTIONS_MAX} need no reason; carve out "
+                                   "what has a state of its own, or say why above it (// Functions: ...)")
+
+
 def matches(name, text, pattern, message):
     for number, line in enumerate(text.splitlines(), 1):
         found = pattern.search(line)
@@ -185,7 +250,7 @@ def check_words(tree):
         yield from matches(name, text, PLACES, "'{}' is a place on one machine; a stranger has none of it")
 
 
-CHECKS = [check_includes, check_cycles, check_headers, check_sizes, check_owners, check_words]
+CHECKS = [check_includes, check_cycles, check_headers, check_sizes, check_functions, check_owners, check_words]
 
 
 def findings(tree):

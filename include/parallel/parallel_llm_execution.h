@@ -196,6 +196,7 @@ class ManagerInside;   // src/facade/manager_inside.h
 class SystemInside;    // src/facade/global_system.cc
 
 // An executor with all calls. Any thread may call. Destruction shuts it down.
+// Functions: the calls of this API are given by the programs that use it.
 class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
  public:
   explicit AdvancedLLMExecutor(const LLMExecutionConfig& config);
@@ -264,6 +265,7 @@ class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
 };
 
 // Creates executors and chooses one for each request. Any thread may call. Destruction shuts down.
+// Functions: the calls of this API are given by the programs that use it.
 class CHOIR_API ParallelLLMExecutionManager {
  public:
   ParallelLLMExecutionManager();

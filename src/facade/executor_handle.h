@@ -22,6 +22,8 @@
 
 namespace choir::parallel {
 
+// Functions: one for each call of LLMExecutor and AdvancedLLMExecutor, which the API gives, and the
+// steps of those that take several.
 class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
  public:
   ExecutorHandle(LLMExecutionConfig config, std::shared_ptr<RequestNames> names);

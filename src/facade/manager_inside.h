@@ -19,6 +19,8 @@
 
 namespace choir::parallel {
 
+// Functions: one for each call of ParallelLLMExecutionManager, which the API gives, and the steps
+// of those that take several.
 class ManagerInside : public std::enable_shared_from_this<ManagerInside> {
  public:
   using Requests = std::vector<LLMExecutionRequest>;

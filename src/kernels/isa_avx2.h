@@ -10,6 +10,8 @@
 namespace choir::kernels {
 namespace {
 
+// Functions: one for each operation on vectors that the templates of the kernels use; none has a
+// state.
 struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kRowsMax = 4;  // 16 registers: 8 of weights, 4 sums, the rest

@@ -8,6 +8,8 @@
 namespace choir::kernels {
 namespace {
 
+// Functions: one for each operation on vectors that the templates of the kernels use; none has a
+// state.
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kRowsMax = 16;      // of a tile: 16 sums, 8 vectors of weights, the rest

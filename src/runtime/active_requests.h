@@ -50,6 +50,8 @@ struct Activity {
   std::int32_t active() const { return requests + embeddings; }
 };
 
+// Functions: every question about what is active and every change of it, in one place because one
+// lock covers them; the sections say of what they are.
 class ActiveRequests final : public RequestHome {
  public:
   struct Rules {

@@ -29,6 +29,8 @@
 
 namespace choir {
 
+// Functions: every way in which cells, kept states and parked bytes change hands, in one place so
+// that the totals hold; a third of them only tell or set one value.
 class ExecutorMemory {
  public:
   ExecutorMemory(const ExecutorFacts& facts, std::unique_ptr<Engine> engine,
