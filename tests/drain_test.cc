@@ -170,5 +170,14 @@ TEST(Drain, WaitingInsideACallbackIsRefused) {
   EXPECT_EQ(waited.get_future().get().error().code, Code::kInvalidArgument);
 }
 
+TEST(DrivenNode, EndsWithRequestsThatNobodyBringsToTheirEnd) {
+  Driven node;
+  ASSERT_TRUE(node->add(executor("a")));
+  const auto runs = node->submit(request("a", "hello", 20), {});
+  ASSERT_TRUE(runs);
+  node.step();
+  ASSERT_TRUE(node->submit(request("a", "waits", 20), {}));
+}
+
 }  // namespace
 }  // namespace choir

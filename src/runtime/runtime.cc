@@ -86,7 +86,11 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                  }) {}
 
 Runtime::~Runtime() {
-  shutdown(Drain::kCancel);
+  if (&clock_ == &steady_) {
+    shutdown(Drain::kCancel);
+  } else {
+    ask_to_stop();  // by hand: nobody would bring requests to their ends while this waits
+  }
   lanes_.stop();
   alarms_.stop();
   dispatcher_.stop();

@@ -59,7 +59,8 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   static Result<std::shared_ptr<Runtime>> create(const NodeConfig& config, const Machine& machine,
                                                  std::unique_ptr<Backend> backend);
   // One that has no threads, for the simulator: its maker drives the parts. The clock outlives it,
-  // and the config is not checked.
+  // and the config is not checked. Requests that are active when it is destroyed end with it,
+  // untold.
   static std::shared_ptr<Runtime> create_by_hand(const NodeConfig& config, const Machine& machine,
                                                  std::unique_ptr<Backend> backend,
                                                  const Clock& clock);
