@@ -2,12 +2,16 @@
 // and the calls after it find nothing half done.
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <functional>
+#include <future>
 #include <latch>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
 
 #include "base/log.h"
+#include "facade/boundary.h"
 #include "tests/facade_world.h"
 
 namespace choir::parallel {
@@ -45,6 +49,35 @@ TEST_F(Facade, WhatAChangeThrowsIsItsErrorAndTheNextChangeRuns) {
   throw_once(Hooks::kLoad);
   EXPECT_FALSE(llm.preloadModel());
   EXPECT_TRUE(llm.preloadModel()) << llm.lastError();
+}
+
+struct Reports {
+  bool report(const char* call, const Status& status) const {
+    if (!status) told += std::string(call) + ": " + status.error().message;
+    return status.has_value();
+  }
+  mutable std::string told;
+};
+
+TEST_F(Facade, WhatTheBeginningOfALaterAnswerThrowsIsTheAnswer) {
+  const Reports inside;
+  const auto refused = [](const Error& error) { return "refused: " + error.message; };
+  std::function<void(std::string)> kept;
+  auto thrown = told_later<std::string>(
+      inside, "executeAsync",
+      [&](auto answer) {
+        kept = answer;
+        throw_now("");
+      },
+      refused);
+  ASSERT_EQ(thrown.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_THAT(thrown.get(), HasSubstr("refused: "));
+  EXPECT_THAT(inside.told, HasSubstr("executeAsync: "));
+  kept("too late");
+  auto later = told_later<std::string>(
+      inside, "executeAsync", [&](auto answer) { kept = answer; }, refused);
+  kept("an answer");
+  EXPECT_EQ(later.get(), "an answer");
 }
 
 TEST_F(Facade, AnExecutorThatCouldNotBeginLeavesNoNameAndNoConversationsBehind) {

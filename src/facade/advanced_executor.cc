@@ -56,14 +56,10 @@ LLMExecutionResponse AdvancedLLMExecutor::execute(const LLMExecutionRequest& req
 
 std::future<LLMExecutionResponse> AdvancedLLMExecutor::executeAsync(
     const LLMExecutionRequest& request) {
-  auto promise = std::make_shared<std::promise<LLMExecutionResponse>>();
-  auto future = promise->get_future();
-  carried_out(*handle_, "executeAsync", [&] {
-    handle_->start(request, {}, [promise](LLMExecutionResponse response) {
-      promise->set_value(std::move(response));
-    });
-  });
-  return future;
+  return told_later<LLMExecutionResponse>(
+      *handle_, "executeAsync",
+      [&](auto answer) { handle_->start(request, {}, std::move(answer)); },
+      [&](const Error& error) { return refusal(request, handle_->config().llmId, error.message); });
 }
 
 LLMExecutionResponse AdvancedLLMExecutor::executeStreaming(const LLMExecutionRequest& request,

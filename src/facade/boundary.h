@@ -5,6 +5,9 @@
 // `inside` is whatever has report(call, status): it keeps the error and says whether all was well.
 #pragma once
 
+#include <atomic>
+#include <future>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -35,6 +38,29 @@ auto told(const Inside& inside, const char* call, F&& work) {
     (void)inside.report(call, tl::unexpected(answer.error()));
     return Answer{};
   }
+}
+
+// For calls that answer later. `start` takes the function that gives the answer. Where it throws,
+// `refused(Error)` is the answer; one that comes after that is dropped. So the future is always
+// ready in the end, and never with an exception.
+template <class Answer, class Inside, class Start, class Refused>
+std::future<Answer> told_later(const Inside& inside, const char* call, Start&& start,
+                               Refused&& refused) {
+  struct Given {
+    std::promise<Answer> promise;
+    std::atomic<bool> done{false};
+    void give(Answer answer) {
+      if (!done.exchange(true)) promise.set_value(std::move(answer));
+    }
+  };
+  const auto given = std::make_shared<Given>();
+  auto future = given->promise.get_future();
+  const Status begun = caught([&]() -> Status {
+    std::forward<Start>(start)([given](Answer answer) { given->give(std::move(answer)); });
+    return {};
+  });
+  if (!inside.report(call, begun)) given->give(refused(begun.error()));
+  return future;
 }
 
 // For calls that answer with nothing, and for destructors.

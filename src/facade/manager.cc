@@ -69,14 +69,9 @@ std::vector<std::shared_ptr<LLMExecutor>> ParallelLLMExecutionManager::getLLMsBy
 
 std::future<LLMExecutionResponse> ParallelLLMExecutionManager::executeAsync(
     const LLMExecutionRequest& request) {
-  auto promise = std::make_shared<std::promise<LLMExecutionResponse>>();
-  auto future = promise->get_future();
-  carried_out(*inside_, "executeAsync", [&] {
-    inside_->single(request, [promise](LLMExecutionResponse response) {
-      promise->set_value(std::move(response));
-    });
-  });
-  return future;
+  return told_later<LLMExecutionResponse>(
+      *inside_, "executeAsync", [&](auto answer) { inside_->single(request, std::move(answer)); },
+      [&](const Error& error) { return refusal(request, request.llmId, error.message); });
 }
 LLMExecutionResponse ParallelLLMExecutionManager::execute(const LLMExecutionRequest& request) {
   const auto work = [&] { return ManagerInside::Responses{inside_->run(request)}; };
