@@ -101,6 +101,30 @@ TEST_F(Talks, AHistoryIsReadWithItsFirstUse) {
   EXPECT_EQ(talks_->history_bytes(), 0U);
 }
 
+TEST_F(Talks, HistoriesWithoutAStoreHaveALimitInBytes) {
+  begin({.unstored_bytes_max = 3000});
+  ASSERT_TRUE(talks_->attach("a", ""));
+  int created = 0;
+  Status refused;
+  while (refused && created < 100) {
+    auto r = record("a", std::to_string(created));
+    r.history = {{"user", std::string(60, 't')}, {"assistant", "yes"}};
+    refused = talks_->create(r).map([&](const std::string&) { ++created; });
+  }
+  EXPECT_EQ(refused.error().code, Code::kOverloaded);
+  EXPECT_THAT(refused.error().message, HasSubstr("delete some"));
+  EXPECT_GE(talks_->unstored_bytes(), 3000U);
+  EXPECT_LT(talks_->unstored_bytes(), 4000U);
+  EXPECT_EQ(talks_->update(talks_->get("a", "0").value()).error().code, Code::kOverloaded);
+  while (created > 1) ASSERT_TRUE(talks_->erase("a", std::to_string(--created)));
+  EXPECT_LT(talks_->unstored_bytes(), 1000U);
+  const std::uint64_t before = talks_->unstored_bytes();
+  EXPECT_EQ(say("0", "Once").finish, Finish::kLength);
+  EXPECT_GT(talks_->unstored_bytes(), before) << "an answer counts";
+  ASSERT_TRUE(talks_->erase("a", "0"));
+  EXPECT_EQ(talks_->unstored_bytes(), 0U);
+}
+
 TEST_F(Talks, HistoriesBeyondTheLimitAreReadAgain) {
   begin({.history_bytes_max = 4000});
   attach();

@@ -12,6 +12,7 @@ namespace choir {
 Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, Turn turn,
                                       Callbacks callbacks) {
   const TalkPtr talk = CHOIR_TRY(find(turn.request.executor, id));
+  CHOIR_CHECK_OK(has_room(talk->executor, talk->folder != nullptr));
   CHOIR_CHECK_OK(validate(turn.request));
   if (first_invalid_utf8(turn.system))
     return fail(Code::kInvalidArgument, "the system message is not valid UTF-8");

@@ -119,6 +119,10 @@ void Conversations::forget(const Talk& talk) {
   });
   (void)take_aside(talk);
   histories_.with([&](Histories& h) {
+    if (const auto found = h.unstored.find(talk.key); found != h.unstored.end()) {
+      h.unstored_bytes -= found->second;
+      h.unstored.erase(found);
+    }
     const auto entry = h.entries.find(talk.key);
     if (entry == h.entries.end()) return;
     h.bytes -= entry->second.bytes;
@@ -157,6 +161,7 @@ Result<std::string> Conversations::create(ConversationRecord record) {
   CHOIR_CHECK_OK(check(record));
   const TalkPtr talk = CHOIR_TRY(reserve(record));
   ScopeEnd undo([&] { forget(*talk); });
+  CHOIR_CHECK_OK(has_room(talk->executor, talk->folder != nullptr));
   record.id = talk->id;
   if (talk->folder)
     CHOIR_CHECK_OK(
@@ -174,6 +179,7 @@ Result<std::string> Conversations::create(ConversationRecord record) {
 Status Conversations::update(ConversationRecord record) {
   CHOIR_CHECK_OK(check(record));
   const TalkPtr talk = CHOIR_TRY(find(record.executor, record.id));
+  CHOIR_CHECK_OK(has_room(talk->executor, talk->folder != nullptr));
   // As a turn: those that come meanwhile wait for it.
   if (talk->state.with([](Talk::State& s) { return std::exchange(s.busy, true); }))
     return fail(Code::kOverloaded,
@@ -317,10 +323,32 @@ Status Conversations::read(const TalkPtr& talk) const {
   return found;
 }
 
+Status Conversations::has_room(const std::string& executor, bool stored) const {
+  if (stored) return {};
+  const std::uint64_t bytes = unstored_bytes();
+  if (bytes < limits_.unstored_bytes_max) return {};
+  return fail(Code::kOverloaded,
+              "conversations without a store take " + std::to_string(bytes) + " bytes, at most " +
+                  std::to_string(limits_.unstored_bytes_max) + "; delete some, or give '" +
+                  executor + "' a store",
+              {Fact::of("bytes", bytes), Fact::of("bytes_max", limits_.unstored_bytes_max)});
+}
+
 void Conversations::count_history(const TalkPtr& talk) const {
-  if (!talk->folder) return;
   const std::uint64_t bytes = talk->state.with(
       [](const Talk::State& s) { return s.record ? bytes_of(*s.record) : std::uint64_t{0}; });
+  if (!talk->folder) {
+    const auto set = [&](std::uint64_t now) {
+      histories_.with([&](Histories& h) {
+        h.unstored_bytes += now - std::exchange(h.unstored[talk->key], now);
+        if (now == 0) h.unstored.erase(talk->key);
+      });
+    };
+    set(bytes);
+    // Who erases it takes it from the table first.
+    if (!table_.with([&](const Table& t) { return t.by_key.contains(talk->key); })) set(0);
+    return;
+  }
   std::vector<TalkPtr> leave;
   histories_.with([&](Histories& h) {
     Histories::Entry& entry = h.entries[talk->key];
@@ -344,6 +372,10 @@ void Conversations::count_history(const TalkPtr& talk) const {
 
 std::uint64_t Conversations::history_bytes() const {
   return histories_.with([](const Histories& h) { return h.bytes; });
+}
+
+std::uint64_t Conversations::unstored_bytes() const {
+  return histories_.with([](const Histories& h) { return h.unstored_bytes; });
 }
 
 }  // namespace choir

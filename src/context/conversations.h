@@ -49,6 +49,9 @@ class Conversations {
     // Histories in memory that are in a store too; beyond it those unused for longest are read
     // again when they are used. What runs is not counted out.
     std::uint64_t history_bytes_max = 64ULL << 20;
+    // Histories that are in memory alone, of executors that have no store. Beyond it nothing is
+    // created, changed or begun until some are erased; what runs goes on.
+    std::uint64_t unstored_bytes_max = 1ULL << 30;
   };
   // kUnavailable: no threads.
   static Result<std::unique_ptr<Conversations>> start(const Limits& limits);
@@ -106,8 +109,9 @@ class Conversations {
   // Writes KV state of conversations with a store that have not been used for `idle`; returns how
   // many were written. Called by the writer thread; and by tests.
   int write_behind(std::chrono::milliseconds idle);
-  // Of histories that are in a store too; for tests.
+  // Of histories that are in a store too, and of those that are in memory alone; for tests.
   std::uint64_t history_bytes() const;
+  std::uint64_t unstored_bytes() const;
 
  private:
   // One call of say(), until its end is told.
@@ -170,7 +174,7 @@ class Conversations {
     std::map<ConversationKey, Entry> entries;
     std::uint64_t bytes = 0;
   };
-  // Histories that could be read again.
+  // Histories that could be read again; and bytes of those that could not.
   struct Histories {
     struct Entry {
       std::uint64_t bytes = 0;
@@ -178,7 +182,9 @@ class Conversations {
       std::weak_ptr<Talk> talk;
     };
     std::map<ConversationKey, Entry> entries;
+    std::map<ConversationKey, std::uint64_t> unstored;
     std::uint64_t bytes = 0;
+    std::uint64_t unstored_bytes = 0;
     std::uint64_t last_use = 0;
   };
 
@@ -193,6 +199,8 @@ class Conversations {
   template <class Use>
   auto with_record(const TalkPtr& talk, Use use) const -> std::invoke_result_t<Use, Talk::State&>;
   Status read(const TalkPtr& talk) const;
+  // kOverloaded: `executor` has no store, and histories without one take all that they may.
+  Status has_room(const std::string& executor, bool stored) const;
   // It is in memory and was just used: others may have to leave.
   void count_history(const TalkPtr& talk) const;
 
