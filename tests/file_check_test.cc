@@ -217,6 +217,7 @@ const TrialCase kTrialCases[] = {
     {"HungUp", died_of(SIGHUP), "", Code::kUnavailable, "was killed"},
     {"NoTime", died_of(SIGALRM), "", Code::kUnavailable, "did not finish loading it in time"},
     {"NoCpuTime", died_of(SIGXCPU), "", Code::kUnavailable, "did not finish loading it in time"},
+    {"RealTimeSignal", died_of(SIGRTMAX), "", Code::kUnavailable, "was killed (signal 64)"},
     {"FileShrank", died_of(SIGBUS), "", Code::kUnavailable, "was killed"},
     {"EngineOfAnotherCpu", died_of(SIGILL), "", Code::kUnavailable, "Illegal instruction"},
     {"NoLibrary", exited_with(127), "error while loading shared libraries\n", Code::kUnavailable,

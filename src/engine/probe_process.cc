@@ -132,7 +132,9 @@ Status judge_death(const TrialEnd& end, const std::string& path) {
                                                 std::to_string(WEXITSTATUS(end.status)),
                                             reason));
   const int signal = WTERMSIG(end.status);
-  const std::string name = " (" + std::string(sigdescr_np(signal)) + ")";
+  const char* known = sigdescr_np(signal);  // null: a real-time signal
+  const std::string name =
+      " (" + (known != nullptr ? known : "signal " + std::to_string(signal)) + ")";
   if (signal == SIGALRM || signal == SIGXCPU)
     return of_the_machine(path, "the engine did not finish loading it in time" + name);
   // SIGILL: an engine for another CPU; SIGBUS: a file that shrank, or a disk that fails.
