@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "engine/llama_model_info.h"
 #include "engine_rig.h"
 #include "made_models.h"
 
@@ -129,8 +130,21 @@ INSTANTIATE_TEST_SUITE_P(Kind, Memory,
                          testing::Values(Case{"Cells", "llama-q8_0", Fronts::kAny},
                                          Case{"Window", "sliding", Fronts::kAny},
                                          Case{"State", "mamba", Fronts::kWhole},
+                                         Case{"Wkv", "rwkv7", Fronts::kWhole},
                                          Case{"StateAndCells", "jamba", Fronts::kWhole}),
                          [](const auto& c) { return c.param.name; });
+
+TEST(Wkv, HeadsThatTheEngineWouldOverstepAreRefused) {
+  const auto narrow =
+      LlamaModel::open(made_model("rwkv7-narrow"), LlamaModel::Load::kWithoutWeights, "a").value();
+  const Status runs = check_runs(narrow->info());
+  ASSERT_FALSE(runs);
+  EXPECT_NE(runs.error().message.find("heads of 32 numbers"), std::string::npos)
+      << runs.error().message;
+  const auto whole =
+      LlamaModel::open(made_model("rwkv7"), LlamaModel::Load::kWithoutWeights, "a").value();
+  EXPECT_TRUE(check_runs(whole->info()));
+}
 
 }  // namespace
 }  // namespace choir

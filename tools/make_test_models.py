@@ -300,11 +300,11 @@ def mamba(name, seed):
     return model
 
 
-def rwkv(name, seed):
+def rwkv(name, seed, head=64):
     model = Model(name, "rwkv7", seed)
     size, rank, hidden = model.embedding, 32, model.feed_forward
     model.of_architecture("attention.head_count", 0)
-    for key, value in (("attention.layer_norm_epsilon", 1e-5), ("wkv.head_size", 32), ("token_shift_count", 2),
+    for key, value in (("attention.layer_norm_epsilon", 1e-5), ("wkv.head_size", head), ("token_shift_count", 2),
                        ("attention.decay_lora_rank", rank), ("attention.iclr_lora_rank", rank),
                        ("attention.value_residual_mix_lora_rank", rank), ("attention.gate_lora_rank", rank)):
         model.of_architecture(key, value)
@@ -370,7 +370,7 @@ def makers():
     out["llama-split"] = (lambda name, seed: llama(name, seed), 2)
     out["llama-nan"] = (with_nan, 1)
     for name, make in (("experts", experts), ("sliding", sliding), ("jamba", jamba), ("mamba", mamba),
-                       ("rwkv7", rwkv), ("encoder", encoder)):
+                       ("rwkv7", rwkv), ("rwkv7-narrow", lambda name, seed: rwkv(name, seed, 32)), ("encoder", encoder)):
         out[name] = (make, 1)
     return out
 

@@ -91,6 +91,13 @@ std::string not_run(const llama_model& model, const std::string& architecture) {
   if (architecture == "cogvlm")
     return "a model for which the engine gives the logits of other tokens than it was asked for (" +
            architecture + ")";
+  // The engine's kernel for these takes 64 numbers at a time, also behind the end of a head.
+  constexpr std::uint32_t kWkvStep = 64;
+  const std::uint32_t head = model.hparams.wkv_head_size;
+  if ((model.arch == LLM_ARCH_RWKV7 || model.arch == LLM_ARCH_ARWKV7) && head % kWkvStep != 0)
+    return "a model with heads of " + std::to_string(head) +
+           " numbers, where the engine computes " + std::to_string(kWkvStep) + " at a time (" +
+           architecture + ")";
   return {};
 }
 
