@@ -186,11 +186,12 @@ Status judge_trial(const TrialEnd& end, const std::string& path) {
     return found != answer.end() && found->is_string() ? found->get<std::string>() : "";
   };
   if (const auto ok = answer.find("ok"); ok != answer.end() && *ok == true) return {};
-  const std::string message = text_of("message");
+  std::string message = text_of("message");
+  if (message.empty()) message = "no reason given";
   if (text_of("code") == "out_of_memory")
     return fail(Code::kOutOfMemory, message, facts_of(answer));
   if (is_of_the_machine(message)) return of_the_machine(path, message);
-  return fail(Code::kEngineFailed, message.empty() ? "no reason given" : message);
+  return fail(Code::kEngineFailed, message);
 }
 
 Status run_probe(const std::string& program, const std::string& path, std::uint64_t file_bytes,
