@@ -142,14 +142,23 @@ std::span<float> FakeEngine::logits(std::size_t slice) {
   return logits_[slice];
 }
 
-Result<std::vector<float>> FakeEngine::embed(std::span<const TokenId> tokens,
-                                             const AbortSignal& abort) {
+Result<std::vector<std::vector<float>>> FakeEngine::embed(
+    std::span<const std::span<const TokenId>> texts, const AbortSignal& abort) {
   CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
-  if (!tick(rules_.pass + rules_.token * static_cast<int>(tokens.size()) / threads_, abort))
+  CHOIR_CHECK(std::ssize(texts) <= config_.sequences_max, "one pass takes sequences_max texts");
+  std::size_t tokens = 0;
+  for (const auto text : texts) tokens += text.size();
+  if (!tick(rules_.pass + rules_.token * static_cast<int>(tokens) / threads_, abort))
     return fail(Code::kCancelled, "embedding was cancelled");
-  const bool broken = std::ranges::find(tokens, rules_.nan_token) != tokens.end();
-  return std::vector<float>{broken ? std::numeric_limits<float>::quiet_NaN()
-                                   : static_cast<float>(tokens.size())};
+  std::vector<std::vector<float>> vectors;
+  for (const auto text : texts) {
+    if (std::ranges::find(text, rules_.refused_token) != text.end())
+      return fail(Code::kEngineFailed, "the engine refused to embed");
+    const bool broken = std::ranges::find(text, rules_.nan_token) != text.end();
+    vectors.push_back(
+        {broken ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(text.size())});
+  }
+  return vectors;
 }
 
 std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {

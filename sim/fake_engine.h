@@ -52,6 +52,7 @@ struct FakeRules {
   std::uint32_t no_cells_every = 0;  // every n-th pass says kNoCells though there is room; 0 never
   std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
   bool fail_takes_all = false;       // and all cells with it
+  TokenId refused_token = -1;        // a pass that embeds it is an error; -1: none
   TokenId nan_token = -1;        // whoever has it in its cells computes NaN from there on; -1: none
   std::int32_t window = 0;       // a sliding window: truncating into it loses the sequence
   Fronts fronts = Fronts::kAny;  // other cuts and forks lose the sequence, or give nothing
@@ -66,8 +67,8 @@ class FakeEngine final : public Engine {
   Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
                          const AbortSignal& abort) override;
   std::span<float> logits(std::size_t slice) override;
-  Result<std::vector<float>> embed(std::span<const TokenId> tokens,
-                                   const AbortSignal& abort) override;
+  Result<std::vector<std::vector<float>>> embed(std::span<const std::span<const TokenId>> texts,
+                                                const AbortSignal& abort) override;
   Fronts fronts() const override { return rules_.fronts; }
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;

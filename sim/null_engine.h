@@ -18,8 +18,9 @@ class NullEngine final : public Engine {
     return RunOutcome::kDone;
   }
   std::span<float> logits(std::size_t) override { return row_; }
-  Result<std::vector<float>> embed(std::span<const TokenId>, const AbortSignal&) override {
-    return row_;
+  Result<std::vector<std::vector<float>>> embed(std::span<const std::span<const TokenId>> texts,
+                                                const AbortSignal&) override {
+    return std::vector<std::vector<float>>(texts.size(), row_);
   }
   Fronts fronts() const override { return Fronts::kAny; }
   std::int32_t truncate(SeqId, std::int32_t) override { return 0; }

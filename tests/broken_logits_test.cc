@@ -68,12 +68,19 @@ TEST(BrokenLogits, CellsBehindThemAreNotKeptForAConversation) {
 
 TEST(BrokenEmbedding, IsAnErrorAndTheNextOneIsNot) {
   Stage stage(poisoned());
-  const auto embed = [&](const Tokens& tokens) {
-    auto promise = std::make_shared<std::promise<Result<std::vector<float>>>>();
-    auto vector = promise->get_future();
-    EXPECT_TRUE(stage.executor->embeddings().post({tokens, promise, {}, {}}));
+  sim::NullHome home;
+  std::uint64_t id = 0;
+  const auto embed = [&](const Tokens& tokens) -> Result<std::vector<float>> {
+    const auto state = std::make_shared<RequestState>(RequestId{++id}, home, stage.executor->id(),
+                                                      stage.clock.now(), Instant{}, Callbacks{});
+    state->embedding = std::make_unique<EmbedWork>();
+    state->embedding->texts = {tokens};
+    state->embedding->embeddings.resize(1);
+    EXPECT_TRUE(stage.executor->embeddings().post(state));
     stage.turns();
-    return vector.get();
+    EmbedCompletion end = state->embedding->completion(*state->take_end());
+    if (end.error) return tl::unexpected(*end.error);
+    return end.embeddings.front().vector;
   };
   const auto broken = embed(broken_prompt(3));
   ASSERT_FALSE(broken);

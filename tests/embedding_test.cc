@@ -212,6 +212,35 @@ TEST_F(Embedding, BesideOtherRequestsItGivesTheSameBits) {
   for (auto& generation : generations) EXPECT_EQ(generation.get().tokens.size(), 200U);
 }
 
+TEST_F(Embedding, SeveralTextsInOnePassGiveTheBitsOfEachAlone) {
+  EmbedRequest request{.executor = "m", .texts = {}};
+  for (const Pair& pair : kPairs)
+    if (pair.a.size() < 200) request.texts.push_back(pair.a);
+  const auto before = node_->executor("m")->steps;
+  const EmbedCompletion done = node_->submit_embed(request)->result.get();
+  ASSERT_FALSE(done.error) << done.error->message;
+  EXPECT_LT(node_->executor("m")->steps - before, request.texts.size());
+  std::int32_t tokens = 0;
+  for (std::size_t i = 0; i < request.texts.size(); ++i) {
+    const choir::Embedding& got = done.embeddings.at(i);
+    EXPECT_EQ(got.vector, embed(request.texts[i])) << request.texts[i];
+    EXPECT_EQ(got.tokens, std::ssize(*node_->tokenize("m", request.texts[i])));
+    tokens += got.tokens;
+  }
+  EXPECT_EQ(done.usage.prompt_tokens, tokens);
+}
+
+TEST_F(Embedding, WhatIsTooLongIsCutToWhatFitsWhereThatIsWanted) {
+  const std::string fits = words(kTokensMax - 2);
+  const EmbedRequest request{.executor = "m", .texts = {words(1000), fits}, .truncate = true};
+  const EmbedCompletion done = node_->submit_embed(request)->result.get();
+  ASSERT_FALSE(done.error) << done.error->message;
+  EXPECT_TRUE(done.embeddings[0].truncated);
+  EXPECT_FALSE(done.embeddings[1].truncated);
+  EXPECT_EQ(done.embeddings[0].tokens, kTokensMax);
+  EXPECT_EQ(done.embeddings[0].vector, done.embeddings[1].vector);
+}
+
 TEST_F(Embedding, ANodeThatIsShutDownEmbedsNoMore) {
   node_->shutdown(Drain::kFinish);
   const auto refused = node_->embed("m", "cat");

@@ -169,6 +169,35 @@ TEST_F(Facade, AnEmbeddingThatThrowsEndsAsFailed) {
   EXPECT_TRUE(llm.execute(request("text")).success);
 }
 
+TEST_F(Facade, EmbeddingsThatStandStillHoldNoThreadAndCanBeCancelled) {
+  std::vector<std::unique_ptr<AdvancedLLMExecutor>> still;
+  std::vector<std::future<LLMExecutionResponse>> waiting;
+  for (int i = 0; i < 8; ++i) {
+    const std::string name = "still" + std::to_string(i);
+    still.push_back(std::make_unique<AdvancedLLMExecutor>(config(name, "encoder.gguf")));
+    ASSERT_TRUE(still.back()->initialize()) << still.back()->lastError();
+    ASSERT_TRUE(still.back()->suspend());
+    LLMExecutionRequest named = request("text");
+    named.requestId = name;
+    waiting.push_back(still.back()->executeAsync(named));
+  }
+  AdvancedLLMExecutor llm(config("e", "encoder.gguf"));
+  ASSERT_TRUE(llm.initialize()) << llm.lastError();
+  EXPECT_TRUE(llm.execute(request("text")).success) << "though eight others stand still";
+  LLMExecutionRequest late = request("text");
+  late.timeout = std::chrono::milliseconds(1);
+  EXPECT_THAT(still[0]->execute(late).error, HasSubstr("the embedding had 1 ms"));
+  EXPECT_TRUE(still[0]->cancelExecution("still0")) << still[0]->lastError();
+  EXPECT_THAT(waiting[0].get().error, HasSubstr("cancelled"));
+  for (std::size_t i = 1; i < still.size(); ++i) {
+    ASSERT_TRUE(still[i]->resume());
+    const LLMExecutionResponse response = waiting[i].get();
+    EXPECT_TRUE(response.success) << response.error;
+    EXPECT_EQ(response.outputText, "[4.0]");
+    EXPECT_EQ(response.inputLength, 4U);
+  }
+}
+
 TEST_F(Facade, AReplacedCallbackMayCallItsExecutorWhenItEnds) {
   AdvancedLLMExecutor llm(config("a"));
   struct Asks {

@@ -94,7 +94,7 @@ Surprises surprises_of_prompt(const std::string& path, KvType kv_type) {
   const auto count = static_cast<std::int32_t>(tokens.size());
   llama_context_params params = context_params(
       {.context_tokens = 2048, .sequences_max = 1, .batch_tokens_max = kBatch, .kv_type = kv_type},
-      model->info());
+      *model->handle(), model->info());
   params.n_outputs_max = kBatch;
   const LlamaContextHandle context(llama_init_from_model(model->handle(), params));
   Surprises all;

@@ -231,7 +231,8 @@ TEST(LlamaEngine, GemmasScratchStaysSmallWithManyTokensInABatch) {
 TEST(LlamaEngine, ADecoderDoesNotEmbed) {
   Rig rig(stories());
   const Tokens tokens = {1, 2};
-  EXPECT_EQ(rig.engine->embed(tokens, rig.never).error().code, Code::kInvalidArgument);
+  const std::array<std::span<const TokenId>, 1> texts = {tokens};
+  EXPECT_EQ(rig.engine->embed(texts, rig.never).error().code, Code::kInvalidArgument);
 }
 
 TEST(LlamaModel, KnowsItsTemplateOrHasNone) {

@@ -212,23 +212,5 @@ TEST(RuntimeEmbeddings, AreComputedBeforeARemovalThatFinishes) {
       embedding_until(*node, [&] { EXPECT_TRUE(node->remove("encoder", Drain::kFinish)); }));
 }
 
-TEST(RuntimeEmbeddings, ThatWaitForTheirTurnInTheNodeEndWithTheirExecutor) {
-  NodeConfig config;
-  config.policy = ExecutionPolicy::kSequential;
-  const auto node = start(std::make_unique<EncoderBackend>(), config);
-  ASSERT_TRUE(node->add(executor("encoder")));
-  ASSERT_TRUE(node->add(executor("a")));
-  ASSERT_TRUE(node->suspend("a"));
-  auto busy = node->submit(request("a", "hello"), {});
-  Result<std::vector<float>> answer;
-  std::thread caller([&] { answer = node->embed("encoder", "hello"); });
-  ASSERT_TRUE(node->remove("encoder", Drain::kCancel));
-  caller.join();
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().code, Code::kNotFound);
-  ASSERT_TRUE(node->resume("a"));
-  EXPECT_EQ(busy->result.get().finish, Finish::kLength);
-}
-
 }  // namespace
 }  // namespace choir

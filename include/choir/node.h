@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "choir/config.h"
+#include "choir/embedding.h"
 #include "choir/export.h"
 #include "choir/ids.h"
 #include "choir/model_info.h"
@@ -80,8 +81,8 @@ struct NodeInfo {
   std::uint64_t lane_switches = 0;  // how often the layout of lanes has changed
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t memory_bytes_promised = 0;
-  std::int32_t requests_active = 0;
-  bool door_closed = false;  // close_door() or shutdown() was called: no new work is taken
+  std::int32_t requests_active = 0;  // embeddings too
+  bool door_closed = false;          // close_door() or shutdown() was called: no new work is taken
 };
 
 // A submitted request. The future is ready after the last callback has returned.
@@ -89,6 +90,12 @@ struct Submission {
   RequestId id;
   std::future<Completion> result;
   TextStream stream;  // of a request with on_news; else it belongs to no request
+};
+
+// A submitted request to embed. As Submission.
+struct EmbedSubmission {
+  RequestId id;
+  std::future<EmbedCompletion> result;
 };
 
 using OnEvent = std::function<void(const StreamEvent&)>;
@@ -107,8 +114,15 @@ struct Callbacks {
   OnNews on_news = {};     // there is something to take; may be empty
 };
 
+using OnEmbedded = std::function<void(const EmbedCompletion&)>;
+struct EmbedCallbacks {
+  OnEmbedded on_done;          // once, before the future is ready; may be empty
+  OnEmbedded on_settled = {};  // right after on_done, when the node no longer counts the request
+};
+
 class Runtime;  // the inside; src/runtime/runtime.h
 
+// Functions: one for each call of the API; the inside has the parts.
 class CHOIR_API Node {
  public:
   // Starts the node's threads. Fails if the config is wrong or threads cannot be started. Does not
@@ -164,19 +178,19 @@ class CHOIR_API Node {
   // wait for the end. Any node of the process may be asked, also if the request has moved to
   // another node. kNotFound if the request is not active.
   Status cancel(RequestId id);
-  // Closes the node for new work, to drain it. From now on submit(), run(), embed(), add() and
-  // migrate() into this node are refused at once with kDraining, and no executor is loaded for a
-  // request that is refused. Accepted requests go on, whether they run or wait. cancel(), resume(),
-  // load() and migrate() to another node work as before. The door cannot be opened again: a drain
-  // ends with shutdown(), and a program that wants to go on makes another node. Any thread, also
-  // inside a callback; does not block; a second call changes nothing.
+  // Closes the node for new work, to drain it. From now on submit(), run(), submit_embed(),
+  // embed(), add() and migrate() into this node are refused at once with kDraining, and no executor
+  // is loaded for a request that is refused. Accepted requests go on, whether they run or wait.
+  // cancel(), resume(), load() and migrate() to another node work as before. The door cannot be
+  // opened again: a drain ends with shutdown(), and a program that wants to go on makes another
+  // node. Any thread, also inside a callback; does not block; a second call changes nothing.
   void close_door();
   // Blocks until no request and no embedding is active. Refused inside a callback.
   Status wait_idle();
   // The same, but it waits for at most `most` of the node's clock. 0 or less: it does not wait.
   // More than kDeadlineMax counts as kDeadlineMax. When the time is over, it returns
   // kDeadlineExceeded with the facts active_requests, active_embeddings and suspended_requests. The
-  // last one counts the active requests of suspended executors; they stay active until another call
+  // last one counts those of both in suspended executors; they stay active until another call
   // resumes the executor or cancels them. This call resumes and cancels nothing, and does not close
   // the door.
   Status wait_idle(std::chrono::milliseconds most);
@@ -184,7 +198,15 @@ class CHOIR_API Node {
   Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
   Result<std::string> detokenize(std::string_view executor,
                                  const std::vector<TokenId>& tokens) const;
-  // Pooled embedding through an encoder model. Blocks.
+
+  // Submits texts to embed to an executor of an encoder. They are computed together, as many in one
+  // pass as its batch and sequences_max take, also with those of other requests; class, cancel(),
+  // deadline, suspend(), migrate() and the limit of the queue are as with submit(). It tokenizes on
+  // the calling thread and does not wait for the vectors. Refused at once, besides what submit()
+  // refuses: a text that is longer than the executor embeds (kTooLong, unless `truncate`), a text
+  // without tokens, an executor that generates text.
+  Result<EmbedSubmission> submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks = {});
+  // submit_embed() of one text, and waits for its vector. Blocks; refused inside a callback.
   Result<std::vector<float>> embed(std::string_view executor, std::string_view text);
 
   // All requests that were accepted and have not ended, by id. Any thread, also inside a callback;

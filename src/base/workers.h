@@ -1,5 +1,5 @@
 // A few threads for what must not happen on a caller's or a callback's thread: loading a model,
-// committing to a disk, embedding, ending an executor.
+// committing to a disk, ending an executor.
 //
 // Work has a key (an executor, a conversation). Of one key only so much waits and only so much runs
 // at a time, so that a slow one does not take all threads from the others.

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/utf8.h"
+#include "choir/embedding.h"
 #include "core/checks.h"
 
 namespace choir {
@@ -101,6 +102,16 @@ Status check_stop(const std::vector<std::string>& stop) {
   return {};
 }
 
+// What a request to generate and one to embed have in common.
+template <class AnyRequest>
+Status check_terms(const AnyRequest& request) {
+  if (request.priority)
+    CHOIR_CHECK_OK(in_range("priority", static_cast<std::size_t>(*request.priority), 0,
+                            kPriorityNames.size() - 1));
+  CHOIR_CHECK_OK(in_range("deadline (ms)", request.deadline.count(), 0, kDeadlineMax.count()));
+  return check_name("tenant", request.tenant);
+}
+
 }  // namespace
 
 std::string_view to_string(Finish finish) {
@@ -140,13 +151,22 @@ Status validate(const Request& request) {
   if (Status status = validate(request.sampling); !status)
     return tl::unexpected(std::move(status).error().in("sampling"));
   CHOIR_CHECK_OK(check_stop(request.stop));
-  if (request.priority)
-    CHOIR_CHECK_OK(in_range("priority", static_cast<std::size_t>(*request.priority), 0,
-                            kPriorityNames.size() - 1));
-  CHOIR_CHECK_OK(in_range("deadline (ms)", request.deadline.count(), 0, kDeadlineMax.count()));
-  CHOIR_CHECK_OK(check_name("tenant", request.tenant));
+  CHOIR_CHECK_OK(check_terms(request));
   CHOIR_CHECK_OK(check_name("reuse_scope", request.reuse_scope));
   return in_range("tenant_weight", request.tenant_weight, kTenantWeightMin, kTenantWeightMax);
+}
+
+Status validate(const EmbedRequest& request) {
+  CHOIR_CHECK_OK(check_name("executor", request.executor));
+  if (request.texts.empty()) return bad("texts is empty: there is nothing to embed");
+  CHOIR_CHECK_OK(at_most("texts", request.texts.size(), "entries", kEmbedTextsMax));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < request.texts.size(); ++i) {
+    bytes += request.texts[i].size();
+    CHOIR_CHECK_OK(at_most("texts", bytes, "bytes", kPromptBytesMax));
+    CHOIR_CHECK_OK(is_utf8(indexed("texts", i), request.texts[i]));
+  }
+  return check_terms(request);
 }
 
 }  // namespace choir

@@ -140,10 +140,12 @@ class Engine {
   // writable (the sampler works in place), gone at the next run().
   virtual std::span<float> logits(std::size_t slice) = 0;
 
-  // Pooled embedding of `tokens`, [embedding_size], through the same pool; kInvalidArgument for a
-  // model that does not embed.
-  virtual Result<std::vector<float>> embed(std::span<const TokenId> tokens,
-                                           const AbortSignal& abort) = 0;
+  // Pooled embeddings of `texts`, [embedding_size] each and in their order, in one pass through the
+  // same pool. At most sequences_max texts of together batch_tokens_max tokens, none without. Where
+  // our kernels cover the model, a vector is the same bits alone and beside others. Stops soon
+  // after `abort` says so, with kCancelled. kInvalidArgument for a model that does not embed.
+  virtual Result<std::vector<std::vector<float>>> embed(
+      std::span<const std::span<const TokenId>> texts, const AbortSignal& abort) = 0;
 
   // What truncate() and fork() can do.
   virtual Fronts fronts() const = 0;

@@ -21,9 +21,13 @@ std::string reason() {
   return complaint.empty() ? "no reason given" : complaint;
 }
 
+// How the model's embeddings are pooled, by its own metadata.
+enum llama_pooling_type pooling_of(const llama_model& model) { return model.hparams.pooling_type; }
+
 }  // namespace
 
-llama_context_params context_params(const EngineConfig& config, const ModelInfo& model) {
+llama_context_params context_params(const EngineConfig& config, const llama_model& handle,
+                                    const ModelInfo& model) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(config.context_tokens);
   params.n_batch =
@@ -49,6 +53,8 @@ llama_context_params context_params(const EngineConfig& config, const ModelInfo&
     params.n_batch = params.n_ubatch = params.n_ctx;
     params.n_outputs_max = 0;
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+    if (pooling_of(handle) == LLAMA_POOLING_TYPE_MEAN)  // see LlamaEngine::pooled()
+      params.pooling_type = LLAMA_POOLING_TYPE_NONE;
   }
   return params;
 }
@@ -100,8 +106,8 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(std::shared_ptr<const L
   clear_engine_complaint();
   const std::string name = model->info().name;
   try {
-    LlamaContextHandle context(
-        llama_init_from_model(model->handle(), context_params(config, model->info())));
+    LlamaContextHandle context(llama_init_from_model(
+        model->handle(), context_params(config, *model->handle(), model->info())));
     if (!context)
       return fail(Code::kOutOfMemory, "no context of " + std::to_string(config.context_tokens) +
                                           " tokens for '" + name + "': " + reason());
@@ -180,19 +186,26 @@ std::span<float> LlamaEngine::logits(std::size_t slice) {
   return {values, static_cast<std::size_t>(model_->info().vocab_tokens)};
 }
 
-Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
-                                              const AbortSignal& abort) {
+Result<std::vector<std::vector<float>>> LlamaEngine::embed(
+    std::span<const std::span<const TokenId>> texts, const AbortSignal& abort) {
   if (model_->info().generates)
     return fail(Code::kInvalidArgument,
                 "'" + model_->info().name + "' generates text; embeddings need an encoder model");
   const auto tokens_max = static_cast<std::size_t>(config_.batch_tokens_max);
-  if (tokens.empty() || tokens.size() > tokens_max)
-    return fail(Code::kInvalidArgument, "text has " + std::to_string(tokens.size()) + " tokens, '" +
-                                            model_->info().name + "' embeds 1 to " +
-                                            std::to_string(tokens_max) + " at once");
+  CHOIR_CHECK(!texts.empty() && std::ssize(texts) <= config_.sequences_max,
+              "one pass takes 1 to sequences_max texts");
+  std::size_t tokens = 0;
+  for (const auto text : texts) {
+    tokens += text.size();
+    if (text.empty() || tokens > tokens_max)
+      return fail(Code::kInvalidArgument, "text has " + std::to_string(text.size()) + " tokens, '" +
+                                              model_->info().name + "' embeds 1 to " +
+                                              std::to_string(tokens_max) + " at once");
+  }
   batch_.clear();
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    batch_.add(tokens[i], static_cast<llama_pos>(i), 0, true);
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    for (std::size_t t = 0; t < texts[i].size(); ++t)
+      batch_.add(texts[i][t], static_cast<llama_pos>(t), static_cast<llama_seq_id>(i), true);
   clear_engine_complaint();
   abort_ = &abort;
   int status = 0;
@@ -203,15 +216,39 @@ Result<std::vector<float>> LlamaEngine::embed(std::span<const TokenId> tokens,
     return fail(Code::kEngineFailed, std::string("the engine failed to embed: ") + error.what());
   }
   abort_ = nullptr;
-  if (status != 0) {
-    if (abort.stop()) return fail(Code::kCancelled, "embedding was cancelled");
-    return fail(Code::kEngineFailed, "the engine refused to embed: " + reason());
+  if (status == 0) return pooled(texts);
+  if (abort.stop()) return fail(Code::kCancelled, "embedding was cancelled");
+  return fail(Code::kEngineFailed, "the engine refused to embed: " + reason());
+}
+
+// A mean is taken here, over the rows of one text in their order: the engine takes those of a pass
+// by a product over all of its rows, whose sums are other bits beside other texts.
+Result<std::vector<std::vector<float>>> LlamaEngine::pooled(
+    std::span<const std::span<const TokenId>> texts) {
+  const bool rank = llama_pooling_type(context_.get()) == LLAMA_POOLING_TYPE_RANK;
+  const auto size = rank ? static_cast<std::size_t>(llama_model_n_cls_out(model_->handle()))
+                         : static_cast<std::size_t>(llama_model_n_embd_out(model_->handle()));
+  const bool by_token = llama_pooling_type(context_.get()) == LLAMA_POOLING_TYPE_NONE;
+  const bool mean = pooling_of(*model_->handle()) == LLAMA_POOLING_TYPE_MEAN;
+  std::vector<std::vector<float>> vectors;
+  vectors.reserve(texts.size());
+  std::int32_t row = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto rows = static_cast<std::int32_t>(texts[i].size());
+    std::vector<float>& vector = vectors.emplace_back(size, 0.0F);
+    const std::int32_t first = mean ? 0 : rows - 1;  // of a model without pooling: its last token
+    for (std::int32_t t = by_token ? first : rows - 1; t < rows; ++t) {
+      const float* values =
+          by_token ? llama_get_embeddings_ith(context_.get(), row + t)
+                   : llama_get_embeddings_seq(context_.get(), static_cast<llama_seq_id>(i));
+      if (values == nullptr) return fail(Code::kEngineFailed, "the engine gave no embedding");
+      for (std::size_t d = 0; d < size; ++d) vector[d] += values[d];
+    }
+    if (by_token && mean)
+      for (float& value : vector) value /= static_cast<float>(rows);
+    row += rows;
   }
-  const float* pooled = llama_pooling_type(context_.get()) == LLAMA_POOLING_TYPE_NONE
-                            ? llama_get_embeddings_ith(context_.get(), -1)
-                            : llama_get_embeddings_seq(context_.get(), 0);
-  if (pooled == nullptr) return fail(Code::kEngineFailed, "the engine gave no embedding");
-  return std::vector<float>(pooled, pooled + llama_model_n_embd_out(model_->handle()));
+  return vectors;
 }
 
 std::int32_t LlamaEngine::truncate(SeqId seq, std::int32_t tokens) {

@@ -21,7 +21,8 @@ namespace choir {
 // The context parameters of a configuration, for running and for measuring alike. An encoder
 // computes its whole input in one pass and needs embeddings instead of logits; it has no positions
 // past those it was trained for.
-llama_context_params context_params(const EngineConfig& config, const ModelInfo& model);
+llama_context_params context_params(const EngineConfig& config, const llama_model& handle,
+                                    const ModelInfo& model);
 
 // Adds up what llama.cpp says it takes (or would take, for a model opened without allocation).
 ExecutorBytes read_bytes(const llama_context& context, const EngineConfig& config,
@@ -37,8 +38,8 @@ class LlamaEngine final : public Engine {
   Result<RunOutcome> run(const StepPlan& plan, std::span<const std::span<const TokenId>> tokens,
                          const AbortSignal& abort) override;
   std::span<float> logits(std::size_t slice) override;
-  Result<std::vector<float>> embed(std::span<const TokenId> tokens,
-                                   const AbortSignal& abort) override;
+  Result<std::vector<std::vector<float>>> embed(std::span<const std::span<const TokenId>> texts,
+                                                const AbortSignal& abort) override;
   Fronts fronts() const override { return memory_.fronts(); }
   std::int32_t truncate(SeqId seq, std::int32_t tokens) override;
   Result<std::int32_t> fork(SeqId from, SeqId to, std::int32_t tokens) override;
@@ -64,6 +65,8 @@ class LlamaEngine final : public Engine {
   // Frees the slot and what it has; 0.
   std::int32_t forget(SeqId seq, llama_seq_id slot);
   void find_logits(const StepPlan& plan);
+  // After the encoder's pass over them.
+  Result<std::vector<std::vector<float>>> pooled(std::span<const std::span<const TokenId>> texts);
   // After a pass that did not end well, and that the engine has not undone itself.
   void undo(const StepPlan& plan);
 

@@ -1,6 +1,7 @@
 #include "engine/trial.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <initializer_list>
 
@@ -93,8 +94,10 @@ Status use_as_encoder(LlamaEngine& engine, std::vector<TokenId> text, const std:
   const AbortSignal never(clock);
   const auto most = static_cast<std::size_t>(engine.config().batch_tokens_max);
   text.resize(std::min({text.size(), most, std::size_t{kPromptTokens}}));
-  for (const float value : CHOIR_TRY(engine.embed(text, never)))
-    if (std::isnan(value)) return no_numbers(path);
+  const std::array<std::span<const TokenId>, 1> texts = {text};
+  for (const auto& vector : CHOIR_TRY(engine.embed(texts, never)))
+    if (std::ranges::any_of(vector, [](float value) { return std::isnan(value); }))
+      return no_numbers(path);
   return {};
 }
 
@@ -125,7 +128,8 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
   const ModelInfo info = read_model_info(*model, path);
   CHOIR_CHECK_OK(check_runs(info));
   CHOIR_CHECK_OK(check_kv_type(*model, info, config.kv_type));
-  LlamaContextHandle context(llama_init_from_model(model.get(), context_params(config, info)));
+  LlamaContextHandle context(
+      llama_init_from_model(model.get(), context_params(config, *model, info)));
   if (!context) return bad("gives no context");
   return read_bytes(*context, config, info);
 }

@@ -192,7 +192,6 @@ void ExecutorHandle::shut_down_elsewhere() {
   if (!here) return;
   state_.with([](State& s) { s.phase = Phase::kIdle; });  // no new requests from now on
   cancel_all();
-  (void)here->node->resume(here->name);  // embeddings that stand still would keep the workers
   // Of no key: it does not wait behind this executor's own requests, which it ends.
   (void)here->world->workers().post(Workers::kNoKey, [self = shared_from_this()] {
     const Status left =

@@ -156,12 +156,17 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   // Now, or on a worker: a load takes as long as it takes.
   Status submit_or_load(const std::shared_ptr<Running>& running, const Place& place);
   void submit_where_it_is(const std::shared_ptr<Running>& running);
-  Result<Submission> submit(const std::shared_ptr<Running>& running, const Place& place);
-  void embed_for(const std::shared_ptr<Running>& running, const Place& place);
+  Result<RequestId> submit(const std::shared_ptr<Running>& running, const Place& place);
+  Result<RequestId> submit_embedding(const std::shared_ptr<Running>& running, const Place& place);
+  static Result<std::chrono::milliseconds> deadline_left(const Running& running,
+                                                         const Place& place);
   // Tells the caller, once; later calls do nothing.
   void finish(Running& running, LLMExecutionResponse response);
   void fail_with(Running& running, const Error& error);
   void settle(Running& running, const Completion& completion);
+  void settle_embedding(Running& running, const EmbedCompletion& completion);
+  template <class Settle>
+  static void tell_end(Running& running, Settle settle);
   Result<std::vector<TokenId>> tokens_of(const std::vector<std::string>& pieces,
                                          const Place& place) const;
   Result<double> prompt_speed(const Place& place);

@@ -85,9 +85,7 @@ Status ExecutorHandle::begin(const std::shared_ptr<Running>& running) {
       running->stream = s.on_token;
     return 0;
   });
-  if (!here.encoder) return submit_or_load(running, here);
-  return here.world->embedders().post(
-      work_key(), [running, here] { running->owner->embed_for(running, here); });
+  return submit_or_load(running, here);
 }
 
 // A load takes as long as it takes: not on the caller's thread, except where a whole batch waits
@@ -105,45 +103,47 @@ Status ExecutorHandle::submit_or_load(const std::shared_ptr<Running>& running, c
 
 void ExecutorHandle::submit_where_it_is(const std::shared_ptr<Running>& running) {
   const auto submit_at = [&](const Place& there) -> Status {
-    const Submission submission = CHOIR_TRY(submit(running, there));
-    if (names_->accepted(running->request.requestId, submission.id))
-      (void)there.node->cancel(submission.id);
-    // A conversation's turns begin one after the other, whoever else begins.
-    if (running->way.gated && running->settings.context_id.empty())
-      running->way.gated(there.node, submission.id);
+    const RequestId id =
+        CHOIR_TRY(there.encoder ? submit_embedding(running, there) : submit(running, there));
+    if (names_->accepted(running->request.requestId, id)) (void)there.node->cancel(id);
+    // A conversation's turns begin one after the other, whoever else begins; and a text to embed
+    // begins when it comes.
+    if (running->way.gated && running->settings.context_id.empty() && !there.encoder)
+      running->way.gated(there.node, id);
     return {};
   };
   const Status submitted = caught([&] { return where_it_is(submit_at); });
   if (!submitted) fail_with(*running, submitted.error());
 }
 
-Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& running,
-                                          const Place& here) {
+// Of the deadline, without what it has waited for a load.
+Result<std::chrono::milliseconds> ExecutorHandle::deadline_left(const Running& running,
+                                                                const Place& here) {
+  std::chrono::milliseconds left = running.settings.request.deadline;
+  if (left.count() == 0) return left;
+  const Nanos waited = here.world->clock().now() - running.accepted;
+  left -= std::chrono::duration_cast<std::chrono::milliseconds>(waited);
+  if (left.count() > 0) return left;
+  return fail(Code::kDeadlineExceeded, "deadline exceeded: the request had " +
+                                           std::to_string(running.request.timeout.count()) +
+                                           " ms and its model was still being loaded");
+}
+
+Result<RequestId> ExecutorHandle::submit(const std::shared_ptr<Running>& running,
+                                         const Place& here) {
   const LLMExecutionRequest& given = running->request;
   const RequestSettings& settings = running->settings;
   Request request = settings.request;
   request.executor = here.name;
   running->model = CHOIR_TRY(here.node->find(here.name))->shared_model();
-  if (request.deadline.count() > 0) {  // what it has waited for a load counts
-    const Nanos waited = here.world->clock().now() - running->accepted;
-    request.deadline -= std::chrono::duration_cast<std::chrono::milliseconds>(waited);
-    if (request.deadline.count() <= 0)
-      return fail(Code::kDeadlineExceeded, "deadline exceeded: the request had " +
-                                               std::to_string(given.timeout.count()) +
-                                               " ms and its model was still being loaded");
-  }
+  request.deadline = CHOIR_TRY(deadline_left(*running, here));
   Callbacks callbacks;
   if (running->stream)
     callbacks.on_event = [running](const StreamEvent& event) {
       if (!event.text.empty()) running->stream(running->request.requestId, std::string(event.text));
     };
   callbacks.on_settled = [running](const Completion& completion) {
-    ExecutorHandle& owner = *running->owner;
-    const Status told = caught([&]() -> Status {
-      owner.settle(*running, completion);
-      return {};
-    });
-    if (!told) owner.fail_with(*running, told.error());
+    tell_end(*running, [&] { running->owner->settle(*running, completion); });
   };
   if (!settings.context_id.empty()) {
     if (!given.inputTokens.empty())
@@ -151,12 +151,13 @@ Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& runnin
                   "inputTokens cannot continue a context: its tokens follow from its history; "
                   "give inputText");
     request.text = given.inputText;
-    return here.world->conversations().say(*here.node, settings.context_id,
-                                           {.request = std::move(request),
-                                            .system = given.prompt,
-                                            .raw = settings.raw,
-                                            .now_ms = unix_ms()},
-                                           std::move(callbacks));
+    return CHOIR_TRY(here.world->conversations().say(*here.node, settings.context_id,
+                                                     {.request = std::move(request),
+                                                      .system = given.prompt,
+                                                      .raw = settings.raw,
+                                                      .now_ms = unix_ms()},
+                                                     std::move(callbacks)))
+        .id;
   }
   if (!given.inputTokens.empty()) {
     request.tokens = CHOIR_TRY(tokens_of(given.inputTokens, here));
@@ -170,7 +171,32 @@ Result<Submission> ExecutorHandle::submit(const std::shared_ptr<Running>& runnin
   }
   Continuation continuation;
   continuation.gated = static_cast<bool>(running->way.gated);
-  return here.node->submit(request, std::move(callbacks), std::move(continuation));
+  return CHOIR_TRY(here.node->submit(request, std::move(callbacks), std::move(continuation))).id;
+}
+
+Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running>& running,
+                                                   const Place& here) {
+  const Request& settings = running->settings.request;
+  EmbedRequest request{.executor = here.name,
+                       .texts = {running->request.inputText},
+                       .priority = settings.priority,
+                       .deadline = CHOIR_TRY(deadline_left(*running, here)),
+                       .tenant = settings.tenant};
+  EmbedCallbacks callbacks;
+  callbacks.on_settled = [running](const EmbedCompletion& completion) {
+    tell_end(*running, [&] { running->owner->settle_embedding(*running, completion); });
+  };
+  return CHOIR_TRY(here.node->submit_embed(request, std::move(callbacks))).id;
+}
+
+// Whatever is thrown on the way, the caller is told an end.
+template <class Settle>
+void ExecutorHandle::tell_end(Running& running, Settle settle) {
+  const Status told = caught([&]() -> Status {
+    settle();
+    return {};
+  });
+  if (!told) running.owner->fail_with(running, told.error());
 }
 
 Result<std::vector<TokenId>> ExecutorHandle::tokens_of(const std::vector<std::string>& pieces,
@@ -263,29 +289,19 @@ void ExecutorHandle::fail_with(Running& running, const Error& error) {
   if (!told) log(LogLevel::kError, "the end of a request was not told: " + told.error().message);
 }
 
-void ExecutorHandle::embed_for(const std::shared_ptr<Running>& running, const Place& here) {
-  const auto embed_in_time = [&]() -> Result<LLMExecutionResponse> {
-    std::chrono::milliseconds left = running->request.timeout;
-    if (left.count() > 0) {  // what it has waited for a thread counts
-      const Nanos waited = here.world->clock().now() - running->accepted;
-      left = std::max(left - std::chrono::duration_cast<std::chrono::milliseconds>(waited),
-                      std::chrono::milliseconds(1));
-    }
-    const std::string& text = running->request.inputText;
-    const auto vector = CHOIR_TRY(here.node->embed(here.name, text, left));
-    LLMExecutionResponse response;
-    response.success = true;
-    response.outputText = nlohmann::json(vector).dump();
-    if (const auto executor = here.node->find(here.name))
-      if (const auto tokens = (*executor)->model().tokenize(text, Model::Special::kParse))
-        response.inputLength = tokens->size();
-    return response;
-  };
-  auto response = caught(embed_in_time);
-  if (response)
-    finish(*running, std::move(*response));
-  else
-    fail_with(*running, response.error());
+void ExecutorHandle::settle_embedding(Running& running, const EmbedCompletion& completion) {
+  LLMExecutionResponse response;
+  response.success = !completion.error;
+  response.llmId = running.world->llm_id_of(completion.executor);  // it may have been moved
+  response.inputLength = static_cast<std::size_t>(completion.usage.prompt_tokens);
+  if (completion.error) {
+    response.error = completion.error->message;
+    if (completion.error->code == Code::kCancelled)
+      counts_.with([](Counts& c) { return ++c.cancelled; });
+  } else {
+    response.outputText = nlohmann::json(completion.embeddings.front().vector).dump();
+  }
+  finish(running, std::move(response));
 }
 
 Result<std::vector<float>> ExecutorHandle::embed(const std::string& text) {
@@ -316,8 +332,6 @@ bool ExecutorHandle::cancel(const std::string& request_id) const {
   };
   if (!active(request_id))
     return refuse("no active request of it is named '" + printable_line(request_id, 60) + "'");
-  const auto here = place();
-  if (here && here->encoder) return refuse("an embedding is one pass and cannot be cancelled");
   const auto found = names_->cancel(request_id);
   if (!found) return refuse("'" + printable_line(request_id, 60) + "' has ended");
   return !found->id || report("cancelExecution", cancel(*found->id));

@@ -13,8 +13,6 @@ namespace {
 // Loads at once; more would only take memory from each other. Those that wait for one executor
 // begin in their order; as many may wait as a node takes of them.
 constexpr Workers::Limits kLoaders{.threads = 4, .at_once = 1, .waiting_max = 1024};
-// While one text is computed the next one is cut into tokens. A suspended executor takes no more.
-constexpr Workers::Limits kEmbedders{.threads = 4, .at_once = 2, .waiting_max = 1024};
 
 struct Current {
   std::weak_ptr<World> world;
@@ -55,7 +53,6 @@ Result<std::shared_ptr<World>> World::make(Parts parts) {
   std::unique_ptr<World> made(new World(std::move(parts)));
   made->conversations_ = CHOIR_TRY(Conversations::start());
   made->workers_ = CHOIR_TRY(Workers::start(kLoaders));
-  made->embedders_ = CHOIR_TRY(Workers::start(kEmbedders));
   made->home_ = CHOIR_TRY(made->parts_.make_node());
   made->conversations_->serve(*made->home_);
   return std::shared_ptr<World>(made.release(), delete_where_it_may_join<World>);
@@ -72,7 +69,6 @@ void World::set_parts(std::optional<Parts> parts) {
 World::World(Parts parts) : parts_(std::move(parts)) {}
 
 World::~World() {
-  embedders_.reset();
   workers_.reset();
   nodes_.with([](auto& nodes) {
     for (auto& [name, registered] : nodes) registered.node->shutdown(Drain::kCancel);

@@ -40,8 +40,6 @@ class World {
   const std::shared_ptr<Runtime>& home() const { return home_; }
   Conversations& conversations() { return *conversations_; }
   Workers& workers() { return *workers_; }
-  // Of their own, since an embedding waits as long as its executor is suspended.
-  Workers& embedders() { return *embedders_; }
   const Clock& clock() const { return clock_; }
 
   // The file of a model name, and what it says about itself (read once).
@@ -91,7 +89,6 @@ class World {
   std::shared_ptr<Runtime> home_;
   std::unique_ptr<Conversations> conversations_;
   std::unique_ptr<Workers> workers_;
-  std::unique_ptr<Workers> embedders_;
   struct Registered {
     std::shared_ptr<Runtime> node;
     int arriving = 0;

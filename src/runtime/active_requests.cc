@@ -49,7 +49,9 @@ std::optional<ActiveRequests::Left> ActiveRequests::wait_idle_until(Instant end)
   if (state_.wait_until(clock_, end, [](const State& s) { return s.idle(); })) return std::nullopt;
   return state_.with([&](const State& s) -> std::optional<Left> {
     if (s.idle()) return std::nullopt;
-    Left left{.requests = s.requests.size(), .embeddings = s.embeddings};
+    Left left;
+    for (const auto& [id, request] : s.requests)
+      ++(request->embedding ? left.embeddings : left.requests);
     for (const auto& [id, activity] : s.by_executor)
       if (activity.suspended) left.suspended += activity.requests;
     return left;
@@ -95,9 +97,9 @@ Status ActiveRequests::close_door(const ExecutorRow& row, bool busy_too) {
     const auto found = s.by_executor.find(row.id);
     if (found == s.by_executor.end() || found->second.door != Activity::Door::kOpen)
       return fail(Code::kNotFound, "executor '" + row.config.name + "' is just leaving");
-    if (!busy_too && found->second.active() > 0)
+    if (!busy_too && found->second.requests > 0)
       return fail(Code::kOverloaded, "executor '" + row.config.name + "' has " +
-                                         std::to_string(found->second.active()) +
+                                         std::to_string(found->second.requests) +
                                          " active requests; cancel them or let them end first");
     found->second.door = Activity::Door::kAway;
     return {};
@@ -135,7 +137,7 @@ void ActiveRequests::wait_while_away(ExecutorId id) {
 void ActiveRequests::wait_empty(ExecutorId id) {
   state_.wait([&](const State& s) {
     const auto found = s.by_executor.find(id);
-    return found == s.by_executor.end() || found->second.active() == 0;
+    return found == s.by_executor.end() || found->second.requests == 0;
   });
 }
 
@@ -169,15 +171,15 @@ std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
 }
 
 // Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
-Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
-                                                          Executor::Mail& mail) {
-  const std::shared_ptr<RequestState> request = mail.request;
+template <class Post>
+Result<ActiveRequests::Entry> ActiveRequests::wait_post(
+    Executor& executor, const std::shared_ptr<RequestState>& request, Post post) {
   return *state_.wait([&](State& s) -> std::optional<Result<Entry>> {
     auto entry = at_door(s, executor);
     if (!entry || !*entry || **entry == Entry::kAgain) return entry;
     Activity& activity = s.by_executor.at(executor.id());
     const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
-    if (activity.requests >= queue_max || !executor.post(std::move(mail)))
+    if (activity.requests >= queue_max || !post())
       return fail(Code::kOverloaded,
                   "'" + executor.name() + "' has " + std::to_string(activity.requests) +
                       " requests, at most " + std::to_string(queue_max) +
@@ -194,33 +196,14 @@ Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
 }
 
 Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
-                                                          EmbeddingQueue::Job& job) {
-  return *state_.wait([&](State& s) -> std::optional<Result<Entry>> {
-    auto entry = at_door(s, executor);
-    if (!entry || !*entry || **entry == Entry::kAgain) return entry;
-    // Where only one request may run in the node, this one waits for its turn here.
-    if (rules_.node->one_request.load() && !s.idle()) return std::nullopt;
-    Activity& activity = s.by_executor.at(executor.id());
-    if (!executor.embeddings().post(std::move(job)))
-      return fail(
-          Code::kOverloaded,
-          "'" + executor.name() + "' has as many embeddings waiting as it may; try again later",
-          {Fact::of("waiting", activity.embeddings), Fact::of("queue_max", rules_.queue_max)});
-    ++activity.embeddings;
-    ++s.embeddings;
-    return Entry::kIn;
-  });
+                                                          Executor::Mail& mail) {
+  const std::shared_ptr<RequestState> request = mail.request;
+  return wait_post(executor, request, [&] { return executor.post(std::move(mail)); });
 }
 
-void ActiveRequests::strike_embedding(ExecutorId id) {
-  state_.change([&](State& s) {
-    --s.embeddings;
-    if (const auto found = s.by_executor.find(id); found != s.by_executor.end()) {
-      --found->second.embeddings;
-      found->second.last_used = clock_.now();
-    }
-    next_request(s);
-  });
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
+    Executor& executor, const std::shared_ptr<RequestState>& request) {
+  return wait_post(executor, request, [&] { return executor.embeddings().post(request); });
 }
 
 void ActiveRequests::strike(const RequestState& request) {
@@ -248,12 +231,11 @@ void ActiveRequests::next_request(State& s) {
   const auto current = s.requests.find(rules.turn_of.load());
   if (current != s.requests.end() && can_run(*current->second)) return;
   const RequestState* best = nullptr;
-  if (s.embeddings == 0)
-    for (const auto& [id, state] : s.requests)
-      if (can_run(*state) &&
-          (best == nullptr || std::tie(state->priority, state->submitted, state->id) <
-                                  std::tie(best->priority, best->submitted, best->id)))
-        best = state.get();
+  for (const auto& [id, state] : s.requests)
+    if (can_run(*state) &&
+        (best == nullptr || std::tie(state->priority, state->submitted, state->id) <
+                                std::tie(best->priority, best->submitted, best->id)))
+      best = state.get();
   rules.turn_of.store(best == nullptr ? RequestId{} : best->id);
   if (best != nullptr) lanes_.ready(best->executor(), best->priority);
 }
@@ -283,11 +265,6 @@ void ActiveRequests::cancel_all(std::optional<ExecutorId> only) {
   const auto states = requests(only);
   for (const auto& state : states) state->cancelled.store(true);  // all before the next pass
   for (const auto& state : states) cancel_wherever_it_is(*state);
-  for (const ExecutorRow& row : table_.rows()) {
-    if (!row.executor || (only && row.id != *only)) continue;
-    (void)row.executor->post_job([](Executor& e) { e.embeddings().cancel(); });
-    lanes_.ready(row.id, Priority::kCritical);
-  }
 }
 
 void ActiveRequests::drained(const RequestState& request) {

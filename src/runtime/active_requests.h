@@ -41,13 +41,10 @@ struct Activity {
     kShut,  // being removed
   };
   std::int32_t requests = 0;
-  std::int32_t embeddings = 0;
   double estimated_seconds = 0;
   Instant last_used;
   Door door = Door::kOpen;
   bool suspended = false;
-
-  std::int32_t active() const { return requests + embeddings; }
 };
 
 // Functions: every question about what is active and every change of it, in one place because one
@@ -76,12 +73,11 @@ class ActiveRequests final : public RequestHome {
   void wait_idle();
   // False, with what is left, when the time was over.
   struct Left {
-    std::size_t requests = 0;
-    std::int32_t embeddings = 0;
-    std::int32_t suspended = 0;  // of the requests, in suspended executors
+    std::int32_t requests = 0;    // that generate
+    std::int32_t embeddings = 0;  // that embed
+    std::int32_t suspended = 0;   // of both, in suspended executors
   };
   std::optional<Left> wait_idle_until(Instant end);
-  // Requests only: embeddings have no callers to be told.
   void wait_no_requests_until(Instant end);
   // Whether only one request may run in the node (ExecutionPolicy::kSequential).
   void set_one_request(bool one);
@@ -130,12 +126,10 @@ class ActiveRequests final : public RequestHome {
   enum class Entry : std::uint8_t { kIn, kAgain };
   // Waits while the executor's door is kAway.
   Result<Entry> wait_enlist(Executor& executor, Executor::Mail& mail);
-  // Waits as well while another request runs that must be alone.
-  Result<Entry> wait_enlist(Executor& executor, EmbeddingQueue::Job& job);
-  void strike_embedding(ExecutorId id);
+  // The same of a request to embed.
+  Result<Entry> wait_enlist(Executor& executor, const std::shared_ptr<RequestState>& request);
   // All, or those of one executor; by id.
   std::vector<std::shared_ptr<RequestState>> requests(std::optional<ExecutorId> only = {}) const;
-  // Requests, and embeddings that have not begun.
   void cancel_all(std::optional<ExecutorId> only);
 
   // ---- Moves of requests that are in.
@@ -159,14 +153,17 @@ class ActiveRequests final : public RequestHome {
   struct State {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
     std::map<ExecutorId, InExecutor> by_executor;
-    std::int32_t embeddings = 0;
     bool closing = false;  // the node takes no more
 
-    bool idle() const { return requests.empty() && embeddings == 0; }
+    bool idle() const { return requests.empty(); }
   };
 
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const State& s, const Executor& executor) const;
+  // `post()` gives the request to the executor, or returns false where that is full.
+  template <class Post>
+  Result<Entry> wait_post(Executor& executor, const std::shared_ptr<RequestState>& request,
+                          Post post);
   void strike(const RequestState& request);
   // Where one request runs at a time: whose turn it is. Wakes its executor.
   void next_request(State& s);

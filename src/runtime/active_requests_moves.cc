@@ -33,8 +33,9 @@ std::int32_t ActiveRequests::move_queued(Executor& from, const std::shared_ptr<E
     }
     source->second.requests -= given;
     heir->second.requests += given;
-    const bool posted = to->post_job(
-        [live](Executor& adopter) { adopter.adopt({.live = std::move(*live), .kept = {}}); });
+    const bool posted = to->post_job([live](Executor& adopter) {
+      adopter.adopt({.live = std::move(*live), .kept = {}, .embeddings = {}});
+    });
     CHOIR_CHECK(posted, "an executor whose door is open takes jobs");
     return given;
   });
@@ -45,8 +46,7 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
   in_both(*this, to, [&](State& mine, State& theirs) {
     InExecutor& source = mine.by_executor.at(from);
     InExecutor& target = theirs.by_executor.at(heir.id());
-    for (const auto& live : belongings.live) {
-      const auto& state = live->request;
+    const auto move = [&](const std::shared_ptr<RequestState>& state) {
       mine.requests.erase(state->id);
       theirs.requests.emplace(state->id, state);
       --source.requests;
@@ -54,7 +54,9 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
       target.estimated_seconds += state->estimated_seconds;
       if (theirs.closing) state->cancelled.store(true);
       state->move_to(to, heir.id());
-    }
+    };
+    for (const auto& live : belongings.live) move(live->request);
+    for (const auto& state : belongings.embeddings) move(state);
     target.suspended = source.suspended && !theirs.closing;
     if (target.suspended) heir.suspend();
     target.door = Activity::Door::kOpen;

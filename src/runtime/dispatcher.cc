@@ -108,9 +108,7 @@ void Dispatcher::tell_end(RequestState& request, Completion completion) {
   if (request.pulled && request.give_end(completion))
     call_user([&] { callbacks.on_news(request.id); });
   end_here(std::exchange(callbacks.on_news, nullptr));
-  // Out of the request, which a stream may hold for long: where nobody has the future, it is gone.
-  std::promise<Completion> promise = std::move(request.promise);
-  promise.set_value(std::move(completion));
+  request.give_result(std::move(completion));
 }
 
 }  // namespace choir

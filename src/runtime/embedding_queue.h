@@ -1,63 +1,105 @@
-// Texts that an executor of an encoder has to embed, each alone in a pass of its own.
+// The requests of an encoder's executor: texts to embed, as many in one pass as it takes.
 //
-// Owned by an executor. Any thread posts; whoever has the turn does the rest. As many wait as the
-// executor's mailbox takes, whether it is suspended or not.
+// A pass takes texts of the best class first (with what waiting has earned it), then in the order
+// in which their requests came, and mixes those of several requests. A text is computed whole or
+// not at all. A cancel, a deadline or an arrival of class CRITICAL cuts a pass short; its texts are
+// computed again. One text that the engine refuses fails its own request only.
+//
+// Owned by an executor. Any thread posts; whoever has the turn does the rest.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
-#include <deque>
-#include <future>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/guarded.h"
 #include "choir/result.h"
 #include "engine/engine.h"
 #include "runtime/executor_facts.h"
+#include "runtime/pass_control.h"
+#include "runtime/pass_speeds.h"
+#include "runtime/request_state.h"
 #include "runtime/turn_result.h"
 
 namespace choir {
 
 class EmbeddingQueue {
  public:
-  struct Job {
-    std::vector<TokenId> tokens;
-    std::shared_ptr<std::promise<Result<std::vector<float>>>> promise;
-    Instant submitted;
-    Instant deadline;  // Instant{}: none; one whose deadline has passed is not computed
-  };
+  using Requests = std::vector<std::shared_ptr<RequestState>>;
+  // As Answers::Notify.
+  using Notify = std::function<void(std::shared_ptr<RequestState>)>;
 
-  explicit EmbeddingQueue(const ExecutorFacts& facts)
-      : facts_(facts), came_(facts.rules().mailbox_max) {}
-  EmbeddingQueue(const EmbeddingQueue&) = delete;
-  EmbeddingQueue& operator=(const EmbeddingQueue&) = delete;
-  // Those that were not computed end as cancelled.
-  ~EmbeddingQueue();
+  EmbeddingQueue(const ExecutorFacts& facts, PassControl& control, PassSpeeds& speeds,
+                 Notify notify)
+      : facts_(facts),
+        control_(control),
+        speeds_(speeds),
+        notify_(std::move(notify)),
+        came_(facts.rules().mailbox_max) {}
 
-  // Any thread. False when it is full.
-  bool post(Job job);
-  static Error late(Nanos had);
+  // Any thread. Needs: it has EmbedWork. False when the mailbox is full.
+  bool post(std::shared_ptr<RequestState> request);
 
   // Whoever has the turn:
-  void compute_one(Engine& engine, Pool& pool);
-  // All of them, for another executor.
-  std::vector<Job> take_all();
-  void cancel();
+  // One pass; none while the executor is suspended. Ends what is cancelled or out of time in any
+  // case.
+  void compute(Engine& engine, Pool& pool, bool contended);
+  // All requests leave, for adopt() in another executor of the same model file. Texts that were
+  // computed stay so.
+  Requests take_all();
+  void adopt(Requests requests);
+  // Tokens of the longest text that is here.
+  std::size_t longest();
   bool empty() const { return queue_.empty() && came_.empty(); }
   // When a next turn is needed, and for which class.
   void add_to(TurnResult& result) const;
 
  private:
-  // Takes the mail, and ends those whose time is up.
-  void look(Instant now);
-  void end(Job& job, Result<std::vector<float>> vector);
-  void tell(std::size_t tokens, Instant began) const;
+  struct Entry {
+    std::shared_ptr<RequestState> request;
+    Instant last_progress;
+    Priority lifted = Priority::kLow;   // as in LiveSequence
+    std::optional<Instant> begun = {};  // its first pass
+  };
+  // A text of the pass.
+  struct Row {
+    Entry* entry = nullptr;
+    std::size_t text = 0;
+  };
+
+  void take_mail(Instant now);
+  void enter(std::shared_ptr<RequestState> request, Instant now);
+  // Ends the cancelled and those whose time is up.
+  void end_the_ended(Instant now);
+  bool may_compute(const Entry& entry) const;
+  // Those that may compute, best first.
+  void order(Instant now);
+  void plan(const EngineConfig& engine, int threads, bool contended);
+  void run(Engine& engine, Pool& pool);
+  void give(std::vector<std::vector<float>> vectors, Instant ended);
+  void finish(Entry& entry, Finish finish, std::optional<Error> error, Instant now);
+  void erase_ended();
+  void tell(std::int32_t tokens, Instant began) const;
 
   const ExecutorFacts& facts_;
-  Mailbox<Job> came_;
-  std::atomic<std::size_t> count_{0};  // posted and not yet told their end
-  std::deque<Job> queue_;
+  PassControl& control_;
+  PassSpeeds& speeds_;
+  const Notify notify_;
+  Mailbox<std::shared_ptr<RequestState>> came_;
+  std::vector<std::unique_ptr<Entry>> queue_;  // in order of arrival
+  std::size_t alone_ = 0;  // so many passes take one text only: the last one was refused
+
+  // Reused from pass to pass.
+  Requests mail_;
+  std::vector<Entry*> order_;
+  std::vector<Row> rows_;
+  std::vector<std::span<const TokenId>> texts_;
+  std::vector<const RequestState*> requests_;
 };
 
 }  // namespace choir

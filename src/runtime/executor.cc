@@ -13,11 +13,11 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
       memory_(*this, std::move(engine), config.park_bytes_max),
       speeds_(*this),
       sharing_(*this, memory_, live_),
-      answers_(*this, memory_, live_, std::move(notify)),
+      answers_(*this, memory_, live_, notify),
       gate_(*this, live_),
       planner_({*this, memory_, live_, gate_, sharing_, speeds_, control_}),
       runner_({*this, memory_, live_, planner_, control_, speeds_, answers_}),
-      embeddings_(*this) {}
+      embeddings_(*this, control_, speeds_, std::move(notify)) {}
 
 bool Executor::post(Mail mail) {
   if (mail.sequence.priority != Priority::kCritical) return inbox_.post(std::move(mail));
@@ -40,7 +40,7 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   gate_.open(memory_.config().sequences_max, began);
   const StepPlan& plan = planner_.plan(pool.threads(), contended);
   if (!plan.slices.empty()) runner_.compute(plan, pool);
-  embeddings_.compute_one(memory_.engine(), pool);
+  embeddings_.compute(memory_.engine(), pool, contended);
   live_.erase_ended();
   return result(began);
 }

@@ -7,7 +7,7 @@
 //   ReleaseGate     which sequences may compute
 //   StepPlanner     what the pass computes; FrontSharing and ExecutorMemory make it possible
 //   PassRunner      the pass, which other threads may cut short through PassControl
-//   EmbeddingQueue  one text to embed
+//   EmbeddingQueue  in an encoder's executor: a pass over texts to embed
 // They share ExecutorFacts (its base, for any thread), LiveSet and ExecutorMemory.
 //
 // Threads: post(), post_job(), interrupt(), look_at(), preempt(), embeddings().post() and what
@@ -45,8 +45,7 @@ class Executor : public ExecutorFacts {
   using Mail = ExecutorMail;
   using Job = ExecutorInbox::Job;
 
-  // Needs, at its end: no request of its own is active. Embeddings that were not computed end as
-  // cancelled.
+  // Needs, at its end: no request of its own is active.
   Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<const Model> model,
            std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
            Notify notify, std::shared_ptr<ExecutorStats> stats = std::make_shared<ExecutorStats>());
@@ -89,6 +88,7 @@ class Executor : public ExecutorFacts {
   struct Belongings {
     std::vector<std::unique_ptr<LiveSequence>> live;  // KV parked
     std::map<ConversationKey, KvState> kept;
+    EmbeddingQueue::Requests embeddings;
   };
   Belongings extract();
   void adopt(Belongings belongings);

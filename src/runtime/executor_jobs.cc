@@ -60,6 +60,10 @@ Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConf
                   "a running sequence has " + std::to_string(l->value.known_tokens()) +
                       " tokens already, the new length is " + std::to_string(longest) +
                       "; cancel it or let it end first");
+  if (const auto text = embeddings_.longest(); std::cmp_greater(text, longest))
+    return fail(Code::kInvalidArgument,
+                "a text to embed has " + std::to_string(text) + " tokens, the new length is " +
+                    std::to_string(longest) + "; cancel it or let it end first");
   memory_.swap_engine(engine, live_.all());
   take_sizes_of(config, memory_.engine());
   return {};
@@ -69,7 +73,9 @@ Executor::Belongings Executor::extract() {
   accept_mail(clock().now());
   live_.erase_ended();
   for (const auto& l : live_.all()) memory_.hand_over(*l);
-  return {.live = live_.take_all(), .kept = memory_.hand_over_kept()};
+  return {.live = live_.take_all(),
+          .kept = memory_.hand_over_kept(),
+          .embeddings = embeddings_.take_all()};
 }
 
 void Executor::adopt(Belongings belongings) {
@@ -79,6 +85,7 @@ void Executor::adopt(Belongings belongings) {
     l->released = false;
     insert(std::move(l));
   }
+  embeddings_.adopt(std::move(belongings.embeddings));
 }
 
 namespace {

@@ -116,6 +116,10 @@ Result<std::string> Node::detokenize(std::string_view executor,
   });
 }
 
+Result<EmbedSubmission> Node::submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks) {
+  return caught([&] { return runtime_->submit_embed(request, std::move(callbacks)); });
+}
+
 Result<std::vector<float>> Node::embed(std::string_view executor, std::string_view text) {
   return caught([&] { return runtime_->embed(executor, text); });
 }

@@ -23,21 +23,20 @@ void PassControl::cut_short(Pass& pass) {
 
 // Tells the other threads which prompts are in the pass before it looks at their wishes a last
 // time: a cancel or an arrival that comes later finds the list, one that came earlier is seen here.
-void PassControl::begin(std::span<LiveSequence* const> prompts) {
+void PassControl::begin(std::span<const RequestState* const> prompts) {
   Instant deadline;
   bool cancelled = false;
   abort_.reset();
   pass_.with([&](Pass& pass) {
     pass.prefilling.clear();
     pass.preempted = false;
-    for (const LiveSequence* l : prompts) pass.prefilling.push_back(l->value.request);
+    for (const RequestState* request : prompts) pass.prefilling.push_back(request->id);
     if (cut_asked_.load() || urgent_mail_.load() > 0) cut_short(pass);
   });
-  for (const LiveSequence* l : prompts) {
-    const RequestState& request = *l->request;
-    cancelled = cancelled || request.cancelled.load();
-    if (request.deadline != Instant{} && (deadline == Instant{} || request.deadline < deadline))
-      deadline = request.deadline;
+  for (const RequestState* request : prompts) {
+    cancelled = cancelled || request->cancelled.load();
+    if (request->deadline != Instant{} && (deadline == Instant{} || request->deadline < deadline))
+      deadline = request->deadline;
   }
   abort_.set_deadline(deadline);
   if (cancelled) abort_.raise();

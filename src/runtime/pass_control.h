@@ -1,5 +1,5 @@
-// What other threads may do to a pass that computes prompts: a cancel, or an arrival of class
-// CRITICAL, cuts it short.
+// What other threads may do to a pass that computes prompts, or texts to embed: a cancel, or an
+// arrival of class CRITICAL, cuts it short.
 //
 // Owned by an executor. Between begin() and end() other threads know the prompts of the pass; a
 // wish that came earlier is seen by begin(), one that comes later finds the list. A pass that an
@@ -13,7 +13,7 @@
 
 #include "base/guarded.h"
 #include "engine/engine.h"
-#include "runtime/live_sequence.h"
+#include "runtime/request_state.h"
 
 namespace choir {
 
@@ -44,8 +44,8 @@ class PassControl {
 
   // Whoever has the turn:
   void urgent_accepted() { --urgent_mail_; }
-  // A pass that computes these prompts begins.
-  void begin(std::span<LiveSequence* const> prompts);
+  // A pass that computes prompts or texts of these requests begins.
+  void begin(std::span<const RequestState* const> prompts);
   const AbortSignal& signal() const { return abort_; }
   enum class Ended : std::uint8_t { kAborted, kOtherwise };
   void end(Ended how);

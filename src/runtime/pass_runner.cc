@@ -38,7 +38,7 @@ void PassRunner::find_slices(const StepPlan& plan) {
     LiveSequence& l = *p_.live.awake()[at];
     Answers::reserve(l);
     slice_live_.push_back(&l);
-    if (slice.count > 1) prompts_.push_back(&l);
+    if (slice.count > 1) prompts_.push_back(l.request.get());
     slice_tokens_.push_back(
         std::span(l.value.tokens)
             .subspan(static_cast<std::size_t>(slice.begin), static_cast<std::size_t>(slice.count)));

@@ -58,8 +58,8 @@ class PassRunner {
   void tell_step(const StepPlan& plan, Instant began) const;
 
   const Parts p_;
-  std::vector<LiveSequence*> slice_live_;  // of the plan's slices
-  std::vector<LiveSequence*> prompts_;     // of those, with more than one token
+  std::vector<LiveSequence*> slice_live_;     // of the plan's slices
+  std::vector<const RequestState*> prompts_;  // of those, with more than one token
   std::vector<std::span<const TokenId>> slice_tokens_;
   std::vector<Row> rows_;
   std::vector<SamplerScratch> sampler_scratch_;  // by thread

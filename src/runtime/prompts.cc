@@ -1,10 +1,12 @@
 #include "runtime/prompts.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
 
 #include "engine/control_texts.h"
+#include "runtime/embed_work.h"
 #include "runtime/executor.h"
 
 namespace choir {
@@ -12,6 +14,53 @@ namespace {
 
 // No token of any vocabulary we know is longer; longer text cannot fit whatever it says.
 constexpr std::size_t kBytesPerTokenMax = 256;
+
+// The first bytes of a text, without a part of a character.
+std::string_view front_of(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80U) --bytes;
+  return text.substr(0, bytes);
+}
+
+// Keeps the first ones, and the marks that the model puts behind a text. `marks`: those of an empty
+// text.
+void cut(std::vector<TokenId>& tokens, std::size_t most, const std::vector<TokenId>& marks) {
+  const auto [end, mark] =
+      std::mismatch(tokens.rbegin(), tokens.rend(), marks.rbegin(), marks.rend());
+  const auto behind = std::min(static_cast<std::size_t>(end - tokens.rbegin()), most);
+  const std::vector<TokenId> last(tokens.end() - static_cast<std::ptrdiff_t>(behind), tokens.end());
+  tokens.resize(most - behind);
+  tokens.insert(tokens.end(), last.begin(), last.end());
+}
+
+// Its tokens, and what there is to say of it before it is computed.
+Result<Embedding> embedding_text(const Executor& executor, std::string_view text, bool truncate,
+                                 std::vector<TokenId>& tokens) {
+  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
+  const auto too_long = [&](const std::string& what, Fact size) {
+    return fail(Code::kTooLong,
+                "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
+                    std::to_string(most) + " tokens; shorten it",
+                {std::move(size), Fact::of("n_ctx", most)});
+  };
+  const std::string_view front = front_of(text, most * kBytesPerTokenMax);
+  if (front.size() < text.size() && !truncate)
+    return too_long(std::to_string(text.size()) + " bytes",
+                    Fact::of("n_prompt_bytes", text.size()));
+  const Model& model = executor.model();
+  tokens = CHOIR_TRY(model.tokenize(front, Model::Special::kParse));
+  if (tokens.size() > most && !truncate)
+    return too_long(std::to_string(tokens.size()) + " tokens",
+                    Fact::of("n_prompt_tokens", tokens.size()));
+  const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
+  if (tokens.size() <= marks.size())
+    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
+  Embedding embedding{.vector = {},
+                      .truncated = front.size() < text.size() || tokens.size() > most};
+  if (tokens.size() > most) cut(tokens, most, marks);
+  embedding.tokens = static_cast<std::int32_t>(tokens.size());
+  return embedding;
+}
 
 }  // namespace
 
@@ -70,26 +119,16 @@ Sequence make_sequence(const Executor& executor, const Request& request) {
   return sequence;
 }
 
-Result<std::vector<TokenId>> embedding_tokens(const Executor& executor, std::string_view text) {
-  const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
-  const auto too_long = [&](const std::string& what, Fact size) {
-    return fail(Code::kTooLong,
-                "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
-                    std::to_string(most) + " tokens; shorten it",
-                {std::move(size), Fact::of("n_ctx", most)});
-  };
-  if (text.size() > most * kBytesPerTokenMax)
-    return too_long(std::to_string(text.size()) + " bytes",
-                    Fact::of("n_prompt_bytes", text.size()));
-  const Model& model = executor.model();
-  auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kParse));
-  if (tokens.size() > most)
-    return too_long(std::to_string(tokens.size()) + " tokens",
-                    Fact::of("n_prompt_tokens", tokens.size()));
-  const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
-  if (tokens.size() <= marks.size())
-    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
-  return tokens;
+Status embedding_texts(const Executor& executor, const EmbedRequest& request, EmbedWork& work) {
+  work.texts.assign(request.texts.size(), {});
+  work.embeddings.clear();
+  for (std::size_t i = 0; i < request.texts.size(); ++i) {
+    auto embedding = embedding_text(executor, request.texts[i], request.truncate, work.texts[i]);
+    if (!embedding && request.texts.size() > 1)
+      return tl::unexpected(std::move(embedding).error().in("texts[" + std::to_string(i) + "]"));
+    work.embeddings.push_back(CHOIR_TRY(std::move(embedding)));
+  }
+  return {};
 }
 
 }  // namespace choir

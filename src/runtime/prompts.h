@@ -2,9 +2,9 @@
 // long prompt; for the caller's thread or one of ours, never for a lane.
 #pragma once
 
-#include <string_view>
 #include <vector>
 
+#include "choir/embedding.h"
 #include "choir/request.h"
 #include "choir/result.h"
 #include "core/sequence.h"
@@ -12,14 +12,16 @@
 namespace choir {
 
 class Executor;
+struct EmbedWork;
 
 // kTooLong, with the numbers, for more than the executor takes; kInvalidArgument for an empty
 // prompt, a token that the vocabulary does not have, or messages that the template refuses.
 Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request);
 // kTooLong where `tokens` leave no room for an answer; kInvalidArgument for none.
 Status fits_in_context(const Executor& executor, std::size_t tokens);
-// The same for a text that an encoder embeds.
-Result<std::vector<TokenId>> embedding_tokens(const Executor& executor, std::string_view text);
+// The same for texts that an encoder embeds: their tokens, cut where `truncate` says so, and what
+// there is to say of them before they are computed.
+Status embedding_texts(const Executor& executor, const EmbedRequest& request, EmbedWork& work);
 // All but its ids and tokens.
 Sequence make_sequence(const Executor& executor, const Request& request);
 

@@ -96,6 +96,17 @@ bool RequestState::give_end(const Completion& completion) {
   });
 }
 
+// The promise is taken out of the request, which a stream may hold for long: where nobody has the
+// future, what it holds is gone.
+void RequestState::give_result(Completion completion) {
+  if (embedding) {
+    embedding->promise.set_value(embedding->completion(completion));
+    return;
+  }
+  std::promise<Completion> taken = std::move(promise);
+  taken.set_value(std::move(completion));
+}
+
 bool RequestState::has_news() const {
   return buffer_.with([](const Buffer& b) { return (b.news && !b.told) || b.end.has_value(); });
 }

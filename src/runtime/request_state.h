@@ -19,6 +19,7 @@
 #include "choir/node.h"
 #include "choir/request.h"
 #include "choir/text_stream.h"
+#include "runtime/embed_work.h"
 #include "runtime/request_home.h"
 
 namespace choir {
@@ -78,6 +79,7 @@ class RequestState {
   double estimated_seconds = 0;
   std::string tenant;  // never changes once it is posted
   Priority priority = Priority::kNormal;
+  std::unique_ptr<EmbedWork> embedding;  // null: it generates; never changes once it is posted
 
   // Lane, where somebody reads: a token was drawn. `add(text)` appends what has become certain with
   // it; what it returns is passed on. `announce`: the dispatcher has to be told.
@@ -138,6 +140,8 @@ class RequestState {
   // Dispatcher: there is something for the stream that was not announced since its last take; it is
   // from now on.
   bool announce();
+  // Dispatcher, the last thing: makes the caller's future ready.
+  void give_result(Completion completion);
   // Dispatcher: gives the stream its end. True: that has to be announced.
   bool give_end(const Completion& completion);
 

@@ -164,7 +164,7 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
   }
   if (const auto activity = active_.activity(row.id)) {
     info.suspended = activity->suspended;
-    info.active = activity->active();
+    info.active = activity->requests;
     if (info.active == 0) info.idle_seconds = to_seconds(clock_.now() - activity->last_used);
   }
   return info;

@@ -22,7 +22,7 @@ Status Runtime::wait_idle(std::chrono::milliseconds most) {
       "after " + std::to_string(std::max(most, none).count()) + " ms " +
           std::to_string(left->requests) + " requests and " + std::to_string(left->embeddings) +
           " embeddings are still active, " + std::to_string(left->suspended) +
-          " of the requests in suspended executors; cancel them, or wait longer",
+          " of them in suspended executors; cancel them, or wait longer",
       {Fact::of("active_requests", left->requests), Fact::of("active_embeddings", left->embeddings),
        Fact::of("suspended_requests", left->suspended)});
 }

@@ -31,11 +31,7 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
     return tl::unexpected(source.error());
   }
   Executor::Belongings belongings;
-  if (*source) {
-    belongings = (*source)->extract();
-    for (auto& job : (*source)->embeddings().take_all())
-      if (!heir->embeddings().post(job)) job.promise->set_value(fail(Code::kOverloaded, "no room"));
-  }
+  if (*source) belongings = (*source)->extract();
   active_.hand_over(known.id, std::move(belongings), target.active_, *heir);
   target.lanes_.ready(heir->id(), Priority::kCritical);
   if (moved) moved();

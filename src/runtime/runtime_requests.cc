@@ -101,32 +101,55 @@ Result<Completion> Runtime::run(const Request& request) {
   return CHOIR_TRY(submit(request, {})).result.get();
 }
 
-Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text,
-                                          std::chrono::milliseconds most) {
-  CHOIR_CHECK_OK(refuse_inside_callback("embed()", "another thread"));
-  const Instant began = clock_.now();
+Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request,
+                                              EmbedCallbacks callbacks) {
+  CHOIR_CHECK_OK(validate(request));
+  if (!exit_watched_.load(std::memory_order_relaxed) && !exit_watched_.exchange(true)) watch_exit();
+  const Instant now = clock_.now();
+  const RequestId id = directory_->next_id();
+  const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
+  auto state =
+      std::make_shared<RequestState>(id, active_, ExecutorId{}, now, deadline, Callbacks{});
+  state->embedding = std::make_unique<EmbedWork>();
+  EmbedWork& work = *state->embedding;
+  EmbedSubmission submission{.id = id, .result = work.promise.get_future()};
+  // The request outlives its callbacks, which the dispatcher ends.
+  const auto telling = [&work](OnEmbedded tell) -> OnDone {
+    if (!tell) return {};
+    return [&work, tell = std::move(tell)](const Completion& end) { tell(work.completion(end)); };
+  };
+  state->callbacks.on_done = telling(std::move(callbacks.on_done));
+  state->callbacks.on_settled = telling(std::move(callbacks.on_settled));
+  state->tenant = request.tenant;
   for (;;) {
-    CHOIR_CHECK_OK(active_.not_draining());
-    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(name));
+    CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
     if (executor->model().info().generates)
       return fail(Code::kInvalidArgument,
                   "'" + executor->name() + "' generates text; embeddings need an encoder model");
-    EmbeddingQueue::Job job{.tokens = CHOIR_TRY(embedding_tokens(*executor, text)),
-                            .promise = std::make_shared<std::promise<Result<std::vector<float>>>>(),
-                            .submitted = began,
-                            .deadline = most.count() > 0 ? began + most : Instant{}};
-    const Instant deadline = job.deadline;
-    auto future = job.promise->get_future();
-    if (CHOIR_TRY(active_.wait_enlist(*executor, job)) == ActiveRequests::Entry::kAgain) continue;
-    lanes_.ready(executor->id(), executor->config().priority);
+    CHOIR_CHECK_OK(embedding_texts(*executor, request, work));
+    std::int32_t tokens = 0;
+    for (const Embedding& embedding : work.embeddings) tokens += embedding.tokens;
+    state->estimated_seconds =
+        tokens * speed_or(executor->stats().seconds_per_prompt_token.load(), kPromptTokenSeconds);
+    state->priority = request.priority.value_or(executor->config().priority);
+    state->progress.prompt_tokens.store(tokens);
+    state->move_to(active_, executor->id());
+    if (CHOIR_TRY(active_.wait_enlist(*executor, state)) == ActiveRequests::Entry::kAgain) continue;
+    lanes_.ready(executor->id(), state->priority);
     if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
-    // The executor ends it as well, but not before the pass that it computes.
-    Result<std::vector<float>> vector = tl::unexpected(EmbeddingQueue::late(most));
-    if (most.count() == 0 || future.wait_for(deadline - clock_.now()) == std::future_status::ready)
-      vector = future.get();
-    active_.strike_embedding(executor->id());
-    return vector;
+    return submission;
   }
+}
+
+Result<std::vector<float>> Runtime::embed(std::string_view name, std::string_view text,
+                                          std::chrono::milliseconds most) {
+  CHOIR_CHECK_OK(refuse_inside_callback("embed()", "submit_embed() with on_done"));
+  EmbedRequest request{.executor = std::string(name), .texts = {std::string(text)}};
+  request.deadline = most;
+  EmbedCompletion done = CHOIR_TRY(submit_embed(request)).result.get();
+  if (done.error) return tl::unexpected(std::move(*done.error));
+  return std::move(done.embeddings.front().vector);
 }
 
 Status Runtime::cancel(RequestId id) {

@@ -13,8 +13,9 @@ Status warm_up(Backend& backend, const Model& model, Engine& engine, const Clock
   engine.attach(*pool);
   Status done;
   if (!model.info().generates) {
-    if (const auto vector = engine.embed(token, never); !vector)
-      done = tl::unexpected(vector.error());
+    const std::array<std::span<const TokenId>, 1> texts = {token};
+    if (const auto vectors = engine.embed(texts, never); !vectors)
+      done = tl::unexpected(vectors.error());
   } else {
     const StepPlan plan{.slices = {{kWarm, 0, 1, true}}, .preempted = {}};
     const std::array<std::span<const TokenId>, 1> slices = {token};
