@@ -254,7 +254,7 @@ void ExecutorMemory::take_over(LiveSequence& live) {
   live.scope = scopes_.hold(live.value.reuse_scope);
 }
 
-void ExecutorMemory::take_over_kept(std::map<ConversationKey, KvState> kept) {
+void ExecutorMemory::take_over_kept(std::map<ConversationKey, KvState>&& kept) {
   for (auto& [key, state] : kept) {
     park_.used += state.blob.size();
     kept_.keep(key, {.seq = {},

@@ -97,7 +97,7 @@ class ExecutorMemory {
   void hand_over(LiveSequence& live);
   std::map<ConversationKey, KvState> hand_over_kept();
   void take_over(LiveSequence& live);
-  void take_over_kept(std::map<ConversationKey, KvState> kept);
+  void take_over_kept(std::map<ConversationKey, KvState>&& kept);
 
   // For tests: whether the totals that are kept from step to step are what counting gives.
   bool books_balance(std::span<const std::unique_ptr<LiveSequence>> all) const;
