@@ -247,7 +247,9 @@ Result<ExecutorBytes> FakeBackend::measure(const std::string& path, const Engine
   return FakeEngine(nullptr, config, rules_, nullptr).sizes();
 }
 
-Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string& path) {
+Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string& path,
+                                                       const LoadProgress& progress) {
+  if (progress && !progress(0.5F)) return fail(Code::kCancelled, "the load was given up");
   return std::static_pointer_cast<const Model>(
       std::make_shared<const FakeModel>(1 << 20, !path.starts_with("encoder")));
 }

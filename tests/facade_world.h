@@ -56,8 +56,10 @@ class HookedBackend final : public Backend {
     hooks_->call(Hooks::kMeasure, path);
     return fake_.measure(path, config);
   }
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override {
+  Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                            const LoadProgress& progress) override {
     hooks_->call(Hooks::kLoad, path);
+    if (progress && !progress(1)) return fail(Code::kCancelled, "the load was given up");
     return std::static_pointer_cast<const Model>(
         std::make_shared<const HookedModel>(hooks_, path.starts_with("encoder")));
   }

@@ -70,7 +70,7 @@ constexpr EngineConfig kSmall{.context_tokens = 128, .sequences_max = 1, .batch_
 // Loads what the check lets through, and computes with it.
 Status use(LlamaBackend& backend, const std::string& path) {
   CHOIR_TRY(backend.measure(path, kSmall));
-  const auto model = CHOIR_TRY(backend.load(path));
+  const auto model = CHOIR_TRY(backend.load(path, {}));
   const auto engine = CHOIR_TRY(backend.create_engine(model, kSmall));
   const SteadyClock clock;
   return warm_up(backend, *model, *engine, clock);
@@ -299,7 +299,7 @@ class SplitModel : public testing::Test {
     LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
                          1ULL << 32);
     CHOIR_TRY(backend.measure(parts[0], kSmall));
-    const auto model = CHOIR_TRY(backend.load(parts[0]));
+    const auto model = CHOIR_TRY(backend.load(parts[0], {}));
     std::uint64_t bytes = 0;
     for (const std::string& part : parts) bytes += std::filesystem::file_size(part);
     EXPECT_EQ(model->info().file_bytes, bytes);

@@ -52,8 +52,9 @@ class PlainBackend : public Backend {
   Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override {
     return fake_.measure(path, config);
   }
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override {
-    return fake_.load(path);
+  Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                            const LoadProgress& progress) override {
+    return fake_.load(path, progress);
   }
   Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
                                                 const EngineConfig& config) override {

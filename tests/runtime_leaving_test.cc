@@ -100,6 +100,20 @@ TEST_F(RuntimeLeaving, WhoCallsDuringAMoveIsAnsweredAfterIt) {
   EXPECT_EQ(there->executor("a")->config.shares, 1);
 }
 
+TEST_F(RuntimeLeaving, WhatIsEnqueuedDuringAMoveDoesNotWaitAndGoesAlong) {
+  std::vector<Submission> came;
+  ticks_until([&] { EXPECT_TRUE(here->migrate("a", *there)); }, [&] { return moving(); },
+              [&] {
+                for (int i = 0; i < 20; ++i)
+                  came.push_back(*here->enqueue(*here->prepare(request("a", "hello", 5)), {}));
+                EXPECT_TRUE(there->cancel(came.back().id)) << "wherever it is";
+              });
+  EXPECT_EQ(came.back().result.get().finish, Finish::kCancelled);
+  came.pop_back();
+  const auto alone = there->run(request("a", "hello", 5))->tokens;
+  for (Submission& submission : came) EXPECT_EQ(submission.result.get().tokens, alone);
+}
+
 TEST_F(RuntimeLeaving, WhoCallsANodeThatIsEndingIsAnswered) {
   std::vector<std::thread> callers;
   ticks_until([&] { EXPECT_TRUE(here->migrate("a", *there)); }, [&] { return moving(); },
@@ -177,8 +191,9 @@ TEST(ConfigParts, EveryFieldIsASettingOrASizeOrFixed) {
 
 class EncoderBackend final : public PlainBackend {
  public:
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override {
-    if (path != "encoder.gguf") return PlainBackend::load(path);
+  Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                            const LoadProgress& progress) override {
+    if (path != "encoder.gguf") return PlainBackend::load(path, progress);
     return std::static_pointer_cast<const Model>(
         std::make_shared<const sim::FakeModel>(1 << 20, /*generates=*/false));
   }

@@ -34,7 +34,7 @@ Status checked(const TempFolder& folder, const std::string& path) {
   LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
                        1ULL << 32);
   CHOIR_TRY(backend.measure(path, kSmall));
-  CHOIR_TRY(backend.load(path));
+  CHOIR_TRY(backend.load(path, {}));
   return {};
 }
 

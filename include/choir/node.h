@@ -30,7 +30,9 @@
 #include "choir/embedding.h"
 #include "choir/export.h"
 #include "choir/ids.h"
+#include "choir/load.h"
 #include "choir/model_info.h"
+#include "choir/prepared.h"
 #include "choir/request.h"
 #include "choir/request_info.h"
 #include "choir/result.h"
@@ -147,6 +149,13 @@ class CHOIR_API Node {
   // blocks for the load, unload() for saving KV state.
   Status load(std::string_view executor);
   Status unload(std::string_view executor);
+  // Adds an executor without loading it; the file is not even opened. The next request or load()
+  // loads it, and says then what is wrong with it. Does not block for long: other loads may go
+  // first. Errors: kAlreadyExists, kInvalidArgument.
+  Status declare(const ExecutorConfig& config);
+  // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
+  // Any thread, also inside a callback.
+  Result<LoadTicket> begin_load(std::string_view executor);
   // suspend(): running sequences stand still and new ones wait; deadlines go on. Blocks for the end
   // of the running pass. resume(): the sequences continue, token for token. Does not block.
   Status suspend(std::string_view executor);
@@ -172,6 +181,18 @@ class CHOIR_API Node {
   // (kTooLong), a full queue, a closed door (kDraining), a node that is shutting down. If the
   // executor is not in memory, the call blocks for its load; inside a callback that is refused.
   Result<Submission> submit(const Request& request, Callbacks callbacks = {});
+  // submit() in two halves, for a thread that may not wait, such as that of an event loop.
+  // prepare() checks the request, renders and tokenizes its prompt; it takes up to milliseconds for
+  // a long one and never loads. Where the executor is not in memory, the tokens stay unknown.
+  Result<Prepared> prepare(Request request) const;
+  // Accepts it, and never waits for a load, a pass, a resize or another call. An executor that is
+  // not in memory is loaded by a thread of the node; any number of requests wait for one load, and
+  // none of them holds a thread. cancel() and the deadline end such a request at once. What only
+  // the load can tell is told by the end of the request: a load that fails, a prompt that is too
+  // long. After a failed load, requests for that executor fail at once with its error for 5 s, and
+  // for 30 s after each further one; load() and begin_load() try again in any case. Refused at
+  // once: a full queue, a closed door, an executor that is being removed.
+  Result<Submission> enqueue(Prepared prepared, Callbacks callbacks = {});
   // submit(), and waits for the end. Blocks; refused inside a callback.
   Result<Completion> run(const Request& request);
   // Ends the request as kCancelled within one step, also in the middle of a long prompt. Does not

@@ -173,13 +173,18 @@ class Engine {
   virtual void detach() = 0;
 };
 
+// How much of a file's weights has been read, 0 .. 1. False: the load is to be given up, which ends
+// it with kCancelled. Called on the thread that loads; empty: nobody asks.
+using LoadProgress = std::function<bool(float fraction)>;
+
 class Backend {
  public:
   virtual ~Backend() = default;
   // Bytes that an executor of this file and configuration takes, without loading weights.
   virtual Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) = 0;
   // Opens the file; the same file that is still open elsewhere is shared.
-  virtual Result<std::shared_ptr<const Model>> load(const std::string& path) = 0;
+  virtual Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                                    const LoadProgress& progress) = 0;
   virtual Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
                                                         const EngineConfig& config) = 0;
   // A pool of cpus.size() threads pinned to them; called on the lane's thread, which is the first.

@@ -21,11 +21,13 @@ Result<ExecutorBytes> LlamaBackend::measure(const std::string& path, const Engin
   return bytes;
 }
 
-Result<std::shared_ptr<const Model>> LlamaBackend::load(const std::string& path) {
+Result<std::shared_ptr<const Model>> LlamaBackend::load(const std::string& path,
+                                                        const LoadProgress& progress) {
   const CheckedFile file = CHOIR_TRY(check_.check(path, EngineConfig{}, memory_bytes_max_));
   auto model = open_.with([&](auto& open) { return open[file.identity].lock(); });
   if (model) return std::static_pointer_cast<const Model>(model);
-  model = CHOIR_TRY(LlamaModel::open(file.path, LlamaModel::Load::kWeights, file.fingerprint));
+  model = CHOIR_TRY(
+      LlamaModel::open(file.path, LlamaModel::Load::kWeights, file.fingerprint, progress));
   CHOIR_CHECK_OK(check_runs(model->info()));
   open_.with([&](auto& open) { open[file.identity] = model; });
   return std::static_pointer_cast<const Model>(model);

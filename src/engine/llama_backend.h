@@ -17,7 +17,8 @@ class LlamaBackend final : public Backend {
   LlamaBackend(FileCheckOptions options, std::uint64_t memory_bytes_max);
 
   Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override;
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override;
+  Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                            const LoadProgress& progress) override;
   Result<std::unique_ptr<Engine>> create_engine(std::shared_ptr<const Model> model,
                                                 const EngineConfig& config) override;
   std::unique_ptr<Pool> create_pool(std::span<const int> cpus) override;

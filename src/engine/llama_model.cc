@@ -49,7 +49,8 @@ LlamaModel::LlamaModel(LlamaModelHandle model, ModelInfo info, std::string finge
 LlamaModel::~LlamaModel() = default;
 
 Result<std::shared_ptr<const LlamaModel>> LlamaModel::open(const std::string& path, Load load,
-                                                           std::string fingerprint) {
+                                                           std::string fingerprint,
+                                                           const LoadProgress& progress) {
   start_llama();
   clear_engine_complaint();
   llama_model_params params = model_params();
@@ -58,7 +59,22 @@ Result<std::shared_ptr<const LlamaModel>> LlamaModel::open(const std::string& pa
     params.no_alloc = true;
     params.load_mode = LLAMA_LOAD_MODE_NONE;
   }
+  // The engine's own callback prints dots.
+  struct Watch {
+    const LoadProgress& progress;
+    bool given_up = false;
+  } watch{progress};
+  if (progress) {
+    params.progress_callback = [](float fraction, void* data) {
+      auto& w = *static_cast<Watch*>(data);
+      w.given_up = w.given_up || !w.progress(fraction);
+      return !w.given_up;
+    };
+    params.progress_callback_user_data = &watch;
+  }
   LlamaModelHandle handle(llama_model_load_from_file(path.c_str(), params));
+  if (!handle && watch.given_up)
+    return fail(Code::kCancelled, "the load of '" + path + "' was given up");
   if (!handle)
     return fail(Code::kEngineFailed,
                 "'" + path + "' cannot be loaded: " +

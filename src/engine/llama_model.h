@@ -21,7 +21,8 @@ class LlamaModel final : public Model {
   // kNotFound, kEngineFailed with the engine's reason. The file has been checked before
   // (engine/file_check.h): a damaged one may abort the process. `fingerprint` of its bytes.
   static Result<std::shared_ptr<const LlamaModel>> open(const std::string& path, Load load,
-                                                        std::string fingerprint);
+                                                        std::string fingerprint,
+                                                        const LoadProgress& progress = {});
   ~LlamaModel() override;
 
   const ModelInfo& info() const override { return info_; }

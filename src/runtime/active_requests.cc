@@ -7,7 +7,11 @@ namespace choir {
 
 ActiveRequests::ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                                const Clock& clock, Rules rules)
-    : table_(table), lanes_(lanes), observing_(observing), clock_(clock), rules_(rules) {}
+    : table_(table),
+      lanes_(lanes),
+      observing_(observing),
+      clock_(clock),
+      rules_(std::move(rules)) {}
 
 ActiveRequests::~ActiveRequests() {
   link()->close();  // dispatchers of other nodes tell ends of requests that came from here
@@ -93,7 +97,8 @@ std::map<ExecutorId, Activity> ActiveRequests::activities() const {
 }
 
 Status ActiveRequests::close_door(const ExecutorRow& row, bool busy_too) {
-  return state_.change([&](State& s) -> Status {
+  // Arrivals that are just being handed over are in it, or waiting again, when it leaves.
+  return *state_.wait([&](State& s) -> std::optional<Status> {
     const auto found = s.by_executor.find(row.id);
     if (found == s.by_executor.end() || found->second.door != Activity::Door::kOpen)
       return fail(Code::kNotFound, "executor '" + row.config.name + "' is just leaving");
@@ -101,15 +106,18 @@ Status ActiveRequests::close_door(const ExecutorRow& row, bool busy_too) {
       return fail(Code::kOverloaded, "executor '" + row.config.name + "' has " +
                                          std::to_string(found->second.requests) +
                                          " active requests; cancel them or let them end first");
+    if (found->second.admitting > 0) return std::nullopt;
     found->second.door = Activity::Door::kAway;
-    return {};
+    return Status{};
   });
 }
 
 void ActiveRequests::open_door(ExecutorId id) {
   state_.change([&](State& s) {
-    if (const auto found = s.by_executor.find(id); found != s.by_executor.end())
-      found->second.door = Activity::Door::kOpen;
+    const auto found = s.by_executor.find(id);
+    if (found == s.by_executor.end()) return;
+    found->second.door = Activity::Door::kOpen;
+    if (!found->second.arrivals.empty()) rules_.arrived(id);
   });
 }
 
@@ -170,53 +178,81 @@ std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
   return table_.loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
 }
 
+Status ActiveRequests::count_in(State& s, InExecutor& executor, const std::string& name,
+                                const std::shared_ptr<RequestState>& request) {
+  const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
+  if (executor.requests >= queue_max)
+    return fail(Code::kOverloaded,
+                "'" + name + "' has " + std::to_string(executor.requests) + " requests, at most " +
+                    std::to_string(queue_max) + " may wait or run; try again later",
+                {Fact::of("waiting", executor.requests), Fact::of("queue_max", queue_max)});
+  ++executor.requests;
+  executor.estimated_seconds += request->estimated_seconds;
+  executor.last_used = clock_.now();
+  s.requests.emplace(request->id, request);
+  directory_->enter(request);
+  return {};
+}
+
 // Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
+// The mailbox has room for as many as are counted, and for those that are just being told their
+// end.
 template <class Post>
-Result<ActiveRequests::Entry> ActiveRequests::wait_post(
-    Executor& executor, const std::shared_ptr<RequestState>& request, Post post) {
-  return *state_.wait([&](State& s) -> std::optional<Result<Entry>> {
-    auto entry = at_door(s, executor);
-    if (!entry || !*entry || **entry == Entry::kAgain) return entry;
-    Activity& activity = s.by_executor.at(executor.id());
-    const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
-    if (activity.requests >= queue_max || !post())
-      return fail(Code::kOverloaded,
-                  "'" + executor.name() + "' has " + std::to_string(activity.requests) +
-                      " requests, at most " + std::to_string(queue_max) +
-                      " may wait or run; try again later",
-                  {Fact::of("waiting", activity.requests), Fact::of("queue_max", queue_max)});
-    ++activity.requests;
-    activity.estimated_seconds += request->estimated_seconds;
-    activity.last_used = clock_.now();
-    s.requests.emplace(request->id, request);
-    directory_->enter(request);
-    next_request(s);
-    return Entry::kIn;
-  });
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
+    State& s, Executor& executor, const std::shared_ptr<RequestState>& request, Post post) {
+  auto entry = at_door(s, executor);
+  if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+  InExecutor& activity = s.by_executor.at(executor.id());
+  if (Status counted = count_in(s, activity, executor.name(), request); !counted)
+    return tl::unexpected(std::move(counted).error());
+  if (!post()) {
+    uncount(s, *request);
+    return fail(Code::kOverloaded,
+                "'" + executor.name() + "' has as many requests waiting as it may; try again later",
+                {Fact::of("waiting", activity.requests), Fact::of("queue_max", rules_.queue_max)});
+  }
+  next_request(s);
+  return Entry::kIn;
 }
 
 Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
                                                           Executor::Mail& mail) {
   const std::shared_ptr<RequestState> request = mail.request;
-  return wait_post(executor, request, [&] { return executor.post(std::move(mail)); });
+  return *state_.wait([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
+  });
 }
 
 Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
     Executor& executor, const std::shared_ptr<RequestState>& request) {
-  return wait_post(executor, request, [&] { return executor.embeddings().post(request); });
+  return *state_.wait([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.embeddings().post(request); });
+  });
+}
+
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(Executor& executor,
+                                                                    Executor::Mail& mail) {
+  const std::shared_ptr<RequestState> request = mail.request;
+  return state_.with([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
+  });
+}
+
+void ActiveRequests::uncount(State& s, const RequestState& request) {
+  if (s.requests.erase(request.id) == 0) return;
+  directory_->leave(request.id);
+  if (const auto found = s.by_executor.find(request.executor()); found != s.by_executor.end()) {
+    Activity& activity = found->second;
+    --activity.requests;
+    activity.estimated_seconds =
+        activity.requests == 0 ? 0 : activity.estimated_seconds - request.estimated_seconds;
+    activity.last_used = clock_.now();
+  }
 }
 
 void ActiveRequests::strike(const RequestState& request) {
   state_.change([&](State& s) {
-    if (s.requests.erase(request.id) == 0) return;
-    directory_->leave(request.id);
-    if (const auto found = s.by_executor.find(request.executor()); found != s.by_executor.end()) {
-      Activity& activity = found->second;
-      --activity.requests;
-      activity.estimated_seconds =
-          activity.requests == 0 ? 0 : activity.estimated_seconds - request.estimated_seconds;
-      activity.last_used = clock_.now();
-    }
+    uncount(s, request);
     next_request(s);
   });
 }
@@ -281,6 +317,7 @@ void ActiveRequests::ended(const RequestState& request, const Completion& comple
 }
 
 void ActiveRequests::cancelled(const RequestState& request) {
+  end_arrivals(request.executor());
   const auto executor = table_.loaded(request.executor());
   if (!executor) return;
   executor->interrupt(request.id);

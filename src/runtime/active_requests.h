@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/patience.h"
 #include "choir/ids.h"
+#include "choir/prepared.h"
 #include "choir/request.h"
 #include "choir/result.h"
 #include "runtime/executor.h"
@@ -45,6 +47,13 @@ struct Activity {
   Instant last_used;
   Door door = Door::kOpen;
   bool suspended = false;
+  std::int32_t arriving = 0;  // of the requests: not handed to the executor yet
+};
+
+// A request that was accepted before its executor could take it (runtime/arrivals.h).
+struct Arrival {
+  std::shared_ptr<RequestState> request;
+  Prepared prepared;
 };
 
 // Functions: every question about what is active and every change of it, in one place because one
@@ -52,8 +61,10 @@ struct Activity {
 class ActiveRequests final : public RequestHome {
  public:
   struct Rules {
-    std::size_t queue_max = 1024;  // requests in an executor
-    NodeRules* node = nullptr;     // outlives this, as all that is handed in
+    std::size_t queue_max = 1024;             // requests in an executor
+    NodeRules* node = nullptr;                // outlives this, as all that is handed in
+    Executor::Notify notify;                  // a request that has no executor has ended
+    std::function<void(ExecutorId)> arrived;  // called under the lock
   };
   ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                  const Clock& clock, Rules rules);
@@ -128,9 +139,25 @@ class ActiveRequests final : public RequestHome {
   Result<Entry> wait_enlist(Executor& executor, Executor::Mail& mail);
   // The same of a request to embed.
   Result<Entry> wait_enlist(Executor& executor, const std::shared_ptr<RequestState>& request);
+  // The same without waiting; nullopt: its door is kAway.
+  std::optional<Result<Entry>> enlist(Executor& executor, Executor::Mail& mail);
   // All, or those of one executor; by id.
   std::vector<std::shared_ptr<RequestState>> requests(std::optional<ExecutorId> only = {}) const;
   void cancel_all(std::optional<ExecutorId> only);
+
+  // ---- Requests that are accepted before their executor takes them.
+  // kAgain: look the executor up again by its name.
+  Result<Entry> hold(const ExecutorRow& row, Arrival& arrival);
+  bool has_arrivals(ExecutorId id) const;
+  // Those that can be handed over now; each one has to be given to admit() or its executor does not
+  // leave. Empty while its door is kAway.
+  std::vector<Arrival> take_arrivals(ExecutorId id);
+  // An error ends the request with it.
+  void admit(Executor& executor, const std::shared_ptr<RequestState>& request,
+             Result<Executor::Mail> mail);
+  void fail_arrivals(ExecutorId id, const Error& error);
+  // Those that were cancelled, and those that are late.
+  void end_arrivals(ExecutorId id);
 
   // ---- Moves of requests that are in.
   // Gives up to `count` of `from`, which has its turn, to `to`; both run the same model. How many.
@@ -149,6 +176,8 @@ class ActiveRequests final : public RequestHome {
  private:
   struct InExecutor : Activity {
     std::vector<RequestJob> jobs;  // came while it is moving; they go with it
+    std::vector<Arrival> arrivals;
+    std::int32_t admitting = 0;  // arrivals that were taken and not admitted yet
   };
   struct State {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
@@ -162,8 +191,14 @@ class ActiveRequests final : public RequestHome {
   std::optional<Result<Entry>> at_door(const State& s, const Executor& executor) const;
   // `post()` gives the request to the executor, or returns false where that is full.
   template <class Post>
-  Result<Entry> wait_post(Executor& executor, const std::shared_ptr<RequestState>& request,
-                          Post post);
+  std::optional<Result<Entry>> enlist(State& s, Executor& executor,
+                                      const std::shared_ptr<RequestState>& request, Post post);
+  // Counts it; kOverloaded where that would be too many.
+  Status count_in(State& s, InExecutor& executor, const std::string& name,
+                  const std::shared_ptr<RequestState>& request);
+  void end_without_executor(ExecutorId id, const std::shared_ptr<RequestState>& request,
+                            Finish finish, Error error) const;
+  void uncount(State& s, const RequestState& request);
   void strike(const RequestState& request);
   // Where one request runs at a time: whose turn it is. Wakes its executor.
   void next_request(State& s);

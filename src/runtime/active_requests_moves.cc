@@ -1,5 +1,6 @@
 // Requests that go from one executor to another, in this node or to another one.
 #include <functional>
+#include <utility>
 
 #include "base/check.h"
 #include "runtime/active_requests.h"
@@ -57,6 +58,12 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
     };
     for (const auto& live : belongings.live) move(live->request);
     for (const auto& state : belongings.embeddings) move(state);
+    for (Arrival& arrival : source.arrivals) {
+      move(arrival.request);
+      target.arrivals.push_back(std::move(arrival));
+    }
+    target.arriving += std::exchange(source.arriving, 0);
+    source.arrivals.clear();
     target.suspended = source.suspended && !theirs.closing;
     if (target.suspended) heir.suspend();
     target.door = Activity::Door::kOpen;
@@ -66,6 +73,7 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
     for (RequestJob& job : source.jobs)
       CHOIR_CHECK(heir.post_job(to.and_next_request(std::move(job))), "as above");
     source.jobs.clear();
+    if (target.arriving > 0) to.rules_.arrived(heir.id());
     next_request(mine);
     to.next_request(theirs);
   });

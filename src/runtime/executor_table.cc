@@ -21,6 +21,14 @@ Result<ExecutorRow> ExecutorTable::row(std::string_view name) const {
   });
 }
 
+std::optional<ExecutorRow> ExecutorTable::row(ExecutorId id) const {
+  return state_.with([&](const State& s) -> std::optional<ExecutorRow> {
+    const auto found = s.names.find(id);
+    if (found == s.names.end()) return std::nullopt;
+    return s.by_name.at(found->second);
+  });
+}
+
 bool ExecutorTable::contains(std::string_view name) const {
   return state_.with([&](const State& s) { return s.by_name.contains(name); });
 }
@@ -48,11 +56,13 @@ std::shared_ptr<Executor> ExecutorTable::loaded(ExecutorId id) const {
   });
 }
 
-void ExecutorTable::insert(ExecutorRow row) {
-  state_.with([&](State& s) {
+bool ExecutorTable::insert(ExecutorRow row) {
+  return state_.with([&](State& s) {
+    if (s.by_name.contains(row.config.name)) return false;
     s.names.emplace(row.id, row.config.name);
     std::string name = row.config.name;
     s.by_name.emplace(std::move(name), std::move(row));
+    return true;
   });
 }
 

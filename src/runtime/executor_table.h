@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,8 @@ class ExecutorTable {
  public:
   // A copy. An empty name is the only executor, where there is one. kNotFound has the nearest name.
   Result<ExecutorRow> row(std::string_view name) const;
+  // nullopt: it has gone.
+  std::optional<ExecutorRow> row(ExecutorId id) const;
   bool contains(std::string_view name) const;
   // By name.
   std::vector<ExecutorRow> rows() const;
@@ -42,7 +45,8 @@ class ExecutorTable {
   std::shared_ptr<Executor> loaded(std::string_view name) const;
   std::shared_ptr<Executor> loaded(ExecutorId id) const;
 
-  void insert(ExecutorRow row);
+  // False: there is one of that name.
+  [[nodiscard]] bool insert(ExecutorRow row);
   void erase(const ExecutorRow& row);
   // Calls change(ExecutorRow&) under the lock. Needs: an executor of that name.
   template <class F>

@@ -49,6 +49,14 @@ Status Node::unload(std::string_view executor) {
   return caught([&] { return runtime_->unload(executor); });
 }
 
+Status Node::declare(const ExecutorConfig& config) {
+  return caught([&] { return runtime_->declare(config); });
+}
+
+Result<LoadTicket> Node::begin_load(std::string_view executor) {
+  return caught([&] { return runtime_->begin_load(executor); });
+}
+
 Status Node::suspend(std::string_view executor) {
   return caught([&] { return runtime_->suspend(executor); });
 }
@@ -78,6 +86,14 @@ ExecutionPolicy Node::policy() const { return runtime_->policy(); }
 
 Result<Submission> Node::submit(const Request& request, Callbacks callbacks) {
   return caught([&] { return runtime_->submit(request, std::move(callbacks)); });
+}
+
+Result<Prepared> Node::prepare(Request request) const {
+  return caught([&] { return runtime_->prepare(std::move(request)); });
+}
+
+Result<Submission> Node::enqueue(Prepared prepared, Callbacks callbacks) {
+  return caught([&] { return runtime_->enqueue(std::move(prepared), std::move(callbacks)); });
 }
 
 Result<Completion> Node::run(const Request& request) {

@@ -7,7 +7,6 @@
 
 #include "engine/control_texts.h"
 #include "runtime/embed_work.h"
-#include "runtime/executor.h"
 
 namespace choir {
 namespace {
@@ -129,6 +128,28 @@ Status embedding_texts(const Executor& executor, const EmbedRequest& request, Em
     work.embeddings.push_back(CHOIR_TRY(std::move(embedding)));
   }
   return {};
+}
+
+Status must_generate(const Executor& executor) {
+  if (executor.model().info().generates) return {};
+  return fail(Code::kInvalidArgument,
+              "'" + executor.name() + "' is an encoder: it embeds text and generates none");
+}
+
+Executor::Mail make_mail(const Executor& executor, const Request& request,
+                         const std::shared_ptr<RequestState>& state, std::vector<TokenId> tokens) {
+  Executor::Mail mail{
+      .sequence = make_sequence(executor, request), .request = state, .conversation = {}, .kv = {}};
+  Sequence& sequence = mail.sequence;
+  sequence.id = {state->id.value};
+  sequence.request = state->id;
+  sequence.tokens = std::move(tokens);
+  sequence.prompt_tokens = sequence.known_tokens();
+  sequence.max_tokens =
+      std::min(sequence.max_tokens, executor.sequence_tokens_max() - sequence.prompt_tokens);
+  state->progress.prompt_tokens.store(sequence.prompt_tokens);
+  state->progress.max_tokens.store(sequence.max_tokens);
+  return mail;
 }
 
 }  // namespace choir

@@ -2,16 +2,17 @@
 // long prompt; for the caller's thread or one of ours, never for a lane.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "choir/embedding.h"
 #include "choir/request.h"
 #include "choir/result.h"
 #include "core/sequence.h"
+#include "runtime/executor.h"
 
 namespace choir {
 
-class Executor;
 struct EmbedWork;
 
 // kTooLong, with the numbers, for more than the executor takes; kInvalidArgument for an empty
@@ -24,5 +25,10 @@ Status fits_in_context(const Executor& executor, std::size_t tokens);
 Status embedding_texts(const Executor& executor, const EmbedRequest& request, EmbedWork& work);
 // All but its ids and tokens.
 Sequence make_sequence(const Executor& executor, const Request& request);
+// kInvalidArgument for an encoder, which generates nothing.
+Status must_generate(const Executor& executor);
+// A request that begins with `tokens` (none: they are not known yet), for the executor's mailbox.
+Executor::Mail make_mail(const Executor& executor, const Request& request,
+                         const std::shared_ptr<RequestState>& state, std::vector<TokenId> tokens);
 
 }  // namespace choir

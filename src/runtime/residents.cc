@@ -12,6 +12,14 @@
 
 namespace choir {
 
+namespace {
+
+tl::unexpected<Error> exists_already(const std::string& name) {
+  return fail(Code::kAlreadyExists, "there is an executor named '" + name + "' already");
+}
+
+}  // namespace
+
 EngineConfig Residents::engine_config_of(const ExecutorConfig& config) {
   return {.context_tokens = config.context_tokens,
           .sequences_max = config.sequences_max,
@@ -27,37 +35,59 @@ MemoryView Residents::memory_view() const {
 
 Status Residents::add(const ExecutorConfig& config, const Counted& counted) {
   return loading_.with([&](int&) -> Status {
-    if (p_.table.contains(config.name))
-      return fail(Code::kAlreadyExists,
-                  "an executor named '" + config.name + "' is running already");
+    if (p_.table.contains(config.name)) return exists_already(config.name);
     CHOIR_CHECK_OK(p_.active.not_draining());
     CHOIR_CHECK_OK(p_.active.not_closing());
-    ExecutorRow row{.id = {next_executor_++},
-                    .config = config,
-                    .model = {},
-                    .stats = counted.stats,
-                    .executor = nullptr,
-                    .compute_seconds = counted.compute_seconds};
+    ExecutorRow row = new_row(config, counted);
     const Instant began = p_.clock.now();
-    row.executor = CHOIR_TRY(make_and_tell(row));
+    row.executor = CHOIR_TRY(make_and_tell(row, {}));
     row.load_seconds = to_seconds(p_.clock.now() - began);
     row.model = row.executor->model().info();
-    p_.lanes.add(row.executor);
-    p_.active.open(row.id);
-    p_.table.insert(std::move(row));
-    return {};
+    const ExecutorId id = row.id;
+    const std::shared_ptr<Executor> executor = row.executor;
+    p_.active.open(id);
+    p_.lanes.add(executor);
+    if (p_.table.insert(std::move(row))) return {};
+    // One of that name was declared meanwhile.
+    take_from_lanes(*executor);
+    p_.active.forget(id);
+    give_back_bytes(*executor);
+    return exists_already(config.name);
   });
 }
 
-Result<std::shared_ptr<Executor>> Residents::make_and_tell(const ExecutorRow& row) {
+ExecutorRow Residents::new_row(const ExecutorConfig& config, const Counted& counted) {
+  ExecutorRow row;
+  row.id = {next_executor_++};
+  row.config = config;
+  row.stats = counted.stats;
+  row.compute_seconds = counted.compute_seconds;
+  return row;
+}
+
+// Without the lock of loads: it does not wait for them.
+Status Residents::declare(const ExecutorConfig& config) {
+  CHOIR_CHECK_OK(p_.active.not_draining());
+  CHOIR_CHECK_OK(p_.active.not_closing());
+  ExecutorRow row = new_row(config, {});
+  const ExecutorId id = row.id;
+  p_.active.open(id);
+  if (p_.table.insert(std::move(row))) return {};
+  p_.active.forget(id);
+  return exists_already(config.name);
+}
+
+Result<std::shared_ptr<Executor>> Residents::make_and_tell(const ExecutorRow& row,
+                                                           const LoadProgress& progress) {
   const Instant began = p_.clock.now();
-  auto made = make(row);
+  auto made = make(row, progress);
   p_.observing.loaded(row.config.name, to_seconds(p_.clock.now() - began),
                       made ? nullptr : &made.error());
   return made;
 }
 
-Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row) {
+Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row,
+                                                  const LoadProgress& progress) {
   const ExecutorConfig& config = row.config;
   const EngineConfig engine_config = engine_config_of(config);
   const auto in = [&](Error error) {
@@ -71,7 +101,7 @@ Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row) {
     if (!need) return in(need.error());
   }
   CHOIR_CHECK_OK(admit(config.name, *need, memory_view()));
-  auto model = p_.backend.load(config.path);
+  auto model = p_.backend.load(config.path, progress);
   if (!model) return in(model.error());
   auto engine = p_.backend.create_engine(*model, engine_config);
   if (!engine) return in(engine.error());
@@ -94,12 +124,13 @@ Result<std::shared_ptr<Executor>> Residents::find(std::string_view name) {
                   "load() it or submit() on another thread, or keep it with `pinned`");
 }
 
-Result<std::shared_ptr<Executor>> Residents::find_or_load(std::string_view name) {
+Result<std::shared_ptr<Executor>> Residents::find_or_load(std::string_view name,
+                                                          const LoadProgress& progress) {
   for (;;) {
     if (auto executor = p_.table.loaded(name)) return executor;
     const ExecutorRow known = CHOIR_TRY(p_.table.row(name));
     if (known.executor) return known.executor;
-    if (!CHOIR_TRY(load_row(known.config.name))) p_.active.wait_while_away(known.id);
+    if (!CHOIR_TRY(load_row(known.config.name, progress))) p_.active.wait_while_away(known.id);
   }
 }
 
@@ -108,15 +139,21 @@ Status Residents::load(std::string_view name) {
   return {};
 }
 
-Result<bool> Residents::load_row(const std::string& name) {
+Status Residents::load_watched(const std::string& name, const LoadProgress& progress) {
+  CHOIR_TRY(find_or_load(name, progress));
+  return {};
+}
+
+Result<bool> Residents::load_row(const std::string& name, const LoadProgress& progress) {
   return loading_.with([&](int&) -> Result<bool> {
     const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
     if (row.executor) return true;
-    CHOIR_CHECK_OK(p_.active.not_closing());
+    // What was accepted before is still carried out.
+    if (!p_.active.has_arrivals(row.id)) CHOIR_CHECK_OK(p_.active.not_closing());
     const auto activity = p_.active.activity(row.id);
     if (!activity || activity->door == Activity::Door::kAway) return false;
     const Instant began = p_.clock.now();
-    const auto executor = CHOIR_TRY(make_and_tell(row));
+    const auto executor = CHOIR_TRY(make_and_tell(row, progress));
     const double seconds = to_seconds(p_.clock.now() - began);
     p_.active.heed_suspend(*executor);
     p_.lanes.add(executor);

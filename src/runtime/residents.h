@@ -57,7 +57,11 @@ class Residents {
 
   // As in choir/node.h.
   Status add(const ExecutorConfig& config, const Counted& counted);
+  // A row without weights; the first request loads it.
+  Status declare(const ExecutorConfig& config);
   Status load(std::string_view name);
+  // The same; what it reads is told, and it ends with kCancelled soon after `progress` is false.
+  Status load_watched(const std::string& name, const LoadProgress& progress);
   Status unload(std::string_view name);
   Status resize(std::string_view name, std::int32_t sequences_max, std::int32_t sequence_tokens_max,
                 std::int32_t batch_tokens_max);
@@ -78,12 +82,15 @@ class Residents {
 
  private:
   static EngineConfig engine_config_of(const ExecutorConfig& config);
+  ExecutorRow new_row(const ExecutorConfig& config, const Counted& counted);
   // make(), and tells the observer.
-  Result<std::shared_ptr<Executor>> make_and_tell(const ExecutorRow& row);
-  Result<std::shared_ptr<Executor>> make(const ExecutorRow& row);
+  Result<std::shared_ptr<Executor>> make_and_tell(const ExecutorRow& row,
+                                                  const LoadProgress& progress);
+  Result<std::shared_ptr<Executor>> make(const ExecutorRow& row, const LoadProgress& progress);
   // False: it is just moving to another node, and the name may mean nothing afterwards.
-  Result<bool> load_row(const std::string& name);
-  Result<std::shared_ptr<Executor>> find_or_load(std::string_view name);
+  Result<bool> load_row(const std::string& name, const LoadProgress& progress);
+  Result<std::shared_ptr<Executor>> find_or_load(std::string_view name,
+                                                 const LoadProgress& progress = {});
   Status unload_row(const ExecutorRow& row, ExecutorLeft::Why why);
   // Everything but the row and the bytes: the executor's turns and alarm.
   void take_from_lanes(Executor& executor);

@@ -42,6 +42,7 @@ Result<std::shared_ptr<Runtime>> Runtime::create(const NodeConfig& config, const
     runtime->dispatcher_.start(config.dispatchers);
     runtime->alarms_.start();
     runtime->lanes_.start();
+    CHOIR_CHECK_OK(runtime->background_.start());
   } catch (const std::system_error& error) {
     return fail(Code::kOverloaded, std::string("no threads for a node: ") + error.what());
   }
@@ -66,11 +67,14 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
       clock_(clock != nullptr ? *clock : steady_),
       backend_(std::move(backend)),
       // An alarm goes first: what it ends costs no compute.
-      alarms_(clock_, [this](ExecutorId id) { lanes_.ready(id, Priority::kCritical); }),
+      alarms_(clock_, [this](ExecutorId id) { ring(id); }),
       lanes_(lane_cpus(config, machine), config.lanes_max, {.age_step = config.age_step}, clock_,
              *backend_, [this](ExecutorId id, std::optional<Instant> at) { alarms_.set(id, at); }),
       active_(table_, lanes_, observing_, clock_,
-              {.queue_max = static_cast<std::size_t>(config.queue_max), .node = rules_.get()}),
+              {.queue_max = static_cast<std::size_t>(config.queue_max),
+               .node = rules_.get(),
+               .notify = [this](auto request) { dispatcher_.notify(std::move(request)); },
+               .arrived = [this](ExecutorId id) { arrivals_.look_at(id); }}),
       kept_(table_, lanes_),
       residents_({table_, active_, kept_, lanes_, alarms_, *backend_, observing_, clock_},
                  {.rules = {.age_step = config_.age_step,
@@ -83,7 +87,16 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                   .memory_bytes_max = memory_limit(config, machine)},
                  [this](std::shared_ptr<RequestState> request) {
                    dispatcher_.notify(std::move(request));
-                 }) {}
+                 }),
+      arrivals_({table_, active_, residents_, background_, lanes_, clock_}) {}
+
+// The alarm of what has its turn, or of what waits for the executor to be there.
+void Runtime::ring(ExecutorId id) {
+  if ((id.value & kArrivals) != 0)
+    active_.end_arrivals({id.value & ~kArrivals});
+  else
+    lanes_.ready(id, Priority::kCritical);
+}
 
 Runtime::~Runtime() {
   if (&clock_ == &steady_) {
@@ -91,6 +104,7 @@ Runtime::~Runtime() {
   } else {
     ask_to_stop();  // by hand: nobody would bring requests to their ends while this waits
   }
+  background_.stop();
   lanes_.stop();
   alarms_.stop();
   dispatcher_.stop();
@@ -165,6 +179,7 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
   if (const auto activity = active_.activity(row.id)) {
     info.suspended = activity->suspended;
     info.active = activity->requests;
+    info.waiting += activity->arriving;
     if (info.active == 0) info.idle_seconds = to_seconds(clock_.now() - activity->last_used);
   }
   return info;

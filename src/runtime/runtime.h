@@ -3,8 +3,9 @@
 //   ExecutorTable    which executors there are
 //   ActiveRequests   which requests are in, and who may come in
 //   Residents        which executors are in memory, and the bytes that are promised
+//   Arrivals         requests that wait for a load, and loads that are watched
 //   KeptKv           the KV state that executors hold for conversations
-//   Lanes, Alarms, Dispatcher   the threads
+//   Lanes, Alarms, Dispatcher, Background   the threads
 //
 // Any thread may call. The last to let go of it may be any thread; it ends on one that may join.
 #pragma once
@@ -28,6 +29,8 @@
 #include "policy/route.h"
 #include "runtime/active_requests.h"
 #include "runtime/alarms.h"
+#include "runtime/arrivals.h"
+#include "runtime/background.h"
 #include "runtime/dispatcher.h"
 #include "runtime/executor.h"
 #include "runtime/executor_table.h"
@@ -68,8 +71,9 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
     Lanes& lanes;
     Alarms& alarms;
     Dispatcher& dispatcher;
+    Background& background;
   };
-  Parts parts() { return {lanes_, alarms_, dispatcher_}; }
+  Parts parts() { return {lanes_, alarms_, dispatcher_, background_}; }
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -90,10 +94,14 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   // `moved` is called when everything is in the target and the name is still known here: whoever
   // keeps where the executor is learns it before a call by name fails here.
   Status migrate(std::string_view name, Runtime& target, const std::function<void()>& moved = {});
+  Status declare(const ExecutorConfig& config);
+  Result<LoadTicket> begin_load(std::string_view name) { return arrivals_.begin_load(name); }
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
   Result<Submission> submit(const Request& request, Callbacks callbacks,
                             Continuation continuation = {});
+  Result<Prepared> prepare(Request request) const;
+  Result<Submission> enqueue(Prepared prepared, Callbacks callbacks);
   Result<Completion> run(const Request& request);
   Status cancel(RequestId id);
   void close_door() { active_.drain(); }
@@ -138,6 +146,17 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   // threads end.
   void ask_to_stop();
   void stop_until(Instant end);
+  struct Begun {
+    std::shared_ptr<RequestState> state;
+    Submission submission;
+  };
+  Result<Begun> begin_request(const Request& request, Callbacks callbacks);
+  // That it is going to this executor; `priority`: where the request has none.
+  void place_in(RequestState& state, const Request& request, ExecutorId id, Priority priority,
+                std::size_t tokens, const ExecutorStats& stats);
+  // Its executor has it: wakes a lane for it, and sets the alarm for its deadline.
+  void announce(ExecutorId id, const RequestState& state);
+  void ring(ExecutorId id);
   ExecutorInfo describe(const ExecutorRow& row) const;
   struct ExecutorSight;
   std::map<ExecutorId, ExecutorSight> executor_sights() const;
@@ -158,6 +177,8 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   ActiveRequests active_;
   KeptKv kept_;
   Residents residents_;
+  Background background_;
+  Arrivals arrivals_;
   std::atomic<bool> exit_watched_{false};  // since the first request
   std::optional<ExitEntry> at_exit_;
 };

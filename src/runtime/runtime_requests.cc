@@ -15,9 +15,7 @@ double speed_or(double measured, double guess) { return measured > 0 ? measured 
 
 }  // namespace
 
-Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
-                                   Continuation continuation) {
-  CHOIR_CHECK_OK(validate(request));
+Result<Runtime::Begun> Runtime::begin_request(const Request& request, Callbacks callbacks) {
   if (callbacks.on_event && callbacks.on_news)
     return fail(Code::kInvalidArgument,
                 "text is pushed by on_event or taken after on_news; a request has one of the two");
@@ -25,46 +23,106 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
   const Instant now = clock_.now();
   const RequestId id = directory_->next_id();
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
-  auto state = std::make_shared<RequestState>(id, active_, ExecutorId{}, now, deadline,
-                                              std::move(callbacks));
-  Submission submission{.id = id, .result = state->promise.get_future(), .stream = {}};
-  if (state->pulled) submission.stream = TextStream(state);
+  Begun begun{.state = std::make_shared<RequestState>(id, active_, ExecutorId{}, now, deadline,
+                                                      std::move(callbacks)),
+              .submission = {}};
+  begun.state->tenant = request.tenant;
+  begun.submission.id = id;
+  begun.submission.result = begun.state->promise.get_future();
+  if (begun.state->pulled) begun.submission.stream = TextStream(begun.state);
+  return begun;
+}
+
+void Runtime::place_in(RequestState& state, const Request& request, ExecutorId id,
+                       Priority priority, std::size_t tokens, const ExecutorStats& stats) {
+  state.estimated_seconds =
+      static_cast<double>(tokens) *
+          speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
+      request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
+  state.priority = request.priority.value_or(priority);
+  state.move_to(active_, id);
+}
+
+Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
+                                   Continuation continuation) {
+  CHOIR_CHECK_OK(validate(request));
+  Begun begun = CHOIR_TRY(begin_request(request, std::move(callbacks)));
+  const auto& state = begun.state;
   for (;;) {
     CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
-    if (!executor->model().info().generates)
-      return fail(Code::kInvalidArgument,
-                  "'" + executor->name() + "' is an encoder: it embeds text and generates none");
+    CHOIR_CHECK_OK(must_generate(*executor));
     std::vector<TokenId> tokens;
     if (!continuation.awaited) tokens = CHOIR_TRY(prompt_tokens(*executor, request));
-    const ExecutorStats& stats = executor->stats();
-    state->estimated_seconds =
-        static_cast<double>(tokens.size()) *
-            speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
-        request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
+    place_in(*state, request, executor->id(), executor->config().priority, tokens.size(),
+             executor->stats());
     state->before_end = continuation.before_end;
     state->awaited.store(continuation.awaited || continuation.gated);
-    state->tenant = request.tenant;
-    state->priority = request.priority.value_or(executor->config().priority);
-    state->move_to(active_, executor->id());
-    Executor::Mail mail{make_sequence(*executor, request), state, continuation.key,
-                        std::move(continuation.kv), continuation.gated};
-    mail.sequence.id = {id.value};
-    mail.sequence.request = id;
-    mail.sequence.tokens = std::move(tokens);
-    mail.sequence.prompt_tokens = mail.sequence.known_tokens();
-    mail.sequence.max_tokens = std::min(
-        mail.sequence.max_tokens, executor->sequence_tokens_max() - mail.sequence.prompt_tokens);
-    state->progress.prompt_tokens.store(mail.sequence.prompt_tokens);
-    state->progress.max_tokens.store(mail.sequence.max_tokens);
+    Executor::Mail mail = make_mail(*executor, request, state, std::move(tokens));
+    mail.conversation = continuation.key;
+    mail.kv = std::move(continuation.kv);
+    mail.gated = continuation.gated;
     if (CHOIR_TRY(active_.wait_enlist(*executor, mail)) == ActiveRequests::Entry::kAgain) {
       continuation.kv = std::move(mail.kv);
       continue;
     }
-    lanes_.ready(executor->id(), state->priority);
-    if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
-    return submission;
+    announce(executor->id(), *state);
+    return std::move(begun.submission);
   }
+}
+
+void Runtime::announce(ExecutorId id, const RequestState& state) {
+  lanes_.ready(id, state.priority);
+  if (state.deadline != Instant{}) alarms_.set_earlier(id, state.deadline);
+}
+
+Result<Prepared> Runtime::prepare(Request request) const {
+  CHOIR_CHECK_OK(validate(request));
+  CHOIR_CHECK_OK(active_.not_draining());
+  const ExecutorRow row = CHOIR_TRY(table_.row(request.executor));
+  request.executor = row.config.name;
+  Prepared prepared(std::move(request));
+  if (!row.executor) return prepared;
+  CHOIR_CHECK_OK(must_generate(*row.executor));
+  prepared.tokens_ = CHOIR_TRY(prompt_tokens(*row.executor, prepared.request_));
+  prepared.fingerprint_ = row.executor->model().fingerprint();
+  return prepared;
+}
+
+Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks) {
+  Begun begun = CHOIR_TRY(begin_request(prepared.request_, std::move(callbacks)));
+  const auto& state = begun.state;
+  for (;;) {
+    const ExecutorRow row = CHOIR_TRY(table_.row(prepared.request_.executor));
+    place_in(*state, prepared.request_, row.id, row.config.priority, prepared.tokens_.size(),
+             *row.stats);
+    const auto& executor = row.executor;
+    if (executor && prepared.fingerprint_ == executor->model().fingerprint()) {
+      // It may be a smaller one by now.
+      CHOIR_CHECK_OK(fits_in_context(*executor, prepared.tokens_.size()));
+      Executor::Mail mail = make_mail(*executor, prepared.request_, state, prepared.tokens_);
+      const auto came = active_.enlist(*executor, mail);
+      if (came && CHOIR_TRY(*came) == ActiveRequests::Entry::kAgain) continue;
+      if (came) {
+        announce(row.id, *state);
+        return std::move(begun.submission);
+      }
+    }
+    state->progress.prompt_tokens.store(prepared.prompt_tokens());
+    state->progress.max_tokens.store(prepared.request_.max_tokens);
+    state->awaited.store(true);
+    Arrival arrival{.request = state, .prepared = prepared};
+    if (CHOIR_TRY(active_.hold(row, arrival)) == ActiveRequests::Entry::kAgain) continue;
+    if (state->deadline != Instant{})
+      alarms_.set_earlier(alarm_of_arrivals(row.id), state->deadline);
+    return std::move(begun.submission);
+  }
+}
+
+Status Runtime::declare(const ExecutorConfig& config) {
+  CHOIR_CHECK_OK(validate(config));
+  watch_exit();
+  return residents_.declare(config);
 }
 
 void Runtime::provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv) {

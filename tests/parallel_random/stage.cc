@@ -19,9 +19,10 @@ class RestlessBackend final : public Backend {
   Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override {
     return fake_.measure(path, config);
   }
-  Result<std::shared_ptr<const Model>> load(const std::string& path) override {
+  Result<std::shared_ptr<const Model>> load(const std::string& path,
+                                            const LoadProgress& progress) override {
     std::this_thread::yield();
-    if (!encodes(path)) return fake_.load(path);
+    if (!encodes(path)) return fake_.load(path, progress);
     return std::static_pointer_cast<const Model>(
         std::make_shared<const sim::FakeModel>(1 << 20, /*generates=*/false));
   }

@@ -1,0 +1,32 @@
+// A request whose prompt has been checked, rendered and tokenized: the first half of a submission.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "choir/request.h"
+#include "choir/units.h"
+
+namespace choir {
+
+// A value; made by Node::prepare(), used up by Node::enqueue().
+class Prepared {
+ public:
+  const Request& request() const { return request_; }
+  // 0: not known, because the executor was not in memory. Then the prompt is tokenized when the
+  // executor has been loaded, on a thread of the node.
+  std::int32_t prompt_tokens() const { return static_cast<std::int32_t>(tokens_.size()); }
+
+ private:
+  friend class Runtime;
+  friend class Arrivals;
+  explicit Prepared(Request request) : request_(std::move(request)) {}
+
+  Request request_;
+  std::vector<TokenId> tokens_;
+  std::string fingerprint_;  // of the model whose tokens these are
+};
+
+}  // namespace choir

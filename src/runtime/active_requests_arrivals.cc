@@ -1,0 +1,129 @@
+// Requests that are accepted before their executor takes them.
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "runtime/active_requests.h"
+
+namespace choir {
+
+Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arrival& arrival) {
+  return state_.with([&](State& s) -> Result<Entry> {
+    if (s.closing) return fail(Code::kCancelled, "the node is shutting down");
+    CHOIR_CHECK_OK(not_draining());
+    const auto found = s.by_executor.find(row.id);
+    if (found == s.by_executor.end()) return Entry::kAgain;
+    InExecutor& executor = found->second;
+    if (executor.door == Activity::Door::kShut)
+      return fail(Code::kNotFound, "executor '" + row.config.name + "' is being removed");
+    CHOIR_CHECK_OK(count_in(s, executor, row.config.name, arrival.request));
+    ++executor.arriving;
+    executor.arrivals.push_back(std::move(arrival));
+    if (executor.door == Activity::Door::kOpen) rules_.arrived(row.id);
+    return Entry::kIn;
+  });
+}
+
+bool ActiveRequests::has_arrivals(ExecutorId id) const {
+  return state_.with([&](const State& s) {
+    const auto found = s.by_executor.find(id);
+    return found != s.by_executor.end() && found->second.arriving > 0;
+  });
+}
+
+std::vector<Arrival> ActiveRequests::take_arrivals(ExecutorId id) {
+  return state_.with([&](State& s) {
+    std::vector<Arrival> taken;
+    const auto found = s.by_executor.find(id);
+    if (found == s.by_executor.end() || found->second.door == Activity::Door::kAway) return taken;
+    taken.swap(found->second.arrivals);
+    found->second.admitting += static_cast<std::int32_t>(taken.size());
+    return taken;
+  });
+}
+
+void ActiveRequests::admit(Executor& executor, const std::shared_ptr<RequestState>& request,
+                           Result<Executor::Mail> mail) {
+  const Priority priority = request->priority;
+  const bool in = state_.change([&](State& s) {
+    InExecutor& activity = s.by_executor.at(executor.id());
+    --activity.admitting;
+    --activity.arriving;
+    request->awaited.store(false);
+    const bool posted = mail && executor.post(std::move(*mail));
+    next_request(s);
+    return posted;
+  });
+  if (in) return lanes_.ready(executor.id(), priority);
+  Error error = mail ? Error{Code::kOverloaded,
+                             "the mailbox of '" + executor.name() + "' is full; try again later"}
+                     : mail.error();
+  end_without_executor(executor.id(), request, Finish::kFailed, std::move(error));
+}
+
+void ActiveRequests::fail_arrivals(ExecutorId id, const Error& error) {
+  const auto failed = state_.with([&](State& s) {
+    std::vector<Arrival> all;
+    const auto found = s.by_executor.find(id);
+    if (found == s.by_executor.end()) return all;
+    all.swap(found->second.arrivals);
+    found->second.arriving -= static_cast<std::int32_t>(all.size());
+    return all;
+  });
+  for (const Arrival& arrival : failed)
+    end_without_executor(id, arrival.request, Finish::kFailed, error);
+}
+
+void ActiveRequests::end_arrivals(ExecutorId id) {
+  const Instant now = clock_.now();
+  const auto over = state_.with([&](State& s) {
+    std::vector<Arrival> out;
+    const auto found = s.by_executor.find(id);
+    if (found == s.by_executor.end()) return out;
+    auto& all = found->second.arrivals;
+    const auto stays = std::stable_partition(all.begin(), all.end(), [&](const Arrival& a) {
+      const Instant deadline = a.request->deadline;
+      return !a.request->cancelled.load() && (deadline == Instant{} || now < deadline);
+    });
+    out.assign(std::make_move_iterator(stays), std::make_move_iterator(all.end()));
+    all.erase(stays, all.end());
+    found->second.arriving -= static_cast<std::int32_t>(out.size());
+    return out;
+  });
+  for (const Arrival& arrival : over) {
+    const RequestState& request = *arrival.request;
+    if (request.cancelled.load())
+      end_without_executor(id, arrival.request, Finish::kCancelled,
+                           {Code::kCancelled, "the request was cancelled"});
+    else
+      end_without_executor(
+          id, arrival.request, Finish::kDeadline,
+          {Code::kDeadlineExceeded, "deadline exceeded: the request had " +
+                                        std::to_string((request.deadline - request.submitted) /
+                                                       std::chrono::milliseconds(1)) +
+                                        " ms, and its executor was not in memory"});
+  }
+}
+
+void ActiveRequests::end_without_executor(ExecutorId id,
+                                          const std::shared_ptr<RequestState>& request,
+                                          Finish finish, Error error) const {
+  Completion completion;
+  completion.id = request->id;
+  completion.finish = finish;
+  completion.error = std::move(error);
+  completion.usage.prompt_tokens = request->progress.prompt_tokens.load();
+  completion.usage.total_seconds = to_seconds(clock_.now() - request->submitted);
+  completion.usage.queue_seconds = completion.usage.total_seconds;
+  if (const auto row = table_.row(id)) {
+    completion.executor = row->config.name;
+    row->stats->requests_done.fetch_add(1, std::memory_order_relaxed);
+    row->stats->requests_failed.fetch_add(1, std::memory_order_relaxed);
+  }
+  request->finish(std::move(completion));
+  rules_.notify(request);
+}
+
+}  // namespace choir

@@ -1,0 +1,122 @@
+#include "runtime/arrivals.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "runtime/executor.h"
+#include "runtime/prompts.h"
+
+namespace choir {
+namespace {
+
+// One load at a time; other work of an executor has a key of its own.
+constexpr Workers::Key kLoads = 1;
+Workers::Key key_of(ExecutorId id) { return static_cast<Workers::Key>(id.value) * 2; }
+
+// A file that cannot be loaded is not tried again for every request that comes; but it may be
+// mended, so it is tried again soon.
+constexpr Nanos kFirstPause = std::chrono::seconds(5);
+constexpr Nanos kLongPause = std::chrono::seconds(30);
+
+// Whether trying again at once may end otherwise: others may have left memory.
+bool may_pass(Code code) { return code == Code::kOutOfMemory || code == Code::kCancelled; }
+
+}  // namespace
+
+void Arrivals::look_at(ExecutorId id) {
+  p_.background.post(key_of(id), [this, id] { serve(id); });
+}
+
+void Arrivals::serve(ExecutorId id) {
+  p_.active.end_arrivals(id);
+  const auto row = p_.table.row(id);
+  if (!row) return;
+  if (row->executor)
+    hand_over(*row->executor);
+  else if (p_.active.has_arrivals(id))
+    load_for_requests(*row);
+}
+
+void Arrivals::hand_over(Executor& executor) {
+  for (Arrival& arrival : p_.active.take_arrivals(executor.id())) {
+    Prepared& prepared = arrival.prepared;
+    const Request& request = prepared.request_;
+    const auto mail = [&]() -> Result<Executor::Mail> {
+      CHOIR_CHECK_OK(must_generate(executor));
+      if (prepared.fingerprint_ != executor.model().fingerprint()) prepared.tokens_.clear();
+      if (prepared.tokens_.empty()) prepared.tokens_ = CHOIR_TRY(prompt_tokens(executor, request));
+      CHOIR_CHECK_OK(fits_in_context(executor, prepared.tokens_.size()));
+      return make_mail(executor, request, arrival.request, std::move(prepared.tokens_));
+    };
+    p_.active.admit(executor, arrival.request, mail());
+  }
+}
+
+template <class Join>
+std::shared_ptr<LoadFlight> Arrivals::flight_of(const ExecutorRow& row, Join join) {
+  return state_.with([&](State& s) {
+    auto& flight = s.flights[row.id];
+    if (flight && join(*flight)) return flight;
+    flight = std::make_shared<LoadFlight>(row.id, row.config.name);
+    join(*flight);
+    p_.background.post(kLoads, [this, flight = flight] { fly(flight); });
+    return flight;
+  });
+}
+
+Result<LoadTicket> Arrivals::begin_load(std::string_view name) {
+  const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
+  CHOIR_CHECK_OK(p_.active.not_closing());
+  return LoadTicket(flight_of(row, [](LoadFlight& f) { return f.join(); }));
+}
+
+void Arrivals::load_for_requests(const ExecutorRow& row) {
+  const Instant now = p_.clock.now();
+  const auto known = state_.with([&](const State& s) -> std::optional<Error> {
+    const auto found = s.failures.find(row.id);
+    if (found == s.failures.end() || now >= found->second.until) return std::nullopt;
+    return found->second.error;
+  });
+  if (known) return p_.active.fail_arrivals(row.id, *known);
+  (void)flight_of(row, [](LoadFlight& f) { return f.join_for_good(); });
+}
+
+// The flight is not in the map any more when it has ended: who comes then makes another one.
+void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
+  Status loaded = fail(Code::kCancelled, "nobody waits for the load any more");
+  if (flight->begin()) {
+    const ExecutorId id = flight->executor;
+    loaded = p_.residents.load_watched(flight->executor_name, [&](float fraction) {
+      return flight->progress(fraction) &&
+             (p_.active.not_closing().has_value() || p_.active.has_arrivals(id));
+    });
+  }
+  remember(flight->executor, loaded);
+  state_.with([&](State& s) {
+    const auto found = s.flights.find(flight->executor);
+    if (found != s.flights.end() && found->second == flight) s.flights.erase(found);
+  });
+  // A load that was given up has failed for nobody; serve() makes another one for who came since.
+  if (!loaded && flight->for_good()) p_.active.fail_arrivals(flight->executor, loaded.error());
+  flight->end(std::move(loaded));
+  serve(flight->executor);
+}
+
+void Arrivals::remember(ExecutorId id, const Status& loaded) {
+  state_.with([&](State& s) {
+    if (loaded || may_pass(loaded.error().code)) {
+      s.failures.erase(id);
+      return;
+    }
+    const auto known = s.failures.find(id);
+    const Nanos pause = known == s.failures.end() ? kFirstPause : kLongPause;
+    s.failures.insert_or_assign(
+        id, Failure{.error = loaded.error(), .until = p_.clock.now() + pause, .pause = pause});
+    // Executors that have been removed leave nothing behind.
+    std::erase_if(s.failures, [&](const auto& entry) { return !p_.table.row(entry.first); });
+  });
+}
+
+}  // namespace choir

@@ -1,0 +1,34 @@
+// The node's threads for what takes long and has no caller that waits: loads, and the prompts of
+// requests that came before their executor was in memory.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "base/guarded.h"
+#include "base/workers.h"
+
+namespace choir {
+
+class Background {
+ public:
+  Background() = default;
+  ~Background() { stop(); }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  Status start();
+  // Waits for what was posted. Not on one of its threads.
+  void stop() { workers_.reset(); }
+  // Work of one key runs one after the other. Any thread; does not block.
+  void post(Workers::Key key, std::function<void()> work);
+  // What the threads do, for the owner of a node that has started none.
+  void run_here();
+
+ private:
+  std::unique_ptr<Workers> workers_;
+  Guarded<std::deque<std::function<void()>>> waiting_;  // where there are no threads
+};
+
+}  // namespace choir

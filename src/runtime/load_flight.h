@@ -1,0 +1,52 @@
+// One load of one executor, shared by all that wait for it. Any thread; outlives the node.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "base/clock.h"
+#include "base/patience.h"
+#include "choir/ids.h"
+#include "choir/load.h"
+
+namespace choir {
+
+class LoadFlight {
+ public:
+  LoadFlight(ExecutorId id, std::string name) : executor(id), executor_name(std::move(name)) {}
+
+  const ExecutorId executor;
+  const std::string executor_name;
+
+  // A ticket joins. False where the load has ended or was given up: another one has to be made.
+  bool join();
+  // Something waits for it that has no ticket. False as above.
+  bool join_for_good();
+  // A ticket was cancelled.
+  void leave();
+  // The thread that loads. begin() is false where nobody wants it any more.
+  bool begin();
+  // True: go on.
+  bool progress(float fraction);
+  void end(Status result);
+
+  // Whether something waits for it that has no ticket.
+  bool for_good() const;
+  LoadState state() const;
+  // True: it has ended.
+  bool wait_until(const Clock& clock, Instant end) const;
+
+ private:
+  struct State {
+    LoadState told;
+    int tickets = 0;
+    bool for_good = false;
+    bool given_up() const { return !for_good && tickets == 0; }
+    bool ended() const {
+      return told.phase == LoadState::Phase::kLoaded || told.phase == LoadState::Phase::kFailed;
+    }
+  };
+  mutable PatientMonitor<State> state_;
+};
+
+}  // namespace choir

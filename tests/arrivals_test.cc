@@ -1,0 +1,307 @@
+// Requests that are accepted before their executor is in memory, and loads that are watched, in
+// virtual time.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "choir/observer.h"
+#include "tests/driven.h"
+#include "tests/fake_node.h"
+
+namespace choir {
+namespace {
+
+class Loads final : public Observer {
+ public:
+  void on_load(const LoadDone& load) override { ++(load.error == nullptr ? good : failed); }
+  int good = 0;
+  int failed = 0;
+};
+
+class ArrivalsTest : public testing::Test {
+ protected:
+  static NodeConfig config(const std::shared_ptr<Loads>& loads) {
+    NodeConfig config;
+    config.observer = loads;
+    config.queue_max = 300;
+    return config;
+  }
+  Submission enqueue(const Request& r) { return *node->enqueue(*node->prepare(r), {}); }
+  // What the node's background threads do.
+  void work() { node->parts().background.run_here(); }
+  void tell() { node->parts().dispatcher.run_here(); }
+  static bool ready(const Submission& s) {
+    return s.result.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
+  static ExecutorConfig missing() {
+    ExecutorConfig config = executor("broken");
+    config.path = "missing";
+    return config;
+  }
+
+  const std::shared_ptr<Loads> loads = std::make_shared<Loads>();
+  Driven node{config(loads)};
+};
+
+TEST_F(ArrivalsTest, TwoHundredRequestsShareOneLoad) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  std::vector<Submission> all;
+  for (int i = 0; i < 200; ++i) all.push_back(enqueue(request("a", "hello", 3)));
+  EXPECT_EQ(loads->good, 0) << "nothing is loaded on the caller's thread";
+  EXPECT_FALSE(node->executor("a")->loaded);
+  EXPECT_EQ(node->executor("a")->active, 200);
+  EXPECT_EQ(node->executor("a")->waiting, 200);
+  const auto seen = node->requests();
+  ASSERT_EQ(seen.size(), 200U);
+  EXPECT_EQ(seen[0].waits_for, WaitsFor::kLoad);
+  work();
+  EXPECT_EQ(loads->good, 1);
+  EXPECT_EQ(node->executor("a")->waiting, 0) << "they are mail now";
+  node.finish();
+  Submission warm = *node->submit(request("a", "hello", 3), {});
+  node.finish();
+  const auto alone = warm.result.get().tokens;
+  for (Submission& s : all) {
+    ASSERT_TRUE(ready(s));
+    EXPECT_EQ(s.result.get().tokens, alone);
+  }
+  EXPECT_EQ(node->executor("a")->active, 0);
+}
+
+TEST_F(ArrivalsTest, WhatIsPreparedForAnExecutorInMemoryIsItsMailAtOnce) {
+  ASSERT_TRUE(node->add(executor("a")));
+  const Prepared prepared = *node->prepare(request("", "hello", 3));
+  EXPECT_EQ(prepared.prompt_tokens(), 5);
+  EXPECT_EQ(prepared.request().executor, "a");
+  Submission one = *node->enqueue(prepared, {});
+  Submission two = *node->enqueue(prepared, {});
+  node.finish();
+  EXPECT_EQ(one.result.get().tokens, two.result.get().tokens);
+}
+
+TEST_F(ArrivalsTest, WhatWasPreparedForAnotherModelIsTokenizedAgain) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  const Prepared cold = *node->prepare(request("a", "hello", 3));
+  EXPECT_EQ(cold.prompt_tokens(), 0);
+  ASSERT_TRUE(node->load("a"));
+  Submission s = *node->enqueue(cold, {});
+  work();
+  node.finish();
+  EXPECT_EQ(s.result.get().usage.prompt_tokens, 5);
+}
+
+TEST_F(ArrivalsTest, WhatOnlyTheLoadCanTellIsTheEndOfTheRequest) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission long_one = enqueue(request("a", std::string(600, 'x'), 3));
+  Submission good = enqueue(request("a", "hello", 3));
+  work();
+  node.finish();
+  const Completion end = long_one.result.get();
+  EXPECT_EQ(end.finish, Finish::kFailed);
+  EXPECT_EQ(end.error->code, Code::kTooLong);
+  EXPECT_EQ(end.executor, "a");
+  EXPECT_EQ(good.result.get().finish, Finish::kLength);
+  EXPECT_EQ(node->executor("a")->requests_failed, 1U);
+}
+
+TEST_F(ArrivalsTest, AnExecutorThatHasBecomeSmallerRefusesAtOnce) {
+  ASSERT_TRUE(node->add(executor("a")));
+  const Prepared prepared = *node->prepare(request("a", std::string(400, 'x'), 3));
+  ASSERT_TRUE(node.waiting([&] { return node->resize("a", 4, 100); }));
+  EXPECT_EQ(node->enqueue(prepared, {}).error().code, Code::kTooLong);
+  EXPECT_TRUE(node->requests().empty());
+}
+
+TEST_F(ArrivalsTest, ACancelEndsItWithoutTheLoad) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission gone = enqueue(request("a", "hello", 3));
+  Submission stays = enqueue(request("a", "hello", 3));
+  ASSERT_TRUE(node->cancel(gone.id));
+  tell();
+  ASSERT_TRUE(ready(gone));
+  const Completion end = gone.result.get();
+  EXPECT_EQ(end.finish, Finish::kCancelled);
+  EXPECT_EQ(end.error->code, Code::kCancelled);
+  EXPECT_FALSE(node->cancel(gone.id)) << "it has ended";
+  work();
+  node.finish();
+  EXPECT_EQ(stays.result.get().finish, Finish::kLength);
+}
+
+TEST_F(ArrivalsTest, ADeadlineEndsItWithoutTheLoad) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Request r = request("a", "hello", 3);
+  r.deadline = std::chrono::milliseconds(70);
+  Submission late = enqueue(r);
+  EXPECT_TRUE(node.step()) << "an alarm";
+  ASSERT_TRUE(ready(late));
+  const Completion end = late.result.get();
+  EXPECT_EQ(end.finish, Finish::kDeadline);
+  EXPECT_DOUBLE_EQ(end.usage.total_seconds, 0.07);
+  work();
+  EXPECT_EQ(loads->good, 0) << "nobody is left to load it for";
+}
+
+TEST_F(ArrivalsTest, AFailedLoadIsTheEndOfAllAndIsRememberedForAWhile) {
+  ASSERT_TRUE(node->declare(missing()));
+  const auto fails = [&] {
+    Submission one = enqueue(request("broken", "hello"));
+    Submission two = enqueue(request("broken", "hello"));
+    work();
+    tell();
+    EXPECT_EQ(one.result.get().error->code, Code::kNotFound);
+    EXPECT_EQ(two.result.get().error->code, Code::kNotFound);
+    return loads->failed;
+  };
+  EXPECT_EQ(fails(), 1);
+  EXPECT_EQ(fails(), 1) << "it was not tried again";
+  node.clock().advance(std::chrono::milliseconds(4999));
+  EXPECT_EQ(fails(), 1);
+  node.clock().advance(std::chrono::milliseconds(1));
+  EXPECT_EQ(fails(), 2);
+  node.clock().advance(std::chrono::milliseconds(29999));
+  EXPECT_EQ(fails(), 2) << "the second pause is longer";
+  const LoadTicket ticket = *node->begin_load("broken");
+  work();
+  EXPECT_EQ(loads->failed, 3) << "who asks for a load gets one";
+  EXPECT_EQ(ticket.state().phase, LoadState::Phase::kFailed);
+  EXPECT_EQ(ticket.wait().error().code, Code::kNotFound);
+  EXPECT_TRUE(node->requests().empty());
+}
+
+TEST_F(ArrivalsTest, ATicketShowsTheLoadAndSharesItWithRequests) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  const LoadTicket one = *node->begin_load("a");
+  const LoadTicket two = *node->begin_load("a");
+  Submission request_too = enqueue(request("a", "hello", 3));
+  EXPECT_EQ(one.state().phase, LoadState::Phase::kWaiting);
+  EXPECT_EQ(one.wait(std::chrono::milliseconds(0)).error().code, Code::kDeadlineExceeded);
+  work();
+  EXPECT_EQ(loads->good, 1);
+  for (const LoadTicket& ticket : {one, two}) {
+    EXPECT_EQ(ticket.state().phase, LoadState::Phase::kLoaded);
+    EXPECT_DOUBLE_EQ(ticket.state().fraction, 1);
+    EXPECT_TRUE(ticket.wait());
+  }
+  EXPECT_EQ(node->begin_load("b").error().code, Code::kNotFound);
+  EXPECT_FALSE(LoadTicket().wait());
+  node.finish();
+  EXPECT_EQ(request_too.result.get().finish, Finish::kLength);
+}
+
+struct Wishes {
+  const char* name;
+  int tickets;
+  int cancelled;
+  bool request;
+  bool loads;
+};
+class ALoad : public ArrivalsTest, public testing::WithParamInterface<Wishes> {};
+
+TEST_P(ALoad, IsGivenUpWhenNobodyWantsIt) {
+  const Wishes& w = GetParam();
+  ASSERT_TRUE(node->declare(executor("a")));
+  std::vector<LoadTicket> tickets;
+  for (int i = 0; i < w.tickets; ++i) tickets.push_back(*node->begin_load("a"));
+  if (w.request) {
+    ASSERT_TRUE(node->cancel(enqueue(request("a", "hello")).id));
+    enqueue(request("a", "hello", 3));
+  }
+  for (int i = 0; i < w.cancelled; ++i) {
+    tickets[static_cast<std::size_t>(i)].cancel();
+    tickets[static_cast<std::size_t>(i)].cancel();
+  }
+  work();
+  node.finish();
+  EXPECT_EQ(node->executor("a")->loaded, w.loads);
+  if (!w.loads) {
+    EXPECT_EQ(tickets[0].wait().error().code, Code::kCancelled);
+  }
+  tickets.clear();
+  const LoadTicket again = *node->begin_load("a");
+  work();
+  EXPECT_TRUE(again.wait()) << "another one is another load";
+}
+
+INSTANTIATE_TEST_SUITE_P(With, ALoad,
+                         testing::Values(Wishes{"OneTicket", 1, 0, false, true},
+                                         Wishes{"OneCancelled", 1, 1, false, false},
+                                         Wishes{"OneOfTwoCancelled", 2, 1, false, true},
+                                         Wishes{"AllCancelled", 3, 3, false, false},
+                                         Wishes{"AllCancelledAndARequest", 2, 2, true, true}),
+                         [](const auto& row) { return row.param.name; });
+
+TEST_F(ArrivalsTest, TheyCountForTheQueueAndForTheDoors) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  for (int i = 0; i < 300; ++i) enqueue(request("a", "hello", 1));
+  const auto full = node->enqueue(*node->prepare(request("a", "hello")), {});
+  EXPECT_EQ(full.error().code, Code::kOverloaded);
+  EXPECT_EQ(node->wait_idle(std::chrono::milliseconds(0)).error().facts[0].value, 300);
+  node->close_door();
+  EXPECT_EQ(node->prepare(request("a", "hello")).error().code, Code::kDraining);
+  work();
+  node.finish();
+  EXPECT_TRUE(node->requests().empty()) << "what was accepted is carried out";
+}
+
+TEST_F(ArrivalsTest, ARemovalEndsThem) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission s = enqueue(request("a", "hello"));
+  ASSERT_TRUE(node.waiting([&] { return node->remove("a", Drain::kCancel); }));
+  EXPECT_EQ(s.result.get().finish, Finish::kCancelled);
+  work();
+  EXPECT_EQ(loads->good, 0);
+}
+
+TEST_F(ArrivalsTest, ARemovalThatWaitsLoadsForThem) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission s = enqueue(request("a", "hello", 3));
+  const std::function<void()> others = [&] {
+    work();
+    node.step();
+  };
+  instead_of_sleeping = &others;
+  EXPECT_TRUE(node->remove("a", Drain::kFinish));
+  instead_of_sleeping = nullptr;
+  EXPECT_EQ(s.result.get().finish, Finish::kLength);
+}
+
+TEST_F(ArrivalsTest, TheEndOfTheNodeEndsThem) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission s = enqueue(request("a", "hello"));
+  node.waiting([&] {
+    node->shutdown(Drain::kCancel);
+    return true;
+  });
+  EXPECT_EQ(s.result.get().finish, Finish::kCancelled);
+  EXPECT_EQ(node->begin_load("a").error().code, Code::kCancelled);
+}
+
+TEST_F(ArrivalsTest, ADeclaredExecutorIsThereAndNotLoaded) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  EXPECT_EQ(node->declare(executor("a")).error().code, Code::kAlreadyExists);
+  EXPECT_EQ(node->add(executor("a")).error().code, Code::kAlreadyExists);
+  EXPECT_FALSE(node->executor("a")->loaded);
+  EXPECT_EQ(node->info().memory_bytes_promised, 0U);
+  ASSERT_TRUE(node->load("a"));
+  EXPECT_TRUE(node->executor("a")->loaded);
+  EXPECT_TRUE(node->unload("a"));
+  EXPECT_EQ(node->info().memory_bytes_promised, 0U);
+}
+
+TEST_F(ArrivalsTest, UnderTheSequentialPolicyTheyStopNobodyElse) {
+  ASSERT_TRUE(node->set_policy(ExecutionPolicy::kSequential));
+  ASSERT_TRUE(node->declare(executor("cold")));
+  ASSERT_TRUE(node->add(executor("warm")));
+  Submission cold = enqueue(request("cold", "hello", 3));
+  Submission warm = enqueue(request("warm", "hello", 3));
+  node.finish();
+  EXPECT_TRUE(ready(warm));
+  work();
+  node.finish();
+  EXPECT_EQ(cold.result.get().finish, Finish::kLength);
+}
+
+}  // namespace
+}  // namespace choir
