@@ -178,6 +178,7 @@ class ActiveRequests final : public RequestHome {
     std::vector<RequestJob> jobs;  // came while it is moving; they go with it
     std::vector<Arrival> arrivals;
     std::int32_t admitting = 0;  // arrivals that were taken and not admitted yet
+    bool handed_over = false;    // all of it is in another node; its row goes soon
   };
   struct State {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended

@@ -18,6 +18,9 @@ Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arriv
     InExecutor& executor = found->second;
     if (executor.door == Activity::Door::kShut)
       return fail(Code::kNotFound, "executor '" + row.config.name + "' is being removed");
+    if (executor.handed_over)
+      return fail(Code::kNotFound,
+                  "executor '" + row.config.name + "' has just moved to another node");
     CHOIR_CHECK_OK(count_in(s, executor, row.config.name, arrival.request));
     ++executor.arriving;
     executor.arrivals.push_back(std::move(arrival));

@@ -73,6 +73,7 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
     for (RequestJob& job : source.jobs)
       CHOIR_CHECK(heir.post_job(to.and_next_request(std::move(job))), "as above");
     source.jobs.clear();
+    source.handed_over = true;
     if (target.arriving > 0) to.rules_.arrived(heir.id());
     next_request(mine);
     to.next_request(theirs);
