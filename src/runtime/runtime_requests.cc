@@ -98,10 +98,13 @@ Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks) {
              *row.stats);
     const auto& executor = row.executor;
     if (executor && prepared.fingerprint_ == executor->model().fingerprint()) {
+      state->awaited.store(false);
       // It may be a smaller one by now.
       CHOIR_CHECK_OK(fits_in_context(*executor, prepared.tokens_.size()));
-      Executor::Mail mail = make_mail(*executor, prepared.request_, state, prepared.tokens_);
+      Executor::Mail mail =
+          make_mail(*executor, prepared.request_, state, std::move(prepared.tokens_));
       const auto came = active_.enlist(*executor, mail);
+      prepared.tokens_ = std::move(mail.sequence.tokens);  // where it was not taken
       if (came && CHOIR_TRY(*came) == ActiveRequests::Entry::kAgain) continue;
       if (came) {
         announce(row.id, *state);
@@ -111,8 +114,11 @@ Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks) {
     state->progress.prompt_tokens.store(prepared.prompt_tokens());
     state->progress.max_tokens.store(prepared.request_.max_tokens);
     state->awaited.store(true);
-    Arrival arrival{.request = state, .prepared = prepared};
-    if (CHOIR_TRY(active_.hold(row, arrival)) == ActiveRequests::Entry::kAgain) continue;
+    Arrival arrival{.request = state, .prepared = std::move(prepared)};
+    if (CHOIR_TRY(active_.hold(row, arrival)) == ActiveRequests::Entry::kAgain) {
+      prepared = std::move(arrival.prepared);
+      continue;
+    }
     if (state->deadline != Instant{})
       alarms_.set_earlier(alarm_of_arrivals(row.id), state->deadline);
     return std::move(begun.submission);
