@@ -28,7 +28,7 @@ namespace {
 constexpr int kStreams = 10'000;
 constexpr int kRead = 10;
 constexpr std::size_t kPieceBytes = 16;  // of each token, so that parking needs some 3,840 tokens
-constexpr std::size_t kUnreadMax = NodeConfig{}.stream_bytes_max;
+constexpr std::size_t kUnreadMax = 60U << 10U;  // NodeConfig::stream_bytes_max
 
 // The fake model with longer tokens.
 class LongPieces final : public sim::FakeModel {
