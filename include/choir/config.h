@@ -76,10 +76,9 @@ struct NodeConfig {
   std::int32_t queue_max = 1024;          // requests waiting or running in an executor
   std::int32_t dispatchers = 2;           // threads that run user callbacks
   std::chrono::milliseconds quantum{50};  // longest turn while others wait
-  std::chrono::milliseconds age_step{500};    // waiting this long lifts work by one class
-  std::chrono::milliseconds stalled{30'000};  // a reader this far behind is cancelled
-  std::uint64_t stream_bytes_max =
-      60ULL << 10;  // text a reader may leave unread
+  std::chrono::milliseconds age_step{500};       // waiting this long lifts work by one class
+  std::chrono::milliseconds stalled{30'000};     // a reader this far behind is cancelled
+  std::uint64_t stream_bytes_max = 60ULL << 10;  // text a reader may leave unread
   CheckFiles check_files = CheckFiles::kUnseen;
   ExecutionPolicy policy = ExecutionPolicy::kBalanced;
   std::shared_ptr<Observer> observer = {};  // told what happens (choir/observer.h); null: nobody
