@@ -69,7 +69,8 @@ TEST(RuntimeLive, UnloadHandsKeptStateOverAndALoadTakesItAgain) {
   const auto runtime = start();
   ASSERT_TRUE(runtime->add(executor("a")));
   std::map<ConversationKey, KvState> kept;
-  runtime->kept().set_keeper([&](ConversationKey key, KvState state) { kept[key] = std::move(state); });
+  runtime->kept().set_keeper(
+      [&](ConversationKey key, KvState state) { kept[key] = std::move(state); });
   const Request first = request("a", "once upon a time");
   const Completion one = say(*runtime, first, kTalk);
   const auto promised = runtime->info().memory_bytes_promised;

@@ -63,7 +63,8 @@ Conversations::~Conversations() {
 }
 
 void Conversations::serve(Runtime& runtime) {
-  runtime.kept().set_keeper([this](ConversationKey key, KvState state) { keep(key, std::move(state)); });
+  runtime.kept().set_keeper(
+      [this](ConversationKey key, KvState state) { keep(key, std::move(state)); });
 }
 
 Status Conversations::attach(const std::string& executor, const std::string& folder,

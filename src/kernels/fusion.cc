@@ -112,7 +112,8 @@ void GraphPlan::find_norm(const ggml_cgraph& graph, int at) {
     end = next(graph, mul_at);
     if (end >= graph.n_nodes || !is_inner(graph, mul)) return;
     step.residual = added_to(graph.nodes[end], mul);
-    // A bias looks like a residual where there is one row, and nothing is fused where there are more.
+    // A bias looks like a residual where there is one row, and nothing is fused where there are
+    // more.
     if (step.residual == nullptr || step.residual->op == GGML_OP_NONE) return;
     step.out = graph.nodes[end];
   }
