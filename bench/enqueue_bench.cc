@@ -155,16 +155,6 @@ int main(int argc, char** argv) {
   const int more_threads = threads_of_process() - threads;
   for (Submission& submission : cold)
     CHOIR_CHECK(!submission.result.get().error, "it is loaded and answers");
-  const auto row = [](std::string name, std::string unit, double value, std::optional<double> goal,
-                      Better better) {
-    return Row{.name = std::move(name),
-               .unit = std::move(unit),
-               .choir = value,
-               .peer = {},
-               .peer_name = "",
-               .goal = goal,
-               .better = better};
-  };
   return finish(
       "enqueue",
       {row("idle, median", "us", median(idle), {}, Better::kLower),

@@ -168,16 +168,6 @@ std::vector<Row> beside_waiting() {
   crowded.steps(2);
   const double bytes = (bytes_in_use() - before) / kWaiting;
   const Pairs pairs = compare(alone, crowded);
-  const auto row = [](std::string name, std::string unit, double value,
-                      std::optional<double> goal) {
-    return Row{.name = std::move(name),
-               .unit = std::move(unit),
-               .choir = value,
-               .peer = {},
-               .peer_name = "",
-               .goal = goal,
-               .better = Better::kLower};
-  };
   return {row("64 running, 0 waiting", "us", median(pairs.alone_us), {}),
           row("64 running, 1000 waiting", "us", median(pairs.crowded_us), {}),
           row("1000 waiting / 0 waiting", "x", median(pairs.ratios) / unlike, 1.01),

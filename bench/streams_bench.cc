@@ -160,16 +160,6 @@ int main(int argc, char** argv) {
     if (pair % 2 != 0) alone_us.push_back(alone.microseconds_per_step(500));
     speeds.push_back(alone_us.back() / crowded_us.back());
   }
-  const auto row = [](std::string name, std::string unit, double value, std::optional<double> goal,
-                      Better better) {
-    return Row{.name = std::move(name),
-               .unit = std::move(unit),
-               .choir = value,
-               .peer = {},
-               .peer_name = "",
-               .goal = goal,
-               .better = better};
-  };
   return finish(
       "streams",
       {row("an unread stream, all of it", "KiB", bytes / 1024, {}, Better::kLower),

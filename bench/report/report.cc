@@ -6,10 +6,22 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <utility>
 
 #include "choir/machine.h"
 
 namespace choir::bench {
+
+Row row(std::string name, std::string unit, double value, std::optional<double> goal,
+        Better better) {
+  return {.name = std::move(name),
+          .unit = std::move(unit),
+          .choir = value,
+          .peer = {},
+          .peer_name = "",
+          .goal = goal,
+          .better = better};
+}
 
 bool Row::ok() const {
   if (!goal) return true;

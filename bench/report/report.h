@@ -24,6 +24,10 @@ struct Row {
   bool ok() const;
 };
 
+// One that has no peer.
+Row row(std::string name, std::string unit, double value, std::optional<double> goal,
+        Better better = Better::kLower);
+
 struct Arguments {
   bool json = false;
   bool check = false;

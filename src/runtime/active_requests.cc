@@ -4,6 +4,13 @@
 #include <tuple>
 
 namespace choir {
+namespace {
+
+tl::unexpected<Error> shutting_down() {
+  return fail(Code::kCancelled, "the node is shutting down");
+}
+
+}  // namespace
 
 ActiveRequests::ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                                const Clock& clock, Rules rules)
@@ -38,7 +45,7 @@ Status ActiveRequests::not_draining() const {
 
 Status ActiveRequests::not_closing() const {
   if (!state_.with([](const State& s) { return s.closing; })) return {};
-  return fail(Code::kCancelled, "the node is shutting down");
+  return shutting_down();
 }
 
 std::int32_t ActiveRequests::count() const {
@@ -166,15 +173,23 @@ void ActiveRequests::heed_suspend(Executor& executor) const {
   });
 }
 
+Result<const ActiveRequests::InExecutor*> ActiveRequests::entrance(const State& s, ExecutorId id,
+                                                                   const std::string& name) const {
+  if (s.closing) return shutting_down();
+  CHOIR_CHECK_OK(not_draining());
+  const auto found = s.by_executor.find(id);
+  if (found == s.by_executor.end()) return nullptr;  // moved or removed
+  if (found->second.door == Activity::Door::kShut)
+    return fail(Code::kNotFound, "executor '" + name + "' is being removed");
+  return &found->second;
+}
+
 std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
     const State& s, const Executor& executor) const {
-  if (s.closing) return fail(Code::kCancelled, "the node is shutting down");
-  if (Status open = not_draining(); !open) return tl::unexpected(std::move(open).error());
-  const auto found = s.by_executor.find(executor.id());
-  if (found == s.by_executor.end()) return Entry::kAgain;  // moved or removed
-  if (found->second.door == Activity::Door::kShut)
-    return fail(Code::kNotFound, "executor '" + executor.name() + "' is being removed");
-  if (found->second.door == Activity::Door::kAway) return std::nullopt;
+  const auto in = entrance(s, executor.id(), executor.name());
+  if (!in) return tl::unexpected(in.error());
+  if (*in == nullptr) return Entry::kAgain;
+  if ((*in)->door == Activity::Door::kAway) return std::nullopt;
   return table_.loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
 }
 

@@ -188,6 +188,9 @@ class ActiveRequests final : public RequestHome {
     bool idle() const { return requests.empty(); }
   };
 
+  // Where a request comes in; null: look the executor up again by its name. The error of a node or
+  // an executor that takes none.
+  Result<const InExecutor*> entrance(const State& s, ExecutorId id, const std::string& name) const;
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const State& s, const Executor& executor) const;
   // `post()` gives the request to the executor, or returns false where that is full.

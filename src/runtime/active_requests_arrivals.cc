@@ -11,13 +11,8 @@ namespace choir {
 
 Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arrival& arrival) {
   return state_.with([&](State& s) -> Result<Entry> {
-    if (s.closing) return fail(Code::kCancelled, "the node is shutting down");
-    CHOIR_CHECK_OK(not_draining());
-    const auto found = s.by_executor.find(row.id);
-    if (found == s.by_executor.end()) return Entry::kAgain;
-    InExecutor& executor = found->second;
-    if (executor.door == Activity::Door::kShut)
-      return fail(Code::kNotFound, "executor '" + row.config.name + "' is being removed");
+    if (CHOIR_TRY(entrance(s, row.id, row.config.name)) == nullptr) return Entry::kAgain;
+    InExecutor& executor = s.by_executor.at(row.id);
     if (executor.handed_over)
       return fail(Code::kNotFound,
                   "executor '" + row.config.name + "' has just moved to another node");

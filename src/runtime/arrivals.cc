@@ -1,6 +1,5 @@
 #include "runtime/arrivals.h"
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -88,7 +87,7 @@ void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
   Status loaded = fail(Code::kCancelled, "nobody waits for the load any more");
   if (flight->begin()) {
     const ExecutorId id = flight->executor;
-    loaded = p_.residents.load_watched(flight->executor_name, [&](float fraction) {
+    loaded = p_.residents.load(flight->executor_name, [&](float fraction) {
       return flight->progress(fraction) &&
              (p_.active.not_closing().has_value() || p_.active.has_arrivals(id));
     });
@@ -112,8 +111,8 @@ void Arrivals::remember(ExecutorId id, const Status& loaded) {
     }
     const auto known = s.failures.find(id);
     const Nanos pause = known == s.failures.end() ? kFirstPause : kLongPause;
-    s.failures.insert_or_assign(
-        id, Failure{.error = loaded.error(), .until = p_.clock.now() + pause, .pause = pause});
+    s.failures.insert_or_assign(id,
+                                Failure{.error = loaded.error(), .until = p_.clock.now() + pause});
     // Executors that have been removed leave nothing behind.
     std::erase_if(s.failures, [&](const auto& entry) { return !p_.table.row(entry.first); });
   });

@@ -33,7 +33,6 @@ class Arrivals {
     ActiveRequests& active;
     Residents& residents;
     Background& background;
-    Lanes& lanes;
     const Clock& clock;
   };
   explicit Arrivals(const Parts& parts) : p_(parts) {}
@@ -49,7 +48,6 @@ class Arrivals {
   struct Failure {
     Error error;
     Instant until;
-    Nanos pause{0};
   };
   struct State {
     std::map<ExecutorId, std::shared_ptr<LoadFlight>> flights;  // not ended

@@ -11,17 +11,15 @@ namespace choir {
 
 bool LoadFlight::join() {
   return state_.with([](State& s) {
-    const bool gone = s.ended() || (s.given_up() && s.told.phase == LoadState::Phase::kLoading);
-    if (!gone) ++s.tickets;
-    return !gone;
+    if (!s.closed) ++s.tickets;
+    return !s.closed;
   });
 }
 
 bool LoadFlight::join_for_good() {
   return state_.with([](State& s) {
-    const bool gone = s.ended() || (s.given_up() && s.told.phase == LoadState::Phase::kLoading);
-    if (!gone) s.for_good = true;
-    return !gone;
+    s.for_good = s.for_good || !s.closed;
+    return !s.closed;
   });
 }
 
@@ -31,21 +29,23 @@ void LoadFlight::leave() {
 
 bool LoadFlight::begin() {
   return state_.with([](State& s) {
-    if (s.given_up()) return false;
-    s.told.phase = LoadState::Phase::kLoading;
-    return true;
+    s.closed = s.given_up();
+    if (!s.closed) s.told.phase = LoadState::Phase::kLoading;
+    return !s.closed;
   });
 }
 
 bool LoadFlight::progress(float fraction) {
   return state_.with([&](State& s) {
     s.told.fraction = std::clamp(static_cast<double>(fraction), s.told.fraction, 1.0);
-    return !s.given_up();
+    s.closed = s.closed || s.given_up();
+    return !s.closed;
   });
 }
 
 void LoadFlight::end(Status result) {
   state_.change([&](State& s) {
+    s.closed = true;
     s.told.phase = result ? LoadState::Phase::kLoaded : LoadState::Phase::kFailed;
     if (result)
       s.told.fraction = 1;

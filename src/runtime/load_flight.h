@@ -1,7 +1,6 @@
 // One load of one executor, shared by all that wait for it. Any thread; outlives the node.
 #pragma once
 
-#include <atomic>
 #include <string>
 
 #include "base/clock.h"
@@ -41,6 +40,7 @@ class LoadFlight {
     LoadState told;
     int tickets = 0;
     bool for_good = false;
+    bool closed = false;  // it has ended, or is just being given up: nobody joins any more
     bool given_up() const { return !for_good && tickets == 0; }
     bool ended() const {
       return told.phase == LoadState::Phase::kLoaded || told.phase == LoadState::Phase::kFailed;

@@ -134,12 +134,7 @@ Result<std::shared_ptr<Executor>> Residents::find_or_load(std::string_view name,
   }
 }
 
-Status Residents::load(std::string_view name) {
-  CHOIR_TRY(find_or_load(name));
-  return {};
-}
-
-Status Residents::load_watched(const std::string& name, const LoadProgress& progress) {
+Status Residents::load(std::string_view name, const LoadProgress& progress) {
   CHOIR_TRY(find_or_load(name, progress));
   return {};
 }

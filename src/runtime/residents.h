@@ -59,9 +59,8 @@ class Residents {
   Status add(const ExecutorConfig& config, const Counted& counted);
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
-  Status load(std::string_view name);
-  // The same; what it reads is told, and it ends with kCancelled soon after `progress` is false.
-  Status load_watched(const std::string& name, const LoadProgress& progress);
+  // What it reads is told to `progress`, and it ends with kCancelled soon after that is false.
+  Status load(std::string_view name, const LoadProgress& progress = {});
   Status unload(std::string_view name);
   Status resize(std::string_view name, std::int32_t sequences_max, std::int32_t sequence_tokens_max,
                 std::int32_t batch_tokens_max);

@@ -88,7 +88,7 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                  [this](std::shared_ptr<RequestState> request) {
                    dispatcher_.notify(std::move(request));
                  }),
-      arrivals_({table_, active_, residents_, background_, lanes_, clock_}) {}
+      arrivals_({table_, active_, residents_, background_, clock_}) {}
 
 // The alarm of what has its turn, or of what waits for the executor to be there.
 void Runtime::ring(ExecutorId id) {
