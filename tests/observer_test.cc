@@ -59,7 +59,8 @@ class Recorder final : public Observer {
     });
   }
   void on_left(const ExecutorLeft& l) override {
-    constexpr std::array<std::string_view, 4> kWhy = {"asked", "evicted", "removed", "moved"};
+    constexpr std::array<std::string_view, 5> kWhy = {"asked", "evicted", "removed", "moved",
+                                                      "unheld"};
     book_.with([&](Book& b) {
       b.executors.push_back("left " + std::string(l.executor) + ": " +
                             std::string(kWhy.at(static_cast<std::size_t>(l.why))));

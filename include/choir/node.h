@@ -48,6 +48,13 @@ struct MemoryUse {
   std::uint64_t compute = 0;
 };
 
+// A tenant wants an executor in memory: Node::hold().
+struct LeaseInfo {
+  std::string tenant;
+  double seconds_left = 0;  // infinity: until it is released
+  bool operator==(const LeaseInfo&) const = default;
+};
+
 // The state of one executor. The numbers are from slightly different moments.
 struct ExecutorInfo {
   ExecutorConfig config;
@@ -73,7 +80,8 @@ struct ExecutorInfo {
   double load_seconds = 0;              // duration of the last load
   double seconds_per_prompt_token = 0;  // measured; 0: not known yet
   double seconds_per_output_token = 0;
-  double compute_seconds = 0;  // lane time x threads
+  double compute_seconds = 0;          // lane time x threads
+  std::vector<LeaseInfo> leases = {};  // that have not ended, by tenant
 };
 
 struct NodeInfo {
@@ -156,6 +164,25 @@ class CHOIR_API Node {
   // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
   // Any thread, also inside a callback.
   Result<LoadTicket> begin_load(std::string_view executor);
+  // A lease: `tenant` wants the executor in memory for this long from now on ("keep alive"). It
+  // takes the place of the tenant's earlier lease. When the last lease of an executor has ended and
+  // nothing works there, the executor leaves memory; its next request or load() brings it back. An
+  // executor that no tenant has held since it was loaded stays, and so does a pinned one.
+  //
+  // A lease does not load the executor, and it does not keep others out: when a load needs room,
+  // idle executors leave whether they are held or not, and their leases go on. Nobody leaves while
+  // it has requests, is being loaded, or was loaded for a request that is just coming. The time of
+  // a lease runs also while the tenant's requests do, so a server renews it in on_done of each.
+  //
+  // `duration`: 0 is release(); more than kDeadlineMax is for ever; below 0 is refused. Errors:
+  // kNotFound, kInvalidArgument, kOverloaded (4,096 tenants hold it). Any thread, also inside a
+  // callback; does not block.
+  Status hold(std::string_view executor, std::string_view tenant,
+              std::chrono::milliseconds duration);
+  // Ends the tenant's lease, and never that of another tenant. If nobody else holds the executor,
+  // it leaves as soon as nothing works there, also if this tenant had no lease. It leaves on a
+  // thread of the node. Any thread, also inside a callback; does not block.
+  Status release(std::string_view executor, std::string_view tenant);
   // suspend(): running sequences stand still and new ones wait; deadlines go on. Blocks for the end
   // of the running pass. resume(): the sequences continue, token for token. Does not block.
   Status suspend(std::string_view executor);

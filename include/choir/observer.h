@@ -55,6 +55,7 @@ struct ExecutorLeft {
     kEvicted,  // to make room for another one
     kRemoved,  // remove()
     kMoved,    // migrate(); its new node tells of a load
+    kUnheld,   // its last lease has ended: hold(), release()
   };
   std::string_view executor;
   Why why = Why::kAsked;

@@ -44,4 +44,7 @@ Status in_range(std::string_view field, Number value, std::type_identity_t<Numbe
              value_and_limit(value, value < least ? least : most));
 }
 
+// A name of at most kNameBytesMax bytes of UTF-8; it may be empty.
+Status check_name(std::string_view field, std::string_view name);
+
 }  // namespace choir

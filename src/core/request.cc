@@ -37,11 +37,6 @@ std::string indexed(std::string_view field, std::size_t i) {
   return std::string(field) + "[" + to_text(i) + "]";
 }
 
-Status check_name(std::string_view field, std::string_view name) {
-  CHOIR_CHECK_OK(at_most(field, name.size(), "bytes", kNameBytesMax));
-  return is_utf8(field, name);
-}
-
 Status check_bias(const std::vector<LogitBias>& bias) {
   CHOIR_CHECK_OK(at_most("bias", bias.size(), "entries", kLogitBiasMax));
   constexpr float kBan = -std::numeric_limits<float>::infinity();
@@ -113,6 +108,11 @@ Status check_terms(const AnyRequest& request) {
 }
 
 }  // namespace
+
+Status check_name(std::string_view field, std::string_view name) {
+  CHOIR_CHECK_OK(at_most(field, name.size(), "bytes", kNameBytesMax));
+  return is_utf8(field, name);
+}
 
 std::string_view to_string(Finish finish) {
   switch (finish) {

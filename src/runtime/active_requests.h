@@ -1,8 +1,8 @@
 // The requests of a node that have not ended: how many are in which executor, and who may come in.
 //
 // One lock for all of it, held for moments and never while a model loads, a pass computes or a
-// prompt is tokenized. Under it the locks of ExecutorTable, Lanes, RequestDirectory and of an
-// executor's mailboxes may be taken, and no other.
+// prompt is tokenized. Under it the locks of ExecutorTable, Lanes, RequestDirectory, Leases,
+// Background and of an executor's mailboxes may be taken, and no other.
 //
 // Any thread may call. Only what is named wait_... blocks, and what says so.
 #pragma once
@@ -48,6 +48,9 @@ struct Activity {
   Door door = Door::kOpen;
   bool suspended = false;
   std::int32_t arriving = 0;  // of the requests: not handed to the executor yet
+  std::int32_t claims = 0;    // callers that are about to use it (ActiveRequests::claim())
+
+  bool unused() const { return requests == 0 && claims == 0; }
 };
 
 // A request that was accepted before its executor could take it (runtime/arrivals.h).
@@ -65,6 +68,7 @@ class ActiveRequests final : public RequestHome {
     NodeRules* node = nullptr;                // outlives this, as all that is handed in
     Executor::Notify notify;                  // a request that has no executor has ended
     std::function<void(ExecutorId)> arrived;  // called under the lock
+    std::function<void(ExecutorId)> unused;   // an executor is from now on; called under the lock
   };
   ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                  const Clock& clock, Rules rules);
@@ -102,7 +106,15 @@ class ActiveRequests final : public RequestHome {
   // From now on nobody comes in, for a while: it is unloaded, or moves. kNotFound when it is
   // leaving already; kOverloaded when requests are active and `busy_too` is not set.
   Status close_door(const ExecutorRow& row, bool busy_too);
+  // The same for one that leaves without being asked to: kOverloaded also while it is claimed.
+  Status close_door_of_unused(const ExecutorRow& row);
   void open_door(ExecutorId id);
+  // While a claim lives its executor does not leave without being asked to: somebody is about to
+  // use it, and may have to load it first. It ends before this does.
+  using Claim = std::shared_ptr<void>;
+  Claim claim(ExecutorId id);
+  // It was loaded: it is as if it had been used now.
+  void touch(ExecutorId id);
   // From now on nobody comes in any more. Waits while its door is kAway; false when somebody else
   // removes it, or has. `suspend`: it need not compute for what is about to be cancelled.
   bool wait_shut(const ExecutorRow& row, bool suspend);
@@ -202,7 +214,10 @@ class ActiveRequests final : public RequestHome {
                   const std::shared_ptr<RequestState>& request);
   void end_without_executor(ExecutorId id, const std::shared_ptr<RequestState>& request,
                             Finish finish, Error error) const;
+  enum class Heed : std::uint8_t { kNothing, kRequests, kClaims };
+  Status close_door(const ExecutorRow& row, Heed heed);
   void uncount(State& s, const RequestState& request);
+  void tell_if_unused(ExecutorId id, const Activity& activity) const;
   void strike(const RequestState& request);
   // Where one request runs at a time: whose turn it is. Wakes its executor.
   void next_request(State& s);

@@ -34,6 +34,7 @@ std::int32_t ActiveRequests::move_queued(Executor& from, const std::shared_ptr<E
     }
     source->second.requests -= given;
     heir->second.requests += given;
+    if (given > 0) tell_if_unused(source->first, source->second);
     const bool posted = to->post_job([live](Executor& adopter) {
       adopter.adopt({.live = std::move(*live), .kept = {}, .embeddings = {}});
     });

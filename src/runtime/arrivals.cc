@@ -10,8 +10,7 @@
 namespace choir {
 namespace {
 
-// One load at a time; other work of an executor has a key of its own.
-constexpr Workers::Key kLoads = 1;
+// Even numbers, so that none is Background::kLoads.
 Workers::Key key_of(ExecutorId id) { return static_cast<Workers::Key>(id.value) * 2; }
 
 // A file that cannot be loaded is not tried again for every request that comes; but it may be
@@ -60,7 +59,7 @@ std::shared_ptr<LoadFlight> Arrivals::flight_of(const ExecutorRow& row, Join joi
     if (flight && join(*flight)) return flight;
     flight = std::make_shared<LoadFlight>(row.id, row.config.name);
     join(*flight);
-    p_.background.post(kLoads, [this, flight = flight] { fly(flight); });
+    p_.background.post(Background::kLoads, [this, flight = flight] { fly(flight); });
     return flight;
   });
 }

@@ -13,6 +13,9 @@ namespace choir {
 
 class Background {
  public:
+  // Loads, and what waits for them: one at a time, so that the other thread is free for prompts.
+  static constexpr Workers::Key kLoads = 1;
+
   Background() = default;
   ~Background() { stop(); }
   Background(const Background&) = delete;

@@ -57,6 +57,15 @@ Result<LoadTicket> Node::begin_load(std::string_view executor) {
   return caught([&] { return runtime_->begin_load(executor); });
 }
 
+Status Node::hold(std::string_view executor, std::string_view tenant,
+                  std::chrono::milliseconds duration) {
+  return caught([&] { return runtime_->hold(executor, tenant, duration); });
+}
+
+Status Node::release(std::string_view executor, std::string_view tenant) {
+  return caught([&] { return runtime_->release(executor, tenant); });
+}
+
 Status Node::suspend(std::string_view executor) {
   return caught([&] { return runtime_->suspend(executor); });
 }

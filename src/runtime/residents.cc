@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "choir/machine.h"
+#include "policy/hold.h"
 #include "policy/residency.h"
 #include "runtime/config_parts.h"
 #include "runtime/dispatcher.h"
@@ -150,6 +151,10 @@ Result<bool> Residents::load_row(const std::string& name, const LoadProgress& pr
     const Instant began = p_.clock.now();
     const auto executor = CHOIR_TRY(make_and_tell(row, progress));
     const double seconds = to_seconds(p_.clock.now() - began);
+    p_.active.touch(row.id);
+    // With requests that wait for it, it leaves after them.
+    if (const auto now = p_.active.activity(row.id); now && now->unused())
+      p_.leases.begin_anew(row.id);
     p_.active.heed_suspend(*executor);
     p_.lanes.add(executor);
     const Priority priority = p_.table.change(name, [&](ExecutorRow& known) {
@@ -177,7 +182,8 @@ Status Residents::unload(std::string_view name) {
 
 Status Residents::unload_row(const ExecutorRow& row, ExecutorLeft::Why why) {
   if (!row.executor) return {};
-  CHOIR_CHECK_OK(p_.active.close_door(row, false));
+  CHOIR_CHECK_OK(why == ExecutorLeft::Why::kAsked ? p_.active.close_door(row, false)
+                                                  : p_.active.close_door_of_unused(row));
   const double seconds = p_.lanes.compute_seconds(row.id);
   take_from_lanes(*row.executor);
   p_.kept.hand_over(*row.executor);
@@ -188,6 +194,7 @@ Status Residents::unload_row(const ExecutorRow& row, ExecutorLeft::Why why) {
   });
   give_back_bytes(*row.executor);
   p_.observing.left(row.config.name, why);
+  p_.leases.begin_anew(row.id);
   p_.active.open_door(row.id);
   return {};
 }
@@ -209,6 +216,7 @@ void Residents::remove(const ExecutorRow& row) {
       p_.observing.left(row.config.name, ExecutorLeft::Why::kRemoved);
     }
     p_.active.forget(row.id);
+    p_.leases.forget(row.id);
     return 0;
   });
 }
@@ -277,7 +285,7 @@ bool Residents::make_room(const std::string& name, const std::string& path,
     residents.push_back({.id = row.id,
                          .last_used = activity.last_used,
                          .pinned = row.config.pinned,
-                         .busy = activity.requests > 0 || activity.door != Activity::Door::kOpen,
+                         .busy = !activity.unused() || activity.door != Activity::Door::kOpen,
                          .reload_seconds = row.load_seconds,
                          .own_bytes = bytes.own(),
                          .weights_key = key_of(*row.executor),
@@ -293,6 +301,40 @@ bool Residents::make_room(const std::string& name, const std::string& path,
         "executor '" + by_id.at(id)->config.name + "' left memory for '" + name + "'");
   }
   return some_left;
+}
+
+void Residents::let_unheld_leave() {
+  loading_.with([&](int&) {
+    const std::map<ExecutorId, Hold> holds = p_.leases.begin_look();
+    if (!p_.active.not_closing()) return 0;  // with the node
+    const auto activities = p_.active.activities();
+    std::vector<HoldView> views;
+    std::map<ExecutorId, ExecutorRow> by_id;
+    for (const ExecutorRow& row : p_.table.rows()) {
+      const auto hold = holds.find(row.id);
+      const auto found = activities.find(row.id);
+      if (hold == holds.end() || found == activities.end()) continue;
+      const Activity& activity = found->second;
+      // Nor does anybody wait for it: what was let go then does not matter later.
+      if (!row.executor && activity.unused()) p_.leases.begin_anew(row.id);
+      by_id.emplace(row.id, row);
+      views.push_back({.id = row.id,
+                       .hold = hold->second,
+                       .in_memory = row.executor != nullptr,
+                       .pinned = row.config.pinned,
+                       .busy = !activity.unused() || activity.door != Activity::Door::kOpen,
+                       .last_used = activity.last_used});
+    }
+    const HoldPlan plan = plan_holds(views, p_.clock.now());
+    if (plan.again) p_.leases.look_at(*plan.again);
+    for (const ExecutorId id : plan.leave) {
+      // One that was given work in this moment stays until that has ended, and is asked for then.
+      const ExecutorRow& row = by_id.at(id);
+      if (!unload_row(row, ExecutorLeft::Why::kUnheld)) continue;
+      log(LogLevel::kInfo, "executor '" + row.config.name + "' left memory: nobody holds it");
+    }
+    return 0;
+  });
 }
 
 Status Residents::resize(std::string_view name, std::int32_t sequences_max,

@@ -25,6 +25,7 @@
 #include "runtime/executor_table.h"
 #include "runtime/kept_kv.h"
 #include "runtime/lanes.h"
+#include "runtime/leases.h"
 #include "runtime/observing.h"
 
 namespace choir {
@@ -44,6 +45,7 @@ class Residents {
     const KeptKv& kept;
     Lanes& lanes;
     Alarms& alarms;
+    Leases& leases;
     Backend& backend;
     const Observing& observing;
     const Clock& clock;
@@ -67,6 +69,9 @@ class Residents {
   // The executor of that name; one that is not in memory is loaded first, except inside a callback,
   // where that is refused.
   Result<std::shared_ptr<Executor>> find(std::string_view name);
+
+  // Those that nobody holds any more leave (policy/hold). Blocks for saving their KV state.
+  void let_unheld_leave();
 
   // It leaves the node for good. Needs: its door is shut and nothing of it is active.
   void remove(const ExecutorRow& row);

@@ -74,9 +74,14 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
               {.queue_max = static_cast<std::size_t>(config.queue_max),
                .node = rules_.get(),
                .notify = [this](auto request) { dispatcher_.notify(std::move(request)); },
-               .arrived = [this](ExecutorId id) { arrivals_.look_at(id); }}),
+               .arrived = [this](ExecutorId id) { arrivals_.look_at(id); },
+               .unused = [this](ExecutorId id) { leases_.look_for(id); }}),
       kept_(table_, lanes_),
-      residents_({table_, active_, kept_, lanes_, alarms_, *backend_, observing_, clock_},
+      leases_({table_, alarms_, clock_},
+              [this] {
+                background_.post(Background::kLoads, [this] { residents_.let_unheld_leave(); });
+              }),
+      residents_({table_, active_, kept_, lanes_, alarms_, leases_, *backend_, observing_, clock_},
                  {.rules = {.age_step = config_.age_step,
                             .stalled = config_.stalled,
                             .stream_bytes_max = config_.stream_bytes_max,
@@ -90,9 +95,11 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                  }),
       arrivals_({table_, active_, residents_, background_, clock_}) {}
 
-// The alarm of what has its turn, or of what waits for the executor to be there.
+// The alarm of what has its turn, of what waits for the executor to be there, or of a lease.
 void Runtime::ring(ExecutorId id) {
-  if ((id.value & kArrivals) != 0)
+  if (id == kLeasesAlarm)
+    leases_.look();
+  else if ((id.value & kArrivals) != 0)
     active_.end_arrivals({id.value & ~kArrivals});
   else
     lanes_.ready(id, Priority::kCritical);
@@ -104,9 +111,9 @@ Runtime::~Runtime() {
   } else {
     ask_to_stop();  // by hand: nobody would bring requests to their ends while this waits
   }
+  alarms_.stop();  // an alarm may post work to the background
   background_.stop();
   lanes_.stop();
-  alarms_.stop();
   dispatcher_.stop();
   at_exit_.reset();
 }
@@ -176,6 +183,7 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
     info.threads = stats.threads.load();
     info.compute_seconds += lanes_.compute_seconds(row.id);
   }
+  info.leases = leases_.of(row.id);
   if (const auto activity = active_.activity(row.id)) {
     info.suspended = activity->suspended;
     info.active = activity->requests;

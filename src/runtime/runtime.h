@@ -3,6 +3,7 @@
 //   ExecutorTable    which executors there are
 //   ActiveRequests   which requests are in, and who may come in
 //   Residents        which executors are in memory, and the bytes that are promised
+//   Leases           which tenants hold which executors, and until when
 //   Arrivals         requests that wait for a load, and loads that are watched
 //   KeptKv           the KV state that executors hold for conversations
 //   Lanes, Alarms, Dispatcher, Background   the threads
@@ -36,6 +37,7 @@
 #include "runtime/executor_table.h"
 #include "runtime/kept_kv.h"
 #include "runtime/lanes.h"
+#include "runtime/leases.h"
 #include "runtime/node_rules.h"
 #include "runtime/observing.h"
 #include "runtime/request_directory.h"
@@ -96,6 +98,12 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Status migrate(std::string_view name, Runtime& target, const std::function<void()>& moved = {});
   Status declare(const ExecutorConfig& config);
   Result<LoadTicket> begin_load(std::string_view name) { return arrivals_.begin_load(name); }
+  Status hold(std::string_view name, std::string_view tenant, std::chrono::milliseconds duration) {
+    return leases_.hold(name, tenant, duration);
+  }
+  Status release(std::string_view name, std::string_view tenant) {
+    return leases_.release(name, tenant);
+  }
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
   Result<Submission> submit(const Request& request, Callbacks callbacks,
@@ -151,6 +159,10 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
     Submission submission;
   };
   Result<Begun> begin_request(const Request& request, Callbacks callbacks);
+  // find(), for a request: until `claim` ends, the executor leaves only if it is asked to. Unset
+  // where it was in memory.
+  Result<std::shared_ptr<Executor>> find_for_request(std::string_view name,
+                                                     ActiveRequests::Claim& claim);
   // That it is going to this executor; `priority`: where the request has none.
   void place_in(RequestState& state, const Request& request, ExecutorId id, Priority priority,
                 std::size_t tokens, const ExecutorStats& stats);
@@ -176,6 +188,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Lanes lanes_;
   ActiveRequests active_;
   KeptKv kept_;
+  Leases leases_;
   Residents residents_;
   Background background_;
   Arrivals arrivals_;

@@ -62,6 +62,7 @@ Status Runtime::update(const ExecutorConfig& config) {
     return table_.change(config.name, change);
   });
   if (told.valid()) patient_get(told);
+  if (changed && !config.pinned) leases_.look_for(known.id);  // it may have been pinned until now
   return changed;
 }
 

@@ -36,6 +36,7 @@ Status Runtime::migrate(std::string_view name, Runtime& target,
   target.lanes_.ready(heir->id(), Priority::kCritical);
   if (moved) moved();
   residents_.moved(known, *source);
+  leases_.hand_over(known.id, target.leases_, there.id);
   // Requests whose end is being told. Those told may want to come in again, which they now can.
   active_.wait_none_in(known.id);
   return {};

@@ -43,14 +43,24 @@ void Runtime::place_in(RequestState& state, const Request& request, ExecutorId i
   state.move_to(active_, id);
 }
 
+Result<std::shared_ptr<Executor>> Runtime::find_for_request(std::string_view name,
+                                                            ActiveRequests::Claim& claim) {
+  if (auto executor = table_.loaded(name)) return executor;
+  const ExecutorRow known = CHOIR_TRY(table_.row(name));
+  if (known.executor) return known.executor;
+  claim = active_.claim(known.id);
+  return find(name);
+}
+
 Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
                                    Continuation continuation) {
   CHOIR_CHECK_OK(validate(request));
   Begun begun = CHOIR_TRY(begin_request(request, std::move(callbacks)));
   const auto& state = begun.state;
+  ActiveRequests::Claim claim;
   for (;;) {
     CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
-    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(find_for_request(request.executor, claim));
     CHOIR_CHECK_OK(must_generate(*executor));
     std::vector<TokenId> tokens;
     if (!continuation.awaited) tokens = CHOIR_TRY(prompt_tokens(*executor, request));
@@ -185,9 +195,10 @@ Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request,
   state->callbacks.on_done = telling(std::move(callbacks.on_done));
   state->callbacks.on_settled = telling(std::move(callbacks.on_settled));
   state->tenant = request.tenant;
+  ActiveRequests::Claim claim;
   for (;;) {
     CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
-    const std::shared_ptr<Executor> executor = CHOIR_TRY(find(request.executor));
+    const std::shared_ptr<Executor> executor = CHOIR_TRY(find_for_request(request.executor, claim));
     if (executor->model().info().generates)
       return fail(Code::kInvalidArgument,
                   "'" + executor->name() + "' generates text; embeddings need an encoder model");

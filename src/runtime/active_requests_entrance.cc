@@ -1,0 +1,109 @@
+// Who may come in.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "runtime/active_requests.h"
+
+namespace choir {
+namespace {
+
+tl::unexpected<Error> shutting_down() {
+  return fail(Code::kCancelled, "the node is shutting down");
+}
+
+}  // namespace
+
+Status ActiveRequests::not_draining() const {
+  if (!draining_.load()) return {};
+  return fail(Code::kDraining,
+              "the node's door is closed: it takes no new work and ends what it "
+              "has; use another node");
+}
+
+Status ActiveRequests::not_closing() const {
+  if (!state_.with([](const State& s) { return s.closing; })) return {};
+  return shutting_down();
+}
+
+Result<const ActiveRequests::InExecutor*> ActiveRequests::entrance(const State& s, ExecutorId id,
+                                                                   const std::string& name) const {
+  if (s.closing) return shutting_down();
+  CHOIR_CHECK_OK(not_draining());
+  const auto found = s.by_executor.find(id);
+  if (found == s.by_executor.end()) return nullptr;  // moved or removed
+  if (found->second.door == Activity::Door::kShut)
+    return fail(Code::kNotFound, "executor '" + name + "' is being removed");
+  return &found->second;
+}
+
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
+    const State& s, const Executor& executor) const {
+  const auto in = entrance(s, executor.id(), executor.name());
+  if (!in) return tl::unexpected(in.error());
+  if (*in == nullptr) return Entry::kAgain;
+  if ((*in)->door == Activity::Door::kAway) return std::nullopt;
+  return table_.loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
+}
+
+Status ActiveRequests::count_in(State& s, InExecutor& executor, const std::string& name,
+                                const std::shared_ptr<RequestState>& request) {
+  const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
+  if (executor.requests >= queue_max)
+    return fail(Code::kOverloaded,
+                "'" + name + "' has " + std::to_string(executor.requests) + " requests, at most " +
+                    std::to_string(queue_max) + " may wait or run; try again later",
+                {Fact::of("waiting", executor.requests), Fact::of("queue_max", queue_max)});
+  ++executor.requests;
+  executor.estimated_seconds += request->estimated_seconds;
+  executor.last_used = clock_.now();
+  s.requests.emplace(request->id, request);
+  directory_->enter(request);
+  return {};
+}
+
+// Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
+// The mailbox has room for as many as are counted, and for those that are just being told their
+// end.
+template <class Post>
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
+    State& s, Executor& executor, const std::shared_ptr<RequestState>& request, Post post) {
+  auto entry = at_door(s, executor);
+  if (!entry || !*entry || **entry == Entry::kAgain) return entry;
+  InExecutor& activity = s.by_executor.at(executor.id());
+  if (Status counted = count_in(s, activity, executor.name(), request); !counted)
+    return tl::unexpected(std::move(counted).error());
+  if (!post()) {
+    uncount(s, *request);
+    return fail(Code::kOverloaded,
+                "'" + executor.name() + "' has as many requests waiting as it may; try again later",
+                {Fact::of("waiting", activity.requests), Fact::of("queue_max", rules_.queue_max)});
+  }
+  next_request(s);
+  return Entry::kIn;
+}
+
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
+                                                          Executor::Mail& mail) {
+  const std::shared_ptr<RequestState> request = mail.request;
+  return *state_.wait([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
+  });
+}
+
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
+    Executor& executor, const std::shared_ptr<RequestState>& request) {
+  return *state_.wait([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.embeddings().post(request); });
+  });
+}
+
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(Executor& executor,
+                                                                    Executor::Mail& mail) {
+  const std::shared_ptr<RequestState> request = mail.request;
+  return state_.with([&](State& s) {
+    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
+  });
+}
+
+}  // namespace choir
