@@ -1,0 +1,101 @@
+#include "serve/api_error.h"
+
+#include <utility>
+
+namespace choir::serve {
+namespace {
+
+struct Row {
+  int status;
+  std::string_view type;
+  std::string_view code;
+};
+
+Row row_of(Code code) {
+  switch (code) {
+    case Code::kInvalidArgument:
+      return {400, "invalid_request_error", ""};
+    case Code::kNotFound:
+      return {404, "not_found_error", "not_found"};
+    case Code::kAlreadyExists:
+      return {409, "conflict_error", "already_exists"};
+    case Code::kOverloaded:
+      return {429, "rate_limit_error", "queue_full"};
+    case Code::kOutOfMemory:
+      return {503, "unavailable_error", "out_of_memory"};
+    case Code::kCancelled:
+      return {503, "unavailable_error", "cancelled"};
+    case Code::kDeadlineExceeded:
+      return {504, "timeout_error", "deadline_exceeded"};
+    case Code::kUnavailable:
+      return {503, "unavailable_error", "unavailable"};
+    case Code::kEngineFailed:
+      return {500, "server_error", "engine_failed"};
+    case Code::kTooLong:
+      return {400, "exceed_context_size_error", "context_length_exceeded"};
+    case Code::kDraining:
+      return {503, "unavailable_error", "draining"};
+  }
+  return {500, "server_error", ""};
+}
+
+// SDKs try 408, 409, 429 and 5xx again by themselves, and obey these.
+std::vector<Header> advice_of(Code code) {
+  switch (code) {
+    case Code::kOverloaded:
+    case Code::kDraining:
+      return {{"retry-after", "1"}, {"retry-after-ms", "1000"}};
+    case Code::kAlreadyExists:
+    case Code::kOutOfMemory:
+    case Code::kDeadlineExceeded:
+    case Code::kEngineFailed:
+      return {{"x-should-retry", "false"}};
+    default:
+      return {};
+  }
+}
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+}  // namespace
+
+ApiError api_error(const Error& error) {
+  const Row row = row_of(error.code);
+  return {.status = row.status,
+          .type = std::string(row.type),
+          .code = std::string(row.code),
+          .message = error.message,
+          .param = {},
+          .pointer = {},
+          .facts = error.facts,
+          .headers = advice_of(error.code)};
+}
+
+ApiError field_error(std::string_view field, std::string message) {
+  std::string pointer = "/";
+  for (const char c : field) pointer += c == '.' ? "/" : std::string(1, c);
+  return {.status = 400,
+          .type = "invalid_request_error",
+          .code = "invalid_value",
+          .message = "'" + std::string(field) + "' " + std::move(message),
+          .param = std::string(field),
+          .pointer = field.empty() ? "" : std::move(pointer)};
+}
+
+Json openai_error(const ApiError& error) {
+  Json inside = {{"message", error.message},
+                 {"type", error.type},
+                 {"param", text_or_null(error.param)},
+                 {"code", text_or_null(error.code)}};
+  if (!error.pointer.empty()) inside["pointer"] = error.pointer;
+  for (const Fact& fact : error.facts) inside[fact.name] = fact.value;
+  return {{"error", std::move(inside)}};
+}
+
+std::unique_ptr<Work> reply_with_error(const ApiError& error) {
+  ReplyHead head{.status = error.status, .headers = error.headers};
+  head.headers.push_back({"content-type", "application/json"});
+  return reply_with(std::move(head), to_text(openai_error(error)));
+}
+
+}  // namespace choir::serve

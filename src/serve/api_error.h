@@ -1,0 +1,39 @@
+// An error as a client of the HTTP API sees it. Plain values; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "choir/result.h"
+#include "serve/http.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+struct ApiError {
+  int status = 500;
+  std::string type;     // "invalid_request_error"
+  std::string code;     // "model_not_found"; may be empty
+  std::string message;  // one sentence
+  std::string param;    // the field that is wrong; may be empty
+  std::string pointer;  // its place in the body, as a JSON pointer; may be empty
+  std::vector<Fact> facts = {};
+  std::vector<Header> headers = {};
+  bool operator==(const ApiError&) const = default;
+};
+
+// The one table of what each reason of the core is over HTTP.
+ApiError api_error(const Error& error);
+
+// A field that is wrong: 400.
+ApiError field_error(std::string_view field, std::string message);
+
+// {"error": {...}} in the form of OpenAI, with the facts beside it as llama.cpp has them.
+Json openai_error(const ApiError& error);
+std::unique_ptr<Work> reply_with_error(const ApiError& error);
+
+template <class T>
+using ApiResult = tl::expected<T, ApiError>;
+
+}  // namespace choir::serve

@@ -1,0 +1,31 @@
+// What a client has asked for, as a value that no dialect shows any more.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "choir/embedding.h"
+#include "choir/request.h"
+
+namespace choir::serve {
+
+struct Asked {
+  std::string model;  // empty: the client named none
+  Request request;    // without executor
+  EmbedRequest embed;
+  std::vector<std::vector<TokenId>> embed_tokens = {};  // instead of texts
+
+  bool stream = false;
+  bool include_usage = false;
+  bool max_tokens_given = false;
+  bool seed_given = false;
+  bool base64 = false;                    // vectors as text
+  std::int32_t dimensions = 0;            // that the vectors must have; 0: not asked for
+  bool strict_fields = false;             // an unknown field is an error
+  std::string cache_salt;                 // narrows reuse
+  std::string prompt_cache_key;           // the same under OpenAI's name
+  std::vector<std::string> ignored = {};  // fields that are in no class
+};
+
+}  // namespace choir::serve

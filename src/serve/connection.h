@@ -1,0 +1,117 @@
+// One connection of a client: reads requests, lets a handler answer them one after another, and
+// sends what the answer gives, as fast as the socket takes it.
+//
+// It waits for its socket with Asio and reads and writes without blocking, through buffers that
+// all connections share; so an idle connection holds a few hundred bytes. Beast parses heads and
+// bodies after request_head has looked at the bytes.
+//
+// All of it runs on the loop thread of its server. The server owns it; what waits for the socket
+// keeps it alive until that wait has ended.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "choir/units.h"
+#include "serve/http.h"
+#include "serve/router.h"
+#include "serve/timeouts.h"
+
+namespace choir::serve {
+
+class Connection;
+
+// What a connection needs of its server.
+class ConnectionHost {
+ public:
+  virtual ~ConnectionHost() = default;
+  virtual std::variant<const Route*, Refusal> route(HttpRequest& head) = 0;
+  virtual std::string refusal_body(const Refusal& refusal) = 0;  // JSON
+  virtual Wake wake_of(std::uint64_t key) = 0;
+  virtual Instant now() = 0;
+  // The server takes no new requests: connections end after what they answer.
+  virtual bool draining() const = 0;
+  // Room for so many bytes of bodies that are being read; false: there is none.
+  virtual bool reserve_body(std::size_t bytes) = 0;
+  virtual void release_body(std::size_t bytes) = 0;
+  virtual void ended(std::uint64_t key) = 0;  // destroys the connection soon
+  // For reading; valid until the loop goes on.
+  virtual std::span<char> scratch() = 0;
+};
+
+class Connection final : public std::enable_shared_from_this<Connection> {
+ public:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  Connection(Socket socket, bool over_unix_socket, std::uint64_t key, ConnectionHost& host);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  void begin();
+  // advance() of its work has output, or may have.
+  void woken();
+  // About once a second.
+  void look_at_time(const Timeouts& timeouts);
+  // Ends it if it answers nothing now; else after its answer.
+  void end_when_idle();
+  // At once; its work gives up.
+  void close();
+
+ private:
+  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+
+  void wait_for_bytes();
+  void on_readable();
+  void take_bytes(std::size_t bytes);
+  void read_head();
+  void begin_body(std::size_t head_bytes);
+  bool fits(const Parser& parser, const Route& route);
+  void read_body();
+  void begin_work();
+  void pump();
+  void handle(Output output);
+  void send();
+  void wait_for_room();
+  void end_exchange();
+  void linger();
+  void refuse(const Refusal& refusal);
+  void enter(Phase phase);
+
+  Socket socket_;
+  const bool over_unix_socket_;
+  const std::uint64_t key_;
+  ConnectionHost& host_;
+
+  Phase phase_ = Phase::kIdle;
+  Instant since_;  // the phase began, or the socket took bytes
+  bool waits_for_bytes_ = false;
+  bool waits_for_room_ = false;
+  bool closed_ = false;
+
+  std::string in_;  // came and is not used yet
+  std::optional<Parser> parser_;
+  HttpRequest request_;
+  const Route* route_ = nullptr;
+  std::size_t body_bytes_ = 0;  // that came
+  std::size_t body_reserved_ = 0;
+  bool http10_ = false;
+  bool keep_alive_ = true;
+
+  std::unique_ptr<Work> work_;
+  bool advancing_ = false;
+  bool head_sent_ = false;
+  bool chunked_ = false;
+  bool ended_ = false;  // the work has said its end
+  std::string out_;     // for the socket
+  std::size_t sent_ = 0;
+};
+
+}  // namespace choir::serve

@@ -1,0 +1,85 @@
+#include "serve/daemon.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "choir/node.h"
+#include "serve/doors.h"
+#include "serve/generating.h"
+#include "serve/routes.h"
+
+namespace choir::serve {
+
+// In the order in which it is made; it ends in the other order: first connections, then the
+// threads that submit for them, then the node.
+class Daemon::Inside {
+ public:
+  Inside(std::unique_ptr<Node> node, std::unique_ptr<Doors> doors, const DaemonConfig& config)
+      : node_(std::move(node)),
+        models_(*node_, config.model_defaults),
+        doors_(std::move(doors)),
+        router_(config.host_rules),
+        drain_(config.drain) {
+    add_routes(router_, services_);
+  }
+
+  Status open(const DaemonConfig& config) {
+    for (const std::string& name : config.models) {
+      const std::string executor = CHOIR_TRY(models_.declare(name));
+      if (config.preload) CHOIR_CHECK_OK(node_->load(executor));
+    }
+    server_ = CHOIR_TRY(Server::create(config.server, router_));
+    return {};
+  }
+
+  void run() {
+    server_->on_signal([this] { on_signal(); });
+    server_->run();
+  }
+
+  const Node& node() const { return *node_; }
+  const Server& server() const { return *server_; }
+
+ private:
+  void on_signal() {
+    if (std::exchange(draining_, true)) {
+      server_->stop();
+      return;
+    }
+    node_->close_door();
+    server_->drain([this] { server_->stop(); });
+    server_->after(drain_, [this] { server_->stop(); });
+  }
+
+  const std::unique_ptr<Node> node_;
+  Models models_;
+  const std::unique_ptr<Doors> doors_;
+  const Services services_{*node_, models_, *doors_};
+  Router router_;
+  const Nanos drain_;
+  bool draining_ = false;  // on the loop
+  std::unique_ptr<Server> server_;
+};
+
+Daemon::Daemon(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
+  NodeConfig node_config = config.node;
+  auto node = CHOIR_TRY(Node::create(node_config));
+  auto doors = CHOIR_TRY(Doors::create());
+  auto inside = std::make_unique<Inside>(std::move(node), std::move(doors), config);
+  CHOIR_CHECK_OK(inside->open(config));
+  return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
+}
+
+std::vector<std::string> Daemon::addresses() const { return inside_->server().addresses(); }
+std::vector<std::string> Daemon::models() const {
+  std::vector<std::string> names;
+  for (const ExecutorInfo& executor : inside_->node().executors())
+    names.push_back(executor.config.name);
+  return names;
+}
+void Daemon::run() { inside_->run(); }
+
+}  // namespace choir::serve

@@ -1,0 +1,54 @@
+// The daemon: a node, its models, and the server that clients talk to.
+//
+//   auto daemon = choir::serve::Daemon::start(config).value();
+//   daemon->run();   // until SIGTERM or SIGINT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "choir/config.h"
+#include "choir/result.h"
+#include "serve/models.h"
+#include "serve/router.h"
+#include "serve/server.h"
+
+namespace choir::serve {
+
+struct DaemonConfig {
+  ServerConfig server;
+  NodeConfig node;
+  ModelDefaults model_defaults;
+  HostRules host_rules;
+  std::vector<std::string> models;  // declared at the start; names or files
+  bool preload = false;             // and loaded before the first request
+  std::chrono::seconds drain{30};   // most time for work in flight once the daemon is to end
+};
+
+class Daemon {
+ public:
+  // Opens the listeners and declares the models; serves nothing yet. Blocks for files that were not
+  // seen before, and for loads with `preload`.
+  static Result<std::unique_ptr<Daemon>> start(const DaemonConfig& config);
+  // Ends the requests that run. Not while run() runs.
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  std::vector<std::string> addresses() const;
+  std::vector<std::string> models() const;  // that are declared
+
+  // Serves on the calling thread. SIGTERM or SIGINT shuts the door: new requests get 503, those in
+  // flight go on for at most `drain`. A second signal ends them at once. Blocks.
+  void run();
+
+ private:
+  class Inside;
+  explicit Daemon(std::unique_ptr<Inside> inside);
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace choir::serve

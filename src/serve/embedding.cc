@@ -1,0 +1,179 @@
+#include "serve/embedding.h"
+
+#include <atomic>
+#include <optional>
+#include <utility>
+
+#include "base/guarded.h"
+#include "serve/openai_out.h"
+
+namespace choir::serve {
+namespace {
+
+struct Slot {
+  std::optional<ApiError> error;
+  std::optional<EmbedCompletion> done;
+  std::optional<LoadTicket> load;  // to be waited for before submit() is called again
+  std::optional<RequestId> submitted;
+};
+
+// Shared by the work on the loop, the door thread, and the callback of the request.
+class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
+ public:
+  EmbedDesk(const Services& services, HttpRequest request, Wake wake)
+      : services_(services), request_(std::move(request)), wake_(std::move(wake)) {}
+
+  const Asked& asked() const { return asked_; }  // once something is in the slot
+  const std::string& executor() const { return executor_; }
+
+  // ---- on a door thread
+  void open() {
+    Result<Json> body = parse_json(request_.body);
+    request_.body = {};
+    if (!body) return refuse(api_error(body.error()));
+    auto asked = read_fields(kEmbeddings, *body);
+    if (!asked) return refuse(std::move(asked).error());
+    asked_ = std::move(*asked);
+    if (!asked_.embed_tokens.empty())
+      return refuse(
+          field_error("input", "has lists of tokens, which are not embedded yet; send texts"));
+    if (asked_.embed.texts.empty()) return refuse(field_error("input", "is missing"));
+    if (auto executor = services_.models.known(asked_.model)) {
+      executor_ = *executor;
+      return submit();
+    }
+    post(&Doors::post_slow, &EmbedDesk::find_model);
+  }
+
+  void submit() {
+    if (gone_.load()) return;
+    const auto info = services_.node.executor(executor_);
+    if (!info) return refuse(api_error(info.error()));
+    if (!info->loaded) {
+      auto ticket = services_.node.begin_load(executor_);
+      if (!ticket) return refuse(api_error(ticket.error()));
+      slot_.with([&](Slot& s) { s.load = std::move(*ticket); });
+      return wake_();
+    }
+    if (info->model.generates)
+      return refuse(
+          api_error({Code::kInvalidArgument, "'" + executor_ +
+                                                 "' writes text and does not embed it; POST "
+                                                 "/v1/chat/completions uses it"}));
+    if (asked_.dimensions > 0 && asked_.dimensions != info->model.embedding_size)
+      return refuse(field_error("dimensions", "is " + std::to_string(asked_.dimensions) +
+                                                  "; vectors of '" + executor_ + "' have " +
+                                                  std::to_string(info->model.embedding_size)));
+    EmbedRequest request = asked_.embed;
+    request.executor = executor_;
+    request.tenant = "local";
+    auto submission = services_.node.submit_embed(
+        request, {.on_done = [self = shared_from_this()](const EmbedCompletion& completion) {
+          self->done(completion);
+        }});
+    if (!submission) return refuse(api_error(submission.error()));
+    slot_.with([&](Slot& s) { s.submitted = submission->id; });
+    if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
+  }
+
+  // ---- on the loop
+  void post(Status (Doors::*queue)(std::function<void()>), void (EmbedDesk::*step)()) {
+    const Status posted =
+        (services_.doors.*queue)([self = shared_from_this(), step] { ((*self).*step)(); });
+    if (!posted) refuse(api_error(posted.error()));
+  }
+  void leave() {
+    gone_.store(true);
+    const auto id = slot_.with([](const Slot& s) { return s.submitted; });
+    if (id) static_cast<void>(services_.node.cancel(*id));
+  }
+  void refuse(ApiError error) {
+    slot_.with([&](Slot& s) { s.error = std::move(error); });
+    wake_();
+  }
+  Slot look() {
+    return slot_.with([](Slot& s) {
+      Slot taken = std::exchange(s, {});
+      s.submitted = taken.submitted;
+      return taken;
+    });
+  }
+
+ private:
+  void find_model() {
+    if (gone_.load()) return;
+    auto executor = services_.models.find(asked_.model);
+    if (!executor) {
+      ApiError wrong = api_error(executor.error());
+      wrong.param = "model";
+      if (executor.error().code == Code::kNotFound) wrong.code = "model_not_found";
+      return refuse(std::move(wrong));
+    }
+    executor_ = *executor;
+    post(&Doors::post, &EmbedDesk::submit);
+  }
+  void done(const EmbedCompletion& completion) {
+    slot_.with([&](Slot& s) { s.done = completion; });
+    wake_();
+  }
+
+  const Services services_;
+  HttpRequest request_;
+  const Wake wake_;
+  Asked asked_;
+  std::string executor_;
+  std::atomic<bool> gone_{false};
+  Guarded<Slot> slot_;
+};
+
+class EmbeddingWork final : public Work {
+ public:
+  EmbeddingWork(const Services& services, HttpRequest request, Wake wake)
+      : desk_(std::make_shared<EmbedDesk>(services, std::move(request), std::move(wake))) {
+    desk_->post(&Doors::post, &EmbedDesk::open);
+  }
+  ~EmbeddingWork() override {
+    if (!ended_) desk_->leave();
+  }
+
+  Output advance() override {
+    Slot slot = desk_->look();
+    if (slot.load) load_ = std::move(slot.load);
+    if (slot.error) return answer(reply_with_error(*slot.error));
+    if (!slot.done) return {};
+    if (slot.done->error) return answer(reply_with_error(api_error(*slot.done->error)));
+    return answer(reply_with_json(
+        200, to_text(whole_embeddings(desk_->executor(), *slot.done, desk_->asked().base64))));
+  }
+
+  Output silence(Nanos /*silent*/) override {
+    if (!load_) return {};
+    const LoadState state = load_->state();
+    if (state.phase == LoadState::Phase::kLoaded) {
+      load_.reset();
+      desk_->post(&Doors::post, &EmbedDesk::submit);
+    } else if (state.phase == LoadState::Phase::kFailed) {
+      load_.reset();
+      return answer(reply_with_error(api_error(
+          state.error.value_or(Error{Code::kUnavailable, "the model could not be loaded"}))));
+    }
+    return {};
+  }
+
+ private:
+  Output answer(const std::unique_ptr<Work>& reply) {
+    ended_ = true;
+    return reply->advance();
+  }
+  const std::shared_ptr<EmbedDesk> desk_;
+  std::optional<LoadTicket> load_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Work> begin_embedding(const Services& services, HttpRequest request, Wake wake) {
+  return std::make_unique<EmbeddingWork>(services, std::move(request), std::move(wake));
+}
+
+}  // namespace choir::serve

@@ -1,0 +1,136 @@
+// The rows of serve/fields.h.
+#include <array>
+#include <cstdint>
+
+#include "serve/field_values.h"
+#include "serve/fields.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr double kInt32 = 2147483647;
+constexpr double kNameBytes = 256;
+
+template <auto kMember>
+std::optional<ApiError> set_sampling(Asked& asked, const Json& value) {
+  value.get_to(asked.request.sampling.*kMember);
+  return std::nullopt;
+}
+
+// -1 stands for "no limit" in llama.cpp, and clients send it.
+std::optional<ApiError> read_max_tokens(std::string_view field, Asked& asked, const Json& value) {
+  if (value == 0) return field_error(field, "is 0; it takes a whole number from 1");
+  asked.max_tokens_given = value > 0;
+  if (asked.max_tokens_given) value.get_to(asked.request.max_tokens);
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_max_tokens(Asked& asked, const Json& value) {
+  return read_max_tokens("max_tokens", asked, value);
+}
+std::optional<ApiError> set_n_predict(Asked& asked, const Json& value) {
+  return read_max_tokens("n_predict", asked, value);
+}
+
+std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
+  asked.seed_given = value >= 0;
+  if (asked.seed_given) value.get_to(asked.request.sampling.seed);
+  return std::nullopt;
+}
+
+bool is_false(const Json& value) { return value == false; }
+bool is_zero(const Json& value) { return value.is_number() && value == 0; }
+bool is_one(const Json& value) { return value.is_number() && value == 1; }
+bool is_empty(const Json& value) { return value.empty() || value == ""; }
+bool is_text_format(const Json& value) {
+  return value.is_object() && value.value("type", Json()) == "text";
+}
+bool is_no_tool_choice(const Json& value) { return value == "none" || value == "auto"; }
+bool is_no_function(const Json& value) { return value == "none" || value == "auto"; }
+bool is_text_modality(const Json& value) { return value == Json::array({"text"}); }
+bool is_no_effort(const Json& value) { return value == "none"; }
+
+template <auto kMember>
+std::optional<ApiError> set_member(Asked& asked, const Json& value) {
+  value.get_to(asked.*kMember);
+  return std::nullopt;
+}
+std::optional<ApiError> set_ignore_eos(Asked& asked, const Json& value) {
+  value.get_to(asked.request.ignore_eos);
+  return std::nullopt;
+}
+
+// clang-format off
+constexpr auto kFields = std::to_array<Field>({
+    // ---- acts
+    {"model", "", kAllRoutes, Effect::kActs, Kind::kText, 0, kNameBytes, "Name of the model; may be left out where only one is served", set_member<&Asked::model>},
+    {"messages", "", kChat, Effect::kActs, Kind::kList, 0, 0, "The conversation: roles system, developer, user and assistant; text, or parts of text", set_messages},
+    {"prompt", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_prompt},
+    {"input", "", kEmbeddings, Effect::kActs, Kind::kAny, 0, 0, "A text, a list of texts, or lists of tokens", set_input},
+    {"encoding_format", "", kEmbeddings, Effect::kActs, Kind::kText, 0, 16, "float or base64", set_encoding_format},
+    {"dimensions", "", kEmbeddings, Effect::kActs, Kind::kInteger, 1, kInt32, "Must be the size of the model's vectors", set_member<&Asked::dimensions>},
+    {"stream", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Send the text as it comes, as server-sent events", set_member<&Asked::stream>},
+    {"stream_options", "", kGenerating, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options},
+    {"max_tokens", "max_completion_tokens", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Most tokens to generate; left out or -1: to the end of the context", set_max_tokens},
+    {"n_predict", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "llama.cpp's name of max_tokens", set_n_predict},
+    {"temperature", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 10, "0 takes the likeliest token, more is freer", set_sampling<&Sampling::temperature>},
+    {"top_p", "", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 1, "Draw from the likeliest tokens that add up to this; 1 is off", set_sampling<&Sampling::top_p>},
+    {"top_k", "", kGenerating, Effect::kActs, Kind::kInteger, 0, kInt32, "Draw from so many likeliest tokens; 0 is off", set_sampling<&Sampling::top_k>},
+    {"min_p", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 1, "Only tokens that are so many times as likely as the best; 0 is off", set_sampling<&Sampling::min_p>},
+    {"repeat_penalty", "repetition_penalty", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 10, "Above 1 avoids repetition", set_sampling<&Sampling::repeat_penalty>},
+    {"repeat_last_n", "", kGenerating, Effect::kActs, Kind::kInteger, 0, 4096, "Tokens that the penalties look back at", set_sampling<&Sampling::repeat_last_n>},
+    {"presence_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens that were there", set_sampling<&Sampling::presence_penalty>},
+    {"frequency_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens, the more often they were there", set_sampling<&Sampling::frequency_penalty>},
+    {"logit_bias", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Added to the logits of tokens: {\"token\": bias}, bias from -100 to 100", set_logit_bias},
+    {"seed", "", kGenerating, Effect::kActs, Kind::kInteger, -1, 9007199254740992, "The same seed gives the same answer; left out or -1: another one each time", set_seed},
+    {"stop", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Stop before this text, or one of at most 16 texts", set_stop},
+    {"ignore_eos", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Go on to max_tokens", set_ignore_eos},
+    {"priority", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 16, "critical, high, normal or low", set_priority},
+    {"service_tier", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 32, "flex is the class low, priority and fast are the class high", set_service_tier},
+    {"cache_salt", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "KV state is reused only between requests of the same salt", set_member<&Asked::cache_salt>},
+    {"prompt_cache_key", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "The same under OpenAI's name", set_member<&Asked::prompt_cache_key>},
+    {"strict_fields", "", kAllRoutes, Effect::kActs, Kind::kBoolean, 0, 0, "An unknown field is an error", set_member<&Asked::strict_fields>},
+    // ---- accepted without effect
+    {"user", "", kAllRoutes, Effect::kNone, Kind::kAny, 0, 0, "The end user, for the client's own records"},
+    {"metadata", "", kAllRoutes, Effect::kNone, Kind::kAny, 0, 0, "For the client's own records"},
+    {"safety_identifier", "", kAllRoutes, Effect::kNone, Kind::kAny, 0, 0, "For the client's own records"},
+    {"verbosity", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "A hint for models of another maker"},
+    {"prompt_cache_retention", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "KV state is kept while there is room"},
+    {"prompt_cache_options", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "KV state is kept while there is room"},
+    {"cache_prompt", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "Prompts are always reused"},
+    {"parallel_tool_calls", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "There are no tools to call"},
+    {"moderation", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "Nothing is moderated"},
+    // ---- refused unless off
+    {"store", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are not stored; false is accepted", nullptr, is_false},
+    {"n", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "one answer is given for each request; 1 is accepted", nullptr, is_one},
+    {"best_of", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "one answer is computed; 1 is accepted", nullptr, is_one},
+    {"logprobs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, is_false},
+    {"top_logprobs", "n_probs", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; 0 is accepted", nullptr, is_zero},
+    {"response_format", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "only {\"type\": \"text\"} is possible yet", nullptr, is_text_format},
+    {"grammar", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, is_empty},
+    {"json_schema", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas are not understood yet", nullptr, is_empty},
+    {"tools", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, is_empty},
+    {"tool_choice", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, is_no_tool_choice},
+    {"functions", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, is_empty},
+    {"function_call", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, is_no_function},
+    {"modalities", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text; [\"text\"] is accepted", nullptr, is_text_modality},
+    {"audio", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text", nullptr, is_empty},
+    {"prediction", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "predictions are not used", nullptr, is_empty},
+    {"reasoning_effort", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "reasoning is not steered yet; none is accepted", nullptr, is_no_effort},
+    {"web_search_options", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there is no web search", nullptr, nullptr},
+    {"suffix", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "text is only continued at its end", nullptr, is_empty},
+    {"echo", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the prompt is not repeated; false is accepted", nullptr, is_false},
+    {"typical_p", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
+    {"tfs_z", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
+    {"mirostat", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+    {"xtc_probability", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+    {"dry_multiplier", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+    {"dynatemp_range", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+});
+// clang-format on
+
+}  // namespace
+
+std::span<const Field> fields() { return kFields; }
+
+}  // namespace choir::serve

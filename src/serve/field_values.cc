@@ -1,0 +1,214 @@
+#include "serve/field_values.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "choir/text.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr std::size_t kMessagesMost = 4096;
+constexpr double kBiasMost = 100;
+
+std::string shown(const Json& value) { return printable_line(to_text(value), 60); }
+std::string at(std::string_view field, std::size_t index) {
+  return std::string(field) + "." + std::to_string(index);
+}
+
+bool is_token(const Json& value) {
+  return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<TokenId>::max();
+}
+bool are_tokens(const Json& value) {
+  return value.is_array() && !value.empty() && std::ranges::all_of(value, is_token);
+}
+bool are_texts(const Json& value) {
+  return value.is_array() && !value.empty() &&
+         std::ranges::all_of(value, [](const Json& v) { return v.is_string(); });
+}
+
+// "content": a text, or parts of which all are text. Parts are joined as llama.cpp joins them.
+std::optional<ApiError> read_content(const Json& content, const std::string& where,
+                                     std::string& text) {
+  if (content.is_null()) return std::nullopt;
+  if (content.is_string()) {
+    text = content.get<std::string>();
+    return std::nullopt;
+  }
+  if (!content.is_array())
+    return field_error(where, "is " + shown(content) + "; it takes a text or a list of parts");
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    const Json& part = content[i];
+    const std::string type =
+        part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"] : "";
+    if (type != "text")
+      return field_error(at(where, i), type.empty()
+                                           ? "has no 'type'"
+                                           : "is of the type '" + type +
+                                                 "'; only parts of the type 'text' are understood");
+    if (!part.contains("text") || !part["text"].is_string())
+      return field_error(at(where, i), "has no 'text'");
+    if (i > 0) text += "\n";
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_message(const Json& value, const std::string& where,
+                                     std::vector<Message>& messages) {
+  if (!value.is_object()) return field_error(where, "is " + shown(value) + "; it takes an object");
+  const auto text = [&](const char* key) -> std::string {
+    return value.contains(key) && value[key].is_string() ? value[key].get<std::string>() : "";
+  };
+  std::string role = text("role");
+  if (role == "developer") role = "system";
+  if (role == "tool" || role == "function" || !value.value("tool_calls", Json()).empty() ||
+      !value.value("function_call", Json()).empty())
+    return field_error(where, "is about a tool; tools are not understood yet");
+  if (role != "system" && role != "user" && role != "assistant")
+    return field_error(where + ".role",
+                       role.empty() ? "is missing; it takes system, developer, user or assistant"
+                                    : "is '" + printable_line(role, 60) +
+                                          "'; it takes system, developer, user or assistant");
+  Message message{.role = role, .content = {}};
+  if (!value.contains("content") && role != "assistant")
+    return field_error(where + ".content", "is missing");
+  if (auto error =
+          read_content(value.value("content", Json()), where + ".content", message.content))
+    return error;
+  messages.push_back(std::move(message));
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ApiError> set_messages(Asked& asked, const Json& value) {
+  if (value.empty()) return field_error("messages", "is empty; it takes at least one message");
+  if (value.size() > kMessagesMost)
+    return field_error("messages", "has " + std::to_string(value.size()) + " messages, at most " +
+                                       std::to_string(kMessagesMost) + " are allowed");
+  for (std::size_t i = 0; i < value.size(); ++i)
+    if (auto error = read_message(value[i], at("messages", i), asked.request.messages))
+      return error;
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
+  const Json& prompt =
+      value.is_array() && value.size() == 1 && !value[0].is_number() ? value[0] : value;
+  if (prompt.is_string()) {
+    asked.request.text = prompt.get<std::string>();
+  } else if (are_tokens(prompt)) {
+    asked.request.tokens = prompt.get<std::vector<TokenId>>();
+  } else if (value.is_array() && value.size() > 1) {
+    return field_error("prompt", "has " + std::to_string(value.size()) +
+                                     " prompts; a request takes one, send one request for each");
+  } else {
+    return field_error("prompt", "is " + shown(value) + "; it takes a text or a list of tokens");
+  }
+  if (asked.request.text.empty() && asked.request.tokens.empty())
+    return field_error("prompt", "is empty; write one");
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_input(Asked& asked, const Json& value) {
+  if (value.is_string())
+    asked.embed.texts = {value.get<std::string>()};
+  else if (are_texts(value))
+    asked.embed.texts = value.get<std::vector<std::string>>();
+  else if (are_tokens(value))
+    asked.embed_tokens = {value.get<std::vector<TokenId>>()};
+  else if (value.is_array() && !value.empty() && std::ranges::all_of(value, are_tokens))
+    asked.embed_tokens = value.get<std::vector<std::vector<TokenId>>>();
+  else
+    return field_error(
+        "input", "is " + shown(value) + "; it takes a text, a list of texts, or lists of tokens");
+  const std::size_t inputs = std::max(asked.embed.texts.size(), asked.embed_tokens.size());
+  if (inputs > kEmbedTextsMax)
+    return field_error("input", "has " + std::to_string(inputs) + " texts, at most " +
+                                    std::to_string(kEmbedTextsMax) + " are allowed");
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_stop(Asked& asked, const Json& value) {
+  if (value.is_string())
+    asked.request.stop = {value.get<std::string>()};
+  else if (are_texts(value))
+    asked.request.stop = value.get<std::vector<std::string>>();
+  else if (!value.is_array() || !value.empty())
+    return field_error("stop", "is " + shown(value) + "; it takes a text or a list of texts");
+  return std::nullopt;
+}
+
+// OpenAI has {"token": bias}; llama.cpp also lists of [token, bias], where false bans the token.
+std::optional<ApiError> set_logit_bias(Asked& asked, const Json& value) {
+  const auto wrong = [](const std::string& what) {
+    return field_error(
+        "logit_bias",
+        "has " + what + "; it takes tokens as numbers, each with a bias from -100 to 100");
+  };
+  std::vector<LogitBias>& all = asked.request.sampling.bias;
+  const auto add = [&](TokenId token, const Json& bias) -> std::optional<ApiError> {
+    if (bias.is_boolean() && !bias.get<bool>()) {
+      all.push_back({token, -std::numeric_limits<float>::infinity()});
+      return std::nullopt;
+    }
+    if (!bias.is_number() || std::abs(bias.get<double>()) > kBiasMost) return wrong(shown(bias));
+    all.push_back({token, bias.get<float>()});
+    return std::nullopt;
+  };
+  if (value.is_object()) {
+    for (const auto& [key, bias] : value.items()) {
+      TokenId token = 0;
+      const auto end = std::from_chars(key.data(), key.data() + key.size(), token);
+      if (end.ec != std::errc() || end.ptr != key.data() + key.size() || token < 0)
+        return wrong("'" + printable_line(key, 60) + "'");
+      if (auto error = add(token, bias)) return error;
+    }
+    return std::nullopt;
+  }
+  if (!value.is_array()) return wrong(shown(value));
+  for (const Json& pair : value) {
+    if (!pair.is_array() || pair.size() != 2 || !is_token(pair[0])) return wrong(shown(pair));
+    if (auto error = add(pair[0].get<TokenId>(), pair[1])) return error;
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_stream_options(Asked& asked, const Json& value) {
+  const Json include = value.value("include_usage", Json(false));
+  if (!include.is_boolean() && !include.is_null())
+    return field_error("stream_options.include_usage",
+                       "is " + shown(include) + "; it takes true or false");
+  asked.include_usage = include.is_boolean() && include.get<bool>();
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_priority(Asked& asked, const Json& value) {
+  for (std::size_t i = 0; i < kPriorityNames.size(); ++i) {
+    if (value != kPriorityNames.at(i)) continue;
+    asked.request.priority = asked.embed.priority = static_cast<Priority>(i);
+    return std::nullopt;
+  }
+  return field_error("priority", "is " + shown(value) + "; it takes critical, high, normal or low");
+}
+
+std::optional<ApiError> set_service_tier(Asked& asked, const Json& value) {
+  if (asked.request.priority) return std::nullopt;  // `priority` says it more exactly
+  if (value == "flex") asked.request.priority = asked.embed.priority = Priority::kLow;
+  if (value == "priority" || value == "fast")
+    asked.request.priority = asked.embed.priority = Priority::kHigh;
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value) {
+  if (value != "float" && value != "base64")
+    return field_error("encoding_format", "is " + shown(value) + "; it takes float or base64");
+  asked.base64 = value == "base64";
+  return std::nullopt;
+}
+
+}  // namespace choir::serve

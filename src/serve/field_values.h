@@ -1,0 +1,24 @@
+// How the values of fields that are no plain numbers become parts of what was asked for.
+//
+// Pure: any thread, does not block. Each returns the first error.
+#pragma once
+
+#include <optional>
+
+#include "serve/api_error.h"
+#include "serve/asked.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+std::optional<ApiError> set_messages(Asked& asked, const Json& value);
+std::optional<ApiError> set_prompt(Asked& asked, const Json& value);
+std::optional<ApiError> set_input(Asked& asked, const Json& value);
+std::optional<ApiError> set_stop(Asked& asked, const Json& value);
+std::optional<ApiError> set_logit_bias(Asked& asked, const Json& value);
+std::optional<ApiError> set_stream_options(Asked& asked, const Json& value);
+std::optional<ApiError> set_priority(Asked& asked, const Json& value);
+std::optional<ApiError> set_service_tier(Asked& asked, const Json& value);
+std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
+
+}  // namespace choir::serve

@@ -1,0 +1,295 @@
+#include "serve/generating.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "serve/openai_out.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr Nanos kPingEvery = std::chrono::seconds(15);
+constexpr std::string_view kPing = ": ping\n\n";
+
+// "chatcmpl-" and 128 random bits.
+std::string random_id(std::string_view prefix) {
+  std::random_device random;
+  std::string id(prefix);
+  for (int i = 0; i < 4; ++i) {
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(random()));
+    id += digits;
+  }
+  return id;
+}
+
+// A request that the node has taken.
+struct Accepted {
+  Submission submission = {};
+  AnswerId answer;
+  LoadTicket load = {};  // of its model, where that was not in memory
+  bool loads = false;
+  bool stream = false;
+  bool include_usage = false;
+  std::vector<Header> headers = {};
+};
+
+// What the door thread leaves for the loop.
+struct Slot {
+  std::optional<ApiError> error;
+  std::optional<Accepted> accepted;
+};
+
+// Shared by the work on the loop and the door thread that submits for it.
+class Desk {
+ public:
+  Desk(const Services& services, Routes route, HttpRequest request, Wake wake)
+      : services_(services), route_(route), request_(std::move(request)), wake_(std::move(wake)) {}
+
+  // On a door thread.
+  void open(const std::shared_ptr<Desk>& self) {
+    Result<Json> body = parse_json(request_.body);
+    request_.body = {};
+    if (!body) return refuse(api_error(body.error()));
+    auto asked = read_fields(route_, *body);
+    if (!asked) return refuse(std::move(asked).error());
+    asked_ = std::move(*asked);
+    if (auto error = missing()) return refuse(std::move(*error));
+    if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
+    const Status posted = services_.doors.post_slow([self] { self->find_model(self); });
+    if (!posted) refuse(api_error(posted.error()));
+  }
+
+  // On the loop: the client has gone. What is not submitted yet never is.
+  void leave() {
+    gone_.store(true);
+    const auto id = slot_.with([](Slot& s) -> std::optional<RequestId> {
+      if (!s.accepted) return std::nullopt;
+      return s.accepted->submission.id;
+    });
+    if (id) static_cast<void>(services_.node.cancel(*id));
+  }
+
+  Slot take() {
+    return slot_.with([](Slot& s) { return std::exchange(s, {}); });
+  }
+  void refuse(ApiError error) {
+    slot_.with([&](Slot& s) { s.error = std::move(error); });
+    wake_();
+  }
+
+ private:
+  std::optional<ApiError> missing() const {
+    const Request& r = asked_.request;
+    if (route_ == kChat && r.messages.empty()) return field_error("messages", "is missing");
+    if (route_ == kCompletion && r.text.empty() && r.tokens.empty())
+      return field_error("prompt", "is missing");
+    return std::nullopt;
+  }
+
+  void find_model(const std::shared_ptr<Desk>& self) {
+    if (gone_.load()) return;
+    auto executor = services_.models.find(asked_.model);
+    if (!executor) return refuse_model(executor.error());
+    const Status posted =
+        services_.doors.post([self, name = std::move(*executor)] { self->submit(name); });
+    if (!posted) refuse(api_error(posted.error()));
+  }
+  void refuse_model(const Error& error) {
+    ApiError wrong = api_error(error);
+    wrong.param = "model";
+    if (error.code == Code::kNotFound) wrong.code = "model_not_found";
+    refuse(std::move(wrong));
+  }
+
+  Request request_of(const std::string& executor) {
+    Request request = std::move(asked_.request);
+    request.executor = executor;
+    request.tenant = "local";
+    if (!asked_.max_tokens_given) request.max_tokens = std::numeric_limits<std::int32_t>::max();
+    if (!asked_.seed_given) request.sampling.seed = std::random_device{}();
+    if (!asked_.cache_salt.empty() || !asked_.prompt_cache_key.empty())
+      request.reuse_scope =
+          request.tenant + "/" + asked_.cache_salt + "/" + asked_.prompt_cache_key;
+    return request;
+  }
+
+  void submit(const std::string& executor) {
+    if (gone_.load()) return;
+    const auto info = services_.node.executor(executor);
+    if (!info) return refuse_model(info.error());
+    if (info->loaded && !info->model.generates)
+      return refuse_model(
+          {Code::kInvalidArgument, "'" + executor +
+                                       "' is an encoder: it embeds text "
+                                       "and writes none; POST /v1/embeddings uses it"});
+    const std::int32_t asked_tokens = asked_.request.max_tokens;
+    auto prepared = services_.node.prepare(request_of(executor));
+    if (!prepared) return refuse(api_error(prepared.error()));
+    Accepted accepted{.answer = {.id = random_id(route_ == kChat ? "chatcmpl-" : "cmpl-"),
+                                 .model = executor,
+                                 .created = unix_ms() / 1000,
+                                 .chat = route_ == kChat},
+                      .stream = asked_.stream,
+                      .include_usage = asked_.include_usage,
+                      .headers = headers_of(*info, prepared->prompt_tokens(), asked_tokens)};
+    if (!info->loaded) {
+      if (auto ticket = services_.node.begin_load(executor)) accepted.load = std::move(*ticket);
+      accepted.loads = true;
+    }
+    // The stream announces news before the submission is in the slot: the loop then finds nothing,
+    // and is woken once more below.
+    auto submission = services_.node.enqueue(
+        std::move(*prepared),
+        {.on_event = {}, .on_done = {}, .on_news = [wake = wake_](RequestId) { wake(); }});
+    if (!submission) return refuse(api_error(submission.error()));
+    accepted.submission = std::move(*submission);
+    const RequestId id = accepted.submission.id;
+    slot_.with([&](Slot& s) { s.accepted = std::move(accepted); });
+    if (gone_.load()) static_cast<void>(services_.node.cancel(id));
+    wake_();
+  }
+
+  std::vector<Header> headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
+                                 std::int32_t asked_tokens) const {
+    std::vector<Header> headers;
+    std::string names;
+    for (const std::string& name : asked_.ignored)
+      if (names.size() + name.size() < 512 && name.find_first_of("\r\n") == std::string::npos)
+        names += (names.empty() ? "" : ", ") + name;
+    if (!names.empty()) headers.push_back({"x-choir-ignored", names});
+    const std::int32_t room = info.config.sequence_tokens_max - prompt_tokens;
+    if (asked_.max_tokens_given && prompt_tokens > 0 && asked_tokens > room)
+      headers.push_back({"x-choir-max-tokens", std::to_string(room)});
+    return headers;
+  }
+
+  const Services services_;
+  const Routes route_;
+  HttpRequest request_;
+  const Wake wake_;
+  Asked asked_;
+  std::atomic<bool> gone_{false};
+  Guarded<Slot> slot_;
+};
+
+class Generating final : public Work {
+ public:
+  Generating(const Services& services, Routes route, HttpRequest request, Wake wake)
+      : node_(services.node),
+        desk_(std::make_shared<Desk>(services, route, std::move(request), std::move(wake))) {
+    const Status posted = services.doors.post([desk = desk_] { desk->open(desk); });
+    if (!posted) desk_->refuse(api_error(posted.error()));
+  }
+  ~Generating() override {
+    if (ended_) return;
+    desk_->leave();
+    if (accepted_) static_cast<void>(node_.cancel(accepted_->submission.id));
+  }
+
+  Output advance() override {
+    if (!accepted_) {
+      Slot slot = desk_->take();
+      if (slot.error) return refused(*slot.error);
+      if (!slot.accepted) return {};
+      accepted_ = std::move(slot.accepted);
+      if (accepted_->stream) chunks_.emplace(accepted_->answer);
+    }
+    StreamPiece piece = accepted_->submission.stream.take();
+    return accepted_->stream ? streamed(std::move(piece)) : gathered(std::move(piece));
+  }
+
+  Output silence(Nanos silent) override {
+    if (!accepted_ || !accepted_->stream) return {};
+    if (accepted_->loads) {
+      const LoadState load = accepted_->load.state();
+      accepted_->loads =
+          load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
+      if (accepted_->loads)
+        return with_head(": loading " + std::to_string(static_cast<int>(load.fraction * 100)) +
+                         " %\n\n");
+    }
+    if (silent < kPingEvery) return {};
+    return with_head(std::string(kPing));
+  }
+
+ private:
+  Output refused(const ApiError& error) {
+    ended_ = true;
+    return reply_with_error(error)->advance();
+  }
+
+  ReplyHead head(std::string_view type, bool streamed) const {
+    ReplyHead head{.headers = accepted_->headers, .streamed = streamed};
+    head.headers.push_back({"content-type", std::string(type)});
+    if (streamed) head.headers.push_back({"cache-control", "no-store"});
+    return head;
+  }
+
+  Output with_head(std::string bytes) {
+    Output output{.head = std::nullopt, .bytes = std::move(bytes)};
+    if (!std::exchange(head_given_, true))
+      output.head = head("text/event-stream; charset=utf-8", true);
+    return output;
+  }
+
+  static ApiError error_of(const Completion& completion) {
+    return api_error(completion.error ? *completion.error
+                                      : Error{Code::kEngineFailed, "the generation failed"});
+  }
+
+  Output streamed(StreamPiece piece) {
+    std::string bytes;
+    if (!std::exchange(begun_, begun_ || !piece.text.empty()) && begun_) bytes += chunks_->begin();
+    if (!piece.text.empty()) bytes += chunks_->text(piece.text);
+    if (piece.end) {
+      ended_ = true;
+      if (!ended_well(piece.end->finish)) {
+        // Nothing was sent: the reply can still say so by its status.
+        if (!head_given_) return refused(error_of(*piece.end));
+        bytes += Chunks::error(openai_error(error_of(*piece.end)));
+      } else {
+        if (!std::exchange(begun_, true)) bytes += chunks_->begin();
+        bytes += chunks_->end(*piece.end, accepted_->include_usage);
+      }
+    }
+    if (bytes.empty()) return {};
+    Output output = with_head(std::move(bytes));
+    output.end = ended_;
+    return output;
+  }
+
+  Output gathered(StreamPiece piece) {
+    if (!piece.end) return {};  // the completion has all of the text
+    ended_ = true;
+    if (!ended_well(piece.end->finish)) return refused(error_of(*piece.end));
+    return {.head = head("application/json", false),
+            .bytes = to_text(whole_answer(accepted_->answer, *piece.end)),
+            .end = true};
+  }
+
+  Node& node_;
+  const std::shared_ptr<Desk> desk_;
+  std::optional<Accepted> accepted_;
+  std::optional<Chunks> chunks_;
+  bool head_given_ = false;
+  bool begun_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Work> begin_generating(const Services& services, Routes route, HttpRequest request,
+                                       Wake wake) {
+  return std::make_unique<Generating>(services, route, std::move(request), std::move(wake));
+}
+
+}  // namespace choir::serve

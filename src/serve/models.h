@@ -1,0 +1,53 @@
+// The models of the daemon: names that clients use, and the executors of the node behind them.
+//
+// Any thread may call. Each executor has the name of its model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/guarded.h"
+#include "choir/config.h"
+#include "choir/node.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+// The sizes of executors that the daemon declares.
+struct ModelDefaults {
+  // Of one sequence, prompt and output together; 0: kContextTokens. What a model was trained for is
+  // the limit.
+  std::int32_t context_tokens = 0;
+  std::int32_t sequences_max = 8;
+  KvType kv_type = KvType::kF16;
+};
+inline constexpr std::int32_t kContextTokens = 4096;
+
+class Models {
+ public:
+  // The node outlives this object.
+  Models(Node& node, const ModelDefaults& defaults) : node_(node), defaults_(defaults) {}
+
+  // The executor of a name: of one that is declared, with or without ".gguf"; of the only one where
+  // the name is empty. kNotFound, with the nearest name. Does not block.
+  Result<std::string> known(std::string_view name) const;
+  // known(), or else a file of the models folder or of the catalogue is declared. Reads the folder,
+  // and tries a file that was not seen before (seconds). A path is no name here.
+  Result<std::string> find(std::string_view name);
+  // As the user of this machine names a model: a path, too.
+  Result<std::string> declare(const std::string& name);
+
+  // The lists of GET /v1/models and of one model. Reads the models folder.
+  Json list() const;
+  Result<Json> one(std::string_view name) const;
+
+ private:
+  Json row(const ExecutorInfo& executor) const;
+  Node& node_;
+  const ModelDefaults defaults_;
+  Guarded<bool> declaring_;  // one at a time: two requests may name the same new model
+};
+
+}  // namespace choir::serve

@@ -1,0 +1,55 @@
+// Which handler answers which request, and which requests are refused by their head alone.
+//
+// The table is filled before the server runs, then only read: any thread.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "serve/http.h"
+
+namespace choir::serve {
+
+inline constexpr std::size_t kInferenceBodyMax = 8U << 20U;
+inline constexpr std::size_t kAdminBodyMax = 64U << 10U;
+
+struct Route {
+  std::string method;
+  std::string path;  // "/v1/models"; a '*' at the end stands for the rest, which may not be empty
+  std::size_t body_bytes_max = kAdminBodyMax;
+  Handler handler;
+};
+
+struct Refusal {
+  int status = 400;
+  std::string message;
+  std::vector<Header> headers = {};
+};
+
+// Against web pages that send requests to this machine from a browser (DNS rebinding, requests
+// across origins). On a unix socket every Host is taken, because a browser does not reach it.
+struct HostRules {
+  std::vector<std::string> hosts;    // besides localhost and the addresses of loopback; lower case
+  std::vector<std::string> origins;  // that may change state: "https://chat.example"
+};
+
+class Router {
+ public:
+  explicit Router(HostRules rules = {}) : rules_(std::move(rules)) {}
+
+  void add(Route route) { routes_.push_back(std::move(route)); }
+
+  // The route for this head, whose body has not been read. Sets `rest`. Refused: a foreign Host
+  // (421), a foreign Origin that would change state (403), an unknown path (404), a method that
+  // the path does not have (405, with `allow`). HEAD is answered where GET is.
+  std::variant<const Route*, Refusal> find(HttpRequest& head) const;
+
+ private:
+  std::variant<const Route*, Refusal> route_of(HttpRequest& head) const;
+  const HostRules rules_;
+  std::vector<Route> routes_;
+};
+
+}  // namespace choir::serve

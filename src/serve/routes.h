@@ -1,0 +1,12 @@
+// The table of what the daemon answers.
+#pragma once
+
+#include "serve/generating.h"
+#include "serve/router.h"
+
+namespace choir::serve {
+
+// Adds all routes. `services` outlives the router.
+void add_routes(Router& router, const Services& services);
+
+}  // namespace choir::serve

@@ -1,0 +1,64 @@
+// The sockets of the daemon: listeners, connections, and the one loop thread on which all of them
+// live. It knows nothing of models; a Router says what answers a request.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "choir/result.h"
+#include "serve/router.h"
+#include "serve/timeouts.h"
+
+namespace choir::serve {
+
+struct ServerConfig {
+  std::vector<std::string> hosts = {"127.0.0.1", "::1"};  // addresses to listen on
+  std::uint16_t port = 8411;                              // 0: any free one
+  std::string unix_socket;                                // its path; empty: none
+  std::size_t connections_max = 12'000;                   // and never more than descriptors - 256
+  std::size_t body_bytes_max = 256U << 20U;               // of all bodies that are being read
+  Timeouts timeouts = {};
+};
+
+class Server {
+ public:
+  // Opens the listeners. kUnavailable: an address is in use or not of this machine. A machine
+  // without IPv6 is served on IPv4 alone, unless IPv6 is all that was asked for. A unix socket that
+  // a daemon left behind is replaced; one that answers is not.
+  static Result<std::unique_ptr<Server>> create(const ServerConfig& config, const Router& router);
+  // Closes all connections. Not while run() runs.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "http://127.0.0.1:8411", and so on.
+  std::vector<std::string> addresses() const;
+
+  // Serves on the calling thread until stop(). Blocks.
+  void run();
+
+  // ---- any thread, does not block; what they do happens on the loop
+  // Idle connections end, others after what they answer; new requests are refused with 503. When
+  // the last exchange has ended, `idle` is called on the loop, once.
+  void drain(std::function<void()> idle);
+  // run() returns; connections are closed first.
+  void stop();
+
+  // Calls `handle` on the loop for each of SIGTERM and SIGINT. On the thread of run(), before it.
+  void on_signal(std::function<void()> handle);
+  // Calls `work` on the loop after a time. On the loop only.
+  void after(Nanos time, std::function<void()> work);
+
+  std::size_t connections() const;  // any thread
+
+ private:
+  class Inside;
+  explicit Server(std::unique_ptr<Inside> inside);
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace choir::serve
