@@ -151,7 +151,9 @@ TEST(Service, ItsQueueMayOutliveIt) {
   std::optional<Counting> service(std::in_place, "test", front);
   const Counting::Queue queue = service->queue();
   queue.change([](Numbers& numbers) { numbers.push_back(1); });
-  EXPECT_EQ(service->take(), 1);
+  int taken = 0;
+  EXPECT_TRUE(service->run_here([&](int work) { taken = work; }));
+  EXPECT_EQ(taken, 1);
   service.reset();
   EXPECT_EQ(queue.change([](Numbers& numbers) {
     numbers.push_back(2);

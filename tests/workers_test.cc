@@ -37,6 +37,35 @@ TEST(Workers, ASlowKeyLeavesThreadsForTheOthers) {
   slow.count_down();
 }
 
+TEST(Workers, WithoutThreadsWorkIsDoneWhereItsOwnerSays) {
+  const auto workers = Workers::by_hand({.threads = 2});
+  std::vector<int> order;
+  const auto note = [&](int what) { return [&order, what] { order.push_back(what); }; };
+  ASSERT_TRUE(workers->post(1, [&] {
+    order.push_back(1);
+    EXPECT_TRUE(workers->run_here()) << "of the other key";
+    EXPECT_FALSE(workers->run_here()) << "the rest is of this one";
+    order.push_back(2);
+  }));
+  ASSERT_TRUE(workers->post(1, note(3)));
+  ASSERT_TRUE(workers->post(2, note(4)));
+  EXPECT_TRUE(order.empty());
+  EXPECT_TRUE(workers->run_here());
+  EXPECT_EQ(order, (std::vector<int>{1, 4, 2, 3}));
+  EXPECT_FALSE(workers->run_here());
+}
+
+TEST(Workers, WithoutThreadsWhatThrowsEndsOnlyThat) {
+  set_log_level(LogLevel::kOff);
+  const auto workers = Workers::by_hand({.threads = 1});
+  bool done = false;
+  ASSERT_TRUE(workers->post(1, [] { throw std::runtime_error("on purpose"); }));
+  ASSERT_TRUE(workers->post(1, [&] { done = true; }));
+  EXPECT_TRUE(workers->run_here());
+  EXPECT_TRUE(done);
+  set_log_level(LogLevel::kWarn);
+}
+
 TEST(Workers, OnlySoMuchOfAKeyWaits) {
   std::latch began(1);
   std::latch go_on(1);

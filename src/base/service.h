@@ -119,10 +119,15 @@ class Service {
     });
   }
 
-  // The next work, for who has started no threads (the simulator).
-  std::optional<Work> take() {
-    Nanos again = kLongest;
-    return queue_.inside_->with([&](Inside& i) { return take_(i.state, again); });
+  // For who has started no threads: carries out on the calling thread what can be taken now, and
+  // what comes of that. False: there was nothing.
+  bool run_here(const CarryOut& carry_out) {
+    for (bool any = false;; any = true) {
+      Nanos again = kLongest;
+      auto work = queue_.inside_->with([&](Inside& i) { return take_(i.state, again); });
+      if (!work) return any;
+      carry_out_one(carry_out, *std::exchange(work, std::nullopt));
+    }
   }
 
  private:

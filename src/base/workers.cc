@@ -9,8 +9,16 @@
 
 namespace choir {
 
+std::unique_ptr<Workers> Workers::by_hand(const Limits& limits) {
+  return std::unique_ptr<Workers>(new Workers(limits));
+}
+
+bool Workers::run_here() {
+  return service_.run_here([this](Next next) { carry_out(std::move(next)); });
+}
+
 Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
-  std::unique_ptr<Workers> workers(new Workers(limits));
+  std::unique_ptr<Workers> workers = by_hand(limits);
   // Those that could be had end with the object.
   const Status started = caught([&]() -> Status {
     workers->service_.start(

@@ -32,8 +32,10 @@ class Workers {
 
   // kUnavailable: no threads can be had.
   static Result<std::unique_ptr<Workers>> start(const Limits& limits);
-  // What was posted is still done, except at the exit of the process. Not on one of its own
-  // threads.
+  // Without threads: the owner calls run_here().
+  static std::unique_ptr<Workers> by_hand(const Limits& limits);
+  // What was posted to threads is still done, except at the exit of the process. Not on one of its
+  // own threads.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -41,6 +43,9 @@ class Workers {
   // kOverloaded: too much waits. `work` is called and destroyed on a worker; what it throws is
   // logged.
   Status post(Key key, std::function<void()> work);
+  // Does on the calling thread what may begin, and what comes of that. Inside such work it does the
+  // work of other keys, as another thread would. False: there was nothing.
+  bool run_here();
   // Whether work of this key waits or runs.
   bool busy(Key key) const;
 

@@ -2,11 +2,9 @@
 // requests that came before their executor was in memory.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 
-#include "base/guarded.h"
 #include "base/workers.h"
 
 namespace choir {
@@ -26,12 +24,14 @@ class Background {
   void stop() { workers_.reset(); }
   // Work of one key runs one after the other. Any thread; does not block.
   void post(Workers::Key key, std::function<void()> work);
-  // What the threads do, for the owner of a node that has started none.
-  void run_here();
+  // What the threads do, for the owner of a node that has started none. False: there was nothing.
+  bool run_here() { return workers_->run_here(); }
 
  private:
-  std::unique_ptr<Workers> workers_;
-  Guarded<std::deque<std::function<void()>>> waiting_;  // where there are no threads
+  // One for loads, of which there is one at a time, and one for prompts meanwhile.
+  static constexpr Workers::Limits kThreads{.threads = 2};
+
+  std::unique_ptr<Workers> workers_ = Workers::by_hand(kThreads);
 };
 
 }  // namespace choir

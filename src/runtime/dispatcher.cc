@@ -61,9 +61,10 @@ void Dispatcher::notify(std::shared_ptr<RequestState> request) {
   service_.change([&](Requests& requests) { requests.push_back(std::move(request)); });
 }
 
-void Dispatcher::run_here() {
+bool Dispatcher::run_here() {
   StreamPiece piece;
-  while (const auto request = service_.take()) deliver(*request, piece);
+  return service_.run_here(
+      [&](const std::shared_ptr<RequestState>& request) { deliver(request, piece); });
 }
 
 // The end is taken first: the text that is there then is all that there is.

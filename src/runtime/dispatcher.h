@@ -36,8 +36,9 @@ class Dispatcher {
   // itself.
   static bool on_dispatcher_thread() { return on_callback_thread(); }
 
-  // Delivers everything queued on the calling thread; for the simulator, which has no threads.
-  void run_here();
+  // Delivers everything queued on the calling thread, for who has started no threads. False: there
+  // was nothing.
+  bool run_here();
 
  private:
   using Requests = std::deque<std::shared_ptr<RequestState>>;
