@@ -46,6 +46,8 @@ class NullHome final : public RequestHome {
   void ended(const RequestState&, const Completion&) override {}
   void cancelled(const RequestState&) override {}
   bool post(const RequestState&, const RequestJob&) override { return false; }
+  bool open(const RequestState&, const Opener&) override { return false; }
+  bool refuse(const RequestState&, const Error&) override { return false; }
 };
 
 }  // namespace choir::sim

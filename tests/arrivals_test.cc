@@ -1,48 +1,12 @@
 // Requests that are accepted before their executor is in memory, and loads that are watched, in
 // virtual time.
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 
-#include "choir/observer.h"
-#include "tests/driven.h"
-#include "tests/fake_node.h"
+#include "tests/arrivals_stage.h"
 
 namespace choir {
 namespace {
-
-class Loads final : public Observer {
- public:
-  void on_load(const LoadDone& load) override { ++(load.error == nullptr ? good : failed); }
-  int good = 0;
-  int failed = 0;
-};
-
-class ArrivalsTest : public testing::Test {
- protected:
-  static NodeConfig config(const std::shared_ptr<Loads>& loads) {
-    NodeConfig config;
-    config.observer = loads;
-    config.queue_max = 300;
-    return config;
-  }
-  Submission enqueue(const Request& r) { return *node->enqueue(*node->prepare(r), {}); }
-  // What the node's background threads do.
-  void work() { node->parts().background.run_here(); }
-  void tell() { node->parts().dispatcher.run_here(); }
-  static bool ready(const Submission& s) {
-    return s.result.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  }
-  static ExecutorConfig missing() {
-    ExecutorConfig config = executor("broken");
-    config.path = "missing";
-    return config;
-  }
-
-  const std::shared_ptr<Loads> loads = std::make_shared<Loads>();
-  Driven node{config(loads)};
-};
 
 TEST_F(ArrivalsTest, TwoHundredRequestsShareOneLoad) {
   ASSERT_TRUE(node->declare(executor("a")));
@@ -141,6 +105,22 @@ TEST_F(ArrivalsTest, ADeadlineEndsItWithoutTheLoad) {
   EXPECT_DOUBLE_EQ(end.usage.total_seconds, 0.07);
   work();
   EXPECT_EQ(loads->good, 0) << "nobody is left to load it for";
+}
+
+TEST_F(ArrivalsTest, EachOfTheirDeadlinesIsKept) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Request r = request("a", "hello", 3);
+  std::vector<Submission> all;
+  for (const int ms : {90, 70, 80}) {
+    r.deadline = std::chrono::milliseconds(ms);
+    all.push_back(enqueue(r));
+  }
+  node.finish();
+  for (const std::size_t i : {0U, 1U, 2U}) {
+    ASSERT_TRUE(ready(all[i])) << i;
+    EXPECT_EQ(all[i].result.get().finish, Finish::kDeadline);
+  }
+  EXPECT_EQ(node.clock().now().since_start, std::chrono::milliseconds(90));
 }
 
 TEST_F(ArrivalsTest, AFailedLoadIsTheEndOfAllAndIsRememberedForAWhile) {

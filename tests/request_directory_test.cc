@@ -17,7 +17,10 @@ class CountingHome final : public RequestHome {
   void drained(const RequestState&) override {}
   void ended(const RequestState&, const Completion&) override {}
   void cancelled(const RequestState&) override { ++told; }
-  bool post(const RequestState& request, const RequestJob&) override {
+  bool post(const RequestState& request, const RequestJob&) override { return take(request); }
+  bool open(const RequestState& request, const Opener&) override { return take(request); }
+  bool refuse(const RequestState& request, const Error&) override { return take(request); }
+  bool take(const RequestState& request) {
     ++posted;
     if (moves_to != nullptr) const_cast<RequestState&>(request).move_to(*moves_to, {7});
     return moves_to == nullptr;
@@ -106,6 +109,17 @@ TEST(RequestPlace, AJobFollowsARequestThatMovesMeanwhile) {
   EXPECT_TRUE(post_wherever_it_is(*state, [](Executor&) {}));
   EXPECT_EQ(from.posted, 1);
   EXPECT_EQ(to.posted, 1);
+}
+
+TEST(RequestPlace, APromptAndARefusalFollowItToo) {
+  CountingHome from;
+  CountingHome to;
+  from.moves_to = &to;
+  open_wherever_it_is(*state_of(from, 5), nullptr);
+  EXPECT_EQ(to.posted, 1);
+  refuse_wherever_it_is(*state_of(from, 6), {Code::kCancelled, "on purpose"});
+  EXPECT_EQ(from.posted, 2);
+  EXPECT_EQ(to.posted, 2);
 }
 
 TEST(RequestPlace, ANodeThatHasEndedTakesNothing) {

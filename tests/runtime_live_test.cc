@@ -184,9 +184,7 @@ TEST(RuntimeLive, AGateLetsThemBeginInOnePass) {
   std::vector<Submission> submissions;
   std::vector<RequestId> ids;
   for (int i = 0; i < 4; ++i) {
-    Continuation gated;
-    gated.gated = true;
-    submissions.push_back(*runtime->submit(request("a", "hello", 10), {}, std::move(gated)));
+    submissions.push_back(*runtime->submit(request("a", "hello", 10), {}, {}, Gated::kYes));
     ids.push_back(submissions.back().id);
   }
   EXPECT_EQ(runtime->executor("a")->steps, 0U);

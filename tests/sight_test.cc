@@ -156,12 +156,12 @@ TEST(Requests, BehindAnotherOneUnderThePolicyOfOneRequest) {
 TEST(Requests, ThatWaitForOthersSaySo) {
   Driven node;
   ASSERT_TRUE(node->add(executor("a")));
-  const RequestId gated = node->submit(request("a", "hello"), {},
-                                       {.key = {}, .kv = {}, .awaited = false, .gated = true})
-                              .value()
-                              .id;
+  const RequestId gated = node->submit(request("a", "hello"), {}, {}, Gated::kYes).value().id;
   const RequestId turn =
-      node->submit(request("a", "later"), {}, {.key = {}, .kv = {}, .awaited = true}).value().id;
+      node->enqueue(*node->prepare(request("a", "later"), Runtime::Prompt::kLater), {}, {},
+                    {.open = {}, .awaited = true})
+          .value()
+          .id;
   node.step();
   expect_sight(node, gated, RequestPhase::kWaiting, WaitsFor::kCompany);
   expect_sight(node, turn, RequestPhase::kWaiting, WaitsFor::kEarlierTurn);
@@ -170,7 +170,10 @@ TEST(Requests, ThatWaitForOthersSaySo) {
   EXPECT_EQ(node->place(gated)->seconds, std::nullopt);
   const RequestId plain = submit(node, request("a", "hello"));
   EXPECT_EQ(node->place(plain)->ahead, 0) << "those are not ahead of it";
-  node->provide(turn, std::vector<TokenId>{1, 2, 3}, {});
+  node->open(turn, [](const Executor&) -> Result<Opening> {
+    return Opening{.tokens = {1, 2, 3}, .kv = {}};
+  });
+  node->parts().background.run_here();
   node.step();
   EXPECT_EQ(seen(node, turn).prompt_tokens, 3);
   node->open_gate({gated});

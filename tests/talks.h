@@ -75,10 +75,11 @@ class Talks : public testing::Test {
     set_log_level(LogLevel::kWarn);
   }
   void SetUp() override { begin({}); }
+  virtual std::shared_ptr<Runtime> make_node() { return start(); }
   void begin(const Conversations::Limits& limits) {
     node_.reset();
     talks_ = Conversations::start(limits).value();
-    node_ = start();
+    node_ = make_node();
     talks_->serve(*node_);
     ASSERT_TRUE(node_->add(executor("a")));
   }

@@ -8,6 +8,9 @@
 #include "context/conversations.h"
 
 namespace choir {
+Error Conversations::was_deleted(const std::string& id) {
+  return {Code::kCancelled, "conversation '" + id + "' was deleted"};
+}
 
 Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, Turn turn,
                                       Callbacks callbacks) {
@@ -16,110 +19,140 @@ Result<Submission> Conversations::say(Runtime& runtime, const std::string& id, T
   CHOIR_CHECK_OK(validate(turn.request));
   if (first_invalid_utf8(turn.system))
     return fail(Code::kInvalidArgument, "the system message is not valid UTF-8");
-  auto pending = std::make_shared<Pending>();
-  pending->turn = std::move(turn);
   const bool maintain = CHOIR_TRY(with_record(talk, [&](Talk::State& s) -> Result<bool> {
     s.runtime = runtime.weak_from_this();
     s.used = clock_.now();
     return s.record->maintain;
   }));
-  if (!maintain) {  // always the history as it was given: no turn waits for another
-    auto prepared = CHOIR_TRY(prepare(talk, pending->turn, runtime));
-    Request request = pending->turn.request;
-    request.text.clear();
-    request.tokens = std::move(prepared.prompt.tokens);
-    return runtime.submit(request, std::move(callbacks));
-  }
+  if (!maintain) return say_alone(runtime, talk, std::move(turn), std::move(callbacks));
+  const auto pending = std::make_shared<Pending>();
+  pending->turn = std::move(turn);
   const bool first = talk->state.with([&](Talk::State& s) {
     if (s.busy) return false;
     s.busy = true;
+    s.running = pending;
     pending->state = Pending::State::kRunning;
     return true;
   });
-  if (first) return say_first(runtime, talk, pending, std::move(callbacks));
+  return first ? say_first(runtime, talk, pending, std::move(callbacks))
+               : say_later(runtime, talk, pending, std::move(callbacks));
+}
 
-  Continuation continuation{.key = talk->key, .kv = {}, .awaited = true};
-  continuation.before_end = before_end(talk, pending);
-  auto submission = CHOIR_TRY(
-      runtime.submit(pending->turn.request, std::move(callbacks), std::move(continuation)));
-  const bool now = talk->state.with([&](Talk::State& s) {
-    pending->id = submission.id;
-    if (pending->state == Pending::State::kDone) return false;  // cancelled in the meantime
-    if (s.busy) {
-      s.waiting.push_back(pending);
-      return false;
-    }
-    s.busy = true;
-    pending->state = Pending::State::kRunning;
-    return true;
-  });
-  if (now) begin(talk, pending, runtime);
-  return submission;
+// Always the history as it was given: no turn waits for another.
+Result<Submission> Conversations::say_alone(Runtime& runtime, const TalkPtr& talk, Turn turn,
+                                            Callbacks callbacks) {
+  const Request request = turn.request;
+  const Opener open = [this, talk, turn = std::move(turn)](const Executor& e) -> Result<Opening> {
+    const ConversationRecord record = CHOIR_TRY(record_for(talk, turn));
+    return Opening{CHOIR_TRY(next_prompt_of(record, turn, e)).tokens, {}};
+  };
+  return enqueue(runtime, request, std::move(callbacks), {}, open);
 }
 
 Result<Submission> Conversations::say_first(Runtime& runtime, const TalkPtr& talk,
                                             const std::shared_ptr<Pending>& pending,
                                             Callbacks callbacks) {
   ScopeEnd pass_on([&] { next(talk); });
-  Opening opening = CHOIR_TRY(open(talk, pending->turn, runtime));
-  Request request = pending->turn.request;
-  request.text.clear();
-  request.tokens = std::move(opening.tokens);
-  Continuation continuation{.key = talk->key, .kv = std::move(opening.kv)};
-  continuation.before_end = before_end(talk, pending);
   auto submission =
-      CHOIR_TRY(runtime.submit(request, std::move(callbacks), std::move(continuation)));
+      CHOIR_TRY(enqueue(runtime, pending->turn.request, std::move(callbacks),
+                        {.key = talk->key, .kv = {}, .before_end = before_end(talk, pending)},
+                        opener(talk, pending)));
   pass_on.release();  // its end will
+  const bool erased = talk->state.with([&](const Talk::State& s) {
+    pending->id = submission.id;
+    return s.phase == Talk::Phase::kGone && !pending->opened;
+  });
+  if (erased) runtime.refuse(submission.id, was_deleted(talk->id));
   return submission;
 }
 
-Result<Conversations::Prepared> Conversations::prepare(const TalkPtr& talk, const Turn& turn,
-                                                       Runtime& runtime) {
-  const auto executor = CHOIR_TRY(runtime.find(turn.request.executor));
-  ConversationRecord record = CHOIR_TRY(with_record(
+Result<Submission> Conversations::say_later(Runtime& runtime, const TalkPtr& talk,
+                                            const std::shared_ptr<Pending>& pending,
+                                            Callbacks callbacks) {
+  auto prepared = CHOIR_TRY(runtime.prepare(pending->turn.request, Runtime::Prompt::kLater));
+  auto submission = CHOIR_TRY(
+      runtime.enqueue(std::move(prepared), std::move(callbacks),
+                      {.key = talk->key, .kv = {}, .before_end = before_end(talk, pending)},
+                      {.open = {}, .awaited = true}));
+  enum class Now : std::uint8_t { kOver, kWaits, kBegins, kErased };
+  const Now now = talk->state.with([&](Talk::State& s) {
+    pending->id = submission.id;
+    if (pending->state == Pending::State::kDone) return Now::kOver;  // cancelled in the meantime
+    if (s.phase == Talk::Phase::kGone) return Now::kErased;
+    if (s.busy) {
+      s.waiting.push_back(pending);
+      return Now::kWaits;
+    }
+    s.busy = true;
+    s.running = pending;
+    pending->state = Pending::State::kRunning;
+    return Now::kBegins;
+  });
+  if (now == Now::kBegins) runtime.open(submission.id, opener(talk, pending));
+  if (now == Now::kErased) runtime.refuse(submission.id, was_deleted(talk->id));
+  return submission;
+}
+
+Result<Submission> Conversations::enqueue(Runtime& runtime, const Request& request,
+                                          Callbacks callbacks, Continuation continuation,
+                                          const Opener& open) {
+  Request turn = request;
+  auto when = Runtime::Prompt::kLater;
+  if (const auto executor = runtime.loaded(request.executor)) {
+    Opening opening = CHOIR_TRY(open(*executor));
+    turn.text.clear();
+    turn.tokens = std::move(opening.tokens);
+    continuation.kv = std::move(opening.kv);
+    when = Runtime::Prompt::kNow;
+  }
+  auto prepared = CHOIR_TRY(runtime.prepare(std::move(turn), when));
+  return runtime.enqueue(std::move(prepared), std::move(callbacks), std::move(continuation),
+                         {.open = open});
+}
+
+Result<ConversationRecord> Conversations::record_for(const TalkPtr& talk, const Turn& turn) const {
+  auto record = CHOIR_TRY(with_record(
       talk, [](const Talk::State& s) -> Result<ConversationRecord> { return *s.record; }));
   if (!turn.system.empty()) record.system = turn.system;
-  PromptRules rules{.tokens_max = executor->sequence_tokens_max(),
+  return record;
+}
+
+Result<NextPrompt> Conversations::next_prompt_of(const ConversationRecord& record, const Turn& turn,
+                                                 const Executor& executor) {
+  PromptRules rules{.tokens_max = executor.sequence_tokens_max(),
                     .answer_tokens = turn.request.max_tokens,
                     .raw = turn.raw,
                     .contents = contents_of(turn.request)};
   if (record.tokens_max > 0) rules.tokens_max = std::min(rules.tokens_max, record.tokens_max);
-  Prepared prepared;
-  prepared.model = executor->shared_model();
-  prepared.prompt = CHOIR_TRY(next_prompt(executor->model(), record, turn.request.text, rules));
-  if (record.tokens.empty() || !record.maintain || executor->kept().holds(talk->key))
-    return prepared;
-  prepared.kv = talk->folder ? read_kv(*talk, executor->model(), executor->config().kv_type)
-                             : take_aside(*talk);
-  return prepared;
+  return next_prompt(executor.model(), record, turn.request.text, rules);
 }
 
-Result<Conversations::Opening> Conversations::open(const TalkPtr& talk, const Turn& turn,
-                                                   Runtime& runtime) {
-  Prepared prepared = CHOIR_TRY(prepare(talk, turn, runtime));
-  Opening opening{prepared.prompt.tokens, std::move(prepared.kv)};
+Result<Opening> Conversations::open(const TalkPtr& talk, const Turn& turn,
+                                    const Executor& executor) {
+  const ConversationRecord record = CHOIR_TRY(record_for(talk, turn));
+  NextPrompt prompt = CHOIR_TRY(next_prompt_of(record, turn, executor));
+  Opening opening{.tokens = prompt.tokens, .kv = {}};
+  if (!record.tokens.empty() && !executor.kept().holds(talk->key))
+    opening.kv = talk->folder ? read_kv(*talk, executor.model(), executor.config().kv_type)
+                              : take_aside(*talk);
   talk->state.with([&](Talk::State& s) {
-    s.prompt = std::move(prepared.prompt);
-    s.model = std::move(prepared.model);
+    s.prompt = std::move(prompt);
+    s.model = executor.shared_model();
   });
   return opening;
 }
 
-void Conversations::begin(const TalkPtr& talk, const std::shared_ptr<Pending>& pending,
-                          Runtime& its_runtime) {
-  std::shared_ptr<Runtime> runtime = its_runtime.shared_from_this();
-  auto opening = caught([&] { return open(talk, pending->turn, *runtime); });
-  while (!opening && opening.error().code == Code::kNotFound) {
-    // The executor may just have moved: where it was it is not known any more.
-    auto now = talk->state.with([](const Talk::State& s) { return s.runtime.lock(); });
-    if (!now || now == runtime) break;
-    runtime = std::move(now);
-    opening = caught([&] { return open(talk, pending->turn, *runtime); });
-  }
-  if (opening)
-    runtime->provide(pending->id, std::move(opening->tokens), std::move(opening->kv));
-  else
-    runtime->provide(pending->id, tl::unexpected(opening.error()), {});
+// Whether an erase is before it or behind it is decided under the lock: behind, the turn goes on.
+Opener Conversations::opener(const TalkPtr& talk, const std::shared_ptr<Pending>& pending) {
+  return [this, talk, pending](const Executor& executor) -> Result<Opening> {
+    const bool erased = talk->state.with([&](const Talk::State& s) {
+      if (s.phase == Talk::Phase::kGone && !pending->opened) return true;
+      pending->opened = true;
+      return false;
+    });
+    if (erased) return tl::unexpected(was_deleted(talk->id));
+    return open(talk, pending->turn, executor);
+  };
 }
 
 BeforeEnd Conversations::before_end(const TalkPtr& talk, const std::shared_ptr<Pending>& pending) {
@@ -185,15 +218,16 @@ void Conversations::next(const TalkPtr& talk) {
   std::shared_ptr<Runtime> runtime;
   const auto pending = talk->state.with([&](Talk::State& s) -> std::shared_ptr<Pending> {
     model.swap(s.model);
+    s.running = nullptr;
     s.busy = !s.waiting.empty();
     if (!s.busy) return nullptr;
-    auto front = std::move(s.waiting.front());
+    s.running = std::move(s.waiting.front());
     s.waiting.pop_front();
-    front->state = Pending::State::kRunning;
+    s.running->state = Pending::State::kRunning;
     runtime = s.runtime.lock();
-    return front;
+    return s.running;
   });
-  if (pending && runtime) begin(talk, pending, *runtime);
+  if (pending && runtime) runtime->open(pending->id, opener(talk, pending));
 }
 
 }  // namespace choir

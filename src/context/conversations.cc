@@ -232,15 +232,15 @@ Status Conversations::erase(const std::string& executor, const std::string& id) 
   if (!erased) return erased;
   undo.release();
   forget(*talk);
-  std::deque<std::shared_ptr<Pending>> waiting;
+  // One that has no id yet finds out by itself, see say_first().
+  std::vector<RequestId> waiting;
   const auto runtime = talk->state.with([&](Talk::State& s) {
-    waiting.swap(s.waiting);
+    if (s.running && !s.running->opened) waiting.push_back(s.running->id);
+    for (const auto& pending : std::exchange(s.waiting, {})) waiting.push_back(pending->id);
     return s.runtime.lock();
   });
   if (!runtime) return {};
-  for (const auto& pending : waiting)
-    runtime->provide(pending->id, fail(Code::kCancelled, "conversation '" + id + "' was deleted"),
-                     {});
+  for (const RequestId turn : waiting) runtime->refuse(turn, was_deleted(id));
   runtime->kept().forget(executor, talk->key);
   return {};
 }

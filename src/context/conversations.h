@@ -78,8 +78,8 @@ class Conversations {
   // Another history, system message, limit or metadata; what the new history has in common with
   // the old one at its front is not computed again. kOverloaded while a request runs in it.
   Status update(ConversationRecord record);
-  // What runs in it goes on and is told; what waits ends as failed. Nothing of it is written any
-  // more when this has returned.
+  // A turn whose prompt was made goes on and is told; those that wait, for a turn or for the model,
+  // end as failed. Nothing of it is written any more when this has returned.
   Status erase(const std::string& executor, const std::string& id);
   Result<ConversationRecord> get(const std::string& executor, const std::string& id) const;
   std::vector<std::string> ids(const std::string& executor) const;
@@ -96,8 +96,12 @@ class Conversations {
   // `request` has sampling, limits and names; its text is the message, and `system`, if not empty,
   // replaces the conversation's system message. `raw`: no chat template.
   //
-  // May read the conversation and its KV state, and cuts the message into tokens, on the calling
-  // thread: not for a callback's.
+  // Never waits for a model. Where the executor is in memory and no turn is before this one, the
+  // conversation and its KV state are read and the message is tokenized on the calling thread, so
+  // not inside a callback; an error there is that of the call. Else the turn waits as a request of
+  // the node: it counts, can be cancelled, and its deadline runs. Its prompt is made on a thread of
+  // the node when the executor is loaded and the turn before it has ended; what goes wrong then,
+  // the load too, is its end.
   struct Turn {
     Request request;
     std::string system;
@@ -119,6 +123,7 @@ class Conversations {
     RequestId id;
     Turn turn;
     enum class State : std::uint8_t { kWaiting, kRunning, kDone } state = State::kWaiting;
+    bool opened = false;  // its prompt is being made, or was: an erase lets it go on
   };
   // One conversation. Owned by the table, kept alive by its turns.
   struct Talk {
@@ -133,6 +138,7 @@ class Conversations {
       bool stored = true;                        // as `record` is; else it stays in memory
       std::weak_ptr<Runtime> runtime;            // of its last turn
       bool busy = false;                         // a turn runs, or a change
+      std::shared_ptr<Pending> running;          // null: none, or a change
       std::deque<std::shared_ptr<Pending>> waiting;
       NextPrompt prompt;                    // of the running turn
       std::shared_ptr<const Model> model;   // that it is for
@@ -213,20 +219,23 @@ class Conversations {
   Status begin_writing();
 
   // conversation_turns.cc
-  // The next turn's prompt, and the KV state to go on from where the executor has none.
-  struct Prepared {
-    NextPrompt prompt;
-    std::shared_ptr<const Model> model;
-    KvState kv;
-  };
-  Result<Prepared> prepare(const TalkPtr& talk, const Turn& turn, Runtime& runtime);
-  // The same for the turn that is the talk's from now on: what the node needs of it.
-  struct Opening {
-    std::vector<TokenId> tokens;
-    KvState kv;
-  };
-  Result<Opening> open(const TalkPtr& talk, const Turn& turn, Runtime& runtime);
+  // The end of turns that were waiting then.
+  static Error was_deleted(const std::string& id);
+  static Result<NextPrompt> next_prompt_of(const ConversationRecord& record, const Turn& turn,
+                                           const Executor& executor);
+  Result<ConversationRecord> record_for(const TalkPtr& talk, const Turn& turn) const;
+  // What the node needs of the turn that is the talk's from now on, with the KV state to go on from
+  // where the executor has none.
+  Result<Opening> open(const TalkPtr& talk, const Turn& turn, const Executor& executor);
+  Opener opener(const TalkPtr& talk, const std::shared_ptr<Pending>& pending);
+  // Enqueues a turn that may begin: with its prompt where the executor is in memory.
+  static Result<Submission> enqueue(Runtime& runtime, const Request& request, Callbacks callbacks,
+                                    Continuation continuation, const Opener& open);
+  Result<Submission> say_alone(Runtime& runtime, const TalkPtr& talk, Turn turn,
+                               Callbacks callbacks);
   Result<Submission> say_first(Runtime& runtime, const TalkPtr& talk,
+                               const std::shared_ptr<Pending>& pending, Callbacks callbacks);
+  Result<Submission> say_later(Runtime& runtime, const TalkPtr& talk,
                                const std::shared_ptr<Pending>& pending, Callbacks callbacks);
   // What happens between the end of a turn and its being told.
   BeforeEnd before_end(const TalkPtr& talk, const std::shared_ptr<Pending>& pending);
@@ -235,7 +244,6 @@ class Conversations {
   Status add_to_history(const TalkPtr& talk, const Turn& turn, const Completion& completion);
   // The next waiting turn begins, if there is one.
   void next(const TalkPtr& talk);
-  void begin(const TalkPtr& talk, const std::shared_ptr<Pending>& pending, Runtime& runtime);
 
   const Limits limits_;
   const SteadyClock clock_;

@@ -169,9 +169,8 @@ Result<RequestId> ExecutorHandle::submit(const std::shared_ptr<Running>& running
     if (!given.prompt.empty()) request.messages.push_back({"system", given.prompt});
     request.messages.push_back({"user", given.inputText});
   }
-  Continuation continuation;
-  continuation.gated = static_cast<bool>(running->way.gated);
-  return CHOIR_TRY(here.node->submit(request, std::move(callbacks), std::move(continuation))).id;
+  const Gated gated = running->way.gated ? Gated::kYes : Gated::kNo;
+  return CHOIR_TRY(here.node->submit(request, std::move(callbacks), {}, gated)).id;
 }
 
 Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running>& running,

@@ -53,10 +53,19 @@ struct Activity {
   bool unused() const { return requests == 0 && claims == 0; }
 };
 
+// How a request goes on with a conversation (context/conversations.h).
+struct Continuation {
+  ConversationKey key;
+  KvState kv;  // taken where the executor holds nothing of this conversation
+  BeforeEnd before_end = {};
+};
+
 // A request that was accepted before its executor could take it (runtime/arrivals.h).
 struct Arrival {
   std::shared_ptr<RequestState> request;
   Prepared prepared;
+  Continuation continuation;
+  LatePrompt late;
 };
 
 // Functions: every question about what is active and every change of it, in one place because one
@@ -69,6 +78,8 @@ class ActiveRequests final : public RequestHome {
     Executor::Notify notify;                  // a request that has no executor has ended
     std::function<void(ExecutorId)> arrived;  // called under the lock
     std::function<void(ExecutorId)> unused;   // an executor is from now on; called under the lock
+    // end_arrivals() is to be called then, at the latest.
+    std::function<void(ExecutorId, Instant)> look_at_arrivals;
   };
   ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                  const Clock& clock, Rules rules);
@@ -161,14 +172,14 @@ class ActiveRequests final : public RequestHome {
   // kAgain: look the executor up again by its name.
   Result<Entry> hold(const ExecutorRow& row, Arrival& arrival);
   bool has_arrivals(ExecutorId id) const;
-  // Those that can be handed over now; each one has to be given to admit() or its executor does not
-  // leave. Empty while its door is kAway.
+  // Those that can be handed over now, so none that is awaited; each one has to be given to admit()
+  // or its executor does not leave. Empty while its door is kAway.
   std::vector<Arrival> take_arrivals(ExecutorId id);
   // An error ends the request with it.
   void admit(Executor& executor, const std::shared_ptr<RequestState>& request,
              Result<Executor::Mail> mail);
   void fail_arrivals(ExecutorId id, const Error& error);
-  // Those that were cancelled, and those that are late.
+  // Those that were cancelled, and those that are late. Asks to be called for the next one.
   void end_arrivals(ExecutorId id);
 
   // ---- Moves of requests that are in.
@@ -184,6 +195,8 @@ class ActiveRequests final : public RequestHome {
   void ended(const RequestState& request, const Completion& completion) override;
   void cancelled(const RequestState& request) override;
   bool post(const RequestState& request, const RequestJob& job) override;
+  bool open(const RequestState& request, const Opener& open) override;
+  bool refuse(const RequestState& request, const Error& error) override;
 
  private:
   struct InExecutor : Activity {
@@ -216,6 +229,9 @@ class ActiveRequests final : public RequestHome {
                             Finish finish, Error error) const;
   enum class Heed : std::uint8_t { kNothing, kRequests, kClaims };
   Status close_door(const ExecutorRow& row, Heed heed);
+  // Takes those out of which `over(arrival)` is true.
+  template <class Over>
+  static std::vector<Arrival> take_out(InExecutor& executor, Over over);
   void uncount(State& s, const RequestState& request);
   void tell_if_unused(ExecutorId id, const Activity& activity) const;
   void strike(const RequestState& request);

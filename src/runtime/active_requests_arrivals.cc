@@ -9,6 +9,16 @@
 
 namespace choir {
 
+template <class Over>
+std::vector<Arrival> ActiveRequests::take_out(InExecutor& executor, Over over) {
+  auto& all = executor.arrivals;
+  const auto out =
+      std::stable_partition(all.begin(), all.end(), [&](const Arrival& a) { return !over(a); });
+  std::vector<Arrival> taken(std::make_move_iterator(out), std::make_move_iterator(all.end()));
+  all.erase(out, all.end());
+  return taken;
+}
+
 Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arrival& arrival) {
   return state_.with([&](State& s) -> Result<Entry> {
     if (CHOIR_TRY(entrance(s, row.id, row.config.name)) == nullptr) return Entry::kAgain;
@@ -17,9 +27,10 @@ Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arriv
       return fail(Code::kNotFound,
                   "executor '" + row.config.name + "' has just moved to another node");
     CHOIR_CHECK_OK(count_in(s, executor, row.config.name, arrival.request));
+    const bool ready = !arrival.late.awaited;
     ++executor.arriving;
     executor.arrivals.push_back(std::move(arrival));
-    if (executor.door == Activity::Door::kOpen) rules_.arrived(row.id);
+    if (ready && executor.door == Activity::Door::kOpen) rules_.arrived(row.id);
     return Entry::kIn;
   });
 }
@@ -36,10 +47,39 @@ std::vector<Arrival> ActiveRequests::take_arrivals(ExecutorId id) {
     std::vector<Arrival> taken;
     const auto found = s.by_executor.find(id);
     if (found == s.by_executor.end() || found->second.door == Activity::Door::kAway) return taken;
-    taken.swap(found->second.arrivals);
+    taken = take_out(found->second, [](const Arrival& a) { return !a.late.awaited; });
     found->second.admitting += static_cast<std::int32_t>(taken.size());
     return taken;
   });
+}
+
+bool ActiveRequests::open(const RequestState& request, const Opener& open) {
+  return state_.with([&](State& s) {
+    const auto at = s.by_executor.find(request.executor());
+    if (!s.requests.contains(request.id) || at == s.by_executor.end()) return false;
+    InExecutor& executor = at->second;
+    const auto arrival = std::ranges::find(executor.arrivals, request.id,
+                                           [](const Arrival& a) { return a.request->id; });
+    if (arrival == executor.arrivals.end()) return true;  // it has just ended
+    arrival->late = {.open = open, .awaited = false};
+    if (executor.door != Activity::Door::kAway) rules_.arrived(at->first);
+    return true;
+  });
+}
+
+bool ActiveRequests::refuse(const RequestState& request, const Error& error) {
+  const ExecutorId id = request.executor();
+  std::vector<Arrival> refused;
+  const bool here = state_.with([&](State& s) {
+    const auto at = s.by_executor.find(id);
+    if (!s.requests.contains(request.id) || at == s.by_executor.end()) return false;
+    refused = take_out(at->second, [&](const Arrival& a) { return a.request->id == request.id; });
+    at->second.arriving -= static_cast<std::int32_t>(refused.size());
+    return true;
+  });
+  for (const Arrival& arrival : refused)
+    end_without_executor(id, arrival.request, Finish::kFailed, error);
+  return here;
 }
 
 void ActiveRequests::admit(Executor& executor, const std::shared_ptr<RequestState>& request,
@@ -76,20 +116,22 @@ void ActiveRequests::fail_arrivals(ExecutorId id, const Error& error) {
 
 void ActiveRequests::end_arrivals(ExecutorId id) {
   const Instant now = clock_.now();
+  std::optional<Instant> next;
   const auto over = state_.with([&](State& s) {
     std::vector<Arrival> out;
     const auto found = s.by_executor.find(id);
     if (found == s.by_executor.end()) return out;
-    auto& all = found->second.arrivals;
-    const auto stays = std::stable_partition(all.begin(), all.end(), [&](const Arrival& a) {
+    out = take_out(found->second, [&](const Arrival& a) {
       const Instant deadline = a.request->deadline;
-      return !a.request->cancelled.load() && (deadline == Instant{} || now < deadline);
+      return a.request->cancelled.load() || (deadline != Instant{} && now >= deadline);
     });
-    out.assign(std::make_move_iterator(stays), std::make_move_iterator(all.end()));
-    all.erase(stays, all.end());
     found->second.arriving -= static_cast<std::int32_t>(out.size());
+    for (const Arrival& left : found->second.arrivals)
+      if (const Instant at = left.request->deadline; at != Instant{})
+        next = next ? std::min(*next, at) : at;
     return out;
   });
+  if (next) rules_.look_at_arrivals(id, *next);
   for (const Arrival& arrival : over) {
     const RequestState& request = *arrival.request;
     if (request.cancelled.load())
@@ -98,10 +140,13 @@ void ActiveRequests::end_arrivals(ExecutorId id) {
     else
       end_without_executor(
           id, arrival.request, Finish::kDeadline,
-          {Code::kDeadlineExceeded, "deadline exceeded: the request had " +
-                                        std::to_string((request.deadline - request.submitted) /
-                                                       std::chrono::milliseconds(1)) +
-                                        " ms, and its executor was not in memory"});
+          {Code::kDeadlineExceeded,
+           "deadline exceeded: the request had " +
+               std::to_string((request.deadline - request.submitted) /
+                              std::chrono::milliseconds(1)) +
+               " ms, and " +
+               (arrival.late.awaited ? "an earlier turn of its conversation had not ended"
+                                     : "its executor was not in memory")});
   }
 }
 

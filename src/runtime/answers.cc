@@ -133,8 +133,7 @@ void Answers::finish(LiveSequence& l, Finish finish, std::optional<Error> error,
   completion.id = l.value.request;
   completion.executor = facts_.name();
   completion.text = std::move(l.text);
-  if (!l.awaited)
-    completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
+  completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
   completion.finish = finish;
   completion.error = std::move(error);
   completion.usage = l.usage;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/caught.h"
 #include "runtime/executor.h"
 #include "runtime/prompts.h"
 
@@ -38,18 +39,32 @@ void Arrivals::serve(ExecutorId id) {
 }
 
 void Arrivals::hand_over(Executor& executor) {
-  for (Arrival& arrival : p_.active.take_arrivals(executor.id())) {
-    Prepared& prepared = arrival.prepared;
-    const Request& request = prepared.request_;
-    const auto mail = [&]() -> Result<Executor::Mail> {
-      CHOIR_CHECK_OK(must_generate(executor));
-      if (prepared.fingerprint_ != executor.model().fingerprint()) prepared.tokens_.clear();
-      if (prepared.tokens_.empty()) prepared.tokens_ = CHOIR_TRY(prompt_tokens(executor, request));
-      CHOIR_CHECK_OK(fits_in_context(executor, prepared.tokens_.size()));
-      return make_mail(executor, request, arrival.request, std::move(prepared.tokens_));
-    };
-    p_.active.admit(executor, arrival.request, mail());
+  for (Arrival& arrival : p_.active.take_arrivals(executor.id()))
+    p_.active.admit(executor, arrival.request, caught([&] { return mail_of(executor, arrival); }));
+}
+
+Result<Executor::Mail> Arrivals::mail_of(const Executor& executor, Arrival& arrival) {
+  Prepared& prepared = arrival.prepared;
+  CHOIR_CHECK_OK(must_generate(executor));
+  std::vector<TokenId>& tokens = prepared.tokens_;
+  KvState kv = std::move(arrival.continuation.kv);
+  // The file may have been another one when they were made.
+  if (!tokens.empty() && prepared.fingerprint_ != executor.model().fingerprint()) {
+    tokens.clear();
+    kv = {};
   }
+  if (tokens.empty() && arrival.late.open) {
+    Opening opening = CHOIR_TRY(arrival.late.open(executor));
+    tokens = std::move(opening.tokens);
+    if (!opening.kv.blob.empty()) kv = std::move(opening.kv);
+  } else if (tokens.empty()) {
+    tokens = CHOIR_TRY(prompt_tokens(executor, prepared.request_));
+  }
+  CHOIR_CHECK_OK(fits_in_context(executor, tokens.size()));
+  Executor::Mail mail = make_mail(executor, prepared.request_, arrival.request, std::move(tokens));
+  mail.conversation = arrival.continuation.key;
+  mail.kv = std::move(kv);
+  return mail;
 }
 
 template <class Join>

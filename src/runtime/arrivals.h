@@ -56,6 +56,7 @@ class Arrivals {
 
   void serve(ExecutorId id);
   void hand_over(Executor& executor);
+  static Result<Executor::Mail> mail_of(const Executor& executor, Arrival& arrival);
   void load_for_requests(const ExecutorRow& row);
   template <class Join>
   std::shared_ptr<LoadFlight> flight_of(const ExecutorRow& row, Join join);

@@ -65,11 +65,10 @@ void Executor::accept_mail(Instant now) {
     live->conversation = mail.conversation;
     live->arrived = live->request->submitted;
     live->last_progress = now;
-    live->awaited = live->value.tokens.empty();
     live->gated = mail.gated;
     live->usage.prompt_tokens = live->value.prompt_tokens;
     live->scope = memory_.scope(live->value.reuse_scope);
-    if (!live->awaited) sharing_.reuse(*live, std::move(mail.kv));
+    sharing_.reuse(*live, std::move(mail.kv));
     insert(std::move(live));
   });
 }
@@ -78,7 +77,7 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
   LiveSequence& l = live_.add(std::move(live));
   // The executor became smaller, or is another one, since its length was checked.
   const std::int32_t longest = sequence_tokens_max();
-  if (l.awaited || l.value.known_tokens() < longest) return;
+  if (l.value.known_tokens() < longest) return;
   answers_.finish(
       l, Finish::kFailed,
       Error{Code::kTooLong,
@@ -108,7 +107,6 @@ std::vector<std::string> Executor::serialize_live() const {
   std::vector<std::string> values;
   const Instant now = clock().now();
   for (const auto& l : live_.all()) {
-    if (l->awaited) continue;  // not a sequence yet
     Sequence value = l->value;
     value.deadline_left_ns = l->request->deadline == Instant{}
                                  ? 0

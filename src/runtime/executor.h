@@ -76,8 +76,6 @@ class Executor : public ExecutorFacts {
   // In a job:
   // The settings of `config` (runtime/config_parts.h), from the next pass on.
   void update(const ExecutorConfig& config);
-  // The tokens of a request that was posted without, or the reason why it has none.
-  void provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv);
   void open_gate(std::span<const RequestId> requests);
   // Swaps the engine, with all sequences and kept states, and takes the sizes of `config`;
   // `engine` is the old one afterwards.

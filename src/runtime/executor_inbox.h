@@ -18,7 +18,7 @@
 namespace choir {
 
 // A new sequence. Its KV state is kept under `conversation` when it ends, and taken from there, or
-// from `kv`, as far as the tokens agree. One without tokens waits for Executor::provide().
+// from `kv`, as far as the tokens agree.
 struct ExecutorMail {
   Sequence sequence;
   std::shared_ptr<RequestState> request;
@@ -66,7 +66,7 @@ class ExecutorInbox {
   }
 
  private:
-  // Provided tokens and calls like update(): as many as there can be requests, and some.
+  // Gates that open, and calls like update(): as many as there can be requests, and some.
   static constexpr std::size_t kJobsMax = 1U << 20;
 
   Mailbox<ExecutorMail> mail_;

@@ -13,35 +13,6 @@ void Executor::update(const ExecutorConfig& config) {
   if (!config.prefix_cache) memory_.forget_cached();
 }
 
-void Executor::provide(RequestId request, Result<std::vector<TokenId>> tokens, KvState kv) {
-  const Instant now = clock().now();
-  accept_mail(now);
-  const auto found = std::ranges::find_if(
-      live_.all(), [&](const auto& l) { return l->request->id == request && !l->ended; });
-  if (found == live_.all().end() || !(*found)->awaited) return;  // cancelled, or out of time
-  LiveSequence& l = **found;
-  const std::int32_t room = sequence_tokens_max();
-  if (tokens && static_cast<std::int64_t>(tokens->size()) >= room)
-    tokens = fail(Code::kTooLong,
-                  "the conversation has " + std::to_string(tokens->size()) + " tokens, '" + name() +
-                      "' takes " + std::to_string(room - 1),
-                  {Fact::of("n_prompt_tokens", tokens->size()), Fact::of("n_ctx", room)});
-  if (!tokens) {
-    answers_.finish(l, Finish::kFailed, tokens.error(), now);
-    return;
-  }
-  l.value.tokens = std::move(*tokens);
-  l.value.prompt_tokens = l.value.known_tokens();
-  l.value.max_tokens = std::min(l.value.max_tokens, room - l.value.prompt_tokens);
-  l.usage.prompt_tokens = l.value.prompt_tokens;
-  l.awaited = false;
-  l.request->progress.prompt_tokens.store(l.value.prompt_tokens);
-  l.request->progress.max_tokens.store(l.value.max_tokens);
-  l.request->awaited.store(false);
-  l.last_progress = now;
-  sharing_.reuse(l, std::move(kv));
-}
-
 void Executor::open_gate(std::span<const RequestId> requests) {
   accept_mail(clock().now());
   for (const auto& l : live_.all())
@@ -91,8 +62,7 @@ void Executor::adopt(Belongings belongings) {
 namespace {
 
 bool may_move(const LiveSequence& l) {
-  return !l.ended && !l.awaited && !l.gated && !l.begun && l.computed == 0 &&
-         l.conversation == ConversationKey{};
+  return !l.ended && !l.gated && !l.begun && l.computed == 0 && l.conversation == ConversationKey{};
 }
 
 }  // namespace

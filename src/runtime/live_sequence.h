@@ -25,7 +25,6 @@ struct LiveSequence {
   std::shared_ptr<RequestState> request;
   KvCells computed;                  // tokens with a KV cell; the executor's ledger sets it
   Priority lifted = Priority::kLow;  // the best class that waiting has earned it; never falls
-  bool awaited = false;              // its tokens are not known yet: an earlier turn still runs
   bool gated = false;                // waits for others with which it is to begin
   bool released = false;             // may compute (policy/release.h)
   bool held = false;                 // not in this turn's plan

@@ -24,8 +24,8 @@ void ReleaseGate::open(std::int32_t sequences_max, Instant now) {
     // that had less, waiting earns nothing.
     const Priority earned = aged(live->value.priority, now - live->last_progress, rules.age_step);
     live->lifted = std::min(live->lifted, std::max(best, earned));
-    live->held = live->held_back || live->awaited || live->gated || stopped ||
-                 (one_request && live->request->id != turn_of);
+    live->held =
+        live->held_back || live->gated || stopped || (one_request && live->request->id != turn_of);
     live->front = LiveSequence::Front::kOwn;
     if (!live->held && !live->released) ++fresh;
   }
@@ -83,7 +83,7 @@ void ReleaseGate::close(TurnResult& result) {
       continue;
     }
     // Where somebody has ended, one who was held may begin: the next turn will tell.
-    if (l->awaited || l->gated || (l->held && !live_.some_left()) || stopped) continue;
+    if (l->gated || (l->held && !live_.some_left()) || stopped) continue;
     result.add_work(l->value.priority);
   }
   const Waiting& waiting = live_.waiting();

@@ -13,6 +13,21 @@ std::uint64_t random_first() {
   return ((high << 32U | random()) >> 2U) + 1;  // 0 is no request
 }
 
+// Calls use(RequestHome&) of the node that has it, until that says that it is there. False: it has
+// ended.
+template <class Use>
+bool reach(const RequestState& request, Use use) {
+  while (!request.finished()) {
+    const RequestPlace place = request.place();
+    bool there = false;
+    const bool open = place.home->with([&](RequestHome& home) { there = use(home); });
+    if (there) return true;
+    // It has moved, has ended, or was left behind by a node that has.
+    if (!open && request.place() == place) return false;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::shared_ptr<RequestDirectory> RequestDirectory::of_process() {
@@ -51,16 +66,15 @@ void cancel_wherever_it_is(RequestState& request) {
 }
 
 bool post_wherever_it_is(const RequestState& request, const RequestJob& job) {
-  while (!request.finished()) {
-    const RequestPlace place = request.place();
-    bool posted = false;
-    const bool open =
-        place.home->with([&](RequestHome& home) { posted = home.post(request, job); });
-    if (posted) return true;
-    // It has moved, has ended, or was left behind by a node that has.
-    if (!open && request.place() == place) return false;
-  }
-  return false;
+  return reach(request, [&](RequestHome& home) { return home.post(request, job); });
+}
+
+void open_wherever_it_is(const RequestState& request, const Opener& open) {
+  reach(request, [&](RequestHome& home) { return home.open(request, open); });
+}
+
+void refuse_wherever_it_is(const RequestState& request, const Error& error) {
+  reach(request, [&](RequestHome& home) { return home.refuse(request, error); });
 }
 
 }  // namespace choir

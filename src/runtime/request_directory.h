@@ -38,11 +38,14 @@ class RequestDirectory {
   Guarded<std::unordered_map<RequestId, std::weak_ptr<RequestState>>> requests_;
 };
 
-// Both go where the request is, and follow it when it moves meanwhile; neither waits.
+// All go where the request is, and follow it when it moves meanwhile; none waits.
 //
 // The request is to end as kCancelled.
 void cancel_wherever_it_is(RequestState& request);
 // Gives `job` to the executor that has the request. False: it has ended.
 bool post_wherever_it_is(const RequestState& request, const RequestJob& job);
+// RequestHome::open() and refuse() of the node that has it. One that has ended is left alone.
+void open_wherever_it_is(const RequestState& request, const Opener& open);
+void refuse_wherever_it_is(const RequestState& request, const Error& error);
 
 }  // namespace choir

@@ -10,6 +10,7 @@
 
 #include "base/guarded.h"
 #include "choir/ids.h"
+#include "runtime/opening.h"
 
 namespace choir {
 
@@ -63,6 +64,10 @@ class RequestHome {
   virtual void cancelled(const RequestState& request) = 0;
   // Takes a job for the executor that has the request. False: it is not here (any more).
   virtual bool post(const RequestState& request, const RequestJob& job) = 0;
+  // Its tokens are made by `open` (runtime/opening.h). False: as in post().
+  virtual bool open(const RequestState& request, const Opener& open) = 0;
+  // It ends as failed where its executor has not taken it yet. False: as in post().
+  virtual bool refuse(const RequestState& request, const Error& error) = 0;
 
   const std::shared_ptr<HomeLink>& link() const { return link_; }
 

@@ -75,7 +75,11 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                .node = rules_.get(),
                .notify = [this](auto request) { dispatcher_.notify(std::move(request)); },
                .arrived = [this](ExecutorId id) { arrivals_.look_at(id); },
-               .unused = [this](ExecutorId id) { leases_.look_for(id); }}),
+               .unused = [this](ExecutorId id) { leases_.look_for(id); },
+               .look_at_arrivals =
+                   [this](ExecutorId id, Instant at) {
+                     alarms_.set_earlier(alarm_of_arrivals(id), at);
+                   }}),
       kept_(table_, lanes_),
       leases_({table_, alarms_, clock_},
               [this] {

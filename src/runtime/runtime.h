@@ -48,14 +48,8 @@ namespace choir {
 // Where the length of a conversation does not matter: a turn of one that has gone on for a while.
 inline constexpr std::int32_t kConversationTokens = 512;
 
-// How a request goes on with a conversation (context/conversations.h).
-struct Continuation {
-  ConversationKey key;
-  KvState kv;            // taken where the executor holds nothing of this conversation
-  bool awaited = false;  // tokens come with provide(): an earlier turn still runs
-  bool gated = false;    // waits for open_gate()
-  BeforeEnd before_end = {};
-};
+// Whether a request waits for open_gate() before it computes.
+enum class Gated : bool { kNo, kYes };
 
 // More than 30 functions: one for each call of choir/node.h, and those that join two parts.
 class Runtime final : public std::enable_shared_from_this<Runtime> {
@@ -107,9 +101,13 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
   Result<Submission> submit(const Request& request, Callbacks callbacks,
-                            Continuation continuation = {});
-  Result<Prepared> prepare(Request request) const;
-  Result<Submission> enqueue(Prepared prepared, Callbacks callbacks);
+                            Continuation continuation = {}, Gated gated = Gated::kNo);
+  // kLater: its prompt is made after enqueue(), by a LatePrompt or from the request.
+  enum class Prompt : std::uint8_t { kNow, kLater };
+  Result<Prepared> prepare(Request request, Prompt prompt = Prompt::kNow) const;
+  // `late`: where its prompt is not made from the request alone.
+  Result<Submission> enqueue(Prepared prepared, Callbacks callbacks, Continuation continuation = {},
+                             LatePrompt late = {});
   Result<Completion> run(const Request& request);
   Status cancel(RequestId id);
   void close_door() { active_.drain(); }
@@ -129,12 +127,18 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   // The executor of that name; one that was unloaded is loaded first, except inside a callback,
   // where that is refused.
   Result<std::shared_ptr<Executor>> find(std::string_view name) { return residents_.find(name); }
-  bool in_memory(std::string_view name) const { return table_.loaded(name) != nullptr; }
+  // Null where it is not in memory. Does not block.
+  std::shared_ptr<Executor> loaded(std::string_view name) const { return table_.loaded(name); }
+  bool in_memory(std::string_view name) const { return loaded(name) != nullptr; }
   KeptKv& kept() { return kept_; }
-  // cancel(), provide() and open_gate() reach a request of any node of this process.
+  // cancel(), open(), refuse() and open_gate() reach a request of any node of this process. None of
+  // them blocks, and one that has ended is left alone.
   //
-  // The tokens of a request that was submitted as `awaited`. One that has ended is left alone.
-  void provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv);
+  // What makes the tokens of a request that was enqueued as `awaited`: called soon on a thread of
+  // the node that has it, or when its executor has been loaded.
+  void open(RequestId id, const Opener& open);
+  // A request that its executor has not taken yet ends as failed, with this.
+  void refuse(RequestId id, const Error& error);
   // Requests that were submitted as `gated` begin, those of one executor in the same pass if they
   // fit.
   void open_gate(const std::vector<RequestId>& ids);

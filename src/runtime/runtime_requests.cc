@@ -53,25 +53,24 @@ Result<std::shared_ptr<Executor>> Runtime::find_for_request(std::string_view nam
 }
 
 Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
-                                   Continuation continuation) {
+                                   Continuation continuation, Gated gated) {
   CHOIR_CHECK_OK(validate(request));
   Begun begun = CHOIR_TRY(begin_request(request, std::move(callbacks)));
   const auto& state = begun.state;
   ActiveRequests::Claim claim;
+  state->before_end = std::move(continuation.before_end);
+  state->awaited.store(gated == Gated::kYes);
   for (;;) {
     CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find_for_request(request.executor, claim));
     CHOIR_CHECK_OK(must_generate(*executor));
-    std::vector<TokenId> tokens;
-    if (!continuation.awaited) tokens = CHOIR_TRY(prompt_tokens(*executor, request));
+    std::vector<TokenId> tokens = CHOIR_TRY(prompt_tokens(*executor, request));
     place_in(*state, request, executor->id(), executor->config().priority, tokens.size(),
              executor->stats());
-    state->before_end = continuation.before_end;
-    state->awaited.store(continuation.awaited || continuation.gated);
     Executor::Mail mail = make_mail(*executor, request, state, std::move(tokens));
     mail.conversation = continuation.key;
     mail.kv = std::move(continuation.kv);
-    mail.gated = continuation.gated;
+    mail.gated = gated == Gated::kYes;
     if (CHOIR_TRY(active_.wait_enlist(*executor, mail)) == ActiveRequests::Entry::kAgain) {
       continuation.kv = std::move(mail.kv);
       continue;
@@ -86,7 +85,7 @@ void Runtime::announce(ExecutorId id, const RequestState& state) {
   if (state.deadline != Instant{}) alarms_.set_earlier(id, state.deadline);
 }
 
-Result<Prepared> Runtime::prepare(Request request) const {
+Result<Prepared> Runtime::prepare(Request request, Prompt prompt) const {
   CHOIR_CHECK_OK(validate(request));
   CHOIR_CHECK_OK(active_.not_draining());
   const ExecutorRow row = CHOIR_TRY(table_.row(request.executor));
@@ -94,27 +93,33 @@ Result<Prepared> Runtime::prepare(Request request) const {
   Prepared prepared(std::move(request));
   if (!row.executor) return prepared;
   CHOIR_CHECK_OK(must_generate(*row.executor));
+  if (prompt == Prompt::kLater) return prepared;
   prepared.tokens_ = CHOIR_TRY(prompt_tokens(*row.executor, prepared.request_));
   prepared.fingerprint_ = row.executor->model().fingerprint();
   return prepared;
 }
 
-Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks) {
+Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks,
+                                    Continuation continuation, LatePrompt late) {
   Begun begun = CHOIR_TRY(begin_request(prepared.request_, std::move(callbacks)));
   const auto& state = begun.state;
+  state->before_end = std::move(continuation.before_end);
   for (;;) {
     const ExecutorRow row = CHOIR_TRY(table_.row(prepared.request_.executor));
     place_in(*state, prepared.request_, row.id, row.config.priority, prepared.tokens_.size(),
              *row.stats);
     const auto& executor = row.executor;
-    if (executor && prepared.fingerprint_ == executor->model().fingerprint()) {
+    if (executor && !late.awaited && prepared.fingerprint_ == executor->model().fingerprint()) {
       state->awaited.store(false);
       // It may be a smaller one by now.
       CHOIR_CHECK_OK(fits_in_context(*executor, prepared.tokens_.size()));
       Executor::Mail mail =
           make_mail(*executor, prepared.request_, state, std::move(prepared.tokens_));
+      mail.conversation = continuation.key;
+      mail.kv = std::move(continuation.kv);
       const auto came = active_.enlist(*executor, mail);
       prepared.tokens_ = std::move(mail.sequence.tokens);  // where it was not taken
+      continuation.kv = std::move(mail.kv);
       if (came && CHOIR_TRY(*came) == ActiveRequests::Entry::kAgain) continue;
       if (came) {
         announce(row.id, *state);
@@ -124,9 +129,14 @@ Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks) {
     state->progress.prompt_tokens.store(prepared.prompt_tokens());
     state->progress.max_tokens.store(prepared.request_.max_tokens);
     state->awaited.store(true);
-    Arrival arrival{.request = state, .prepared = std::move(prepared)};
+    Arrival arrival{.request = state,
+                    .prepared = std::move(prepared),
+                    .continuation = std::move(continuation),
+                    .late = std::move(late)};
     if (CHOIR_TRY(active_.hold(row, arrival)) == ActiveRequests::Entry::kAgain) {
       prepared = std::move(arrival.prepared);
+      continuation = std::move(arrival.continuation);
+      late = std::move(arrival.late);
       continue;
     }
     if (state->deadline != Instant{})
@@ -141,14 +151,12 @@ Status Runtime::declare(const ExecutorConfig& config) {
   return residents_.declare(config);
 }
 
-void Runtime::provide(RequestId id, Result<std::vector<TokenId>> tokens, KvState kv) {
-  const auto state = directory_->find(id);
-  if (!state) return;
-  const auto given = std::make_shared<std::pair<Result<std::vector<TokenId>>, KvState>>(
-      std::move(tokens), std::move(kv));
-  post_wherever_it_is(*state, [id, given](Executor& e) {
-    e.provide(id, std::move(given->first), std::move(given->second));
-  });
+void Runtime::open(RequestId id, const Opener& open) {
+  if (const auto state = directory_->find(id)) open_wherever_it_is(*state, open);
+}
+
+void Runtime::refuse(RequestId id, const Error& error) {
+  if (const auto state = directory_->find(id)) refuse_wherever_it_is(*state, error);
 }
 
 void Runtime::open_gate(const std::vector<RequestId>& ids) {
