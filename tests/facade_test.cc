@@ -274,6 +274,60 @@ TEST_F(FacadeLoads, TurnsThatWaitForALoadKeepTheirOrder) {
   for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(history[2 * i], std::to_string(i));
 }
 
+// Eight executors whose loads do not come: as many as would take all threads of the facade.
+TEST_F(FacadeLoads, ThatHoldNoThreadCanBeCancelledAndRunOutOfTime) {
+  std::vector<std::unique_ptr<AdvancedLLMExecutor>> cold;
+  const auto gate = hold_loads("slow.gguf");
+  std::vector<std::future<LLMExecutionResponse>> waiting;
+  std::vector<std::future<LLMExecutionResponse>> late;
+  for (int i = 0; i < 8; ++i) {
+    const std::string name = "cold" + std::to_string(i);
+    cold.push_back(std::make_unique<AdvancedLLMExecutor>(config(name)));
+    ASSERT_TRUE(cold.back()->initialize()) << cold.back()->lastError();
+    ASSERT_EQ(cold.back()->createContext(context("c")), "c");
+    ASSERT_TRUE(cold.back()->unloadModel());
+  }
+  hooks_->set(Hooks::kLoad, [gate](const std::string&) { gate->wait(); });
+  for (const auto& llm : cold) {
+    LLMExecutionRequest named = request("Once", "c");
+    named.requestId = llm->getLLMId();
+    waiting.push_back(llm->executeAsync(named));
+    LLMExecutionRequest hurried = request("Twice");
+    hurried.timeout = std::chrono::milliseconds(1);
+    late.push_back(llm->executeAsync(hurried));
+  }
+  for (auto& future : late) EXPECT_THAT(future.get().error, HasSubstr("had 1 ms"));
+  EXPECT_TRUE(cold[0]->cancelExecution("cold0")) << cold[0]->lastError();
+  EXPECT_THAT(waiting[0].get().error, HasSubstr("cancelled"));
+  gate->count_down();
+  for (std::size_t i = 1; i < waiting.size(); ++i) {
+    const LLMExecutionResponse answer = waiting[i].get();
+    EXPECT_TRUE(answer.success) << answer.error;
+    EXPECT_EQ(answer.outputTokens.size(), 8U) << "the model is known at the end";
+  }
+}
+
+TEST_F(FacadeLoads, TokensAreReadWhenTheModelIsThere) {
+  AdvancedLLMExecutor llm(config("a"));
+  ASSERT_TRUE(llm.initialize());
+  LLMExecutionRequest tokens = request("");
+  tokens.inputTokens = {"O", "n", "66"};
+  const LLMExecutionResponse warm = llm.execute(tokens);
+  EXPECT_TRUE(warm.success) << warm.error;
+  ASSERT_TRUE(llm.unloadModel());
+  const LLMExecutionResponse cold = llm.execute(tokens);
+  EXPECT_EQ(cold.outputTokens, warm.outputTokens);
+  EXPECT_EQ(cold.inputLength, 3U);
+  for (const bool loaded : {true, false}) {
+    LLMExecutionRequest unknown = request("");
+    unknown.inputTokens = {"no token"};
+    EXPECT_THAT(llm.execute(unknown).error, HasSubstr("no token of this model"));
+    unknown.inputTokens = {"97"};
+    EXPECT_THAT(llm.execute(unknown).error, HasSubstr("not in the vocabulary")) << loaded;
+    ASSERT_TRUE(llm.unloadModel());
+  }
+}
+
 TEST_F(FacadeLoads, APromptIsNotCutIntoTokensOnACallbacksThread) {
   AdvancedLLMExecutor llm(config("a"));
   ASSERT_TRUE(llm.initialize());

@@ -153,7 +153,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
                      const ExecutorSettings& settings) const;
   // Checks it and sends it on its way; an error: it has not begun.
   Status begin(const std::shared_ptr<Running>& running);
-  // Now, or on a worker: a load takes as long as it takes.
+  // Now, or on a worker: the load of an encoder takes as long as it takes.
   Status submit_or_load(const std::shared_ptr<Running>& running, const Place& place);
   void submit_where_it_is(const std::shared_ptr<Running>& running);
   Result<RequestId> submit(const std::shared_ptr<Running>& running, const Place& place);
@@ -167,8 +167,11 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   void settle_embedding(Running& running, const EmbedCompletion& completion);
   template <class Settle>
   static void tell_end(Running& running, Settle settle);
-  Result<std::vector<TokenId>> tokens_of(const std::vector<std::string>& pieces,
-                                         const Place& place) const;
+  Result<RequestId> submit_tokens(const std::shared_ptr<Running>& running, const Place& place,
+                                  Request request, Callbacks callbacks);
+  void learn_model(Running& running, const Place& place) const;
+  static Result<std::vector<TokenId>> tokens_of(const std::vector<std::string>& pieces,
+                                                const Model& model);
   Result<double> prompt_speed(const Place& place);
 
   // Of this executor's work at the workers.

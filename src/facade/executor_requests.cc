@@ -11,6 +11,7 @@
 #include "choir/text.h"
 #include "facade/executor_handle.h"
 #include "runtime/dispatcher.h"
+#include "runtime/prompts.h"
 
 namespace choir::parallel {
 namespace {
@@ -88,13 +89,14 @@ Status ExecutorHandle::begin(const std::shared_ptr<Running>& running) {
   return submit_or_load(running, here);
 }
 
-// A load takes as long as it takes: not on the caller's thread, except where a whole batch waits
-// for it anyway. Nor is a prompt cut into tokens on a dispatcher. Whoever comes while others of
-// this executor wait for a worker goes behind them, so that all keep their order.
+// A request that generates waits for a load in its node, as a value. The other calls that load wait
+// themselves: not on the caller's thread, except where a whole batch waits for it anyway. Nor is a
+// prompt tokenized on a dispatcher. Whoever comes while others of this executor wait for a worker
+// goes behind them, so that all keep their order.
 Status ExecutorHandle::submit_or_load(const std::shared_ptr<Running>& running, const Place& here) {
   Workers& workers = here.world->workers();
-  const bool here_and_now =
-      !Dispatcher::on_dispatcher_thread() && loaded() && !workers.busy(work_key());
+  const bool here_and_now = !Dispatcher::on_dispatcher_thread() && (!here.encoder || loaded()) &&
+                            !workers.busy(work_key());
   if (!here_and_now && !running->way.gated)
     return workers.post(work_key(), [running] { running->owner->submit_where_it_is(running); });
   submit_where_it_is(running);
@@ -135,13 +137,16 @@ Result<RequestId> ExecutorHandle::submit(const std::shared_ptr<Running>& running
   const RequestSettings& settings = running->settings;
   Request request = settings.request;
   request.executor = here.name;
-  running->model = CHOIR_TRY(here.node->find(here.name))->shared_model();
+  if (const auto executor = here.node->loaded(here.name)) running->model = executor->shared_model();
   request.deadline = CHOIR_TRY(deadline_left(*running, here));
   Callbacks callbacks;
   if (running->stream)
     callbacks.on_event = [running](const StreamEvent& event) {
       if (!event.text.empty()) running->stream(running->request.requestId, std::string(event.text));
     };
+  callbacks.on_done = [running, here](const Completion&) {
+    running->owner->learn_model(*running, here);
+  };
   callbacks.on_settled = [running](const Completion& completion) {
     tell_end(*running, [&] { running->owner->settle(*running, completion); });
   };
@@ -159,18 +164,56 @@ Result<RequestId> ExecutorHandle::submit(const std::shared_ptr<Running>& running
                                                      std::move(callbacks)))
         .id;
   }
-  if (!given.inputTokens.empty()) {
-    request.tokens = CHOIR_TRY(tokens_of(given.inputTokens, here));
-  } else if (given.inputText.empty()) {
+  if (!given.inputTokens.empty())
+    return submit_tokens(running, here, std::move(request), std::move(callbacks));
+  if (given.inputText.empty())
     return fail(Code::kInvalidArgument, "inputText is empty: there is nothing to answer");
-  } else if (settings.raw) {
+  if (settings.raw) {
     request.text = given.prompt + (given.prompt.empty() ? "" : "\n") + given.inputText;
   } else {
     if (!given.prompt.empty()) request.messages.push_back({"system", given.prompt});
     request.messages.push_back({"user", given.inputText});
   }
-  const Gated gated = running->way.gated ? Gated::kYes : Gated::kNo;
-  return CHOIR_TRY(here.node->submit(request, std::move(callbacks), {}, gated)).id;
+  if (running->way.gated)
+    return CHOIR_TRY(here.node->submit(request, std::move(callbacks), {}, Gated::kYes)).id;
+  Prepared prepared = CHOIR_TRY(here.node->prepare(std::move(request)));
+  return CHOIR_TRY(here.node->enqueue(std::move(prepared), std::move(callbacks))).id;
+}
+
+// Which tokens they are only the model can tell.
+Result<RequestId> ExecutorHandle::submit_tokens(const std::shared_ptr<Running>& running,
+                                                const Place& here, Request request,
+                                                Callbacks callbacks) {
+  const Opener open = [running, request](const Executor& executor) -> Result<Opening> {
+    Request read = request;
+    read.tokens = CHOIR_TRY(tokens_of(running->request.inputTokens, executor.model()));
+    return Opening{.tokens = CHOIR_TRY(prompt_tokens(executor, read)), .kv = {}};
+  };
+  if (running->way.gated) {
+    const auto executor = CHOIR_TRY(here.node->find(here.name));
+    request.tokens = CHOIR_TRY(open(*executor)).tokens;
+    return CHOIR_TRY(here.node->submit(request, std::move(callbacks), {}, Gated::kYes)).id;
+  }
+  auto when = Runtime::Prompt::kLater;
+  for (const std::string& piece : running->request.inputTokens) request.text += piece;
+  if (const auto executor = here.node->loaded(here.name)) {
+    request.text.clear();
+    request.tokens = CHOIR_TRY(open(*executor)).tokens;
+    when = Runtime::Prompt::kNow;
+  }
+  Prepared prepared = CHOIR_TRY(here.node->prepare(std::move(request), when));
+  return CHOIR_TRY(
+             here.node->enqueue(std::move(prepared), std::move(callbacks), {}, {.open = open}))
+      .id;
+}
+
+// Before the node has forgotten the request: until then its executor is in memory, here or where it
+// has moved.
+void ExecutorHandle::learn_model(Running& running, const Place& here) const {
+  if (running.model) return;
+  auto executor = here.node->loaded(here.name);
+  if (const auto now = place(); !executor && now) executor = now->node->loaded(now->name);
+  if (executor) running.model = executor->shared_model();
 }
 
 Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running>& running,
@@ -199,9 +242,7 @@ void ExecutorHandle::tell_end(Running& running, Settle settle) {
 }
 
 Result<std::vector<TokenId>> ExecutorHandle::tokens_of(const std::vector<std::string>& pieces,
-                                                       const Place& here) const {
-  const auto executor = CHOIR_TRY(here.node->find(here.name));
-  const Model& model = executor->model();
+                                                       const Model& model) {
   std::map<std::string_view, TokenId> vocabulary;  // only where a piece is not a number
   std::vector<TokenId> tokens;
   for (const std::string& piece : pieces) {
@@ -229,7 +270,7 @@ void ExecutorHandle::settle(Running& running, const Completion& completion) {
   response.success = completion.finish == Finish::kStop || completion.finish == Finish::kLength;
   response.llmId = running.world->llm_id_of(completion.executor);  // it may have been moved
   response.outputText = completion.text;
-  response.outputTokens = pieces_of(*running.model, completion.tokens);
+  if (running.model) response.outputTokens = pieces_of(*running.model, completion.tokens);
   response.inputLength = static_cast<std::size_t>(completion.usage.prompt_tokens);
   response.outputLength = static_cast<std::size_t>(completion.usage.output_tokens);
   if (completion.error) response.error = completion.error->message;
