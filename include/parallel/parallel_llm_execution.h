@@ -221,8 +221,9 @@ class CHOIR_API AdvancedLLMExecutor final : public LLMExecutor {
   bool cancelExecution(const std::string& requestId) override;
   std::vector<std::string> getActiveRequests() const override;
   bool isRequestActive(const std::string& requestId) const override;
-  // The vector of an encoder; empty if it failed. Blocks for it; refused inside a callback.
+  // Vectors of an encoder; up to 2048 texts share passes. Empty if it failed; not in a callback.
   std::vector<float> embed(const std::string& text);
+  std::vector<std::vector<float>> embedAll(const std::vector<std::string>& texts);
 
   std::string createContext(const LLMExecutionContext& context) override;
   bool updateContext(const std::string& contextId, const LLMExecutionContext& context) override;

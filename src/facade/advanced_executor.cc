@@ -81,7 +81,12 @@ bool AdvancedLLMExecutor::isRequestActive(const std::string& request_id) const {
 }
 
 std::vector<float> AdvancedLLMExecutor::embed(const std::string& text) {
-  return told(*handle_, "embed", [&] { return handle_->embed(text); });
+  auto vectors = embedAll({text});
+  return vectors.empty() ? std::vector<float>() : std::move(vectors.front());
+}
+std::vector<std::vector<float>> AdvancedLLMExecutor::embedAll(
+    const std::vector<std::string>& texts) {
+  return told(*handle_, "embed", [&] { return handle_->embed(texts); });
 }
 
 std::string AdvancedLLMExecutor::createContext(const LLMExecutionContext& context) {

@@ -148,8 +148,7 @@ ExecutorConfig ExecutorHandle::node_config(const ModelInfo& model, const LLMExec
                              std::to_string(model.context_tokens_trained) + ": taking that");
     length = model.context_tokens_trained;
   }
-  // An encoder takes one text at a time, whole.
-  const auto batch = model.generates ? static_cast<std::int32_t>(config.batchSize) : 1;
+  const auto batch = static_cast<std::int32_t>(config.batchSize);
   ExecutorConfig c;
   c.name = name;
   c.path = model.path;

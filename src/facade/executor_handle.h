@@ -59,7 +59,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
   void cancel_all() const;
   std::vector<std::string> active() const { return names_->active(this); }
   bool active(const std::string& request_id) const { return names_->owner(request_id) == this; }
-  Result<std::vector<float>> embed(const std::string& text);
+  Result<std::vector<std::vector<float>>> embed(std::vector<std::string> texts);
 
   Result<std::string> create_context(const LLMExecutionContext& context);
   Status update_context(const std::string& id, const LLMExecutionContext& context);

@@ -45,9 +45,6 @@ bool ExecutorHandle::loaded() const {
 Status ExecutorHandle::scale(std::size_t batch, std::size_t length) {
   return change([&]() -> Status {
     const Place here = CHOIR_TRY(place());
-    if (here.encoder)
-      return fail(Code::kInvalidArgument,
-                  "an encoder takes one text at a time: there is nothing to scale");
     LLMExecutionConfig wanted = config();
     wanted.batchSize = batch;
     wanted.maxSequenceLength = length;

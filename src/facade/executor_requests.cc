@@ -108,9 +108,8 @@ void ExecutorHandle::submit_where_it_is(const std::shared_ptr<Running>& running)
     const RequestId id =
         CHOIR_TRY(there.encoder ? submit_embedding(running, there) : submit(running, there));
     if (names_->accepted(running->request.requestId, id)) (void)there.node->cancel(id);
-    // A conversation's turns begin one after the other, whoever else begins; and a text to embed
-    // begins when it comes.
-    if (running->way.gated && running->settings.context_id.empty() && !there.encoder)
+    // A conversation's turns begin one after the other, whoever else begins.
+    if (running->way.gated && running->settings.context_id.empty())
       running->way.gated(there.node, id);
     return {};
   };
@@ -228,7 +227,8 @@ Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running
   callbacks.on_settled = [running](const EmbedCompletion& completion) {
     tell_end(*running, [&] { running->owner->settle_embedding(*running, completion); });
   };
-  return CHOIR_TRY(here.node->submit_embed(request, std::move(callbacks))).id;
+  const Gated gated = running->way.gated ? Gated::kYes : Gated::kNo;
+  return CHOIR_TRY(here.node->submit_embed(request, std::move(callbacks), gated)).id;
 }
 
 // Whatever is thrown on the way, the caller is told an end.
@@ -344,9 +344,16 @@ void ExecutorHandle::settle_embedding(Running& running, const EmbedCompletion& c
   finish(running, std::move(response));
 }
 
-Result<std::vector<float>> ExecutorHandle::embed(const std::string& text) {
+Result<std::vector<std::vector<float>>> ExecutorHandle::embed(std::vector<std::string> texts) {
+  CHOIR_CHECK_OK(refuse_inside_callback("embed()", "executeAsync()"));
   const Place here = CHOIR_TRY(place());
-  return here.node->embed(here.name, text);
+  EmbedCompletion done =
+      CHOIR_TRY(here.node->submit_embed({.executor = here.name, .texts = std::move(texts)}))
+          .result.get();
+  if (done.error) return tl::unexpected(std::move(*done.error));
+  std::vector<std::vector<float>> vectors;
+  for (Embedding& embedding : done.embeddings) vectors.push_back(std::move(embedding.vector));
+  return vectors;
 }
 
 LLMExecutionResponse ExecutorHandle::run(LLMExecutionRequest request, Way way) {

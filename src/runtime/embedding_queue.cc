@@ -61,7 +61,7 @@ void EmbeddingQueue::end_the_ended(Instant now) {
 
 bool EmbeddingQueue::may_compute(const Entry& entry) const {
   const NodeRules& node = facts_.node();
-  return !facts_.suspended() &&
+  return !facts_.suspended() && !entry.request->awaited.load() &&
          (!node.one_request.load() || node.turn_of.load() == entry.request->id);
 }
 
@@ -223,6 +223,13 @@ EmbeddingQueue::Requests EmbeddingQueue::take_all() {
 
 void EmbeddingQueue::adopt(Requests requests) {
   for (auto& request : requests) enter(std::move(request), facts_.clock().now());
+}
+
+void EmbeddingQueue::open_gate(std::span<const RequestId> requests) {
+  take_mail(facts_.clock().now());
+  for (const auto& entry : queue_)
+    if (std::ranges::find(requests, entry->request->id) != requests.end())
+      entry->request->awaited.store(false);
 }
 
 std::size_t EmbeddingQueue::longest() {

@@ -53,6 +53,8 @@ class EmbeddingQueue {
   // computed stay so.
   Requests take_all();
   void adopt(Requests requests);
+  // Those of `requests` that wait for others may compute.
+  void open_gate(std::span<const RequestId> requests);
   // Tokens of the longest text that is here.
   std::size_t longest();
   bool empty() const { return queue_.empty() && came_.empty(); }

@@ -20,6 +20,7 @@ void Executor::open_gate(std::span<const RequestId> requests) {
       l->gated = false;
       l->request->awaited.store(false);
     }
+  embeddings_.open_gate(requests);
 }
 
 Status Executor::swap_engine(std::unique_ptr<Engine>& engine, const ExecutorConfig& config) {

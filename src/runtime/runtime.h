@@ -113,7 +113,8 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   void close_door() { active_.drain(); }
   Status wait_idle();
   Status wait_idle(std::chrono::milliseconds most);
-  Result<EmbedSubmission> submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks = {});
+  Result<EmbedSubmission> submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks = {},
+                                       Gated gated = Gated::kNo);
   // `most`: its deadline; 0: none.
   Result<std::vector<float>> embed(std::string_view name, std::string_view text,
                                    std::chrono::milliseconds most = {});

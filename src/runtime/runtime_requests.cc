@@ -183,8 +183,8 @@ Result<Completion> Runtime::run(const Request& request) {
   return CHOIR_TRY(submit(request, {})).result.get();
 }
 
-Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request,
-                                              EmbedCallbacks callbacks) {
+Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks,
+                                              Gated gated) {
   CHOIR_CHECK_OK(validate(request));
   if (!exit_watched_.load(std::memory_order_relaxed) && !exit_watched_.exchange(true)) watch_exit();
   const Instant now = clock_.now();
@@ -192,6 +192,7 @@ Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request,
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
   auto state =
       std::make_shared<RequestState>(id, active_, ExecutorId{}, now, deadline, Callbacks{});
+  state->awaited.store(gated == Gated::kYes);
   state->embedding = std::make_unique<EmbedWork>();
   EmbedWork& work = *state->embedding;
   EmbedSubmission submission{.id = id, .result = work.promise.get_future()};
