@@ -27,6 +27,10 @@ DrivenNode::DrivenNode(Stage& stage, const NodeConfig& config, int cores, const 
     };
     engine.on_end = [&stage, &engine] { stage.engines.erase(&engine); };
   };
+  backend->while_loading = [&stage](const std::string& path,
+                                    const LoadProgress& progress) -> Status {
+    return stage.while_loading ? stage.while_loading(path, progress) : Status();
+  };
   runtime_ = Runtime::create_by_hand(config, machine_of(cores), std::move(backend), stage.clock);
 }
 

@@ -24,6 +24,8 @@ struct Stage {
   std::function<void(Executor&)> after_turn;
   std::set<const FakeEngine*> engines;                 // that live now
   std::function<void(SeqId from, SeqId to)> on_share;  // in any of them; may be empty
+  // As FakeBackend's; may be empty.
+  std::function<Status(const std::string& path, const LoadProgress& progress)> while_loading;
 };
 
 class DrivenNode {
@@ -35,7 +37,9 @@ class DrivenNode {
   void give_turns();
   // What is due by now: turns that end, alarms.
   void catch_up();
-  void deliver() { runtime_->parts().dispatcher.run_here(); }
+  // Both are false where there was nothing to do.
+  bool deliver() { return runtime_->parts().dispatcher.run_here(); }
+  bool work_in_background() { return runtime_->parts().background.run_here(); }
   // When something happens by itself.
   std::optional<Instant> next_event() const;
   bool busy() const { return !busy_.empty(); }

@@ -249,7 +249,10 @@ Result<ExecutorBytes> FakeBackend::measure(const std::string& path, const Engine
 
 Result<std::shared_ptr<const Model>> FakeBackend::load(const std::string& path,
                                                        const LoadProgress& progress) {
-  if (progress && !progress(0.5F)) return fail(Code::kCancelled, "the load was given up");
+  if (while_loading)
+    CHOIR_CHECK_OK(while_loading(path, progress));
+  else if (progress && !progress(0.5F))
+    return fail(Code::kCancelled, "the load was given up");
   return std::static_pointer_cast<const Model>(
       std::make_shared<const FakeModel>(1 << 20, !path.starts_with("encoder")));
 }

@@ -139,6 +139,8 @@ class FakeBackend final : public Backend {
   std::unique_ptr<Pool> create_pool(std::span<const int> cpus) override;
 
   std::function<void(FakeEngine&)> on_engine;  // one was made
+  // What happens while a model is loaded; an error is the load's. Empty: it takes no time.
+  std::function<Status(const std::string& path, const LoadProgress& progress)> while_loading;
 
  private:
   FakeRules rules_;

@@ -39,6 +39,9 @@ Simulation::Simulation(const SimOptions& options)
   stage_.after_turn = [this](Executor& executor) {
     if (one_in(20)) resume_elsewhere(executor);
   };
+  stage_.while_loading = [this](const std::string& path, const LoadProgress& progress) {
+    return while_loading(path, progress);
+  };
   wait_ = [this] { others_go_on(); };
   instead_of_sleeping = &wait_;
   for (const NodePlan& plan : work_.nodes) {
@@ -47,9 +50,12 @@ Simulation::Simulation(const SimOptions& options)
   }
   for (std::size_t i = 0; i < work_.executors.size(); ++i) {
     const std::size_t node = i % nodes_.size();
-    const Status added = nodes_[node]->runtime().add(work_.executors[i]);
+    const ExecutorConfig& config = work_.executors[i];
+    Runtime& runtime = nodes_[node]->runtime();
+    const Status added =
+        work_.declared.contains(config.name) ? runtime.declare(config) : runtime.add(config);
     CHOIR_CHECK(added.has_value(), "an executor of a workload fits");
-    where_[work_.executors[i].name] = node;
+    where_[config.name] = node;
   }
 }
 
@@ -92,22 +98,24 @@ SimReport Simulation::run() {
   return report_;
 }
 
-bool Simulation::step() {
+bool Simulation::step(std::optional<Instant> until) {
   ask_those_due();
-  for (const auto& node : nodes_)
-    if (node) node->give_turns();
+  serve();
+  give_turns();
   std::optional<Instant> next = next_event();
-  if (!next) {
-    deliver_all();
+  for (bool any = true; any && !next;) {
+    any = deliver_all();
     ask_those_due();
-    for (const auto& node : nodes_)
-      if (node) node->give_turns();
+    any = serve() || any;
+    give_turns();
     next = next_event();
   }
+  if (until) next = next ? std::min(*next, *until) : *until;
   if (!next) return false;
   idle_waits_ = 0;
   stage_.clock.set(std::max(stage_.clock.now(), *next));
   cancel_those_due();
+  open_those_due();
   for (const auto& node : nodes_)
     if (node) node->catch_up();
   // A reader is there now and then, and now and then away for longer than anybody waits.
@@ -117,7 +125,8 @@ bool Simulation::step() {
 }
 
 void Simulation::others_go_on() {
-  if (step()) return;
+  // Who holds a node's loads waits for turns and not for loads: then there was something.
+  if (step() || serve_all()) return;
   // What was delivered may be what is waited for; but not for ever.
   if (++idle_waits_ < kIdleWaitsMax) return;
   for (const std::string& what : report_.broken) std::fprintf(stderr, "%s\n", what.c_str());
@@ -130,15 +139,23 @@ std::optional<Instant> Simulation::next_event() const {
   const auto consider = [&](Instant at) { next = next ? std::min(*next, at) : at; };
   if (next_ask_ < work_.asks.size()) consider(work_.asks[next_ask_].at);
   if (!cancels_.empty()) consider(cancels_.begin()->first);
+  if (!openings_.empty()) consider(openings_.begin()->first);
   for (const auto& node : nodes_)
     if (node)
       if (const auto at = node->next_event()) consider(*at);
   return next;
 }
 
-void Simulation::deliver_all() {
+bool Simulation::deliver_all() {
+  bool any = false;
   for (const auto& node : nodes_)
-    if (node) node->deliver();
+    if (node) any = node->deliver() || any;
+  return any;
+}
+
+void Simulation::give_turns() {
+  for (const auto& node : nodes_)
+    if (node) node->give_turns();
 }
 
 void Simulation::ask_those_due() {
@@ -160,7 +177,9 @@ void Simulation::ask_those_due() {
 bool Simulation::would_wait(const Ask& ask) {
   const std::string& name = ask.request.executor;
   const auto node = where_.at(name);
-  return changing_ && node && (name == leaving_ || !nodes_[*node]->runtime().in_memory(name));
+  if (ask.entry != Entry::kSubmit || !node) return false;
+  const bool cold = !nodes_[*node]->runtime().in_memory(name);
+  return (changing_ && name == leaving_) || (cold && (changing_ || !loading_.empty()));
 }
 
 void Simulation::ask(const Ask& ask) {
@@ -172,6 +191,27 @@ void Simulation::ask(const Ask& ask) {
   }
   Asked& asked = asked_[ask.index];
   asked.ask = &ask;
+  auto submission = send(ask, asked, nodes_[*node]->runtime());
+  if (!submission) {
+    const Code code = submission.error().code;
+    if (code != Code::kOverloaded && code != Code::kNotFound && code != Code::kCancelled)
+      broken("request " + std::to_string(ask.index) +
+             " was refused: " + submission.error().message);
+    ++report_.refused;
+    talking_.erase(asked.talk);
+    asked_.erase(ask.index);
+    return;
+  }
+  asked.id = submission->id;
+  asked.future = std::move(submission->result);
+  indices_[asked.id] = ask.index;
+  const Instant now = stage_.clock.now();
+  if (ask.cancel_after) cancels_.emplace(now + *ask.cancel_after, ask.index);
+  if (ask.entry == Entry::kAwaited) openings_.emplace(now + ask.opens_after, ask.index);
+}
+
+Result<Submission> Simulation::send(const Ask& ask, Asked& asked, Runtime& node) {
+  const std::string& name = ask.request.executor;
   Callbacks callbacks;
   if (ask.streams) callbacks.on_event = [](const StreamEvent&) {};
   callbacks.on_done = [this, &ask](const Completion& c) { ended(ask, c); };
@@ -181,25 +221,18 @@ void Simulation::ask(const Ask& ask) {
   // One turn of a conversation at a time.
   if (key != ConversationKey{} && !talking_.contains(key)) {
     continuation.key = key;
-    if (auto found = aside_.extract(key)) continuation.kv = std::move(found.mapped());
     asked.talk = key;
+    talking_.insert(key);
+    if (ask.entry < Entry::kLate)
+      if (auto found = aside_.extract(key)) continuation.kv = std::move(found.mapped());
   }
-  auto submission =
-      nodes_[*node]->runtime().submit(ask.request, callbacks, std::move(continuation));
-  if (!submission) {
-    const Code code = submission.error().code;
-    if (code != Code::kOverloaded && code != Code::kNotFound && code != Code::kCancelled)
-      broken("request " + std::to_string(ask.index) +
-             " was refused: " + submission.error().message);
-    ++report_.refused;
-    asked_.erase(ask.index);
-    return;
-  }
-  if (asked.talk != ConversationKey{}) talking_.insert(key);
-  asked.id = submission->id;
-  asked.future = std::move(submission->result);
-  indices_[asked.id] = ask.index;
-  if (ask.cancel_after) cancels_.emplace(stage_.clock.now() + *ask.cancel_after, ask.index);
+  if (ask.entry != Entry::kSubmit)
+    return enqueue(ask, std::move(callbacks), std::move(continuation), node);
+  const bool loads = !node.in_memory(name);
+  calls_that_load_ += loads ? 1 : 0;
+  auto submission = node.submit(ask.request, std::move(callbacks), std::move(continuation));
+  calls_that_load_ -= loads ? 1 : 0;
+  return submission;
 }
 
 // Inside a callback.
@@ -211,7 +244,9 @@ void Simulation::ended(const Ask& ask, const Completion& completion) {
   check_tenants(ask, completion);
   if (ask.follow == 0) return;
   const Ask& next = work_.follows[ask.follow - 1];
-  if (would_wait(next))
+  const auto node = where_.at(next.request.executor);
+  const bool cold = node && !nodes_[*node]->runtime().in_memory(next.request.executor);
+  if (would_wait(next) || (cold && next.entry == Entry::kSubmit))  // nothing is loaded in here
     ++report_.refused;
   else
     this->ask(next);

@@ -42,6 +42,7 @@ class Simulation {
     ConversationKey talk;  // {0}: of none
     int told = 0;          // its end, by on_done
     int settled = 0;       // and by on_settled
+    bool refused = false;  // by us
     bool cancelled = false;
     std::optional<Completion> completion;
   };
@@ -49,16 +50,19 @@ class Simulation {
   bool one_in(int n) { return rng_() % static_cast<unsigned>(n) == 0; }
   void broken(const std::string& what);
 
-  // Time goes on to the next thing that happens by itself. False: there is none.
-  bool step();
+  // Time goes on to the next thing that happens by itself, and not beyond `until`. False: there is
+  // none.
+  bool step(std::optional<Instant> until = std::nullopt);
   // In a call that waits for others.
   void others_go_on();
   std::optional<Instant> next_event() const;
-  void deliver_all();
+  bool deliver_all();
+  void give_turns();
 
   // Requests (simulation.cc).
   void ask_those_due();
   void ask(const Ask& ask);
+  Result<Submission> send(const Ask& ask, Asked& asked, Runtime& node);
   bool would_wait(const Ask& ask);
   void ended(const Ask& ask, const Completion& completion);
   void cancel_those_due();
@@ -66,6 +70,16 @@ class Simulation {
   void shared(SeqId from, SeqId to);
   // A copy of a live sequence, finished elsewhere.
   void resume_elsewhere(Executor& executor);
+
+  // Requests that wait for a load (simulation_loads.cc).
+  Result<Submission> enqueue(const Ask& ask, Callbacks callbacks, Continuation continuation,
+                             Runtime& node);
+  Opener opener(const Ask& ask);
+  void open_those_due();
+  // What nodes' background threads do, where nobody else may hold their loads; and in any case.
+  bool serve();
+  bool serve_all();
+  Status while_loading(const std::string& executor, const LoadProgress& progress);
 
   // Changes (simulation_changes.cc).
   void change(const Change& change);
@@ -96,13 +110,18 @@ class Simulation {
   std::map<std::string, std::optional<std::size_t>> where_;  // the node of each executor
   std::set<std::string> cut_;                                // whose requests a change cancelled
   bool changing_ = false;
-  std::string leaving_;  // the executor that is changed
+  int calls_that_load_ = 0;
+  int serving_ = 0;
+  std::set<std::string> loading_;      // executors
+  std::set<std::string> load_failed_;  // of executors, at some time
+  std::string leaving_;                // the executor that is changed
   std::size_t next_ask_ = 0;
   std::size_t next_change_ = 0;
   std::vector<const Ask*> due_;
   std::map<std::size_t, Asked> asked_;  // by Ask::index
   std::map<RequestId, std::size_t> indices_;
   std::multimap<Instant, std::size_t> cancels_;
+  std::multimap<Instant, std::size_t> openings_;
   std::set<ConversationKey> talking_;
   std::map<ConversationKey, KvState> aside_;     // of executors that left memory
   std::map<std::string, double> tenant_tokens_;  // by weights

@@ -68,7 +68,7 @@ void Simulation::migrate(const Change& c, std::size_t from) {
 }
 
 void Simulation::unload(const Change& c, Runtime& node) {
-  const bool busy = active(c.executor) > 0;
+  const bool busy = active(c.executor) > 0 && node.in_memory(c.executor);
   const Status unloaded = node.unload(c.executor);
   if (busy && (unloaded || unloaded.error().code != Code::kOverloaded))
     broken("a busy executor was unloaded");
@@ -89,7 +89,8 @@ void Simulation::add(const Change& c) {
   const auto config = std::ranges::find(work_.executors, c.executor, &ExecutorConfig::name);
   std::size_t node = c.dice % nodes_.size();
   while (!nodes_[node]) node = (node + 1) % nodes_.size();
-  const Status added = nodes_[node]->runtime().add(*config);
+  Runtime& runtime = nodes_[node]->runtime();
+  const Status added = c.dice % 2 == 0 ? runtime.declare(*config) : runtime.add(*config);
   if (!added) return broken("add: " + added.error().message);
   where_[c.executor] = node;
 }

@@ -34,7 +34,13 @@ struct SimReport {
   std::uint64_t removals = 0;
   std::uint64_t nodes_ended = 0;
   std::uint64_t others = 0;  // suspend, resize, spread
-  Nanos longest_wait{0};     // of a runnable executor for its turn
+  // Requests that were enqueued, and those of them whose executor was not in memory then.
+  std::uint64_t enqueued = 0;
+  std::uint64_t waited_for_load = 0;
+  std::uint64_t loads = 0;  // begun in the background
+  std::uint64_t loads_failed = 0;
+  std::uint64_t loads_given_up = 0;
+  Nanos longest_wait{0};  // of a runnable executor for its turn
   Nanos virtual_time{0};
 };
 
@@ -61,6 +67,8 @@ struct SimOptions {
 //   a sequence serialised between two turns goes on elsewhere with the same tokens
 //   of tenants that always want more, none is further ahead than a few requests
 //   whoever waits for a change waits for something that will happen
+//   enqueue() lets nothing happen: no time passes in it, nothing is loaded
+//   an executor is loaded once for all that wait for it, and only while it is not in memory
 SimReport simulate(const SimOptions& options);
 
 // One line for a person.

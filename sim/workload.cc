@@ -57,7 +57,8 @@ class Maker {
   ExecutorConfig executor(int i) {
     ExecutorConfig config;
     config.name = "executor " + std::to_string(i);
-    config.path = "fake.gguf";
+    config.path = config.name;
+    if (options_.kind == SimKind::kRandom && one_in(3)) work_.declared.insert(config.name);
     config.context_tokens = kSequenceTokensMax + upto(160);
     config.sequence_tokens_max = kSequenceTokensMax;
     config.sequences_max = options_.kind == SimKind::kTenants ? upto(3) : upto(6);
@@ -107,6 +108,9 @@ class Maker {
     if (one_in(6)) a.cancel_after = microseconds(upto(10'000));
     a.streams = options_.slow_readers && one_in(2);
     if (one_in(4)) a.talk = {static_cast<std::uint64_t>(upto(3))};
+    if (one_in(2)) a.entry = static_cast<Entry>(upto(3));
+    if (a.entry == Entry::kAwaited) a.opens_after = microseconds(upto(8000));
+    if (a.entry >= Entry::kLate) a.refused = one_in(10);
     settle(a);
     return a;
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,23 @@ namespace choir::sim {
 // No sequence of any executor gets longer, so that it says the same wherever it goes.
 inline constexpr std::int32_t kSequenceTokensMax = 100;
 
+// How a request comes in.
+enum class Entry : std::uint8_t {
+  kSubmit,   // a call that waits for a load
+  kEnqueue,  // prepare() and enqueue()
+  kLate,     // its prompt is made when its executor is there
+  kAwaited,  // and not before open()
+};
+
 // A request that somebody will make.
 struct Ask {
   Instant at;
   std::size_t index = 0;
   Request request;  // executor: its name, wherever it is then
   Sequence alone;   // the same, to be generated on its own
+  Entry entry = Entry::kSubmit;
+  Nanos opens_after{0};  // kAwaited
+  bool refused = false;  // kLate and kAwaited: there will be no prompt
   bool streams = false;
   std::optional<Nanos> cancel_after;
   ConversationKey talk;
@@ -59,6 +71,7 @@ struct NodePlan {
 struct Workload {
   std::vector<NodePlan> nodes;
   std::vector<ExecutorConfig> executors;  // of node i % nodes
+  std::set<std::string> declared;         // those that are not loaded at the beginning
   std::vector<Ask> asks;                  // by time, but for those that follow
   std::vector<Change> changes;            // by time
   std::vector<Ask> follows;               // asked when another ends

@@ -21,6 +21,11 @@ SimReport run_seeds(std::uint32_t first, std::uint32_t last, SimOptions options)
     sum.unloads += report.unloads;
     sum.removals += report.removals;
     sum.nodes_ended += report.nodes_ended;
+    sum.enqueued += report.enqueued;
+    sum.waited_for_load += report.waited_for_load;
+    sum.loads += report.loads;
+    sum.loads_failed += report.loads_failed;
+    sum.loads_given_up += report.loads_given_up;
   }
   return sum;
 }
@@ -36,6 +41,11 @@ void expect_that_all_happened(const SimReport& sum) {
   EXPECT_GT(sum.unloads, 0U);
   EXPECT_GT(sum.removals, 0U);
   EXPECT_GT(sum.nodes_ended, 0U);
+  EXPECT_GT(sum.waited_for_load, 0U);
+  EXPECT_GT(sum.enqueued, sum.waited_for_load);
+  EXPECT_GT(sum.loads_failed, 0U);
+  EXPECT_GT(sum.loads, sum.loads_failed + sum.loads_given_up);
+  EXPECT_LT(sum.loads, sum.waited_for_load) << "several requests share a load";
 }
 
 TEST(Simulator, NoRuleBreaksInAThousandWorkloads) {
