@@ -68,6 +68,18 @@ Error of_a_full_queue() {
   return runtime->submit(request("a", "x"), {}).error();
 }
 
+Error of_a_full_part_of_the_queue() {
+  const auto runtime = start({.queue_max = 40});
+  EXPECT_TRUE(runtime->add(executor("a")));
+  EXPECT_TRUE(runtime->suspend("a"));
+  Request r = request("a", "x");
+  EXPECT_TRUE(runtime->submit(r, {}));
+  r.tenant = "t";
+  r.tenant_weight = 0.5;
+  for (int i = 0; i < 13; ++i) EXPECT_TRUE(runtime->submit(r, {}));
+  return runtime->submit(r, {}).error();
+}
+
 // Of a sequence that is longer than the executor that gets it.
 Error of_a_smaller_executor() {
   Stage stage({.cells = 20});
@@ -123,6 +135,10 @@ const Case kCases[] = {
      Code::kTooLong,
      {{"n_prompt_bytes", 512 * 256 + 1}, {"n_ctx", 512}}},
     {"QueueFull", of_a_full_queue, Code::kOverloaded, {{"waiting", 2}, {"queue_max", 2}}},
+    {"PartOfTheQueueFull",
+     of_a_full_part_of_the_queue,
+     Code::kOverloaded,
+     {{"waiting", 14}, {"queue_max", 40}, {"tenant_waiting", 13}, {"tenant_share", 13}}},
     {"OverTheMemoryLimit",
      [] {
        return admit("a", {.weights = 70, .kv = 30}, {.limit = 90, .promised = 20, .free = 1000})

@@ -25,7 +25,7 @@ struct Counted {
 
 TEST(TenantWeights, ThreeBesideOneGetsThreePartsOfFourOfARealModel) {
   NodeConfig config;
-  config.queue_max = 2 * kRequests;
+  config.queue_max = 4 * kRequests;  // so that all of weight 1 are a quarter
   const auto node = Node::create(config).value();
   ExecutorConfig executor;
   executor.name = "a";

@@ -72,10 +72,12 @@ struct NodeConfig {
   // true: a pass uses fewer threads than its lane has cores where that is measured to be faster, as
   // for small models and beside other programs. Results do not depend on it. false: always all.
   bool adapt_threads = true;
-  std::uint64_t memory_bytes_max = 0;     // for executors; 0: 90 % of what machine and cgroup allow
-  std::int32_t queue_max = 1024;          // requests waiting or running in an executor
-  std::int32_t dispatchers = 2;           // threads that run user callbacks
-  std::chrono::milliseconds quantum{50};  // longest turn while others wait
+  std::uint64_t memory_bytes_max = 0;  // for executors; 0: 90 % of what machine and cgroup allow
+  // Requests waiting or running in an executor. A tenant may fill the queue when it is alone;
+  // beside other tenants it may have its weight's part, at least 8 and at most half.
+  std::int32_t queue_max = 1024;
+  std::int32_t dispatchers = 2;                  // threads that run user callbacks
+  std::chrono::milliseconds quantum{50};         // longest turn while others wait
   std::chrono::milliseconds age_step{500};       // waiting this long lifts work by one class
   std::chrono::milliseconds stalled{30'000};     // a reader this far behind is cancelled
   std::uint64_t stream_bytes_max = 60ULL << 10;  // text a reader may leave unread

@@ -29,8 +29,9 @@ struct EmbedRequest {
   bool truncate = false;
   std::optional<Priority> priority = {};  // unset: the executor's
   std::chrono::milliseconds deadline{0};  // submit to last vector; 0 is none, at most kDeadlineMax
-  // Shown by Node::requests() and told to the observer. Embeddings of one class are computed in the
-  // order in which they came, whichever tenant they are of.
+  // Shown by Node::requests() and told to the observer; it has a part of the queue, with weight 1.
+  // Embeddings of one class are computed in the order in which they came, whichever tenant they are
+  // of.
   std::string tenant = {};
   bool operator==(const EmbedRequest&) const = default;
 };

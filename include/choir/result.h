@@ -68,6 +68,9 @@ constexpr std::string_view to_string(Code code) {
 //                               was not tokenized has n_prompt_bytes instead.
 //   need_bytes, free_bytes      bytes that are needed, and bytes that are free (kOutOfMemory)
 //   waiting, queue_max          requests or texts that wait or run, and their limit (kOverloaded)
+//   tenant_waiting, tenant_share
+//                               of them the tenant's, and how many it may have beside the other
+//                               tenants (kOverloaded)
 //   active_requests, active_embeddings, suspended_requests
 //                               work that has not ended (kDeadlineExceeded of wait_idle())
 struct Fact {

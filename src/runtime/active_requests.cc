@@ -192,8 +192,9 @@ void ActiveRequests::uncount(State& s, const RequestState& request) {
   if (s.requests.erase(request.id) == 0) return;
   directory_->leave(request.id);
   if (const auto found = s.by_executor.find(request.executor()); found != s.by_executor.end()) {
-    Activity& activity = found->second;
+    InExecutor& activity = found->second;
     --activity.requests;
+    activity.shares.left(request.tenant);
     activity.estimated_seconds =
         activity.requests == 0 ? 0 : activity.estimated_seconds - request.estimated_seconds;
     activity.last_used = clock_.now();

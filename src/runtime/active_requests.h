@@ -25,6 +25,7 @@
 #include "choir/prepared.h"
 #include "choir/request.h"
 #include "choir/result.h"
+#include "policy/queue_share.h"
 #include "runtime/executor.h"
 #include "runtime/executor_table.h"
 #include "runtime/lanes.h"
@@ -200,6 +201,7 @@ class ActiveRequests final : public RequestHome {
 
  private:
   struct InExecutor : Activity {
+    QueueShares shares;            // of the requests
     std::vector<RequestJob> jobs;  // came while it is moving; they go with it
     std::vector<Arrival> arrivals;
     std::int32_t admitting = 0;  // arrivals that were taken and not admitted yet
@@ -222,7 +224,9 @@ class ActiveRequests final : public RequestHome {
   template <class Post>
   std::optional<Result<Entry>> enlist(State& s, Executor& executor,
                                       const std::shared_ptr<RequestState>& request, Post post);
-  // Counts it; kOverloaded where that would be too many.
+  // kOverloaded where one more would be too many, in all or of its tenant.
+  Status has_room(InExecutor& executor, const std::string& name, const RequestState& request) const;
+  // Counts it, if there is room.
   Status count_in(State& s, InExecutor& executor, const std::string& name,
                   const std::shared_ptr<RequestState>& request);
   void end_without_executor(ExecutorId id, const std::shared_ptr<RequestState>& request,

@@ -46,15 +46,40 @@ std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
   return table_.loaded(executor.name()).get() == &executor ? Entry::kIn : Entry::kAgain;
 }
 
-Status ActiveRequests::count_in(State& s, InExecutor& executor, const std::string& name,
-                                const std::shared_ptr<RequestState>& request) {
+Status ActiveRequests::has_room(InExecutor& executor, const std::string& name,
+                                const RequestState& request) const {
   const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
-  if (executor.requests >= queue_max)
+  const auto facts = [&] {
+    return std::vector<Fact>{Fact::of("waiting", executor.requests),
+                             Fact::of("queue_max", queue_max)};
+  };
+  if (executor.requests >= queue_max) {
+    executor.shares.turned_away(request.tenant, request.tenant_weight, clock_.now());
     return fail(Code::kOverloaded,
                 "'" + name + "' has " + std::to_string(executor.requests) + " requests, at most " +
                     std::to_string(queue_max) + " may wait or run; try again later",
-                {Fact::of("waiting", executor.requests), Fact::of("queue_max", queue_max)});
+                facts());
+  }
+  const std::int32_t own = executor.shares.requests(request.tenant);
+  if (own < std::min(queue_max / 2, kQueueShareMin)) return {};  // whoever else is there
+  const std::int32_t share =
+      executor.shares.share(request.tenant, request.tenant_weight, queue_max, clock_.now());
+  if (own < share) return {};
+  auto all = facts();
+  all.push_back(Fact::of("tenant_waiting", own));
+  all.push_back(Fact::of("tenant_share", share));
+  return fail(Code::kOverloaded,
+              "tenant '" + request.tenant + "' has " + std::to_string(own) + " requests in '" +
+                  name + "', beside other tenants it may have " + std::to_string(share) + " of " +
+                  std::to_string(queue_max) + "; try again later",
+              std::move(all));
+}
+
+Status ActiveRequests::count_in(State& s, InExecutor& executor, const std::string& name,
+                                const std::shared_ptr<RequestState>& request) {
+  CHOIR_CHECK_OK(has_room(executor, name, *request));
   ++executor.requests;
+  executor.shares.came(request->tenant, request->tenant_weight);
   executor.estimated_seconds += request->estimated_seconds;
   executor.last_used = clock_.now();
   s.requests.emplace(request->id, request);

@@ -30,6 +30,8 @@ std::int32_t ActiveRequests::move_queued(Executor& from, const std::shared_ptr<E
     for (const auto& l : *live) {
       source->second.estimated_seconds -= l->request->estimated_seconds;
       heir->second.estimated_seconds += l->request->estimated_seconds;
+      source->second.shares.left(l->request->tenant);
+      heir->second.shares.came(l->request->tenant, l->request->tenant_weight);
       l->request->move_to(*this, to->id());
     }
     source->second.requests -= given;
@@ -53,6 +55,8 @@ void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings,
       theirs.requests.emplace(state->id, state);
       --source.requests;
       ++target.requests;
+      source.shares.left(state->tenant);
+      target.shares.came(state->tenant, state->tenant_weight);
       target.estimated_seconds += state->estimated_seconds;
       if (theirs.closing) state->cancelled.store(true);
       state->move_to(to, heir.id());

@@ -77,7 +77,8 @@ class RequestState {
   std::atomic<bool> awaited{false};  // its tokens are not known yet
   BeforeEnd before_end;              // may be empty; the dispatchers', once it is posted
   double estimated_seconds = 0;
-  std::string tenant;  // never changes once it is posted
+  std::string tenant;  // never changes once it is posted, nor does its weight
+  double tenant_weight = 1;
   Priority priority = Priority::kNormal;
   std::unique_ptr<EmbedWork> embedding;  // null: it generates; never changes once it is posted
 

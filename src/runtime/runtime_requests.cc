@@ -27,6 +27,7 @@ Result<Runtime::Begun> Runtime::begin_request(const Request& request, Callbacks 
                                                       std::move(callbacks)),
               .submission = {}};
   begun.state->tenant = request.tenant;
+  begun.state->tenant_weight = request.tenant_weight;
   begun.submission.id = id;
   begun.submission.result = begun.state->promise.get_future();
   if (begun.state->pulled) begun.submission.stream = TextStream(begun.state);
