@@ -22,6 +22,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -220,6 +221,19 @@ class CHOIR_API Node {
   // for 30 s after each further one; load() and begin_load() try again in any case. Refused at
   // once: a full queue, a closed door, an executor that is being removed.
   Result<Submission> enqueue(Prepared prepared, Callbacks callbacks = {});
+  // Several requests together, such as the choices of one prompt (Request::stream): all of them are
+  // accepted, or none is. They have the same executor and tenant. Each one counts: for the queue,
+  // for the tenant's part of it and, once it runs, for the executor's sequences; what their prompts
+  // have in common is computed once where the executor has a prefix cache. They are told, cancelled
+  // and end one by one. `callbacks`: none, or one for each. Besides what submit() or enqueue()
+  // refuses: no request at all, more of them than a queue takes (kInvalidArgument).
+  //
+  // submit_all() may block as submit() does, and tokenizes a prompt once where it is that of the
+  // request before. enqueue_all() never waits; Prepared::choice() gives choices of one prompt.
+  Result<std::vector<Submission>> submit_all(std::span<const Request> requests,
+                                             std::vector<Callbacks> callbacks = {});
+  Result<std::vector<Submission>> enqueue_all(std::vector<Prepared> prepared,
+                                              std::vector<Callbacks> callbacks = {});
   // submit(), and waits for the end. Blocks; refused inside a callback.
   Result<Completion> run(const Request& request);
   // Ends the request as kCancelled within one step, also in the middle of a long prompt. Does not

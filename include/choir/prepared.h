@@ -18,6 +18,12 @@ class Prepared {
   // 0: not known, because the executor was not in memory. Then the prompt is tokenized when the
   // executor has been loaded, on a thread of the node.
   std::int32_t prompt_tokens() const { return static_cast<std::int32_t>(tokens_.size()); }
+  // Another choice of the same prompt (Request::stream), which is not tokenized again.
+  Prepared choice(std::uint32_t stream) const {
+    Prepared other = *this;
+    other.request_.stream = stream;
+    return other;
+  }
 
  private:
   friend class Runtime;

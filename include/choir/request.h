@@ -73,6 +73,10 @@ struct Request {
 
   std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
   Sampling sampling;
+  // Which of several choices of one prompt this is: each stream of a seed draws random numbers of
+  // its own. The same seed and stream give the same tokens, whatever the other choices do. Where
+  // the temperature is 0, all streams are the same.
+  std::uint32_t stream = 0;
   std::vector<std::string> stop;  // at most kStopStringsMax of 1 .. kStopBytesMax; not in the text
   bool ignore_eos = false;        // go on to max_tokens; for benchmarks
   std::optional<Priority> priority;       // unset: the executor's

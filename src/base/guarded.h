@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -127,6 +128,14 @@ class Mailbox {
     const std::scoped_lock lock(mutex_);
     if (closed_ || items_.size() >= capacity_) return false;
     items_.push_back(std::move(item));
+    return true;
+  }
+
+  // The same of several, in their order: all, or none and they stay as they are.
+  [[nodiscard]] bool post_all(std::span<T> items) {
+    const std::scoped_lock lock(mutex_);
+    if (closed_ || items_.size() + items.size() > capacity_) return false;
+    for (T& item : items) items_.push_back(std::move(item));
     return true;
   }
 

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -159,19 +160,20 @@ class ActiveRequests final : public RequestHome {
   // ---- One request.
   // kIn: the mail is the executor's. kAgain: look the executor up again by its name.
   enum class Entry : std::uint8_t { kIn, kAgain };
-  // Waits while the executor's door is kAway.
-  Result<Entry> wait_enlist(Executor& executor, Executor::Mail& mail);
+  // Requests of one tenant that come together: all come in or none does, and then the mail is as it
+  // was. Waits while the executor's door is kAway.
+  Result<Entry> wait_enlist(Executor& executor, std::span<Executor::Mail> mail);
   // The same of a request to embed.
   Result<Entry> wait_enlist(Executor& executor, const std::shared_ptr<RequestState>& request);
   // The same without waiting; nullopt: its door is kAway.
-  std::optional<Result<Entry>> enlist(Executor& executor, Executor::Mail& mail);
+  std::optional<Result<Entry>> enlist(Executor& executor, std::span<Executor::Mail> mail);
   // All, or those of one executor; by id.
   std::vector<std::shared_ptr<RequestState>> requests(std::optional<ExecutorId> only = {}) const;
   void cancel_all(std::optional<ExecutorId> only);
 
   // ---- Requests that are accepted before their executor takes them.
-  // kAgain: look the executor up again by its name.
-  Result<Entry> hold(const ExecutorRow& row, Arrival& arrival);
+  // All or none, as above. kAgain: look the executor up again by its name.
+  Result<Entry> hold(const ExecutorRow& row, std::span<Arrival> arrivals);
   bool has_arrivals(ExecutorId id) const;
   // Those that can be handed over now, so none that is awaited; each one has to be given to admit()
   // or its executor does not leave. Empty while its door is kAway.
@@ -220,15 +222,14 @@ class ActiveRequests final : public RequestHome {
   Result<const InExecutor*> entrance(const State& s, ExecutorId id, const std::string& name) const;
   // Whether one may come in now; nullopt: wait, it is just leaving or moving.
   std::optional<Result<Entry>> at_door(const State& s, const Executor& executor) const;
-  // `post()` gives the request to the executor, or returns false where that is full.
-  template <class Post>
-  std::optional<Result<Entry>> enlist(State& s, Executor& executor,
-                                      const std::shared_ptr<RequestState>& request, Post post);
-  // kOverloaded where one more would be too many, in all or of its tenant.
-  Status has_room(InExecutor& executor, const std::string& name, const RequestState& request) const;
-  // Counts it, if there is room.
-  Status count_in(State& s, InExecutor& executor, const std::string& name,
-                  const std::shared_ptr<RequestState>& request);
+  // `items` have a `request`; all of them are of one tenant. `post()` gives them to the executor,
+  // or returns false where that is full.
+  template <class Items, class Post>
+  std::optional<Result<Entry>> enlist(State& s, Executor& executor, const Items& items, Post post);
+  // kOverloaded where `count` more like `request` would be too many, in all or of its tenant.
+  Status has_room(InExecutor& executor, const std::string& name, const RequestState& request,
+                  std::size_t count) const;
+  void count_in(State& s, InExecutor& executor, const std::shared_ptr<RequestState>& request);
   void end_without_executor(ExecutorId id, const std::shared_ptr<RequestState>& request,
                             Finish finish, Error error) const;
   enum class Heed : std::uint8_t { kNothing, kRequests, kClaims };

@@ -19,17 +19,22 @@ std::vector<Arrival> ActiveRequests::take_out(InExecutor& executor, Over over) {
   return taken;
 }
 
-Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row, Arrival& arrival) {
+Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row,
+                                                   std::span<Arrival> arrivals) {
   return state_.with([&](State& s) -> Result<Entry> {
     if (CHOIR_TRY(entrance(s, row.id, row.config.name)) == nullptr) return Entry::kAgain;
     InExecutor& executor = s.by_executor.at(row.id);
     if (executor.handed_over)
       return fail(Code::kNotFound,
                   "executor '" + row.config.name + "' has just moved to another node");
-    CHOIR_CHECK_OK(count_in(s, executor, row.config.name, arrival.request));
-    const bool ready = !arrival.late.awaited;
-    ++executor.arriving;
-    executor.arrivals.push_back(std::move(arrival));
+    CHOIR_CHECK_OK(has_room(executor, row.config.name, *arrivals.front().request, arrivals.size()));
+    bool ready = false;
+    for (Arrival& arrival : arrivals) {
+      count_in(s, executor, arrival.request);
+      ++executor.arriving;
+      ready = ready || !arrival.late.awaited;
+      executor.arrivals.push_back(std::move(arrival));
+    }
     if (ready && executor.door == Activity::Door::kOpen) rules_.arrived(row.id);
     return Entry::kIn;
   });

@@ -1,5 +1,6 @@
 // Who may come in.
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -47,59 +48,67 @@ std::optional<Result<ActiveRequests::Entry>> ActiveRequests::at_door(
 }
 
 Status ActiveRequests::has_room(InExecutor& executor, const std::string& name,
-                                const RequestState& request) const {
+                                const RequestState& request, std::size_t count) const {
   const auto queue_max = static_cast<std::int32_t>(rules_.queue_max);
   const auto facts = [&] {
     return std::vector<Fact>{Fact::of("waiting", executor.requests),
                              Fact::of("queue_max", queue_max)};
   };
-  if (executor.requests >= queue_max) {
+  const std::string together =
+      count == 1 ? "" : ", and " + std::to_string(count) + " come together";
+  if (count > rules_.queue_max)
+    return fail(Code::kInvalidArgument,
+                std::to_string(count) + " requests come together, '" + name + "' takes at most " +
+                    std::to_string(queue_max),
+                {Fact::of("value", count), Fact::of("limit", queue_max)});
+  const auto more = static_cast<std::int32_t>(count);
+  if (executor.requests > queue_max - more) {
     executor.shares.turned_away(request.tenant, request.tenant_weight, clock_.now());
     return fail(Code::kOverloaded,
                 "'" + name + "' has " + std::to_string(executor.requests) + " requests, at most " +
-                    std::to_string(queue_max) + " may wait or run; try again later",
+                    std::to_string(queue_max) + " may wait or run" + together + "; try again later",
                 facts());
   }
   const std::int32_t own = executor.shares.requests(request.tenant);
-  if (own < std::min(queue_max / 2, kQueueShareMin)) return {};  // whoever else is there
+  if (own + more <= std::min(queue_max / 2, kQueueShareMin)) return {};  // whoever else is there
   const std::int32_t share =
       executor.shares.share(request.tenant, request.tenant_weight, queue_max, clock_.now());
-  if (own < share) return {};
+  if (own + more <= share) return {};
   auto all = facts();
   all.push_back(Fact::of("tenant_waiting", own));
   all.push_back(Fact::of("tenant_share", share));
   return fail(Code::kOverloaded,
               "tenant '" + request.tenant + "' has " + std::to_string(own) + " requests in '" +
                   name + "', beside other tenants it may have " + std::to_string(share) + " of " +
-                  std::to_string(queue_max) + "; try again later",
+                  std::to_string(queue_max) + together + "; try again later",
               std::move(all));
 }
 
-Status ActiveRequests::count_in(State& s, InExecutor& executor, const std::string& name,
-                                const std::shared_ptr<RequestState>& request) {
-  CHOIR_CHECK_OK(has_room(executor, name, *request));
+void ActiveRequests::count_in(State& s, InExecutor& executor,
+                              const std::shared_ptr<RequestState>& request) {
   ++executor.requests;
   executor.shares.came(request->tenant, request->tenant_weight);
   executor.estimated_seconds += request->estimated_seconds;
   executor.last_used = clock_.now();
   s.requests.emplace(request->id, request);
   directory_->enter(request);
-  return {};
 }
 
 // Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
 // The mailbox has room for as many as are counted, and for those that are just being told their
 // end.
-template <class Post>
-std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
-    State& s, Executor& executor, const std::shared_ptr<RequestState>& request, Post post) {
+template <class Items, class Post>
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(State& s, Executor& executor,
+                                                                    const Items& items, Post post) {
   auto entry = at_door(s, executor);
   if (!entry || !*entry || **entry == Entry::kAgain) return entry;
   InExecutor& activity = s.by_executor.at(executor.id());
-  if (Status counted = count_in(s, activity, executor.name(), request); !counted)
-    return tl::unexpected(std::move(counted).error());
+  if (Status room = has_room(activity, executor.name(), *items.front().request, items.size());
+      !room)
+    return tl::unexpected(std::move(room).error());
+  for (const auto& item : items) count_in(s, activity, item.request);
   if (!post()) {
-    uncount(s, *request);
+    for (const auto& item : items) uncount(s, *item.request);
     return fail(Code::kOverloaded,
                 "'" + executor.name() + "' has as many requests waiting as it may; try again later",
                 {Fact::of("waiting", activity.requests), Fact::of("queue_max", rules_.queue_max)});
@@ -109,26 +118,26 @@ std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
 }
 
 Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
-                                                          Executor::Mail& mail) {
-  const std::shared_ptr<RequestState> request = mail.request;
-  return *state_.wait([&](State& s) {
-    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
-  });
+                                                          std::span<Executor::Mail> mail) {
+  return *state_.wait(
+      [&](State& s) { return enlist(s, executor, mail, [&] { return executor.post_all(mail); }); });
 }
 
 Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
     Executor& executor, const std::shared_ptr<RequestState>& request) {
+  struct Item {
+    const std::shared_ptr<RequestState>& request;
+  };
+  const std::array<Item, 1> one = {Item{request}};
   return *state_.wait([&](State& s) {
-    return enlist(s, executor, request, [&] { return executor.embeddings().post(request); });
+    return enlist(s, executor, one, [&] { return executor.embeddings().post(request); });
   });
 }
 
-std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(Executor& executor,
-                                                                    Executor::Mail& mail) {
-  const std::shared_ptr<RequestState> request = mail.request;
-  return state_.with([&](State& s) {
-    return enlist(s, executor, request, [&] { return executor.post(std::move(mail)); });
-  });
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
+    Executor& executor, std::span<Executor::Mail> mail) {
+  return state_.with(
+      [&](State& s) { return enlist(s, executor, mail, [&] { return executor.post_all(mail); }); });
 }
 
 }  // namespace choir

@@ -14,7 +14,7 @@ namespace choir {
 
 bool EmbeddingQueue::post(std::shared_ptr<RequestState> request) {
   if (request->priority != Priority::kCritical) return came_.post(std::move(request));
-  return control_.post_urgent([&] { return came_.post(std::move(request)); });
+  return control_.post_urgent(1, [&] { return came_.post(std::move(request)); });
 }
 
 void EmbeddingQueue::take_mail(Instant now) {

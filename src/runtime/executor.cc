@@ -21,7 +21,14 @@ Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<
 
 bool Executor::post(Mail mail) {
   if (mail.sequence.priority != Priority::kCritical) return inbox_.post(std::move(mail));
-  return control_.post_urgent([&] { return inbox_.post(std::move(mail)); });
+  return control_.post_urgent(1, [&] { return inbox_.post(std::move(mail)); });
+}
+
+bool Executor::post_all(std::span<Mail> mail) {
+  const auto urgent = static_cast<std::int32_t>(std::ranges::count_if(
+      mail, [](const Mail& m) { return m.sequence.priority == Priority::kCritical; }));
+  if (urgent == 0) return inbox_.post_all(mail);
+  return control_.post_urgent(urgent, [&] { return inbox_.post_all(mail); });
 }
 
 void Executor::interrupt(RequestId request) {

@@ -10,8 +10,8 @@
 //   EmbeddingQueue  in an encoder's executor: a pass over texts to embed
 // They share ExecutorFacts (its base, for any thread), LiveSet and ExecutorMemory.
 //
-// Threads: post(), post_job(), interrupt(), look_at(), preempt(), embeddings().post() and what
-// ExecutorFacts says from any; the rest from whoever has the turn.
+// Threads: post(), post_all(), post_job(), interrupt(), look_at(), preempt(), embeddings().post()
+// and what ExecutorFacts says from any; the rest from whoever has the turn.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,8 @@ class Executor : public ExecutorFacts {
 
   // Any thread. False when the mailbox is full.
   bool post(Mail mail);
+  // All, or none and they stay as they are.
+  bool post_all(std::span<Mail> mail);
   // Something to do between two passes, by whoever has the turn; it may call what is below under
   // "in a job". False when the executor takes no more (removed).
   bool post_job(Job job) { return inbox_.post_job(std::move(job)); }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,8 @@ class ExecutorInbox {
 
   // Any thread. False when it is full, or closed.
   bool post(ExecutorMail mail) { return mail_.post(std::move(mail)); }
+  // All, or none and they stay as they are.
+  bool post_all(std::span<ExecutorMail> mail) { return mail_.post_all(mail); }
   bool post_job(Job job) { return jobs_.post(std::move(job)); }
   void close_jobs() { jobs_.close(); }
   void look_at(RequestId request) {

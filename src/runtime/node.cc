@@ -105,6 +105,16 @@ Result<Submission> Node::enqueue(Prepared prepared, Callbacks callbacks) {
   return caught([&] { return runtime_->enqueue(std::move(prepared), std::move(callbacks)); });
 }
 
+Result<std::vector<Submission>> Node::submit_all(std::span<const Request> requests,
+                                                 std::vector<Callbacks> callbacks) {
+  return caught([&] { return runtime_->submit_all(requests, std::move(callbacks)); });
+}
+
+Result<std::vector<Submission>> Node::enqueue_all(std::vector<Prepared> prepared,
+                                                  std::vector<Callbacks> callbacks) {
+  return caught([&] { return runtime_->enqueue_all(std::move(prepared), std::move(callbacks)); });
+}
+
 Result<Completion> Node::run(const Request& request) {
   return caught([&] { return runtime_->run(request); });
 }

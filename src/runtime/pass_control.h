@@ -26,14 +26,14 @@ class PassControl {
   void interrupt(RequestId request);
   // Ends a pass of this turn, whether it has begun or not, but never two in a row.
   void preempt();
-  // Posts a request of class CRITICAL by `post()`, and preempts. What post() returns: false when it
-  // is refused. Counted before it is posted: whoever has the turn finds it in the mail, or counted
-  // when its pass begins.
+  // Posts `count` requests of class CRITICAL by `post()`, and preempts. What post() returns: false
+  // when they are refused. Counted before they are posted: whoever has the turn finds them in the
+  // mail, or counted when its pass begins.
   template <class Post>
-  bool post_urgent(Post&& post) {
-    ++urgent_mail_;
+  bool post_urgent(std::int32_t count, Post&& post) {
+    urgent_mail_ += count;
     if (!post()) {
-      --urgent_mail_;
+      urgent_mail_ -= count;
       return false;
     }
     pass_.with([&](Pass& pass) {

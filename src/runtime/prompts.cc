@@ -106,6 +106,7 @@ Sequence make_sequence(const Executor& executor, const Request& request) {
   sequence.model_fingerprint = executor.model().fingerprint();
   sequence.max_tokens = request.max_tokens;
   sequence.sampling = request.sampling;
+  sequence.stream_index = request.stream;
   if (request.ignore_eos)
     for (const TokenId end : executor.model().end_tokens())
       sequence.sampling.bias.push_back({end, -std::numeric_limits<float>::infinity()});

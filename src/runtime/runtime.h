@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -108,6 +109,10 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   // `late`: where its prompt is not made from the request alone.
   Result<Submission> enqueue(Prepared prepared, Callbacks callbacks, Continuation continuation = {},
                              LatePrompt late = {});
+  Result<std::vector<Submission>> submit_all(std::span<const Request> requests,
+                                             std::vector<Callbacks> callbacks);
+  Result<std::vector<Submission>> enqueue_all(std::vector<Prepared> prepared,
+                                              std::vector<Callbacks> callbacks);
   Result<Completion> run(const Request& request);
   Status cancel(RequestId id);
   void close_door() { active_.drain(); }
@@ -164,6 +169,16 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
     Submission submission;
   };
   Result<Begun> begin_request(const Request& request, Callbacks callbacks);
+  // Of one executor and one tenant.
+  Result<std::vector<Begun>> begin_together(std::span<const Request* const> requests,
+                                            std::vector<Callbacks> callbacks);
+  static std::vector<Submission> submissions_of(std::span<Begun> begun);
+  // Requests that come together, as Node::enqueue_all(). Those that are not accepted stay in
+  // `together`.
+  Status enter(std::span<Arrival> together);
+  // Where all of them are prepared for this very model; nullopt: it is just leaving or moving.
+  Result<std::optional<ActiveRequests::Entry>> enlist_now(Executor& executor,
+                                                          std::span<Arrival> together);
   // find(), for a request: until `claim` ends, the executor leaves only if it is asked to. Unset
   // where it was in memory.
   Result<std::shared_ptr<Executor>> find_for_request(std::string_view name,

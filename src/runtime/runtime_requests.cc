@@ -13,6 +13,14 @@ constexpr double kOutputTokenSeconds = 0.005;
 
 double speed_or(double measured, double guess) { return measured > 0 ? measured : guess; }
 
+// Of several requests that come together.
+std::string numbered(std::size_t i) { return "requests[" + std::to_string(i) + "]"; }
+
+bool same_prompt(const Request& a, const Request& b) {
+  return a.text == b.text && a.tokens == b.tokens && a.messages == b.messages &&
+         a.parse_special == b.parse_special;
+}
+
 }  // namespace
 
 Result<Runtime::Begun> Runtime::begin_request(const Request& request, Callbacks callbacks) {
@@ -72,12 +80,72 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
     mail.conversation = continuation.key;
     mail.kv = std::move(continuation.kv);
     mail.gated = gated == Gated::kYes;
-    if (CHOIR_TRY(active_.wait_enlist(*executor, mail)) == ActiveRequests::Entry::kAgain) {
+    if (CHOIR_TRY(active_.wait_enlist(*executor, std::span(&mail, 1))) ==
+        ActiveRequests::Entry::kAgain) {
       continuation.kv = std::move(mail.kv);
       continue;
     }
     announce(executor->id(), *state);
     return std::move(begun.submission);
+  }
+}
+
+Result<std::vector<Runtime::Begun>> Runtime::begin_together(
+    std::span<const Request* const> requests, std::vector<Callbacks> callbacks) {
+  if (requests.empty()) return fail(Code::kInvalidArgument, "there are no requests to submit");
+  if (!callbacks.empty() && callbacks.size() != requests.size())
+    return fail(Code::kInvalidArgument, std::to_string(requests.size()) + " requests have " +
+                                            std::to_string(callbacks.size()) +
+                                            " callbacks, allowed none or one for each");
+  callbacks.resize(requests.size());
+  std::vector<Begun> begun;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const Request& request = *requests[i];
+    if (request.executor != requests[0]->executor || request.tenant != requests[0]->tenant)
+      return fail(Code::kInvalidArgument, numbered(i) +
+                                              " has another executor or tenant than the first "
+                                              "one; requests that come together have the same");
+    auto one = begin_request(request, std::move(callbacks[i]));
+    if (!one) return tl::unexpected(std::move(one).error().in(numbered(i)));
+    begun.push_back(std::move(*one));
+  }
+  return begun;
+}
+
+std::vector<Submission> Runtime::submissions_of(std::span<Begun> begun) {
+  std::vector<Submission> submissions;
+  for (Begun& one : begun) submissions.push_back(std::move(one.submission));
+  return submissions;
+}
+
+Result<std::vector<Submission>> Runtime::submit_all(std::span<const Request> requests,
+                                                    std::vector<Callbacks> callbacks) {
+  std::vector<const Request*> all;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (Status valid = validate(requests[i]); !valid)
+      return tl::unexpected(std::move(valid).error().in(numbered(i)));
+    all.push_back(&requests[i]);
+  }
+  std::vector<Begun> begun = CHOIR_TRY(begin_together(all, std::move(callbacks)));
+  ActiveRequests::Claim claim;
+  for (;;) {
+    CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
+    const std::shared_ptr<Executor> executor =
+        CHOIR_TRY(find_for_request(requests.front().executor, claim));
+    CHOIR_CHECK_OK(must_generate(*executor));
+    std::vector<Executor::Mail> mail;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      auto tokens = i > 0 && same_prompt(requests[i], requests[i - 1])
+                        ? Result<std::vector<TokenId>>(mail.back().sequence.tokens)
+                        : prompt_tokens(*executor, requests[i]);
+      if (!tokens) return tl::unexpected(std::move(tokens).error().in(numbered(i)));
+      place_in(*begun[i].state, requests[i], executor->id(), executor->config().priority,
+               tokens->size(), executor->stats());
+      mail.push_back(make_mail(*executor, requests[i], begun[i].state, std::move(*tokens)));
+    }
+    if (CHOIR_TRY(active_.wait_enlist(*executor, mail)) == ActiveRequests::Entry::kAgain) continue;
+    for (const Begun& one : begun) announce(executor->id(), *one.state);
+    return submissions_of(begun);
   }
 }
 
@@ -103,47 +171,85 @@ Result<Prepared> Runtime::prepare(Request request, Prompt prompt) const {
 Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks,
                                     Continuation continuation, LatePrompt late) {
   Begun begun = CHOIR_TRY(begin_request(prepared.request_, std::move(callbacks)));
-  const auto& state = begun.state;
-  state->before_end = std::move(continuation.before_end);
+  begun.state->before_end = std::move(continuation.before_end);
+  Arrival arrival{.request = begun.state,
+                  .prepared = std::move(prepared),
+                  .continuation = std::move(continuation),
+                  .late = std::move(late)};
+  CHOIR_CHECK_OK(enter(std::span(&arrival, 1)));
+  return std::move(begun.submission);
+}
+
+Result<std::vector<Submission>> Runtime::enqueue_all(std::vector<Prepared> prepared,
+                                                     std::vector<Callbacks> callbacks) {
+  std::vector<const Request*> requests;
+  for (const Prepared& one : prepared) requests.push_back(&one.request_);
+  std::vector<Begun> begun = CHOIR_TRY(begin_together(requests, std::move(callbacks)));
+  std::vector<Arrival> arrivals;
+  for (std::size_t i = 0; i < begun.size(); ++i)
+    arrivals.push_back({.request = begun[i].state,
+                        .prepared = std::move(prepared[i]),
+                        .continuation = {},
+                        .late = {}});
+  CHOIR_CHECK_OK(enter(arrivals));
+  return submissions_of(begun);
+}
+
+Status Runtime::enter(std::span<Arrival> together) {
   for (;;) {
-    const ExecutorRow row = CHOIR_TRY(table_.row(prepared.request_.executor));
-    place_in(*state, prepared.request_, row.id, row.config.priority, prepared.tokens_.size(),
-             *row.stats);
-    const auto& executor = row.executor;
-    if (executor && !late.awaited && prepared.fingerprint_ == executor->model().fingerprint()) {
-      state->awaited.store(false);
-      // It may be a smaller one by now.
-      CHOIR_CHECK_OK(fits_in_context(*executor, prepared.tokens_.size()));
-      Executor::Mail mail =
-          make_mail(*executor, prepared.request_, state, std::move(prepared.tokens_));
-      mail.conversation = continuation.key;
-      mail.kv = std::move(continuation.kv);
-      const auto came = active_.enlist(*executor, mail);
-      prepared.tokens_ = std::move(mail.sequence.tokens);  // where it was not taken
-      continuation.kv = std::move(mail.kv);
-      if (came && CHOIR_TRY(*came) == ActiveRequests::Entry::kAgain) continue;
-      if (came) {
-        announce(row.id, *state);
-        return std::move(begun.submission);
-      }
+    const ExecutorRow row = CHOIR_TRY(table_.row(together.front().prepared.request_.executor));
+    for (const Arrival& one : together)
+      place_in(*one.request, one.prepared.request_, row.id, row.config.priority,
+               one.prepared.tokens_.size(), *row.stats);
+    const bool ready = row.executor && std::ranges::all_of(together, [&](const Arrival& one) {
+                         return !one.late.awaited &&
+                                one.prepared.fingerprint_ == row.executor->model().fingerprint();
+                       });
+    if (ready) {
+      const auto came = CHOIR_TRY(enlist_now(*row.executor, together));
+      if (came == ActiveRequests::Entry::kAgain) continue;
+      if (came) return {};
     }
-    state->progress.prompt_tokens.store(prepared.prompt_tokens());
-    state->progress.max_tokens.store(prepared.request_.max_tokens);
-    state->awaited.store(true);
-    Arrival arrival{.request = state,
-                    .prepared = std::move(prepared),
-                    .continuation = std::move(continuation),
-                    .late = std::move(late)};
-    if (CHOIR_TRY(active_.hold(row, arrival)) == ActiveRequests::Entry::kAgain) {
-      prepared = std::move(arrival.prepared);
-      continuation = std::move(arrival.continuation);
-      late = std::move(arrival.late);
-      continue;
+    std::vector<Instant> deadlines;
+    for (const Arrival& one : together) {
+      RequestState& state = *one.request;
+      state.progress.prompt_tokens.store(one.prepared.prompt_tokens());
+      state.progress.max_tokens.store(one.prepared.request_.max_tokens);
+      state.awaited.store(true);
+      if (state.deadline != Instant{}) deadlines.push_back(state.deadline);
     }
-    if (state->deadline != Instant{})
-      alarms_.set_earlier(alarm_of_arrivals(row.id), state->deadline);
-    return std::move(begun.submission);
+    if (CHOIR_TRY(active_.hold(row, together)) == ActiveRequests::Entry::kAgain) continue;
+    for (const Instant deadline : deadlines)
+      alarms_.set_earlier(alarm_of_arrivals(row.id), deadline);
+    return {};
   }
+}
+
+Result<std::optional<ActiveRequests::Entry>> Runtime::enlist_now(Executor& executor,
+                                                                 std::span<Arrival> together) {
+  // It may be a smaller one than they were prepared for.
+  for (const Arrival& one : together)
+    CHOIR_CHECK_OK(fits_in_context(executor, one.prepared.tokens_.size()));
+  std::vector<Executor::Mail> mail;
+  for (Arrival& one : together) {
+    one.request->awaited.store(false);
+    mail.push_back(
+        make_mail(executor, one.prepared.request_, one.request, std::move(one.prepared.tokens_)));
+    mail.back().conversation = one.continuation.key;
+    mail.back().kv = std::move(one.continuation.kv);
+  }
+  const auto came = active_.enlist(executor, mail);
+  const bool in = came && *came && **came == ActiveRequests::Entry::kIn;
+  for (std::size_t i = 0; i < mail.size(); ++i) {
+    if (in) {
+      announce(executor.id(), *together[i].request);
+    } else {
+      together[i].prepared.tokens_ = std::move(mail[i].sequence.tokens);
+      together[i].continuation.kv = std::move(mail[i].kv);
+    }
+  }
+  if (!came) return std::nullopt;
+  return CHOIR_TRY(*came);
 }
 
 Status Runtime::declare(const ExecutorConfig& config) {
