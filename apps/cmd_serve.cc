@@ -17,9 +17,10 @@ struct Options {
   std::vector<std::string> models;
   std::vector<std::string> binds;
   std::uint16_t port = 8411;
-  std::string unix_socket;
+  std::vector<std::string> unix_sockets;  // the last one counts
   std::vector<std::string> allow_hosts;
   std::vector<std::string> allow_origins;
+  std::string keys_file;
   bool open_to_all = false;
   bool preload = false;
   std::int32_t context_tokens = 0;
@@ -34,13 +35,21 @@ constexpr std::int32_t kSequencesMost = 256;
 
 bool is_loopback(const std::string& host) { return host == "::1" || host.starts_with("127."); }
 
+// The keys of the file that was named, or of the usual one if it is there.
+Result<serve::Keys> keys_of(const Options& options) {
+  const bool named = !options.keys_file.empty();
+  auto keys = serve::Keys::read(named ? options.keys_file : serve::default_keys_file());
+  if (!keys && !named && keys.error().code == Code::kNotFound) return serve::Keys();
+  return keys;
+}
+
 // What is wrong with the options before anything begins; empty when all is well.
-std::string wrong_with(const Options& options) {
+std::string wrong_with(const Options& options, bool has_keys) {
   for (const std::string& host : options.binds)
-    if (!is_loopback(host) && !options.open_to_all)
+    if (!is_loopback(host) && !has_keys && !options.open_to_all)
       return "--bind " + host +
              " is not loopback, and there are no keys: everybody who reaches it could use the "
-             "models. --i-know-this-is-open allows that";
+             "models. `choir key new` makes keys; --i-know-this-is-open does without";
   if (options.drain_s < 0 || options.drain_s > kDrainMost || !std::isfinite(options.drain_s))
     return "--drain-seconds is " + fixed(options.drain_s, 1) + ", it takes 0 to 3600";
   if (options.sequences < 1 || options.sequences > kSequencesMost)
@@ -52,9 +61,10 @@ std::string wrong_with(const Options& options) {
 
 serve::DaemonConfig config_of(const Options& options) {
   serve::DaemonConfig config;
-  if (!options.binds.empty()) config.server.hosts = options.binds;
-  config.server.port = options.port;
-  config.server.unix_socket = options.unix_socket;
+  if (!options.binds.empty()) config.server.endpoints.hosts = options.binds;
+  config.server.endpoints.port = options.port;
+  if (!options.unix_sockets.empty())
+    config.server.endpoints.unix_socket = options.unix_sockets.back();
   config.host_rules.hosts = options.allow_hosts;
   for (const std::string& host : options.binds) config.host_rules.hosts.push_back(host);
   config.host_rules.origins = options.allow_origins;
@@ -68,7 +78,7 @@ serve::DaemonConfig config_of(const Options& options) {
   return config;
 }
 
-void print_welcome(const serve::Daemon& daemon) {
+void print_welcome(const serve::Daemon& daemon, bool has_keys) {
   const std::vector<std::string> addresses = daemon.addresses();
   const std::vector<std::string> models = daemon.models();
   std::string out = "Choir serves on";
@@ -83,19 +93,23 @@ void print_welcome(const serve::Daemon& daemon) {
   }
   const std::string model = models.empty() ? "NAME" : models.front();
   if (addresses.front().starts_with("http"))
-    out += "  try       curl " + addresses.front() + "/v1/chat/completions -d '{\"model\": \"" +
-           model +
+    out += "  try       curl " + addresses.front() + "/v1/chat/completions" +
+           (has_keys ? " -H 'Authorization: Bearer KEY'" : "") + " -d '{\"model\": \"" + model +
            "\", \"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers\"}]}'\n"
            "  clients   base URL " +
-           addresses.front() + "/v1, any key\n";
+           addresses.front() + "/v1, " + (has_keys ? "a key of `choir key new`" : "any key") + "\n";
   out += "  end       Ctrl-C; work in flight is finished first\n";
   print(out);
 }
 
 Result<int> run(const Options& options) {
-  if (const std::string wrong = wrong_with(options); !wrong.empty()) return usage_error(wrong);
-  auto daemon = CHOIR_TRY(serve::Daemon::start(config_of(options)));
-  print_welcome(*daemon);
+  serve::DaemonConfig config = config_of(options);
+  config.keys = CHOIR_TRY(keys_of(options));
+  const bool has_keys = !config.keys.empty();
+  if (const std::string wrong = wrong_with(options, has_keys); !wrong.empty())
+    return usage_error(wrong);
+  auto daemon = CHOIR_TRY(serve::Daemon::start(config));
+  print_welcome(*daemon, has_keys);
   daemon->run();
   return kExitOk;
 }
@@ -115,12 +129,15 @@ void add_serve(CLI::App& root, Run& chosen) {
   add_list(*command, "--bind", options->binds, "ADDRESS",
            "Address to listen on; may be given several times [127.0.0.1 and ::1]");
   add_value(*command, "--port", options->port, "N", "Port; 0 takes a free one");
-  add_value(*command, "--unix-socket", options->unix_socket, "PATH",
-            "Listen on a unix socket, too, for this user only");
+  add_list(*command, "--unix-socket", options->unix_sockets, "PATH",
+           "Its unix socket, for this user only, which may change things; '' for none "
+           "[choir-PORT.sock in XDG_RUNTIME_DIR or the cache folder]");
   add_list(*command, "--allow-host", options->allow_hosts, "NAME",
            "Another name under which clients reach this daemon");
   add_list(*command, "--allow-origin", options->allow_origins, "ORIGIN",
            "Web pages of this origin may use the daemon: https://chat.example");
+  add_value(*command, "--keys", options->keys_file, "FILE",
+            "API keys; without it, ~/.config/choir/keys.json if it is there");
   command->add_flag("--i-know-this-is-open", options->open_to_all,
                     "Allow an address of --bind that is not loopback");
   add_value(*command, "--context-tokens", options->context_tokens, "N",

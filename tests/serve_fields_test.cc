@@ -17,8 +17,7 @@ ApiResult<Asked> chat(const std::string& more) {
                                         (more.empty() ? "" : ", " + more) + "}"));
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 TEST(Fields, HaveEachNameOnceInARoute) {
   for (const Routes route : {kChat, kCompletion, kEmbeddings}) {
@@ -110,8 +109,7 @@ TEST(Fields, OfNumbersTakeTheirBounds) {
   }
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 TEST(ReadFields, GivesWhatWasAskedFor) {
   const auto asked = chat(R"("model": "a", "temperature": 0, "top_k": 3, "seed": 7, "stream": true,
@@ -190,8 +188,7 @@ TEST(ReadFields, NamesTheMessageAndPartThatAreWrong) {
   EXPECT_THAT(asked.error().message, HasSubstr("image_url"));
 }
 
-// ---- JSON
-// ----------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 struct Text {
   std::string name;

@@ -5,6 +5,8 @@
 #include <ostream>
 #include <string>
 
+#include "models/sha256.h"
+
 namespace choir::serve {
 namespace {
 
@@ -62,6 +64,70 @@ const Case kCases[] = {
 };
 INSTANTIATE_TEST_SUITE_P(, Find, testing::ValuesIn(kCases),
                          [](const auto& c) { return c.param.name; });
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+constexpr std::string_view kSecret = "sk-choir-secret";
+
+Router with_keys() {
+  Client client{.key = "alice", .tenant = "acme", .weight = 2, .scopes = kInfer};
+  Router router({}, Keys({{.client = client, .sha256 = sha256_of_text(kSecret)}}));
+  const Handler none = [](HttpRequest, const Wake&) { return reply_with_json(200, "{}"); };
+  router.add({.method = "GET", .path = "/open", .scopes = 0, .handler = none});
+  router.add({.method = "GET", .path = "/infer", .scopes = kInfer, .handler = none});
+  router.add({.method = "GET", .path = "/admin", .scopes = kAdmin, .handler = none});
+  return router;
+}
+
+struct KeyCase {
+  std::string name;
+  std::string path;
+  Header header;
+  int status;  // 0: found
+};
+void PrintTo(const KeyCase& c, std::ostream* out) { *out << c.name; }
+class FindWithKeys : public testing::TestWithParam<KeyCase> {};
+
+TEST_P(FindWithKeys, Decides) {
+  HttpRequest request{.method = "GET", .path = GetParam().path, .headers = {GetParam().header}};
+  const Router router = with_keys();
+  const auto found = router.find(request);
+  const auto* refusal = std::get_if<Refusal>(&found);
+  EXPECT_EQ(refusal == nullptr ? 0 : refusal->status, GetParam().status);
+}
+
+const KeyCase kKeyCases[] = {
+    {"NoKeyWhereItIsOpen", "/open", {}, 0},
+    {"WrongKeyWhereItIsOpen", "/open", {"x-api-key", "a"}, 0},
+    {"NoKey", "/infer", {}, 401},
+    {"WrongKey", "/infer", {"authorization", "Bearer sk-choir-secreT"}, 401},
+    {"PartOfAKey", "/infer", {"authorization", "Bearer sk-choir-secre"}, 401},
+    {"OtherScheme", "/infer", {"authorization", "Basic sk-choir-secret"}, 401},
+    {"Bearer", "/infer", {"authorization", "bearer sk-choir-secret"}, 0},
+    {"XApiKey", "/infer", {"x-api-key", "sk-choir-secret"}, 0},
+    {"ApiKey", "/infer", {"api-key", "sk-choir-secret"}, 0},
+    {"WithoutTheScope", "/admin", {"api-key", "sk-choir-secret"}, 403},
+    {"NoSuchPath", "/nothing", {}, 404},
+};
+INSTANTIATE_TEST_SUITE_P(, FindWithKeys, testing::ValuesIn(kKeyCases),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(FindRoute, SaysOnWhoseAccountARequestIs) {
+  HttpRequest request{.method = "GET",
+                      .path = "/infer",
+                      .headers = {{"authorization", "Bearer " + std::string(kSecret)}}};
+  const Router router = with_keys();
+  static_cast<void>(router.find(request));
+  EXPECT_EQ(request.client.tenant, "acme");
+  EXPECT_EQ(request.client.weight, 2);
+}
+
+TEST(FindRoute, GivesAllScopesToTheUnixSocket) {
+  HttpRequest request{.method = "GET", .path = "/admin", .over_unix_socket = true};
+  const Router router = with_keys();
+  EXPECT_TRUE(std::holds_alternative<const Route*>(router.find(request)));
+  EXPECT_EQ(request.client.tenant, "local");
+}
 
 TEST(FindRoute, SaysWhatThePathTakes) {
   HttpRequest request{.method = "PUT", .path = "/v1/completions"};

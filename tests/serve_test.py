@@ -2,24 +2,17 @@
 """`choir serve` over sockets of this machine, on a small model."""
 
 import json
-import os
+import shutil
 import signal
 import socket
-import tempfile
+import subprocess
 import time
 import unittest
-from pathlib import Path
 
 from cli_tools import RAW, STORIES, choir
-from serve_tools import TIMEOUT, Daemon, read_all, read_reply
+from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply
 
 
-def post_bytes(path, body, more="", version="1.1"):
-    data = json.dumps(body).encode()
-    return (f"POST {path} HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n{more}\r\n").encode() + data
-
-
-PROMPT = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
 CHAT = {"messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 12, "temperature": 0}
 
 
@@ -47,6 +40,14 @@ class Answers(unittest.TestCase):
         self.assertEqual(reply["choices"][0]["message"]["role"], "assistant")
         self.assertTrue(reply["choices"][0]["message"]["content"])
         self.assertTrue(reply["id"].startswith("chatcmpl-"))
+
+    def test_of_a_chat_without_a_template_are_those_of_chatml(self):
+        status, headers, text = self.daemon.request("POST", "/v1/chat/completions", CHAT)
+        self.assertEqual((status, headers["x-choir-template"]), (200, "default"))
+        prompt = "<|im_start|>user\nOnce upon a time<|im_end|>\n<|im_start|>assistant\n"
+        reply = self.daemon.complete(prompt)
+        self.assertEqual(json.loads(text)["choices"][0]["message"]["content"], reply["choices"][0]["text"])
+        self.assertEqual(json.loads(text)["usage"]["prompt_tokens"], reply["usage"]["prompt_tokens"])
 
     def test_in_a_stream_are_those_without(self):
         events = self.daemon.events("/v1/completions", PROMPT | {"stream_options": {"include_usage": True}})
@@ -137,6 +138,19 @@ class Answers(unittest.TestCase):
         self.assertEqual((status, models["data"][0]["id"]), (200, "stories260K"))
         self.assertEqual(self.daemon.get("/v1/models/stories260K")[1]["status"]["value"], "loaded")
         self.assertEqual(self.daemon.get("/v1/models/nothing")[0], 404)
+
+    def test_are_counted(self):
+        self.daemon.request("GET", "/nothing")
+        status, headers, text = self.daemon.request("GET", "/metrics")
+        self.assertEqual((status, headers["content-type"]), (200, "text/plain; version=0.0.4; charset=utf-8"))
+        for line in ('choir_model_state{model_name="stories260K",state="loaded"} 1',
+                     'choir_request_total{code="404"} ',
+                     'choir_requests_total{finished_reason="length",model_name="stories260K"} ',
+                     'choir_time_to_first_token_seconds_count{model_name="stories260K"} ',
+                     'choir_compute_seconds_total{model_name="stories260K",priority="normal"} '):
+            self.assertIn("\n" + line, text)
+        if shutil.which("promtool"):
+            subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=TIMEOUT)
 
     def test_tokenize_and_back(self):
         status, reply = self.daemon.post("/tokenize", {"content": "Once upon"})
@@ -282,6 +296,11 @@ class Ends(unittest.TestCase):
             for connection in connections:
                 connection.close()
 
+    def test_of_the_daemon_by_a_command(self):
+        with Daemon() as daemon:
+            self.assertEqual(choir("stop", "--unix-socket", daemon.socket).returncode, 0)
+            self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+
     def test_of_a_daemon_that_is_asked_twice_is_at_once(self):
         with Daemon("--drain-seconds", 3000) as daemon:
             daemon.complete()
@@ -292,50 +311,6 @@ class Ends(unittest.TestCase):
                 time.sleep(0.05)  # two signals at once may be one
                 daemon.process.send_signal(signal.SIGTERM)
                 self.assertEqual(daemon.process.wait(TIMEOUT), 0)
-
-
-class Starts(unittest.TestCase):
-    def test_refuse_what_is_wrong(self):
-        rows = [
-            (["--model", "nothing"], 1, "nothing"),
-            (["--bind", "0.0.0.0"], 2, "--i-know-this-is-open"),
-            (["--bind", "somewhere"], 2, "--bind"),
-            (["--sequences", "0"], 2, "--sequences"),
-            (["--drain-seconds", "-1"], 2, "--drain-seconds"),
-            (["--port", "70000"], 2, "65535"),
-        ]
-        for arguments, code, says in rows:
-            with self.subTest(arguments=arguments):
-                done = choir("serve", *arguments)
-                self.assertEqual(done.returncode, code, done.stderr)
-                self.assertIn(says, done.stderr)
-
-    def test_refuse_a_port_that_is_in_use(self):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            done = choir("serve", "--bind", "127.0.0.1", "--port", taken.getsockname()[1])
-            self.assertEqual(done.returncode, 1)
-            self.assertIn("another program has it", done.stderr)
-
-    def test_listen_on_a_unix_socket(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "choir.sock"
-            with Daemon("--unix-socket", path):
-                self.assertEqual(path.stat().st_mode & 0o777, 0o600)
-                with socket.socket(socket.AF_UNIX) as connection:
-                    connection.connect(str(path))
-                    connection.sendall(b"GET /health HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n")
-                    self.assertIn(b"200 OK", read_all(connection))
-                again = choir("serve", "--port", 0, "--unix-socket", path)
-                self.assertIn("another daemon answers there", again.stderr)
-            self.assertFalse(path.exists())
-
-    def test_serve_any_model_of_the_folder_by_its_name(self):
-        with tempfile.TemporaryDirectory() as folder:
-            os.symlink(STORIES, Path(folder) / "tiny.gguf")
-            with Daemon(model=None, models=folder) as daemon:
-                self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "unloaded"})
-                self.assertTrue(daemon.complete(model="tiny")["choices"][0]["text"])
-                self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "loaded"})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import urllib.request
 
 from cli_tools import CHOIR, STORIES, environment
 
+PROMPT = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
+
 TIMEOUT = 60  # seconds; a busy machine multiplies what takes a fraction of one
 
 
@@ -29,6 +31,8 @@ class Daemon:
         if not found:
             raise AssertionError(f"no address: {self.welcome!r} {self.process.communicate(timeout=TIMEOUT)}")
         self.port = int(found[1])
+        found = re.search(r"unix:(\S+)", self.welcome)
+        self.socket = found[1] if found else None
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
@@ -42,6 +46,17 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=TIMEOUT)
+
+    def admin(self, method, path, body=None):
+        """(status, JSON) over the unix socket, which may change things."""
+        data = b"" if body is None else json.dumps(body).encode()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(self.socket)
+            connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: choir\r\nConnection: close\r\n"
+                               f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+            head, _, text = read_all(connection).partition(b"\r\n\r\n")
+        return int(head.split()[1]), json.loads(text)
 
     # ---- requests
 
@@ -91,6 +106,11 @@ class Daemon:
             if close:
                 connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
+
+
+def post_bytes(path, body, more="", version="1.1"):
+    data = json.dumps(body).encode()
+    return (f"POST {path} HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n{more}\r\n").encode() + data
 
 
 def read_all(connection):

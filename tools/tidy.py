@@ -22,7 +22,7 @@ LAYERS = ["base", "core", "policy", "kernels", "models", "engine", "runtime", "c
           "serve", "cluster"]
 # ... unless it stands here, with all that it may include.
 NARROW = {"kernels": {"base", "kernels"}, "models": {"base", "core", "models"}, "evaluation": {"base", "evaluation"},
-          "serve": {"base", "context", "serve"}}
+          "serve": {"base", "context", "models", "serve"}}
 
 LINES_MAX = 400
 FUNCTIONS_MAX = 30  # of a class; more need a comment above it with "functions:" and the reason
@@ -146,7 +146,7 @@ def layer_message(name, target):
         return "a public header includes only include/choir/, the standard library and tl/expected.hpp"
     if top == "examples" and not target.startswith("examples/"):
         return "an example includes only the public headers"
-    if name == "apps/cmd_serve.cc" and target == "src/serve/daemon.h":  # the daemon is not in libchoir
+    if top == "apps" and target in ("src/serve/daemon.h", "src/serve/client.h", "src/serve/keys.h"):  # the daemon is not in libchoir
         return None
     if top == "apps" and not target.startswith("apps/") and not name.startswith("apps/probe/"):
         return "the programs include only the public headers and their own"

@@ -70,6 +70,9 @@ struct Request {
   // true: control tokens that are written in messages are control tokens, as they always are in
   // `text`. false: they are plain text; a template that cannot keep them as text is an error.
   bool parse_special = false;
+  // Messages for a model without a chat template: true renders them as ChatML, as llama.cpp does;
+  // false puts their contents one after the other.
+  bool default_template = false;
 
   std::int32_t max_tokens = 256;  // tokens to generate, 1 .. what the executor's context leaves
   Sampling sampling;

@@ -55,9 +55,6 @@ class FileCheck {
   Guarded<Known> known_;
 };
 
-// CHOIR_CACHE, else XDG_CACHE_HOME/choir, else ~/.cache/choir; empty when there is no home.
-std::string cache_folder();
-
 // The cheap checks that need no child: there, a file, big enough, begins like GGUF.
 Status look_at_file(const std::string& path);
 

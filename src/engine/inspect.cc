@@ -1,4 +1,5 @@
 // choir/model_info.h: a look into a file without its weights.
+#include "base/cache_folder.h"
 #include "base/caught.h"
 #include "choir/machine.h"
 #include "choir/model_info.h"

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "base/cache_folder.h"
 #include "base/fd.h"
 #include "choir/file_verdicts.h"
 #include "choir/machine.h"

@@ -1,6 +1,7 @@
 // choir/node.h on top of runtime/runtime.h.
 #include "choir/node.h"
 
+#include "base/cache_folder.h"
 #include "base/caught.h"
 #include "base/log.h"
 #include "choir/machine.h"

@@ -75,6 +75,31 @@ Status fits_in_context(const Executor& executor, std::size_t tokens) {
   return {};
 }
 
+namespace {
+
+// Source: llama.cpp's template for models without one.
+Rendered as_chatml(const Model& model, const Request& request) {
+  Rendered prompt;
+  for (const Message& message : request.messages) {
+    prompt.text += "<|im_start|>" + message.role + "\n";
+    if (contents_of(request) == Contents::kText)
+      for (const std::size_t cut : model.control_cuts(message.content))
+        prompt.cuts.push_back(prompt.text.size() + cut);
+    prompt.text += message.content + "<|im_end|>\n";
+  }
+  prompt.text += "<|im_start|>assistant\n";
+  return prompt;
+}
+
+Result<Rendered> rendered(const Model& model, const Request& request) {
+  if (request.messages.empty()) return Rendered{.text = request.text, .cuts = {}};
+  if (request.default_template && model.info().chat_template.empty())
+    return as_chatml(model, request);
+  return model.render(request.messages, contents_of(request));
+}
+
+}  // namespace
+
 Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request) {
   const Model& model = executor.model();
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
@@ -88,9 +113,7 @@ Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Reque
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
   }
-  const Rendered prompt = request.messages.empty()
-                              ? Rendered{.text = request.text, .cuts = {}}
-                              : CHOIR_TRY(model.render(request.messages, contents_of(request)));
+  const Rendered prompt = CHOIR_TRY(rendered(model, request));
   if (prompt.text.size() > most * kBytesPerTokenMax)
     return fail(Code::kTooLong,
                 "prompt has " + std::to_string(prompt.text.size()) + " bytes, '" + executor.name() +

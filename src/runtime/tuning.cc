@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/cache_folder.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "choir/text.h"

@@ -1,7 +1,9 @@
 // What a client has asked for, as a value that no dialect shows any more.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,12 +22,13 @@ struct Asked {
   bool include_usage = false;
   bool max_tokens_given = false;
   bool seed_given = false;
-  bool base64 = false;                    // vectors as text
-  std::int32_t dimensions = 0;            // that the vectors must have; 0: not asked for
-  bool strict_fields = false;             // an unknown field is an error
-  std::string cache_salt;                 // narrows reuse
-  std::string prompt_cache_key;           // the same under OpenAI's name
-  std::vector<std::string> ignored = {};  // fields that are in no class
+  bool base64 = false;          // vectors as text
+  std::int32_t dimensions = 0;  // that the vectors must have; 0: not asked for
+  std::optional<std::chrono::milliseconds> keep_alive = {};  // of the model after this request
+  bool strict_fields = false;                                // an unknown field is an error
+  std::string cache_salt;                                    // narrows reuse
+  std::string prompt_cache_key;                              // the same under OpenAI's name
+  std::vector<std::string> ignored = {};                     // fields that are in no class
 };
 
 }  // namespace choir::serve

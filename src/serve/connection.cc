@@ -40,8 +40,7 @@ void Connection::enter(Phase phase) {
   since_ = host_.now();
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 void Connection::wait_for_bytes() {
   if (waits_for_bytes_ || closed_) return;
@@ -209,8 +208,7 @@ void Connection::read_body() {
     wait_for_bytes();
 }
 
-// ---- answering
-// -----------------------------------------------------------------------------------
+// ---- answering ----------------------------------------------------------------------------------
 
 void Connection::begin_work() {
   request_.body = std::move(parser_->get().body());
@@ -247,6 +245,7 @@ void Connection::handle(Output output) {
     if (output.head->close || by_close || host_.draining()) keep_alive_ = false;
     out_ += head_text(*output.head, {http10_, keep_alive_, output.bytes.size()});
     head_sent_ = true;
+    host_.replied(output.head->status);
   }
   if (!head_only) {
     if (chunked_)
@@ -269,8 +268,7 @@ void Connection::refuse(const Refusal& refusal) {
   handle({.head = std::move(head), .bytes = host_.refusal_body(refusal), .end = true});
 }
 
-// ---- sending
-// -------------------------------------------------------------------------------------
+// ---- sending ------------------------------------------------------------------------------------
 
 void Connection::send() {
   if (phase_ != Phase::kSending) enter(Phase::kSending);
@@ -335,8 +333,7 @@ void Connection::linger() {
   wait_for_bytes();
 }
 
-// ---- ending
-// --------------------------------------------------------------------------------------
+// ---- ending -------------------------------------------------------------------------------------
 
 void Connection::look_at_time(const Timeouts& timeouts) {
   const Nanos lasts = host_.now() - since_;

@@ -43,6 +43,7 @@ class ConnectionHost {
   virtual bool reserve_body(std::size_t bytes) = 0;
   virtual void release_body(std::size_t bytes) = 0;
   virtual void ended(std::uint64_t key) = 0;  // destroys the connection soon
+  virtual void replied(int status) = 0;       // the head of a reply goes out
   // For reading; valid until the loop goes on.
   virtual std::span<char> scratch() = 0;
 };

@@ -14,11 +14,13 @@ namespace choir::serve {
 // threads that submit for them, then the node.
 class Daemon::Inside {
  public:
-  Inside(std::unique_ptr<Node> node, std::unique_ptr<Doors> doors, const DaemonConfig& config)
-      : node_(std::move(node)),
+  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<Node> node, std::unique_ptr<Doors> doors,
+         const DaemonConfig& config)
+      : metrics_(std::move(metrics)),
+        node_(std::move(node)),
         models_(*node_, config.model_defaults),
         doors_(std::move(doors)),
-        router_(config.host_rules),
+        router_(config.host_rules, config.keys),
         drain_(config.drain) {
     add_routes(router_, services_);
   }
@@ -28,12 +30,14 @@ class Daemon::Inside {
       const std::string executor = CHOIR_TRY(models_.declare(name));
       if (config.preload) CHOIR_CHECK_OK(node_->load(executor));
     }
-    server_ = CHOIR_TRY(Server::create(config.server, router_));
+    ServerConfig server = config.server;
+    server.on_reply = [this](int status) { metrics_->on_reply(status); };
+    server_ = CHOIR_TRY(Server::create(server, router_));
     return {};
   }
 
   void run() {
-    server_->on_signal([this] { on_signal(); });
+    server_->on_signal([this] { end(); });
     server_->run();
   }
 
@@ -41,7 +45,8 @@ class Daemon::Inside {
   const Server& server() const { return *server_; }
 
  private:
-  void on_signal() {
+  // On the loop. A second call ends at once.
+  void end() {
     if (std::exchange(draining_, true)) {
       server_->stop();
       return;
@@ -51,10 +56,12 @@ class Daemon::Inside {
     server_->after(drain_, [this] { server_->stop(); });
   }
 
+  const std::shared_ptr<Metrics> metrics_;
   const std::unique_ptr<Node> node_;
   Models models_;
   const std::unique_ptr<Doors> doors_;
-  const Services services_{*node_, models_, *doors_};
+  const Services services_{*node_, models_, *doors_, *metrics_,
+                           [this] { server_->post([this] { end(); }); }};
   Router router_;
   const Nanos drain_;
   bool draining_ = false;  // on the loop
@@ -65,10 +72,12 @@ Daemon::Daemon(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
 Daemon::~Daemon() = default;
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
+  const auto metrics = std::make_shared<Metrics>();
   NodeConfig node_config = config.node;
+  node_config.observer = metrics;
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
-  auto inside = std::make_unique<Inside>(std::move(node), std::move(doors), config);
+  auto inside = std::make_unique<Inside>(metrics, std::move(node), std::move(doors), config);
   CHOIR_CHECK_OK(inside->open(config));
   return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
 }

@@ -23,6 +23,7 @@ struct DaemonConfig {
   NodeConfig node;
   ModelDefaults model_defaults;
   HostRules host_rules;
+  Keys keys;  // none: requests over TCP need no key and may not change the daemon
   std::vector<std::string> models;  // declared at the start; names or files
   bool preload = false;             // and loaded before the first request
   std::chrono::seconds drain{30};   // most time for work in flight once the daemon is to end

@@ -34,6 +34,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     auto asked = read_fields(kEmbeddings, *body);
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
+    services_.metrics.on_ignored_fields(asked_.ignored.size());
+    if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
     if (!asked_.embed_tokens.empty())
       return refuse(
           field_error("input", "has lists of tokens, which are not embedded yet; send texts"));
@@ -66,9 +68,11 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
                                                   std::to_string(info->model.embedding_size)));
     EmbedRequest request = asked_.embed;
     request.executor = executor_;
-    request.tenant = "local";
+    request.tenant = request_.client.tenant;
+    const auto hold = hold_of(services_.node, executor_, request_.client.tenant, asked_.keep_alive);
     auto submission = services_.node.submit_embed(
-        request, {.on_done = [self = shared_from_this()](const EmbedCompletion& completion) {
+        request, {.on_done = [self = shared_from_this(), hold](const EmbedCompletion& completion) {
+          hold();
           self->done(completion);
         }});
     if (!submission) return refuse(api_error(submission.error()));

@@ -41,7 +41,9 @@ std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
 bool is_false(const Json& value) { return value == false; }
 bool is_zero(const Json& value) { return value.is_number() && value == 0; }
 bool is_one(const Json& value) { return value.is_number() && value == 1; }
-bool is_empty(const Json& value) { return value.empty() || value == ""; }
+bool is_empty(const Json& value) {
+  return value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
+}
 bool is_text_format(const Json& value) {
   return value.is_object() && value.value("type", Json()) == "text";
 }
@@ -89,6 +91,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"service_tier", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 32, "flex is the class low, priority and fast are the class high", set_service_tier},
     {"cache_salt", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "KV state is reused only between requests of the same salt", set_member<&Asked::cache_salt>},
     {"prompt_cache_key", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "The same under OpenAI's name", set_member<&Asked::prompt_cache_key>},
+    {"keep_alive", "", kAllRoutes, Effect::kActs, Kind::kAny, 0, 0, "How long the model stays in memory for this tenant after the request: seconds, or a text such as 10m; below 0 for ever, 0 not at all", set_keep_alive},
     {"strict_fields", "", kAllRoutes, Effect::kActs, Kind::kBoolean, 0, 0, "An unknown field is an error", set_member<&Asked::strict_fields>},
     // ---- accepted without effect
     {"user", "", kAllRoutes, Effect::kNone, Kind::kAny, 0, 0, "The end user, for the client's own records"},

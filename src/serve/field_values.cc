@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -28,6 +29,34 @@ bool are_tokens(const Json& value) {
 bool are_texts(const Json& value) {
   return value.is_array() && !value.empty() &&
          std::ranges::all_of(value, [](const Json& v) { return v.is_string(); });
+}
+
+// "1h30m", "90s", "-1": in seconds; nullopt for anything else.
+std::optional<double> seconds_of(std::string_view text) {
+  const double sign = text.starts_with('-') ? -1 : 1;
+  if (sign < 0) text.remove_prefix(1);
+  if (text.empty()) return std::nullopt;
+  double sum = 0;
+  while (!text.empty()) {
+    double number = 0;
+    const auto end =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (end.ec != std::errc()) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end.ptr - text.data()));
+    const std::string_view unit = text.substr(0, text.find_first_of("0123456789."));
+    text.remove_prefix(unit.size());
+    if (unit == "ms")
+      sum += number / 1000;
+    else if (unit.empty() || unit == "s")
+      sum += number;
+    else if (unit == "m")
+      sum += number * 60;
+    else if (unit == "h")
+      sum += number * 3600;
+    else
+      return std::nullopt;
+  }
+  return sign * sum;
 }
 
 // "content": a text, or parts of which all are text. Parts are joined as llama.cpp joins them.
@@ -201,6 +230,20 @@ std::optional<ApiError> set_service_tier(Asked& asked, const Json& value) {
   if (value == "flex") asked.request.priority = asked.embed.priority = Priority::kLow;
   if (value == "priority" || value == "fast")
     asked.request.priority = asked.embed.priority = Priority::kHigh;
+  return std::nullopt;
+}
+
+// As Ollama has it: seconds, or a text of numbers with units ("1h30m"); below 0 is for ever.
+std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value) {
+  const auto time = value.is_number()   ? std::optional(value.get<double>())
+                    : value.is_string() ? seconds_of(value.get_ref<const std::string&>())
+                                        : std::nullopt;
+  if (!time || !std::isfinite(*time))
+    return field_error("keep_alive", "is " + shown(value) +
+                                         "; it takes seconds, or a text such as 90s, 10m or 24h");
+  constexpr double kForEver = 1e10;
+  const double seconds = *time < 0 ? kForEver : std::min(*time, kForEver);
+  asked.keep_alive = std::chrono::milliseconds(std::llround(seconds * 1000));
   return std::nullopt;
 }
 

@@ -19,6 +19,7 @@ std::optional<ApiError> set_logit_bias(Asked& asked, const Json& value);
 std::optional<ApiError> set_stream_options(Asked& asked, const Json& value);
 std::optional<ApiError> set_priority(Asked& asked, const Json& value);
 std::optional<ApiError> set_service_tier(Asked& asked, const Json& value);
+std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value);
 std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
 
 }  // namespace choir::serve

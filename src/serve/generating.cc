@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/guarded.h"
+#include "serve/field_values.h"
 #include "serve/openai_out.h"
 
 namespace choir::serve {
@@ -30,6 +31,43 @@ std::string random_id(std::string_view prefix) {
   }
   return id;
 }
+
+}  // namespace
+
+std::function<void()> hold_of(Node& node, const std::string& executor, const std::string& tenant,
+                              std::optional<std::chrono::milliseconds> keep_alive) {
+  if (!keep_alive) return [] {};
+  const auto hold = [&node, executor, tenant, time = *keep_alive] {
+    static_cast<void>(node.hold(executor, tenant, time));
+  };
+  if (keep_alive->count() > 0) hold();
+  return hold;
+}
+
+std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
+  if (const std::string_view name = request.header("x-priority"); !name.empty()) {
+    if (auto error = set_priority(asked, Json(name))) {
+      error->param = "x-priority";
+      return error;
+    }
+  }
+  const Client& client = request.client;
+  if (!asked.request.priority) {
+    // The executor's class, unless that is above the client's.
+    if (client.best > Priority::kNormal)
+      asked.request.priority = asked.embed.priority = client.best;
+    return std::nullopt;
+  }
+  if (*asked.request.priority >= client.best) return std::nullopt;
+  ApiError error = field_error("priority", "is " + std::string(to_string(*asked.request.priority)) +
+                                               "; the key '" + client.key + "' may ask for " +
+                                               std::string(to_string(client.best)) + " at most");
+  error.status = 403;
+  error.type = "permission_error";
+  return error;
+}
+
+namespace {
 
 // A request that the node has taken.
 struct Accepted {
@@ -62,7 +100,9 @@ class Desk {
     auto asked = read_fields(route_, *body);
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
+    services_.metrics.on_ignored_fields(asked_.ignored.size());
     if (auto error = missing()) return refuse(std::move(*error));
+    if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
     if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
     const Status posted = services_.doors.post_slow([self] { self->find_model(self); });
     if (!posted) refuse(api_error(posted.error()));
@@ -113,7 +153,9 @@ class Desk {
   Request request_of(const std::string& executor) {
     Request request = std::move(asked_.request);
     request.executor = executor;
-    request.tenant = "local";
+    request.tenant = request_.client.tenant;
+    request.tenant_weight = request_.client.weight;
+    request.default_template = true;
     if (!asked_.max_tokens_given) request.max_tokens = std::numeric_limits<std::int32_t>::max();
     if (!asked_.seed_given) request.sampling.seed = std::random_device{}();
     if (!asked_.cache_salt.empty() || !asked_.prompt_cache_key.empty())
@@ -147,9 +189,11 @@ class Desk {
     }
     // The stream announces news before the submission is in the slot: the loop then finds nothing,
     // and is woken once more below.
-    auto submission = services_.node.enqueue(
-        std::move(*prepared),
-        {.on_event = {}, .on_done = {}, .on_news = [wake = wake_](RequestId) { wake(); }});
+    const auto hold = hold_of(services_.node, executor, request_.client.tenant, asked_.keep_alive);
+    auto submission = services_.node.enqueue(std::move(*prepared),
+                                             {.on_event = {},
+                                              .on_done = [hold](const Completion&) { hold(); },
+                                              .on_news = [wake = wake_](RequestId) { wake(); }});
     if (!submission) return refuse(api_error(submission.error()));
     accepted.submission = std::move(*submission);
     const RequestId id = accepted.submission.id;
@@ -166,6 +210,8 @@ class Desk {
       if (names.size() + name.size() < 512 && name.find_first_of("\r\n") == std::string::npos)
         names += (names.empty() ? "" : ", ") + name;
     if (!names.empty()) headers.push_back({"x-choir-ignored", names});
+    if (route_ == kChat && info.loaded && info.model.chat_template.empty())
+      headers.push_back({"x-choir-template", "default"});
     const std::int32_t room = info.config.sequence_tokens_max - prompt_tokens;
     if (asked_.max_tokens_given && prompt_tokens > 0 && asked_tokens > room)
       headers.push_back({"x-choir-max-tokens", std::to_string(room)});

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "choir/units.h"
+#include "serve/client_rights.h"
 
 namespace choir::serve {
 
@@ -32,6 +33,7 @@ struct HttpRequest {
   std::vector<Header> headers = {};
   std::string body = {};
   bool over_unix_socket = false;
+  Client client = {};  // on whose account; the router says
 
   // The value of the first header of that name (in lower case); empty: it is not there.
   std::string_view header(std::string_view name) const {

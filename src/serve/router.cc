@@ -31,6 +31,24 @@ bool is_known_origin(std::string_view origin, const HostRules& rules) {
   return scheme != std::string_view::npos && is_known_host(origin.substr(scheme + 3), rules);
 }
 
+// "Authorization: Bearer KEY", or the headers of other clients.
+std::string_view key_in(const HttpRequest& head) {
+  constexpr std::string_view kBearer = "bearer ";
+  const std::string_view authorization = head.header("authorization");
+  if (lower_case(authorization.substr(0, kBearer.size())) == kBearer)
+    return authorization.substr(kBearer.size());
+  const std::string_view key = head.header("x-api-key");
+  return key.empty() ? head.header("api-key") : key;
+}
+
+std::string names_of(Scopes scopes) {
+  std::string names;
+  for (const std::string_view name : kScopeNames)
+    if ((*scope_named(name) & scopes) != 0)
+      names += (names.empty() ? "" : ", ") + std::string(name);
+  return names;
+}
+
 // Whether the route's path matches; then `rest` is what its '*' stands for.
 bool matches(const std::string& pattern, const std::string& path, std::string& rest) {
   if (!pattern.ends_with('*')) return pattern == path;
@@ -62,6 +80,7 @@ std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
     std::string rest;
     if (!matches(route.path, head.path, rest)) continue;
     if (route.method == method) {
+      if (auto refusal = not_allowed(head, route)) return *std::move(refusal);
       head.rest = std::move(rest);
       return &route;
     }
@@ -72,6 +91,29 @@ std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
     return Refusal{404, "there is no '" + head.path + "' here; /v1/models lists the models"};
   return Refusal{
       405, "'" + head.path + "' takes " + allowed + ", not " + head.method, {{"allow", allowed}}};
+}
+
+std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route) const {
+  if (head.over_unix_socket) {
+    head.client.scopes = kView | kInfer | kMetrics | kAdmin;
+  } else if (keys_.empty()) {
+    head.client.scopes = kView | kInfer | kMetrics;
+  } else if (auto client = keys_.client_of(key_in(head))) {
+    head.client = std::move(*client);
+  } else if (route.scopes != 0) {
+    return Refusal{401,
+                   key_in(head).empty()
+                       ? "a key is needed: 'Authorization: Bearer KEY'; `choir key new` makes one"
+                       : "the key is not one of this daemon",
+                   {{"www-authenticate", "Bearer"}}};
+  }
+  const auto lacks = static_cast<Scopes>(route.scopes & ~head.client.scopes);
+  if (lacks == 0) return std::nullopt;
+  return Refusal{403, keys_.empty()
+                          ? "'" + head.path +
+                                "' changes the daemon: without keys that is allowed over its unix "
+                                "socket only"
+                          : "the key '" + head.client.key + "' lacks the scope " + names_of(lacks)};
 }
 
 }  // namespace choir::serve

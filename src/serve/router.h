@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "serve/http.h"
+#include "serve/keys.h"
 
 namespace choir::serve {
 
@@ -18,6 +20,7 @@ inline constexpr std::size_t kAdminBodyMax = 64U << 10U;
 struct Route {
   std::string method;
   std::string path;  // "/v1/models"; a '*' at the end stands for the rest, which may not be empty
+  Scopes scopes = kView;  // that the client needs; 0: the route is open
   std::size_t body_bytes_max = kAdminBodyMax;
   Handler handler;
 };
@@ -37,18 +40,23 @@ struct HostRules {
 
 class Router {
  public:
-  explicit Router(HostRules rules = {}) : rules_(std::move(rules)) {}
+  explicit Router(HostRules rules = {}, Keys keys = {})
+      : rules_(std::move(rules)), keys_(std::move(keys)) {}
 
   void add(Route route) { routes_.push_back(std::move(route)); }
 
-  // The route for this head, whose body has not been read. Sets `rest`. Refused: a foreign Host
-  // (421), a foreign Origin that would change state (403), an unknown path (404), a method that
-  // the path does not have (405, with `allow`). HEAD is answered where GET is.
+  // The route for this head, whose body has not been read. Sets `rest` and `client`. Refused: a
+  // foreign Host (421), a foreign Origin that would change state (403), an unknown path (404), a
+  // method that the path does not have (405, with `allow`), no key or a wrong one where there are
+  // keys (401), a scope that the client does not have (403). A client of the unix socket has all
+  // scopes; where there are no keys, one of TCP has all but kAdmin. HEAD is answered where GET is.
   std::variant<const Route*, Refusal> find(HttpRequest& head) const;
 
  private:
   std::variant<const Route*, Refusal> route_of(HttpRequest& head) const;
+  std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
   const HostRules rules_;
+  const Keys keys_;
   std::vector<Route> routes_;
 };
 

@@ -6,22 +6,23 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "choir/result.h"
+#include "serve/listeners.h"
 #include "serve/router.h"
 #include "serve/timeouts.h"
 
 namespace choir::serve {
 
 struct ServerConfig {
-  std::vector<std::string> hosts = {"127.0.0.1", "::1"};  // addresses to listen on
-  std::uint16_t port = 8411;                              // 0: any free one
-  std::string unix_socket;                                // its path; empty: none
-  std::size_t connections_max = 12'000;                   // and never more than descriptors - 256
-  std::size_t body_bytes_max = 256U << 20U;               // of all bodies that are being read
+  Endpoints endpoints = {};
+  std::size_t connections_max = 12'000;      // and never more than descriptors - 256
+  std::size_t body_bytes_max = 256U << 20U;  // of all bodies that are being read
   Timeouts timeouts = {};
+  std::function<void(int)> on_reply = [](int /*status*/) {};  // on the loop, with each head
 };
 
 class Server {
@@ -47,6 +48,8 @@ class Server {
   void drain(std::function<void()> idle);
   // run() returns; connections are closed first.
   void stop();
+  // Calls `work` on the loop.
+  void post(std::function<void()> work);
 
   // Calls `handle` on the loop for each of SIGTERM and SIGINT. On the thread of run(), before it.
   void on_signal(std::function<void()> handle);

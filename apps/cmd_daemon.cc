@@ -1,0 +1,133 @@
+// choir ps, load, unload and stop: commands for a running daemon, over its unix socket.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "choir/text.h"
+#include "command.h"
+#include "exit_code.h"
+#include "serve/client.h"
+#include "terminal.h"
+
+namespace choir::app {
+namespace {
+
+using Reply = nlohmann::ordered_json;
+
+struct Options {
+  std::uint16_t port = 8411;
+  std::string unix_socket;
+  std::string model;
+  bool json = false;
+};
+
+std::string socket_of(const Options& options) {
+  return options.unix_socket.empty() ? serve::default_socket(options.port) : options.unix_socket;
+}
+
+// What the daemon answers; its error where it refuses.
+Result<Reply> ask(const Options& options, const std::string& method, const std::string& path) {
+  const serve::ClientReply reply = CHOIR_TRY(serve::ask(socket_of(options), method, path));
+  Reply json = Reply::parse(reply.body, nullptr, false);
+  if (json.is_discarded())
+    return fail(Code::kUnavailable,
+                "what answers at '" + socket_of(options) + "' is no daemon of Choir");
+  if (reply.status == 200) return json;
+  const std::string message = json.value("/error/message"_json_pointer, reply.body);
+  return fail(Code::kUnavailable, message);
+}
+
+// As a segment of a path.
+std::string escaped(const std::string& name) {
+  static constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       c == '-' || c == '_' || c == '.';
+    if (plain)
+      out += c;
+    else
+      out.append({'%', kHex[byte >> 4U], kHex[byte & 15U]});
+  }
+  return out;
+}
+
+std::string seconds_text(double seconds) {
+  if (seconds < 60) return fixed(seconds, 0) + " s";
+  if (seconds < 3600) return fixed(seconds / 60, 0) + " min";
+  return fixed(seconds / 3600, 1) + " h";
+}
+
+std::string bytes_of(const Reply& model) {
+  const std::uint64_t bytes = model.value("weight_bytes", std::uint64_t{0}) +
+                              model.value("kv_bytes", std::uint64_t{0}) +
+                              model.value("compute_bytes", std::uint64_t{0});
+  return bytes == 0 ? "-" : bytes_text(bytes);
+}
+
+Result<int> ps(const Options& options) {
+  const Reply reply = CHOIR_TRY(ask(options, "GET", "/choir/v1/models"));
+  if (options.json) {
+    print(reply.dump(2) + "\n");
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"MODEL", "STATE", "MEMORY", "RUNNING", "WAITING", "IDLE"}};
+  for (const Reply& model : reply.value("models", Reply::array())) {
+    const bool loaded = model.value("state", "") != "unloaded";
+    rows.push_back({printable_line(model.value("name", ""), 60), model.value("state", ""),
+                    bytes_of(model), std::to_string(model.value("running", 0)),
+                    std::to_string(model.value("waiting", 0)),
+                    loaded ? seconds_text(model.value("idle_seconds", 0.0)) : "-"});
+  }
+  if (rows.size() == 1) {
+    print("no models yet: the daemon loads one with its first request\n");
+    return kExitOk;
+  }
+  print(table(rows, "llrrrr"));
+  return kExitOk;
+}
+
+Result<int> change(const Options& options, const std::string& action) {
+  const Reply reply =
+      CHOIR_TRY(ask(options, "POST", "/choir/v1/models/" + escaped(options.model) + "/" + action));
+  print(reply.value("name", options.model) + " is " + reply.value("state", "") + "\n");
+  return kExitOk;
+}
+
+Result<int> stop(const Options& options) {
+  CHOIR_TRY(ask(options, "POST", "/choir/v1/stop"));
+  print("the daemon ends; work in flight is finished first\n");
+  return kExitOk;
+}
+
+using Do = Result<int> (*)(const Options&);
+
+void add_one(CLI::App& root, Run& chosen, const std::string& name, const std::string& what,
+             const std::string& examples, bool of_model, Do work) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = add_command(root, name, what, examples);
+  if (of_model) add_value(*command, "MODEL", options->model, "", "Its name")->required();
+  add_value(*command, "--port", options->port, "N", "Of the daemon");
+  add_value(*command, "--unix-socket", options->unix_socket, "PATH",
+            "Of the daemon, if it has another one than its port says");
+  if (name == "ps") add_json(*command, options->json);
+  command->callback(
+      [options, work, &chosen] { chosen = [options, work] { return work(*options); }; });
+}
+
+}  // namespace
+
+void add_daemon(CLI::App& root, Run& chosen) {
+  add_one(root, chosen, "ps", "List the models of a running daemon", "  choir ps", false, ps);
+  add_one(root, chosen, "load", "Let a running daemon load a model now",
+          "  choir load smollm2-135m", true,
+          [](const Options& options) { return change(options, "load"); });
+  add_one(root, chosen, "unload", "Let a running daemon give a model's memory back",
+          "  choir unload smollm2-135m", true,
+          [](const Options& options) { return change(options, "unload"); });
+  add_one(root, chosen, "stop", "End a running daemon; it finishes its work first",
+          "  choir stop --port 8500", false, stop);
+}
+
+}  // namespace choir::app

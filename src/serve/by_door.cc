@@ -1,0 +1,70 @@
+#include "serve/by_door.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/guarded.h"
+#include "serve/api_error.h"
+
+namespace choir::serve {
+namespace {
+
+using Post = Status (Doors::*)(std::function<void()>);
+using Make = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
+
+// A reply that a door thread makes.
+class Made final : public Work {
+  struct Desk {
+    Guarded<std::unique_ptr<Work>> reply;
+    void put(std::unique_ptr<Work> made) {
+      reply.with([&](std::unique_ptr<Work>& r) { r = std::move(made); });
+    }
+  };
+
+ public:
+  Made(Doors& doors, Post post, HttpRequest request, Wake wake, Make make) {
+    const Status posted = (doors.*post)([desk = desk_, request = std::move(request),
+                                         wake = std::move(wake), make = std::move(make)] {
+      desk->put(make(request));
+      wake();
+    });
+    if (!posted) desk_->put(reply_with_error(api_error(posted.error())));
+  }
+  Output advance() override {
+    return desk_->reply.with(
+        [](std::unique_ptr<Work>& reply) { return reply ? reply->advance() : Output{}; });
+  }
+
+ private:
+  const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
+};
+
+Handler made_by(Doors& doors, Post post, Make make) {
+  return [&doors, post, make = std::move(make)](HttpRequest request, Wake wake) {
+    return std::make_unique<Made>(doors, post, std::move(request), std::move(wake), make);
+  };
+}
+
+Make json_of(Answer answer) {
+  return [answer = std::move(answer)](const HttpRequest& request) {
+    const Result<Json> json = answer(request);
+    return json ? reply_with_json(200, to_text(*json)) : reply_with_error(api_error(json.error()));
+  };
+}
+
+}  // namespace
+
+Handler by_door(Doors& doors, Answer answer) {
+  return made_by(doors, &Doors::post, json_of(std::move(answer)));
+}
+Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
+  return made_by(doors, &Doors::post,
+                 [type = std::move(type), text = std::move(text)](const HttpRequest&) {
+                   return reply_with({.headers = {{"content-type", type}}}, text());
+                 });
+}
+Handler by_slow_door(Doors& doors, Answer answer) {
+  return made_by(doors, &Doors::post_slow, json_of(std::move(answer)));
+}
+
+}  // namespace choir::serve

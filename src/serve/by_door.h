@@ -1,0 +1,24 @@
+// Handlers whose answer is made on a door thread, in one go.
+//
+// Any thread may call; the handlers are called on the loop thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "serve/doors.h"
+#include "serve/http.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+using Answer = std::function<Result<Json>(const HttpRequest&)>;
+
+// The answer as JSON with status 200, or the error. `doors` outlives the handler.
+Handler by_door(Doors& doors, Answer answer);
+// A text of this content type.
+Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
+// The same as by_door() for what may take seconds.
+Handler by_slow_door(Doors& doors, Answer answer);
+
+}  // namespace choir::serve

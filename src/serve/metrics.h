@@ -1,0 +1,38 @@
+// What the daemon counts, in Prometheus' text format.
+//
+// Figures that the node counts itself are read when the metrics are asked for; the others are
+// counted here, told by the node as its observer. All names begin with choir_.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "choir/node.h"
+#include "choir/observer.h"
+
+namespace choir::serve {
+
+class Metrics final : public Observer {
+ public:
+  Metrics();
+  ~Metrics() override;
+
+  // Observer: as choir/observer.h says.
+  void on_request_ended(const RequestEnded& request) override;
+  void on_step(const StepDone& step) override;
+  void on_load(const LoadDone& load) override;
+  void on_left(const ExecutorLeft& left) override;
+
+  // Any thread; neither blocks.
+  void on_reply(int status);
+  void on_ignored_fields(std::size_t count);
+
+  // Everything, as text. Any thread; copies under locks.
+  std::string text(const Node& node) const;
+
+ private:
+  class Inside;
+  const std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace choir::serve

@@ -1,0 +1,11 @@
+// Choir's own routes: /choir/v1/... They show and change what the node does.
+#pragma once
+
+#include "serve/generating.h"
+#include "serve/router.h"
+
+namespace choir::serve {
+
+void add_own_routes(Router& router, const Services& services);
+
+}  // namespace choir::serve

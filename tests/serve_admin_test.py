@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""How `choir serve` starts, what changes it, and with which rights: commands, the unix socket, API keys."""
+
+import os
+import socket
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from cli_tools import STORIES, choir
+from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply
+
+
+class Models(unittest.TestCase):
+    """What changes the daemon, over its unix socket."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon())
+        cls.text = cls.daemon.complete()["choices"][0]["text"]
+
+    def model(self):
+        return self.daemon.get("/choir/v1/models/stories260K")[1]
+
+    def act(self, action, body=None):
+        return self.daemon.admin("POST", f"/choir/v1/models/stories260K/{action}", body)
+
+    def tearDown(self):
+        self.assertEqual(self.daemon.complete()["choices"][0]["text"], self.text)
+
+    def test_leave_and_come_back(self):
+        self.assertEqual(self.act("unload")[1]["state"], "unloaded")
+        self.assertEqual(self.model()["state"], "unloaded")
+        self.assertEqual(self.act("load")[1]["state"], "loaded")
+
+    def test_are_pinned_and_resized(self):
+        self.assertTrue(self.act("pin")[1]["pinned"])
+        self.assertFalse(self.act("unpin")[1]["pinned"])
+        status, model = self.act("resize", {"sequences_max": 3})
+        self.assertEqual((status, model["sequences_max"]), (200, 3), model)
+
+    def test_are_suspended_and_go_on(self):
+        self.assertEqual(self.act("suspend")[1]["state"], "suspended")
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/v1/completions", PROMPT))
+            while not (requests := self.daemon.get("/choir/v1/requests")[1]["requests"]):
+                time.sleep(0.01)
+            self.assertEqual(requests[0]["waits_for"], "resume")
+            self.assertEqual(self.act("resume")[1]["state"], "loaded")
+            self.assertEqual(read_reply(connection)[0], 200)
+
+    def test_are_held_by_a_lease(self):
+        self.daemon.complete(keep_alive="10m")
+        lease = self.model()["leases"][0]
+        self.assertEqual(lease["tenant"], "local")
+        self.assertGreater(lease["seconds_left"], 590)
+        self.daemon.complete(keep_alive=-1)
+        self.assertIsNone(self.model()["leases"][0]["seconds_left"])
+        self.daemon.complete(keep_alive=0)
+        end = time.monotonic() + TIMEOUT
+        while self.model()["state"] != "unloaded":
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def test_requests_are_cancelled_by_their_id(self):
+        self.act("suspend")
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/v1/completions", PROMPT))
+            while not (requests := self.daemon.get("/choir/v1/requests")[1]["requests"]):
+                time.sleep(0.01)
+            status, _ = self.daemon.admin("DELETE", "/choir/v1/requests/" + requests[0]["id"])
+            self.assertEqual(status, 200)
+            self.assertEqual(read_reply(connection)[0], 503)
+        self.act("resume")
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/requests/12")[0], 404)
+
+    def test_wrong_changes_have_their_answer(self):
+        rows = [("fly", None, 404, "there is no action"), ("load", {"now": True}, 400, "'now' is no field"),
+                ("resize", {"sequences": 3}, 400, "did you mean 'sequences_max'?"),
+                ("resize", {"sequences_max": 0}, 400, "from 1"), ("resize", {"sequences_max": 100000}, 400, "")]
+        for action, body, expected, says in rows:
+            with self.subTest(action=action, body=body):
+                status, reply = self.act(action, body)
+                self.assertEqual(status, expected, reply)
+                self.assertIn(says, reply["error"]["message"])
+        self.assertEqual(self.daemon.admin("POST", "/choir/v1/models/nothing/load")[0], 404)
+        self.assertEqual(self.daemon.post("/choir/v1/models/stories260K/unload", {})[0], 403)
+
+    def test_commands_talk_to_the_daemon(self):
+        socket_of = ["--unix-socket", self.daemon.socket]
+        self.assertRegex(choir("ps", *socket_of).stdout, r"MODEL .*\nstories260K +loaded ")
+        self.assertEqual(choir("unload", "stories260K", *socket_of).stdout, "stories260K is unloaded\n")
+        self.assertEqual(choir("load", "stories260K", *socket_of).stdout, "stories260K is loaded\n")
+        wrong = choir("load", "stories260L", *socket_of)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("did you mean 'stories260K'?", wrong.stderr)
+        nobody = choir("ps", "--port", 1)
+        self.assertEqual(nobody.returncode, 1)
+        self.assertIn("no daemon answers", nobody.stderr)
+
+
+class WithKeys(unittest.TestCase):
+    def test_requests_need_one_and_have_its_rights(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "keys.json"
+            made = {name: choir("key", "new", name, "--keys", file, *more).stdout.strip()
+                    for name, more in (("alice", []), ("boss", ["--scope", "admin", "--scope", "view"]),
+                                       ("batch", ["--class", "low", "--tenant", "nightly"]))}
+            listed = choir("key", "list", "--keys", file).stdout
+            self.assertRegex(listed, r"batch +nightly +1 +low +view infer\n")
+            with Daemon("--keys", file) as daemon:
+                def ask(key, body, path="/v1/completions", **headers):
+                    headers = headers | ({"authorization": "Bearer " + key} if key else {})
+                    return daemon.request("POST", path, body, headers)[0]
+
+                self.assertEqual(daemon.get("/health")[0], 200)
+                self.assertEqual(ask(None, PROMPT), 401)
+                self.assertEqual(ask("sk-choir-wrong", PROMPT), 401)
+                self.assertEqual(ask(made["alice"], PROMPT), 200)
+                self.assertEqual(ask(made["boss"], PROMPT), 403)
+                self.assertEqual(ask(made["batch"], PROMPT | {"priority": "high"}), 403)
+                self.assertEqual(ask(made["batch"], PROMPT, **{"x-priority": "normal"}), 403)
+                self.assertEqual(ask(made["batch"], PROMPT | {"priority": "low"}), 200)
+                self.assertEqual(ask(made["batch"], PROMPT), 200)
+                self.assertEqual(ask(made["alice"], {}, "/choir/v1/models/stories260K/pin"), 403)
+                self.assertEqual(ask(made["boss"], {}, "/choir/v1/models/stories260K/pin"), 200)
+            self.assertEqual(choir("key", "remove", "alice", "--keys", file).returncode, 0)
+            self.assertNotIn("alice", choir("key", "list", "--keys", file).stdout)
+
+    def test_that_are_wrong_say_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "keys.json"
+            for arguments, says in ((["new", "a b"], "no name of a key"), (["new", "a", "--scope", "all"], "--scope"),
+                                    (["new", "a", "--class", "best"], "--class"), (["remove", "a"], "no key 'a'"),
+                                    (["new", "a", "--weight", "0"], "--weight")):
+                done = choir("key", *arguments, "--keys", file)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(says, done.stderr)
+            self.assertIn("no file of keys", choir("serve", "--keys", Path(folder) / "none").stderr)
+
+
+class Starts(unittest.TestCase):
+    def test_refuse_what_is_wrong(self):
+        rows = [
+            (["--model", "nothing"], 1, "nothing"),
+            (["--bind", "0.0.0.0"], 2, "--i-know-this-is-open"),
+            (["--bind", "somewhere"], 2, "--bind"),
+            (["--sequences", "0"], 2, "--sequences"),
+            (["--drain-seconds", "-1"], 2, "--drain-seconds"),
+            (["--port", "70000"], 2, "65535"),
+        ]
+        for arguments, code, says in rows:
+            with self.subTest(arguments=arguments):
+                done = choir("serve", *arguments)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(says, done.stderr)
+
+    def test_refuse_a_port_that_is_in_use(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = choir("serve", "--bind", "127.0.0.1", "--port", taken.getsockname()[1])
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("another program has it", done.stderr)
+
+    def test_listen_on_a_unix_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "choir.sock"
+            with Daemon("--unix-socket", path):
+                self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(path))
+                    connection.sendall(b"GET /health HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n")
+                    self.assertIn(b"200 OK", read_all(connection))
+                again = choir("serve", "--port", 0, "--unix-socket", path)
+                self.assertIn("another daemon answers there", again.stderr)
+            self.assertFalse(path.exists())
+
+    def test_serve_any_model_of_the_folder_by_its_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(STORIES, Path(folder) / "tiny.gguf")
+            with Daemon(model=None, models=folder) as daemon:
+                self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "unloaded"})
+                self.assertTrue(daemon.complete(model="tiny")["choices"][0]["text"])
+                self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "loaded"})
+
+
+if __name__ == "__main__":
+    unittest.main()
