@@ -14,6 +14,7 @@ std::string describe(const SimReport& r) {
          std::to_string(r.migrations) + " moves with " + std::to_string(r.requests_moved) +
          " requests, " + std::to_string(r.unloads) + " unloads, " + std::to_string(r.removals) +
          " removals, " + std::to_string(r.nodes_ended) + " nodes ended, " +
+         std::to_string(r.holds) + " leases, " + std::to_string(r.unheld) + " left unheld, " +
          std::to_string(r.others) + " other changes; " + std::to_string(r.enqueued) +
          " enqueued, " + std::to_string(r.waited_for_load) + " of them for a load; " +
          std::to_string(r.loads) + " loads in the background, " + std::to_string(r.loads_failed) +

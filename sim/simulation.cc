@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "base/check.h"
 #include "base/patience.h"
+#include "choir/observer.h"
 
 namespace choir::sim {
 namespace {
@@ -26,6 +28,21 @@ ConversationKey key_of(const std::string& executor, ConversationKey talk) {
   return {talk.value + 10 * std::hash<std::string>()(executor)};
 }
 
+namespace {
+
+class LeavingCounter final : public Observer {
+ public:
+  explicit LeavingCounter(SimReport& report) : report_(report) {}
+  void on_left(const ExecutorLeft& left) override {
+    if (left.why == ExecutorLeft::Why::kUnheld) ++report_.unheld;
+  }
+
+ private:
+  SimReport& report_;
+};
+
+}  // namespace
+
 Simulation::Simulation(const SimOptions& options)
     : options_(options), rng_(options.seed), work_(make_workload(options, rng_)) {
   report_.requests = work_.asks.size() + work_.follows.size();
@@ -44,7 +61,8 @@ Simulation::Simulation(const SimOptions& options)
   };
   wait_ = [this] { others_go_on(); };
   instead_of_sleeping = &wait_;
-  for (const NodePlan& plan : work_.nodes) {
+  for (NodePlan& plan : work_.nodes) {
+    plan.config.observer = std::make_shared<LeavingCounter>(report_);
     nodes_.push_back(std::make_unique<DrivenNode>(stage_, plan.config, plan.cores, plan.engines));
     join_keeper(nodes_.back()->runtime());
   }

@@ -89,6 +89,7 @@ class Simulation {
   void add(const Change& change);
   void resize(const Change& change, Runtime& node);
   void spread(Runtime& node);
+  void hold(const Change& change, Runtime& node);
   void end_node(const Change& change);
   std::size_t nodes_alive() const;
   std::int32_t active(const std::string& executor);

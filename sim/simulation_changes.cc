@@ -47,6 +47,8 @@ void Simulation::change(const Change& c) {
       return resize(c, runtime);
     case Deed::kSpread:
       return spread(runtime);
+    case Deed::kHold:
+      return hold(c, runtime);
     case Deed::kAdd:
     case Deed::kEndNode:
       return;
@@ -108,6 +110,15 @@ void Simulation::spread(Runtime& node) {
   if (const auto moved = node.spread_queues(names); !moved)
     broken("spread: " + moved.error().message);
   ++report_.others;
+}
+
+// A lease, or its end. That one whose leases have all ended is not unloaded while it has work is
+// seen by its requests, which end as they would without.
+void Simulation::hold(const Change& c, Runtime& node) {
+  const std::string tenant(1, static_cast<char>('a' + c.dice % 3));
+  const Status held = node.hold(c.executor, tenant, std::chrono::milliseconds(c.dice / 3 % 4));
+  if (!held) broken("hold: " + held.error().message);
+  ++report_.holds;
 }
 
 void Simulation::end_node(const Change& c) {

@@ -54,12 +54,13 @@ enum class Deed : std::uint8_t {
   kResize,
   kSpread,
   kEndNode,
+  kHold,
 };
 struct Change {
   Instant at;
   Deed deed = Deed::kMigrate;
   std::string executor;
-  std::uint32_t dice = 0;  // what else is open: which node, how it drains, which size
+  std::uint32_t dice = 0;  // what else is open: which node, how it drains, which size, who holds
 };
 
 struct NodePlan {
