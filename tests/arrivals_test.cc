@@ -225,6 +225,22 @@ TEST_F(ArrivalsTest, TheyCountForTheQueueAndForTheDoors) {
   EXPECT_TRUE(node->requests().empty()) << "what was accepted is carried out";
 }
 
+TEST_F(ArrivalsTest, ThoseThatMoveToANodeWithAShorterQueueAreCarriedOut) {
+  NodeConfig shorter;
+  shorter.queue_max = 2;
+  Driven there(shorter);
+  ASSERT_TRUE(node->declare(executor("a")));
+  std::vector<Submission> all;
+  for (int i = 0; i < 6; ++i) all.push_back(enqueue(request("a", "hello", 3)));
+  ASSERT_TRUE(node->migrate("a", *there));
+  there->parts().background.run_here();
+  there.finish();
+  for (Submission& s : all) {
+    ASSERT_TRUE(ready(s));
+    EXPECT_EQ(s.result.get().finish, Finish::kLength);
+  }
+}
+
 TEST_F(ArrivalsTest, ARemovalEndsThem) {
   ASSERT_TRUE(node->declare(executor("a")));
   Submission s = enqueue(request("a", "hello"));

@@ -139,6 +139,15 @@ class Mailbox {
     return true;
   }
 
+  // The same of one that was accepted elsewhere, where it counts: it comes in however many there
+  // are. False when closed.
+  [[nodiscard]] bool post_accepted(T item) {
+    const std::scoped_lock lock(mutex_);
+    if (closed_) return false;
+    items_.push_back(std::move(item));
+    return true;
+  }
+
   // Everything posted so far, oldest first, swapped into `taken` (its memory is reused).
   void take_all(std::vector<T>& taken) {
     taken.clear();

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "runtime/active_requests.h"
 
 namespace choir {
@@ -90,20 +91,17 @@ bool ActiveRequests::refuse(const RequestState& request, const Error& error) {
 void ActiveRequests::admit(Executor& executor, const std::shared_ptr<RequestState>& request,
                            Result<Executor::Mail> mail) {
   const Priority priority = request->priority;
-  const bool in = state_.change([&](State& s) {
+  state_.change([&](State& s) {
     InExecutor& activity = s.by_executor.at(executor.id());
     --activity.admitting;
     --activity.arriving;
     request->awaited.store(false);
-    const bool posted = mail && executor.post(std::move(*mail));
+    if (mail)
+      CHOIR_CHECK(executor.post_accepted(std::move(*mail)), "an executor takes mail until its end");
     next_request(s);
-    return posted;
   });
-  if (in) return lanes_.ready(executor.id(), priority);
-  Error error = mail ? Error{Code::kOverloaded,
-                             "the mailbox of '" + executor.name() + "' is full; try again later"}
-                     : mail.error();
-  end_without_executor(executor.id(), request, Finish::kFailed, std::move(error));
+  if (mail) return lanes_.ready(executor.id(), priority);
+  end_without_executor(executor.id(), request, Finish::kFailed, std::move(mail.error()));
 }
 
 void ActiveRequests::fail_arrivals(ExecutorId id, const Error& error) {

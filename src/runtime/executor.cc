@@ -24,6 +24,11 @@ bool Executor::post(Mail mail) {
   return control_.post_urgent(1, [&] { return inbox_.post(std::move(mail)); });
 }
 
+bool Executor::post_accepted(Mail mail) {
+  if (mail.sequence.priority != Priority::kCritical) return inbox_.post_accepted(std::move(mail));
+  return control_.post_urgent(1, [&] { return inbox_.post_accepted(std::move(mail)); });
+}
+
 bool Executor::post_all(std::span<Mail> mail) {
   const auto urgent = static_cast<std::int32_t>(std::ranges::count_if(
       mail, [](const Mail& m) { return m.sequence.priority == Priority::kCritical; }));

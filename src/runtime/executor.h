@@ -52,6 +52,9 @@ class Executor : public ExecutorFacts {
 
   // Any thread. False when the mailbox is full.
   bool post(Mail mail);
+  // One that was accepted already: it is taken though the mailbox is full, as when it has come with
+  // its executor from a node with a longer queue.
+  bool post_accepted(Mail mail);
   // All, or none and they stay as they are.
   bool post_all(std::span<Mail> mail);
   // Something to do between two passes, by whoever has the turn; it may call what is below under

@@ -36,6 +36,8 @@ class ExecutorInbox {
 
   // Any thread. False when it is full, or closed.
   bool post(ExecutorMail mail) { return mail_.post(std::move(mail)); }
+  // One that was accepted already: it is taken though the inbox is full.
+  bool post_accepted(ExecutorMail mail) { return mail_.post_accepted(std::move(mail)); }
   // All, or none and they stay as they are.
   bool post_all(std::span<ExecutorMail> mail) { return mail_.post_all(mail); }
   bool post_job(Job job) { return jobs_.post(std::move(job)); }

@@ -183,6 +183,7 @@ Result<Submission> Runtime::enqueue(Prepared prepared, Callbacks callbacks,
 Result<std::vector<Submission>> Runtime::enqueue_all(std::vector<Prepared> prepared,
                                                      std::vector<Callbacks> callbacks) {
   std::vector<const Request*> requests;
+  requests.reserve(prepared.size());
   for (const Prepared& one : prepared) requests.push_back(&one.request_);
   std::vector<Begun> begun = CHOIR_TRY(begin_together(requests, std::move(callbacks)));
   std::vector<Arrival> arrivals;
