@@ -211,6 +211,7 @@ Status remove_key(const std::string& path, std::string_view name) {
   return change(path, [&](std::vector<Key>& keys) -> Status {
     if (std::erase_if(keys, [&](const Key& key) { return key.client.key == name; }) > 0) return {};
     std::vector<std::string> names;
+    names.reserve(keys.size());
     for (const Key& key : keys) names.push_back(key.client.key);
     const auto near = nearest(name, names);
     return fail(Code::kNotFound, "there is no key '" + printable_line(name, 60) + "'" +

@@ -128,22 +128,22 @@ class Metrics::Inside {
     });
   }
 
-  prometheus::Registry registry_;
-  Family<Counter>& requests_ = counter("choir_requests_total", "Requests that have ended");
-  Family<Counter>& evictions_ =
+  prometheus::Registry registry;
+  Family<Counter>& requests = counter("choir_requests_total", "Requests that have ended");
+  Family<Counter>& evictions =
       counter("choir_evictions_total", "Times that a model has left memory");
-  Family<Counter>& failed_loads_ = counter("choir_load_failures_total", "Loads that have failed");
-  Family<Counter>& replies_ = counter("choir_request_total", "Replies over HTTP by their status");
-  Family<Counter>& ignored_ =
+  Family<Counter>& failed_loads = counter("choir_load_failures_total", "Loads that have failed");
+  Family<Counter>& replies = counter("choir_request_total", "Replies over HTTP by their status");
+  Family<Counter>& ignored =
       counter("choir_ignored_fields_total", "Fields of requests that are not known");
-  Family<Histogram>& loads_ = histogram("choir_load_seconds", "Duration of loads");
+  Family<Histogram>& loads = histogram("choir_load_seconds", "Duration of loads");
 
  private:
   Family<Counter>& counter(const char* name, const char* help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
   }
   Family<Histogram>& histogram(const char* name, const char* help) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_);
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
   }
   Row new_row(std::string_view model) {
     const Labels labels = {{"model_name", std::string(model)}};
@@ -177,7 +177,7 @@ Metrics::~Metrics() = default;
 void Metrics::on_request_ended(const RequestEnded& request) {
   const Row row = inside_->row_of(request.executor);
   const Usage& usage = request.usage;
-  inside_->requests_
+  inside_->requests
       .Add({{"model_name", std::string(request.executor)},
             {"finished_reason", std::string(to_string(request.finish))}})
       .Increment();
@@ -201,27 +201,27 @@ void Metrics::on_step(const StepDone& step) {
 void Metrics::on_load(const LoadDone& load) {
   const Labels labels = {{"model_name", std::string(load.executor)}};
   if (load.error == nullptr)
-    inside_->loads_.Add(labels, kSeconds).Observe(load.seconds);
+    inside_->loads.Add(labels, kSeconds).Observe(load.seconds);
   else
-    inside_->failed_loads_.Add(labels).Increment();
+    inside_->failed_loads.Add(labels).Increment();
 }
 
 void Metrics::on_left(const ExecutorLeft& left) {
   if (left.why != ExecutorLeft::Why::kEvicted) return;
-  inside_->evictions_.Add({{"model_name", std::string(left.executor)}}).Increment();
+  inside_->evictions.Add({{"model_name", std::string(left.executor)}}).Increment();
 }
 
 void Metrics::on_reply(int status) {
-  inside_->replies_.Add({{"code", std::to_string(status)}}).Increment();
+  inside_->replies.Add({{"code", std::to_string(status)}}).Increment();
 }
 
 void Metrics::on_ignored_fields(std::size_t count) {
-  if (count > 0) inside_->ignored_.Add({}).Increment(static_cast<double>(count));
+  if (count > 0) inside_->ignored.Add({}).Increment(static_cast<double>(count));
 }
 
 std::string Metrics::text(const Node& node) const {
   std::vector<MetricFamily> families = of_node(node);
-  for (MetricFamily& family : inside_->registry_.Collect()) families.push_back(std::move(family));
+  for (MetricFamily& family : inside_->registry.Collect()) families.push_back(std::move(family));
   std::erase_if(families, [](const MetricFamily& family) { return family.metric.empty(); });
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, families);

@@ -15,7 +15,7 @@ namespace choir::serve {
 namespace {
 
 Handler at_once(std::function<Json()> answer) {
-  return [answer = std::move(answer)](HttpRequest, const Wake&) {
+  return [answer = std::move(answer)](const HttpRequest&, const Wake&) {
     return reply_with_json(200, to_text(answer()));
   };
 }

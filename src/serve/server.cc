@@ -107,14 +107,14 @@ class Server::Inside final : public ConnectionHost {
   void release_body(std::size_t bytes) override { bodies_ -= bytes; }
   void ended(std::uint64_t key) override {
     connections_.erase(key);
-    count_.store(connections_.size());
+    count.store(connections_.size());
     tell_when_idle();
   }
   void replied(int status) override { config_.on_reply(status); }
   std::span<char> scratch() override { return scratch_; }
 
-  asio::io_context io_{1};
-  std::atomic<std::size_t> count_{0};
+  asio::io_context io{1};
+  std::atomic<std::size_t> count{0};
 
  private:
   void take_in(Connection::Socket socket, bool over_unix_socket);
@@ -127,7 +127,7 @@ class Server::Inside final : public ConnectionHost {
   const std::size_t connections_max_;
   const SteadyClock clock_;
   std::array<char, kScratchBytes> scratch_{};
-  Listeners listeners_{io_, [this](Connection::Socket socket, bool over_unix_socket) {
+  Listeners listeners_{io, [this](Connection::Socket socket, bool over_unix_socket) {
                          take_in(std::move(socket), over_unix_socket);
                        }};
   std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
@@ -135,9 +135,9 @@ class Server::Inside final : public ConnectionHost {
   std::size_t bodies_ = 0;
   bool draining_ = false;
   std::function<void()> idle_;
-  asio::steady_timer sweep_{io_};
+  asio::steady_timer sweep_{io};
   const std::shared_ptr<Wakes> wakes_ =
-      std::make_shared<Wakes>([this] { asio::post(io_, [this] { serve_wakes(); }); });
+      std::make_shared<Wakes>([this] { asio::post(io, [this] { serve_wakes(); }); });
 };
 
 // ---- connections --------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ void Server::Inside::take_in(Connection::Socket socket, bool over_unix_socket) {
   const auto connection =
       std::make_shared<Connection>(std::move(socket), over_unix_socket, key, *this);
   connections_.emplace(key, connection);
-  count_.store(connections_.size());
+  count.store(connections_.size());
   connection->begin();
 }
 
@@ -188,7 +188,7 @@ void Server::Inside::sweep() {
 void Server::Inside::run() {
   listeners_.accept();
   sweep();
-  io_.run();
+  io.run();
 }
 
 void Server::Inside::drain(std::function<void()> idle) {
@@ -202,13 +202,13 @@ void Server::Inside::drain(std::function<void()> idle) {
 
 void Server::Inside::tell_when_idle() {
   if (!draining_ || !connections_.empty() || !idle_) return;
-  asio::post(io_, std::exchange(idle_, nullptr));
+  asio::post(io, std::exchange(idle_, nullptr));
 }
 
 void Server::Inside::close_all() {
   listeners_.close();
   for (auto& [key, connection] : std::exchange(connections_, {})) connection->close();
-  io_.stop();
+  io.stop();
 }
 
 // ---- the outside --------------------------------------------------------------------------------
@@ -224,16 +224,16 @@ Result<std::unique_ptr<Server>> Server::create(const ServerConfig& config, const
 
 std::vector<std::string> Server::addresses() const { return inside_->addresses(); }
 void Server::run() { inside_->run(); }
-std::size_t Server::connections() const { return inside_->count_.load(); }
+std::size_t Server::connections() const { return inside_->count.load(); }
 
 void Server::drain(std::function<void()> idle) {
-  asio::post(inside_->io_, [this, idle = std::move(idle)] { inside_->drain(idle); });
+  asio::post(inside_->io, [this, idle = std::move(idle)] { inside_->drain(idle); });
 }
 void Server::stop() {
-  asio::post(inside_->io_, [this] { inside_->close_all(); });
+  asio::post(inside_->io, [this] { inside_->close_all(); });
 }
 
-void Server::post(std::function<void()> work) { asio::post(inside_->io_, std::move(work)); }
+void Server::post(std::function<void()> work) { asio::post(inside_->io, std::move(work)); }
 
 void Server::on_signal(std::function<void()> handle) {
   struct Waiting {
@@ -249,12 +249,12 @@ void Server::on_signal(std::function<void()> handle) {
       });
     }
   };
-  const auto waiting = std::make_shared<Waiting>(inside_->io_, std::move(handle));
+  const auto waiting = std::make_shared<Waiting>(inside_->io, std::move(handle));
   waiting->wait(waiting);
 }
 
 void Server::after(Nanos time, std::function<void()> work) {
-  const auto timer = std::make_shared<asio::steady_timer>(inside_->io_, time);
+  const auto timer = std::make_shared<asio::steady_timer>(inside_->io, time);
   timer->async_wait([timer, work = std::move(work)](error_code stopped) {
     if (!stopped) work();
   });
