@@ -1,20 +1,17 @@
 #include "core/sequence.h"
 
-#include <xxhash.h>
-
-#include <array>
-#include <cmath>
 #include <exception>
-#include <limits>
-#include <nlohmann/json.hpp>
-#include <type_traits>
 
 #include "core/cbor.h"
+#include "core/cbor_fields.h"
 
 namespace choir {
 namespace {
 
-using Json = nlohmann::json;
+using cbor_fields::append_le;
+using cbor_fields::checksum;
+using cbor_fields::Json;
+using cbor_fields::read_le;
 
 constexpr std::string_view kMagic = "CHSQ";
 constexpr std::uint32_t kVersion = 3;
@@ -23,26 +20,6 @@ constexpr std::size_t kChecksumBytes = sizeof(XXH64_hash_t);
 constexpr std::size_t kTokensMax = 2 * kPromptTokensMax;  // as much output as prompt
 constexpr std::size_t kBytesMax = kTokensMax * sizeof(TokenId) + (1U << 20U);  // and the rest
 constexpr std::size_t kCarryBytesMax = 65536;  // a token's text, and what stop strings hold back
-
-// ---- integers as bytes, whatever the machine's order
-
-template <class Integer>
-void append_le(std::string& bytes, Integer value) {
-  const auto bits = static_cast<std::make_unsigned_t<Integer>>(value);
-  for (std::size_t i = 0; i < sizeof bits; ++i)
-    bytes.push_back(static_cast<char>(static_cast<std::uint8_t>(bits >> (8 * i))));
-}
-
-template <class Integer, class Byte>
-Integer read_le(const Byte* bytes) {
-  using Bits = std::make_unsigned_t<Integer>;
-  Bits bits = 0;
-  for (std::size_t i = 0; i < sizeof bits; ++i)
-    bits |= static_cast<Bits>(Bits{static_cast<std::uint8_t>(bytes[i])} << (8 * i));
-  return static_cast<Integer>(bits);
-}
-
-XXH64_hash_t checksum(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 // ---- the one list of fields; a change of it needs a new kVersion
 
@@ -77,105 +54,6 @@ void fields(S& s, Field&& field) {
   field("deadline_left_ns", s.deadline_left_ns);
 }
 
-// ---- value to JSON. Strings go as CBOR bytes: the text carry need not be UTF-8.
-
-template <class T>
-requires std::is_arithmetic_v<T> Json to_json(T value) { return value; }
-Json to_json(Priority value) { return static_cast<std::uint8_t>(value); }
-Json to_json(const std::string& value) { return Json::binary({value.begin(), value.end()}); }
-
-Json to_json(const std::vector<std::string>& values) {
-  Json list = Json::array();
-  for (const std::string& value : values) list.push_back(to_json(value));
-  return list;
-}
-
-Json to_json(const std::vector<LogitBias>& values) {
-  Json list = Json::array();
-  for (const LogitBias& value : values) list.push_back(Json::array({value.token, value.bias}));
-  return list;
-}
-
-// Packed, since a number of its own in the tree takes 16 bytes and a conversation has many.
-Json to_json(const std::vector<TokenId>& tokens) {
-  std::string bytes;
-  bytes.reserve(tokens.size() * sizeof(TokenId));
-  for (const TokenId token : tokens) append_le(bytes, token);
-  return to_json(bytes);
-}
-
-// ---- JSON to value; false when it is of another kind or out of the type's range
-
-template <class T>
-requires std::is_integral_v<T>
-bool from_json(const Json& json, T& value) {
-  if constexpr (std::is_same_v<T, bool>) {
-    if (!json.is_boolean()) return false;
-    value = json.get<bool>();
-    return true;
-  } else if (json.is_number_unsigned()) {
-    const auto number = json.get<std::uint64_t>();
-    value = static_cast<T>(number);
-    return std::in_range<T>(number);
-  } else {
-    if (!json.is_number_integer()) return false;
-    const auto number = json.get<std::int64_t>();
-    value = static_cast<T>(number);
-    return std::in_range<T>(number);
-  }
-}
-
-bool from_json(const Json& json, double& value) {
-  if (!json.is_number_float()) return false;
-  value = json.get<double>();
-  return true;
-}
-
-bool from_json(const Json& json, float& value) {
-  if (!json.is_number_float()) return false;
-  const auto number = json.get<double>();
-  if (std::isfinite(number) && std::abs(number) > std::numeric_limits<float>::max()) return false;
-  value = static_cast<float>(number);
-  return true;
-}
-
-bool from_json(const Json& json, Priority& value) {
-  std::uint8_t number = 0;
-  if (!from_json(json, number) || number >= kPriorityNames.size()) return false;
-  value = static_cast<Priority>(number);
-  return true;
-}
-
-bool from_json(const Json& json, std::string& value) {
-  if (!json.is_binary()) return false;
-  const Json::binary_t& bytes = json.get_binary();
-  value.assign(bytes.begin(), bytes.end());
-  return true;
-}
-
-bool from_json(const Json& json, LogitBias& value) {
-  return json.is_array() && json.size() == 2 && from_json(json[0], value.token) &&
-         from_json(json[1], value.bias);
-}
-
-template <class T>
-bool from_json(const Json& json, std::vector<T>& values) {
-  if (!json.is_array()) return false;
-  values.resize(json.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (!from_json(json[i], values[i])) return false;
-  return true;
-}
-
-bool from_json(const Json& json, std::vector<TokenId>& tokens) {
-  if (!json.is_binary() || json.get_binary().size() % sizeof(TokenId) != 0) return false;
-  const Json::binary_t& bytes = json.get_binary();
-  tokens.resize(bytes.size() / sizeof(TokenId));
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    tokens[i] = read_le<TokenId>(bytes.data() + i * sizeof(TokenId));
-  return true;
-}
-
 // ---- reading, from the outside in
 
 tl::unexpected<Error> bad(const std::string& why) {
@@ -206,12 +84,10 @@ Result<Sequence> parse(std::string_view payload) {
   if (!json.is_object()) return bad("the payload is not a map");
 
   Sequence sequence;
-  std::string_view wrong;
-  fields(sequence, [&](const char* name, auto& value) {
-    const auto found = json.find(name);
-    if (found == json.end() || !from_json(*found, value)) wrong = name;
-  });
-  if (!wrong.empty()) return bad("field " + std::string(wrong) + " is missing or of a wrong kind");
+  cbor_fields::Reader reader{.json = json};
+  fields(sequence, reader);
+  if (!reader.wrong.empty())
+    return bad("field " + std::string(reader.wrong) + " is missing or of a wrong kind");
   return sequence;
 }
 
@@ -247,11 +123,11 @@ Status check_values(const Sequence& s) {
 }  // namespace
 
 std::string serialize(const Sequence& sequence) {
-  Json json = Json::object();
-  fields(sequence, [&](const char* name, const auto& value) { json[name] = to_json(value); });
+  cbor_fields::Writer writer;
+  fields(sequence, writer);
   std::string bytes(kMagic);
   append_le(bytes, kVersion);
-  Json::to_cbor(json, bytes);
+  Json::to_cbor(writer.json, bytes);
   append_le(bytes, checksum(bytes));
   return bytes;
 }

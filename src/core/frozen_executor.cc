@@ -1,0 +1,360 @@
+#include "core/frozen_executor.h"
+
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <initializer_list>
+#include <utility>
+
+#include "core/cbor_fields.h"
+#include "core/packed_parts.h"
+
+namespace choir {
+namespace {
+
+using cbor_fields::append_le;
+using cbor_fields::read_le;
+
+constexpr std::string_view kFrozen = "CHFZ";
+constexpr std::string_view kMove = "CHMV";
+constexpr std::uint32_t kVersion = 1;  // of both
+// The format of a sequence has at least one token.
+constexpr TokenId kNotKnownYet = 0;
+
+tl::unexpected<Error> bad(const std::string& why) {
+  return fail(Code::kInvalidArgument, "frozen executor: " + why);
+}
+
+// ---- the lists of fields; a change of one needs a new kVersion
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, ExecutorConfig>
+void fields(S& s, Field& field) {
+  field("name", s.name);
+  field("path", s.path);
+  field("context_tokens", s.context_tokens);
+  field("sequences_max", s.sequences_max);
+  field("sequence_tokens_max", s.sequence_tokens_max);
+  field("batch_tokens_max", s.batch_tokens_max);
+  field("shares", s.shares);
+  field("priority", s.priority);
+  field("park_bytes_max", s.park_bytes_max);
+  field("batching", s.batching);
+  field("pinned", s.pinned);
+  field("prefix_cache", s.prefix_cache);
+  field("kv_type", s.kv_type);
+}
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, FrozenSequence>
+void fields(S& s, Field& field) {  // but `value` and `kv`
+  field("awaited", s.awaited);
+  field("gated", s.gated);
+  field("begun", s.begun);
+  field("lifted", s.lifted);
+  field("age_ns", s.age_ns);
+  field("idle_ns", s.idle_ns);
+  field("behind_ns", s.behind_ns);
+  field("text", s.text);
+  field("prompt_tokens", s.usage.prompt_tokens);
+  field("output_tokens", s.usage.output_tokens);
+  field("reused_tokens", s.usage.reused_tokens);
+  field("recomputed_tokens", s.usage.recomputed_tokens);
+  field("queue_seconds", s.usage.queue_seconds);
+  field("first_token_seconds", s.usage.first_token_seconds);
+  field("total_seconds", s.usage.total_seconds);
+  field("first_token_ns", s.first_token_ns);
+  field("conversation", s.conversation.value);
+  field("kv_tokens", s.kv_tokens);
+  field("kv_use", s.kv_use);
+  field("reusing", s.reusing);
+}
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, Request>
+void fields(S& s, Field& field) {
+  field("executor", s.executor);
+  field("messages", s.messages);
+  field("text", s.text);
+  field("tokens", s.tokens);
+  field("parse_special", s.parse_special);
+  field("max_tokens", s.max_tokens);
+  field("temperature", s.sampling.temperature);
+  field("top_k", s.sampling.top_k);
+  field("top_p", s.sampling.top_p);
+  field("min_p", s.sampling.min_p);
+  field("repeat_penalty", s.sampling.repeat_penalty);
+  field("frequency_penalty", s.sampling.frequency_penalty);
+  field("presence_penalty", s.sampling.presence_penalty);
+  field("repeat_last_n", s.sampling.repeat_last_n);
+  field("seed", s.sampling.seed);
+  field("bias", s.sampling.bias);
+  field("stop", s.stop);
+  field("ignore_eos", s.ignore_eos);
+  field("priority", s.priority);
+  field("deadline", s.deadline);
+  field("tenant", s.tenant);
+  field("tenant_weight", s.tenant_weight);
+  field("reuse_scope", s.reuse_scope);
+}
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, FrozenArrival>
+void fields(S& s, Field& field) {  // but `request`
+  field("id", s.id.value);
+  field("prepared_tokens", s.tokens);
+  field("model_fingerprint", s.model_fingerprint);
+}
+
+// Numbers of all embeddings side by side, the vectors packed.
+struct EmbeddingParts {
+  std::vector<std::string> vectors;  // little endian floats
+  std::vector<TokenId> tokens;
+  std::vector<TokenId> truncated;
+};
+
+template <class S, class Parts, class Field>
+void fields(S& s, Parts& parts, Field& field) {
+  field("request", s.request.value);
+  field("texts", s.texts);
+  field("next", s.next);
+  field("vectors", parts.vectors);
+  field("tokens", parts.tokens);
+  field("truncated", parts.truncated);
+}
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, KvState>
+void fields(S& s, Field& field) {  // but `blob`
+  field("kept_tokens", s.tokens);
+  field("kv_type", s.kv_type);
+  field("reuse_scope", s.reuse_scope);
+}
+
+template <class S, class Field>
+requires std::is_same_v<std::remove_const_t<S>, FrozenExecutor>
+void fields(S& s, Field& field) {  // but the lists
+  field("executor", s.key.executor);
+  field("epoch", s.key.epoch.value);
+  field("model_fingerprint", s.model_fingerprint);
+  field("suspended", s.suspended);
+  field("steps", s.counts.steps);
+  field("prompt_tokens", s.counts.prompt_tokens);
+  field("output_tokens", s.counts.output_tokens);
+  field("requests_done", s.counts.requests_done);
+  field("requests_failed", s.counts.requests_failed);
+  field("preemptions", s.counts.preemptions);
+  field("aborts", s.counts.aborts);
+  field("reused_tokens", s.counts.reused_tokens);
+  field("seconds_per_prompt_token", s.counts.seconds_per_prompt_token);
+  field("seconds_per_output_token", s.counts.seconds_per_output_token);
+  field("compute_seconds", s.counts.compute_seconds);
+}
+
+// ---- one of each kind
+
+void pack(Packer& out, const FrozenSequence& s) {
+  out.cbor([&](auto& field) { fields(s, field); });
+  if (s.awaited) {
+    Sequence value = s.value;
+    value.tokens = {kNotKnownYet};
+    value.prompt_tokens = 1;
+    out.raw(serialize(value));
+  } else {
+    out.raw(serialize(s.value));
+  }
+  out.raw(s.kv);
+}
+
+bool is_span(double seconds) { return std::isfinite(seconds) && seconds >= 0; }
+
+bool makes_sense(const FrozenSequence& s) {
+  const Usage& u = s.usage;
+  for (const std::int32_t count : {u.prompt_tokens, u.output_tokens, u.reused_tokens,
+                                   u.recomputed_tokens, s.kv_use, s.kv_tokens - s.kv_use})
+    if (count < 0) return false;
+  return is_span(u.queue_seconds) && is_span(u.first_token_seconds) && is_span(u.total_seconds) &&
+         s.age_ns >= 0 && s.idle_ns >= 0 && s.behind_ns >= -1 && s.first_token_ns >= 0 &&
+         s.kv_use <= s.value.known_tokens() && (s.kv.empty() == (s.kv_tokens == 0)) &&
+         !(s.awaited && !s.kv.empty()) && s.usage.output_tokens <= s.value.output_tokens();
+}
+
+FrozenSequence unpack_sequence(Unpacker& in) {
+  FrozenSequence s;
+  in.cbor([&](auto& field) { fields(s, field); });
+  const std::string_view value = in.raw();
+  s.kv = in.raw();
+  if (!in.ok()) return s;
+  auto read = deserialize(value);
+  if (!read) {
+    in.wrong(read.error().message);
+    return s;
+  }
+  s.value = std::move(*read);
+  if (s.awaited) {
+    s.value.tokens.clear();
+    s.value.prompt_tokens = 0;
+  }
+  if (!makes_sense(s)) in.wrong("numbers of a sequence that none has");
+  return s;
+}
+
+void pack(Packer& out, const FrozenEmbedding& e) {
+  EmbeddingParts parts;
+  for (const Embedding& embedding : e.embeddings) {
+    std::string& packed = parts.vectors.emplace_back();
+    for (const float number : embedding.vector) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, &number, sizeof bits);
+      append_le(packed, bits);
+    }
+    parts.tokens.push_back(embedding.tokens);
+    parts.truncated.push_back(embedding.truncated ? 1 : 0);
+  }
+  out.cbor([&](auto& field) { fields(e, parts, field); });
+}
+
+FrozenEmbedding unpack_embedding(Unpacker& in) {
+  FrozenEmbedding e;
+  EmbeddingParts parts;
+  in.cbor([&](auto& field) { fields(e, parts, field); });
+  const std::size_t count = e.texts.size();
+  bool right = count > 0 && count <= kEmbedTextsMax && parts.vectors.size() == count &&
+               parts.tokens.size() == count && parts.truncated.size() == count && e.next <= count;
+  for (std::size_t i = 0; right && i < count; ++i) {
+    Embedding embedding{
+        .vector = {}, .tokens = parts.tokens[i], .truncated = parts.truncated[i] != 0};
+    embedding.vector.resize(parts.vectors[i].size() / sizeof(float));
+    for (std::size_t k = 0; k < embedding.vector.size(); ++k) {
+      const auto bits = read_le<std::uint32_t>(parts.vectors[i].data() + k * sizeof(std::uint32_t));
+      std::memcpy(&embedding.vector[k], &bits, sizeof bits);
+    }
+    right = !e.texts[i].empty() && embedding.tokens >= 0;
+    e.embeddings.push_back(std::move(embedding));
+  }
+  if (!right) in.wrong("a request to embed that none is");
+  return e;
+}
+
+void pack(Packer& out, const FrozenArrival& a) {
+  out.cbor([&](auto& field) {
+    fields(a, field);
+    fields(a.request, field);
+  });
+}
+
+FrozenArrival unpack_arrival(Unpacker& in) {
+  FrozenArrival a;
+  in.cbor([&](auto& field) {
+    fields(a, field);
+    fields(a.request, field);
+  });
+  if (!in.ok()) return a;
+  if (const Status valid = validate(a.request); !valid) in.wrong(valid.error().message);
+  for (const TokenId token : a.tokens)
+    if (token < 0) in.wrong("a token that is negative");
+  return a;
+}
+
+void pack(Packer& out, ConversationKey key, const KvState& state) {
+  out.cbor([&](auto& field) {
+    field("key", key.value);
+    fields(state, field);
+  });
+  out.raw(state.blob);
+}
+
+void unpack_kept(Unpacker& in, std::map<ConversationKey, KvState>& kept) {
+  ConversationKey key;
+  KvState state;
+  in.cbor([&](auto& field) {
+    field("key", key.value);
+    fields(state, field);
+  });
+  state.blob = in.raw();
+  if (in.ok() && (key == ConversationKey{} || state.tokens.empty() || state.blob.empty() ||
+                  !kept.emplace(key, std::move(state)).second))
+    in.wrong("KV state of no conversation, or of one twice");
+}
+
+Result<FrozenExecutor> unpack_frozen(std::string_view bytes) {
+  Unpacker in(bytes, kFrozen, kVersion);
+  FrozenExecutor frozen;
+  in.cbor([&](auto& field) { fields(frozen, field); });
+  for (auto i = in.count(); i > 0 && in.ok(); --i) frozen.sequences.push_back(unpack_sequence(in));
+  for (auto i = in.count(); i > 0 && in.ok(); --i)
+    frozen.embeddings.push_back(unpack_embedding(in));
+  for (auto i = in.count(); i > 0 && in.ok(); --i) frozen.arrivals.push_back(unpack_arrival(in));
+  for (auto i = in.count(); i > 0 && in.ok(); --i) unpack_kept(in, frozen.kept);
+  if (in.ok() && !in.at_end()) in.wrong("bytes behind the end");
+  const FrozenCounts& counts = frozen.counts;
+  if (in.ok() && !(is_span(counts.seconds_per_prompt_token) &&
+                   is_span(counts.seconds_per_output_token) && is_span(counts.compute_seconds)))
+    in.wrong("counts that nobody counts");
+  if (!in.ok()) return bad(in.what());
+  return frozen;
+}
+
+Result<ExecutorMove> unpack_move(std::string_view bytes) {
+  Unpacker in(bytes, kMove, kVersion);
+  ExecutorMove move;
+  in.cbor([&](auto& field) {
+    field("epoch", move.epoch.value);
+    fields(move.config, field);
+  });
+  if (in.ok() && !in.at_end()) in.wrong("bytes behind the end");
+  if (!in.ok()) return bad(in.what());
+  CHOIR_CHECK_OK(validate(move.config));
+  return move;
+}
+
+// Doubled keys, unknown keys, numbers wider than needed: nothing of ours writes that.
+template <class Value>
+Result<Value> read_canonical(std::string_view bytes, Result<Value> (*unpack)(std::string_view)) {
+  try {
+    Value value = CHOIR_TRY(unpack(bytes));
+    if (serialize(value) != bytes) return bad("not in its canonical form");
+    return value;
+  } catch (const std::exception& e) {  // nlohmann-json, and std::bad_alloc
+    return bad(std::string("not readable: ") + e.what());
+  }
+}
+
+}  // namespace
+
+bool operator==(const FrozenExecutor& a, const FrozenExecutor& b) {
+  return serialize(a) == serialize(b);
+}
+
+std::string serialize(const FrozenExecutor& frozen) {
+  Packer out(kFrozen, kVersion);
+  out.cbor([&](auto& field) { fields(frozen, field); });
+  out.count(frozen.sequences.size());
+  for (const FrozenSequence& s : frozen.sequences) pack(out, s);
+  out.count(frozen.embeddings.size());
+  for (const FrozenEmbedding& e : frozen.embeddings) pack(out, e);
+  out.count(frozen.arrivals.size());
+  for (const FrozenArrival& a : frozen.arrivals) pack(out, a);
+  out.count(frozen.kept.size());
+  for (const auto& [key, state] : frozen.kept) pack(out, key, state);
+  return std::move(out).sealed();
+}
+
+std::string serialize(const ExecutorMove& move) {
+  Packer out(kMove, kVersion);
+  out.cbor([&](auto& field) {
+    field("epoch", move.epoch.value);
+    fields(move.config, field);
+  });
+  return std::move(out).sealed();
+}
+
+Result<FrozenExecutor> deserialize_frozen(std::string_view bytes) {
+  return read_canonical<FrozenExecutor>(bytes, unpack_frozen);
+}
+
+Result<ExecutorMove> deserialize_move(std::string_view bytes) {
+  return read_canonical<ExecutorMove>(bytes, unpack_move);
+}
+
+}  // namespace choir
