@@ -61,17 +61,14 @@ FrozenExecutor full() {
                    .seconds_per_output_token = 0.2,
                    .compute_seconds = 0.3};
   frozen.sequences.push_back(sequence());
-  FrozenSequence awaited;
-  awaited.value.id = {8};
-  awaited.value.request = {8};
-  awaited.value.max_tokens = 5;
-  awaited.awaited = true;
-  frozen.sequences.push_back(awaited);
+  frozen.leases = {{"school", 5'000'000'000}, {"", -1}};
+  frozen.let_go = true;
   frozen.embeddings.push_back({.request = {9},
                                .texts = {{1, 2}, {3}},
                                .embeddings = {{.vector = {0.5F, -1e-30F}, .tokens = 2},
                                               {.vector = {}, .tokens = 1, .truncated = true}},
-                               .next = 1});
+                               .next = 1,
+                               .gated = true});
   Request chat;
   chat.executor = "a";
   chat.messages = {{"user", "hello"}};
@@ -79,11 +76,25 @@ FrozenExecutor full() {
   chat.deadline = std::chrono::milliseconds(5);
   chat.sampling.bias = {{3, -1.5F}};
   chat.stop = {"stop"};
+  chat.parse_special = true;
+  chat.max_tokens = 17;
+  chat.sampling.temperature = 0.5F;
+  chat.sampling.seed = 1ULL << 40;
+  chat.ignore_eos = true;
+  chat.stream = 3;
+  chat.tenant = "school";
+  chat.tenant_weight = 2.5;
+  chat.reuse_scope = "class";
   frozen.arrivals.push_back(
       {.id = {10}, .request = chat, .tokens = {1, 2}, .model_fingerprint = "c"});
   Request text;
   text.text = "as it stands";
-  frozen.arrivals.push_back({.id = {11}, .request = text});
+  frozen.arrivals.push_back({.id = {11},
+                             .request = text,
+                             .conversation = {3},
+                             .kv = {.blob = "kv", .tokens = {7}, .kv_type = KvType::kQ80},
+                             .late = true,
+                             .awaited = true});
   frozen.kept[{1001}] = {
       .blob = "state", .tokens = {4, 5}, .kv_type = KvType::kQ80, .reuse_scope = "school"};
   return frozen;
@@ -107,6 +118,9 @@ TEST(FrozenExecutor, ComesBackEqual) {
   EXPECT_EQ(read->sequences, want.sequences);
   EXPECT_EQ(read->embeddings, want.embeddings);
   EXPECT_EQ(read->arrivals, want.arrivals);
+  EXPECT_EQ(read->leases, want.leases);
+  EXPECT_EQ(read->let_go, want.let_go);
+  EXPECT_EQ(*read, want);
   ASSERT_EQ(read->kept.size(), 1U);
   const KvState& kept = read->kept.at({1001});
   EXPECT_EQ(kept.blob, "state");
@@ -212,6 +226,9 @@ const Wrong kWrong[] = {
     {"NegativePreparedToken", [](FrozenExecutor& f) { f.arrivals[0].tokens[0] = -1; }, "negative"},
     {"KvOfNoConversation", [](FrozenExecutor& f) { f.kept[{0}] = {.blob = "b", .tokens = {1}}; },
      "no conversation"},
+    {"LeaseThatIsOver", [](FrozenExecutor& f) { f.leases[0].left_ns = -2; }, "lease"},
+    {"LeaseOfAYear", [](FrozenExecutor& f) { f.leases[0].left_ns = 32'000'000'000'000'000; },
+     "lease"},
     {"NegativeSpeed", [](FrozenExecutor& f) { f.counts.seconds_per_prompt_token = -1; }, "counts"},
 };
 INSTANTIATE_TEST_SUITE_P(, FrozenExecutorWrong, testing::ValuesIn(kWrong),

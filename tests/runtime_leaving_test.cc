@@ -46,7 +46,7 @@ class RuntimeLeaving : public testing::Test {
     EXPECT_EQ(refused.error().code, Code::kOverloaded) << "at once: a pass stands still";
     return false;
   }
-  bool shut() const { return !here->replica("a", {}); }
+  bool shut() const { return !here->look("a", {}); }
 
   static constexpr int kOnePass = 2;  // of one slice
   std::shared_ptr<PassGate> gate = std::make_shared<PassGate>();

@@ -165,6 +165,11 @@ class Mailbox {
     const std::scoped_lock lock(mutex_);
     closed_ = true;
   }
+  // Again.
+  void open() {
+    const std::scoped_lock lock(mutex_);
+    closed_ = false;
+  }
 
  private:
   const std::size_t capacity_;

@@ -18,8 +18,6 @@ using cbor_fields::read_le;
 constexpr std::string_view kFrozen = "CHFZ";
 constexpr std::string_view kMove = "CHMV";
 constexpr std::uint32_t kVersion = 1;  // of both
-// The format of a sequence has at least one token.
-constexpr TokenId kNotKnownYet = 0;
 
 tl::unexpected<Error> bad(const std::string& why) {
   return fail(Code::kInvalidArgument, "frozen executor: " + why);
@@ -48,7 +46,6 @@ void fields(S& s, Field& field) {
 template <class S, class Field>
 requires std::is_same_v<std::remove_const_t<S>, FrozenSequence>
 void fields(S& s, Field& field) {  // but `value` and `kv`
-  field("awaited", s.awaited);
   field("gated", s.gated);
   field("begun", s.begun);
   field("lifted", s.lifted);
@@ -91,6 +88,7 @@ void fields(S& s, Field& field) {
   field("bias", s.sampling.bias);
   field("stop", s.stop);
   field("ignore_eos", s.ignore_eos);
+  field("stream", s.stream);
   field("priority", s.priority);
   field("deadline", s.deadline);
   field("tenant", s.tenant);
@@ -100,10 +98,13 @@ void fields(S& s, Field& field) {
 
 template <class S, class Field>
 requires std::is_same_v<std::remove_const_t<S>, FrozenArrival>
-void fields(S& s, Field& field) {  // but `request`
+void fields(S& s, Field& field) {  // but `request` and `kv`
   field("id", s.id.value);
   field("prepared_tokens", s.tokens);
   field("model_fingerprint", s.model_fingerprint);
+  field("conversation", s.conversation.value);
+  field("late", s.late);
+  field("awaited", s.awaited);
 }
 
 // Numbers of all embeddings side by side, the vectors packed.
@@ -118,6 +119,7 @@ void fields(S& s, Parts& parts, Field& field) {
   field("request", s.request.value);
   field("texts", s.texts);
   field("next", s.next);
+  field("gated", s.gated);
   field("vectors", parts.vectors);
   field("tokens", parts.tokens);
   field("truncated", parts.truncated);
@@ -149,20 +151,14 @@ void fields(S& s, Field& field) {  // but the lists
   field("seconds_per_prompt_token", s.counts.seconds_per_prompt_token);
   field("seconds_per_output_token", s.counts.seconds_per_output_token);
   field("compute_seconds", s.counts.compute_seconds);
+  field("let_go", s.let_go);
 }
 
 // ---- one of each kind
 
 void pack(Packer& out, const FrozenSequence& s) {
   out.cbor([&](auto& field) { fields(s, field); });
-  if (s.awaited) {
-    Sequence value = s.value;
-    value.tokens = {kNotKnownYet};
-    value.prompt_tokens = 1;
-    out.raw(serialize(value));
-  } else {
-    out.raw(serialize(s.value));
-  }
+  out.raw(serialize(s.value));
   out.raw(s.kv);
 }
 
@@ -176,7 +172,7 @@ bool makes_sense(const FrozenSequence& s) {
   return is_span(u.queue_seconds) && is_span(u.first_token_seconds) && is_span(u.total_seconds) &&
          s.age_ns >= 0 && s.idle_ns >= 0 && s.behind_ns >= -1 && s.first_token_ns >= 0 &&
          s.kv_use <= s.value.known_tokens() && (s.kv.empty() == (s.kv_tokens == 0)) &&
-         !(s.awaited && !s.kv.empty()) && s.usage.output_tokens <= s.value.output_tokens();
+         s.usage.output_tokens <= s.value.output_tokens();
 }
 
 FrozenSequence unpack_sequence(Unpacker& in) {
@@ -191,10 +187,6 @@ FrozenSequence unpack_sequence(Unpacker& in) {
     return s;
   }
   s.value = std::move(*read);
-  if (s.awaited) {
-    s.value.tokens.clear();
-    s.value.prompt_tokens = 0;
-  }
   if (!makes_sense(s)) in.wrong("numbers of a sequence that none has");
   return s;
 }
@@ -241,6 +233,8 @@ void pack(Packer& out, const FrozenArrival& a) {
     fields(a, field);
     fields(a.request, field);
   });
+  out.cbor([&](auto& field) { fields(a.kv, field); });
+  out.raw(a.kv.blob);
 }
 
 FrozenArrival unpack_arrival(Unpacker& in) {
@@ -249,6 +243,8 @@ FrozenArrival unpack_arrival(Unpacker& in) {
     fields(a, field);
     fields(a.request, field);
   });
+  in.cbor([&](auto& field) { fields(a.kv, field); });
+  a.kv.blob = in.raw();
   if (!in.ok()) return a;
   if (const Status valid = validate(a.request); !valid) in.wrong(valid.error().message);
   for (const TokenId token : a.tokens)
@@ -280,7 +276,24 @@ void unpack_kept(Unpacker& in, std::map<ConversationKey, KvState>& kept) {
 Result<FrozenExecutor> unpack_frozen(std::string_view bytes) {
   Unpacker in(bytes, kFrozen, kVersion);
   FrozenExecutor frozen;
-  in.cbor([&](auto& field) { fields(frozen, field); });
+  std::vector<std::string> tenants;
+  std::vector<std::string> left;
+  in.cbor([&](auto& field) {
+    fields(frozen, field);
+    field("tenants", tenants);
+    field("left", left);
+  });
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    const bool right = left.size() == tenants.size() && left[i].size() == sizeof(std::int64_t) &&
+                       tenants[i].size() <= kNameBytesMax;
+    if (!right) {
+      in.wrong("a lease that none is");
+      break;
+    }
+    frozen.leases.push_back({tenants[i], read_le<std::int64_t>(left[i].data())});
+    const std::int64_t left_ns = frozen.leases.back().left_ns;
+    if (left_ns < -1 || left_ns > Nanos(kDeadlineMax).count()) in.wrong("a lease that none is");
+  }
   for (auto i = in.count(); i > 0 && in.ok(); --i) frozen.sequences.push_back(unpack_sequence(in));
   for (auto i = in.count(); i > 0 && in.ok(); --i)
     frozen.embeddings.push_back(unpack_embedding(in));
@@ -322,13 +335,19 @@ Result<Value> read_canonical(std::string_view bytes, Result<Value> (*unpack)(std
 
 }  // namespace
 
-bool operator==(const FrozenExecutor& a, const FrozenExecutor& b) {
-  return serialize(a) == serialize(b);
-}
-
 std::string serialize(const FrozenExecutor& frozen) {
   Packer out(kFrozen, kVersion);
-  out.cbor([&](auto& field) { fields(frozen, field); });
+  std::vector<std::string> tenants;
+  std::vector<std::string> left;
+  for (const FrozenLease& lease : frozen.leases) {
+    tenants.push_back(lease.tenant);
+    append_le(left.emplace_back(), lease.left_ns);
+  }
+  out.cbor([&](auto& field) {
+    fields(frozen, field);
+    field("tenants", tenants);
+    field("left", left);
+  });
   out.count(frozen.sequences.size());
   for (const FrozenSequence& s : frozen.sequences) pack(out, s);
   out.count(frozen.embeddings.size());

@@ -44,7 +44,6 @@ struct ExecutorMove {
 // A request that generates, as runtime/live_sequence.h has it. Its KV state is in `kv`.
 struct FrozenSequence {
   Sequence value;                    // deadline_left_ns is set
-  bool awaited = false;              // its tokens are not known yet; `value` has none
   bool gated = false;                // waits for others with which it is to begin
   bool begun = false;                // was in a pass
   Priority lifted = Priority::kLow;  // the best class that waiting has earned it
@@ -70,6 +69,7 @@ struct FrozenEmbedding {
   std::vector<std::vector<TokenId>> texts;
   std::vector<Embedding> embeddings;  // of each text; vectors of those before `next`
   std::uint64_t next = 0;             // the first text that is not computed
+  bool gated = false;                 // waits for others with which it is to begin
   bool operator==(const FrozenEmbedding&) const = default;
 };
 
@@ -79,7 +79,20 @@ struct FrozenArrival {
   Request request;
   std::vector<TokenId> tokens = {};    // none: not known yet
   std::string model_fingerprint = {};  // whose tokens these are
+  ConversationKey conversation = {};   // as in FrozenSequence
+  KvState kv = {};                     // to begin with; a blob that is empty: none
+  // Its prompt is made when its executor is in memory, by the node to which it was given: the
+  // request itself knows how (RequestState::late).
+  bool late = false;
+  bool awaited = false;  // not before an earlier turn of its conversation has ended
   bool operator==(const FrozenArrival&) const = default;
+};
+
+// A tenant that holds the executor in memory.
+struct FrozenLease {
+  std::string tenant;
+  std::int64_t left_ns = -1;  // -1: for ever
+  bool operator==(const FrozenLease&) const = default;
 };
 
 // What was counted, and goes on.
@@ -103,12 +116,14 @@ struct FrozenExecutor {
   std::string model_fingerprint;  // of the weights; empty: it was not in memory
   bool suspended = false;
   FrozenCounts counts;
+  std::vector<FrozenLease> leases;
+  bool let_go = false;  // a lease has ended since it was loaded (policy/hold.h)
   std::vector<FrozenSequence> sequences;
   std::vector<FrozenEmbedding> embeddings;
   std::vector<FrozenArrival> arrivals;
   std::map<ConversationKey, KvState> kept;  // of conversations
+  bool operator==(const FrozenExecutor&) const = default;
 };
-bool operator==(const FrozenExecutor& a, const FrozenExecutor& b);
 
 // Bytes: "CHFZ" or "CHMV", format version, parts with their lengths (CBOR, and KV state as it is),
 // XXH3 of all before it; integers little endian. The same value gives the same bytes. Never fails.

@@ -31,6 +31,7 @@ struct KvState {
   std::vector<TokenId> tokens;    // all of them have a cell in it
   KvType kv_type = KvType::kF16;  // of the engine that saved it; no other takes it
   std::string reuse_scope = {};   // no request of another one takes it
+  bool operator==(const KvState&) const = default;
 };
 
 inline std::int32_t common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {

@@ -171,7 +171,7 @@ Result<std::shared_ptr<ExecutorHandle>> ManagerInside::choose(
     ConversationKey key;
     if (talks) key = place->world->conversations().key(place->name, context->second);
     if (talks && key == ConversationKey{}) continue;
-    auto view = place->node->replica(place->name, key);
+    auto view = place->node->look(place->name, key);
     if (!view) continue;
     view->id = {i};
     (candidates[i]->loaded() ? loaded : away).push_back(*view);

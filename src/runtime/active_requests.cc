@@ -61,8 +61,12 @@ void ActiveRequests::set_one_request(bool one) {
   });
 }
 
-void ActiveRequests::open(ExecutorId id) {
-  state_.with([&](State& s) { s.by_executor[id].last_used = clock_.now(); });
+void ActiveRequests::open(ExecutorId id, Activity::Door door) {
+  state_.with([&](State& s) {
+    InExecutor& executor = s.by_executor[id];
+    executor.last_used = clock_.now();
+    executor.door = door;
+  });
 }
 
 void ActiveRequests::forget(ExecutorId id) {
@@ -173,8 +177,9 @@ void ActiveRequests::wait_empty(ExecutorId id) {
 
 void ActiveRequests::wait_none_in(ExecutorId id) {
   state_.wait([&](const State& s) {
-    return std::ranges::none_of(s.requests,
-                                [&](const auto& entry) { return entry.second->executor() == id; });
+    return std::ranges::none_of(s.requests, [&](const auto& entry) {
+      return entry.second->place() == RequestPlace{link(), id};
+    });
   });
 }
 
@@ -214,7 +219,8 @@ void ActiveRequests::next_request(State& s) {
   if (!rules.one_request.load()) return;
   const auto can_run = [&](const RequestState& state) {
     const auto found = s.by_executor.find(state.executor());
-    return !state.awaited.load() && found != s.by_executor.end() && !found->second.suspended;
+    return !state.awaited.load() && is_here(state) && found != s.by_executor.end() &&
+           !found->second.suspended && !found->second.frozen;
   };
   const auto current = s.requests.find(rules.turn_of.load());
   if (current != s.requests.end() && can_run(*current->second)) return;
@@ -242,7 +248,7 @@ std::vector<std::shared_ptr<RequestState>> ActiveRequests::requests(
     std::vector<std::shared_ptr<RequestState>> all;
     all.reserve(s.requests.size());
     for (const auto& [id, state] : s.requests)
-      if (!only || state->executor() == *only) all.push_back(state);
+      if (is_here(*state) && (!only || state->executor() == *only)) all.push_back(state);
     return all;
   });
   std::ranges::sort(states, {}, [](const auto& state) { return state->id; });
@@ -256,7 +262,7 @@ void ActiveRequests::cancel_all(std::optional<ExecutorId> only) {
 }
 
 void ActiveRequests::drained(const RequestState& request) {
-  if (!request.held_back.load()) return;
+  if (!request.held_back.load() || !is_here(request)) return;
   const auto executor = table_.loaded(request.executor());
   if (!executor) return;
   executor->look_at(request.id);
@@ -269,6 +275,7 @@ void ActiveRequests::ended(const RequestState& request, const Completion& comple
 }
 
 void ActiveRequests::cancelled(const RequestState& request) {
+  if (!is_here(request)) return;
   end_arrivals(request.executor());
   const auto executor = table_.loaded(request.executor());
   if (!executor) return;
@@ -279,13 +286,15 @@ void ActiveRequests::cancelled(const RequestState& request) {
 bool ActiveRequests::post(const RequestState& request, const RequestJob& job) {
   std::shared_ptr<Executor> executor;
   const bool here = state_.with([&](State& s) {
+    const auto known = s.requests.find(request.id);
+    if (known == s.requests.end() || !is_here(request) || request.finished()) return false;
     const auto at = s.by_executor.find(request.executor());
-    if (!s.requests.contains(request.id) || request.finished() || at == s.by_executor.end())
-      return false;
+    if (at == s.by_executor.end()) return false;
     executor = table_.loaded(at->first);
     if (executor && executor->post_job(and_next_request(job))) return true;
     executor = nullptr;
-    at->second.jobs.push_back(job);
+    at->second.late_calls.emplace_back(
+        [state = known->second, job] { post_wherever_it_is(*state, job); });
     return true;
   });
   if (executor) lanes_.ready(executor->id(), Priority::kCritical);

@@ -112,7 +112,7 @@ class ActiveRequests final : public RequestHome {
 
   // ---- One executor.
   // It was added, or is gone.
-  void open(ExecutorId id);
+  void open(ExecutorId id, Activity::Door door = Activity::Door::kOpen);
   void forget(ExecutorId id);
   std::optional<Activity> activity(ExecutorId id) const;
   std::map<ExecutorId, Activity> activities() const;
@@ -188,10 +188,26 @@ class ActiveRequests final : public RequestHome {
   // ---- Moves of requests that are in.
   // Gives up to `count` of `from`, which has its turn, to `to`; both run the same model. How many.
   std::int32_t move_queued(Executor& from, const std::shared_ptr<Executor>& to, std::int32_t count);
-  // All that `from` had is in `heir` of another node from now on, whose door was closed to others
-  // and opens.
-  void hand_over(ExecutorId from, Executor::Belongings belongings, ActiveRequests& to,
-                 Executor& heir);
+  // An executor goes to another node (runtime/moves.h); its door is kAway. What it has not taken
+  // yet is given out, and nothing more is held for it. Its requests are active here until
+  // hand_over().
+  struct Withheld {
+    std::vector<Arrival> arrivals;
+    bool suspended = false;
+  };
+  Withheld freeze(ExecutorId id);
+  // It stays. `arrivals`: those that were given out. Its door opens.
+  void thaw(ExecutorId id, std::vector<Arrival> arrivals);
+  // `requests` of it are in the other node. What came for them meanwhile follows them there.
+  void hand_over(ExecutorId id, const std::vector<RequestId>& requests);
+  // An executor has come with these requests; `take_in` gives it those that are not arrivals. Its
+  // door opens.
+  struct Adopted {
+    std::vector<std::shared_ptr<RequestState>> computed;
+    std::vector<Arrival> arrivals;
+    bool suspended = false;
+  };
+  void adopt(Executor& heir, Adopted adopted, const RequestJob& take_in);
 
   // RequestHome
   void drained(const RequestState& request) override;
@@ -203,11 +219,12 @@ class ActiveRequests final : public RequestHome {
 
  private:
   struct InExecutor : Activity {
-    QueueShares shares;            // of the requests
-    std::vector<RequestJob> jobs;  // came while it is moving; they go with it
+    QueueShares shares;  // of the requests
+    // Calls that came while it is moving: made again, without the lock, when it has moved or stays.
+    std::vector<std::function<void()>> late_calls;
     std::vector<Arrival> arrivals;
     std::int32_t admitting = 0;  // arrivals that were taken and not admitted yet
-    bool handed_over = false;    // all of it is in another node; its row goes soon
+    bool frozen = false;         // what was in it is a value, or in another node
   };
   struct State {
     std::unordered_map<RequestId, std::shared_ptr<RequestState>> requests;  // not ended
@@ -244,9 +261,8 @@ class ActiveRequests final : public RequestHome {
   void next_request(State& s);
   // `job`, and then whatever may run because of it.
   RequestJob and_next_request(RequestJob job);
-  // Both locks, in the same order whoever is who.
-  template <class Both>
-  static void in_both(ActiveRequests& one, ActiveRequests& other, Both both);
+  // Whether this node has it: while a move ends another one may have it already.
+  bool is_here(const RequestState& request) const { return request.place().home == link(); }
 
   const ExecutorTable& table_;
   Lanes& lanes_;

@@ -25,9 +25,9 @@ Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row,
   return state_.with([&](State& s) -> Result<Entry> {
     if (CHOIR_TRY(entrance(s, row.id, row.config.name)) == nullptr) return Entry::kAgain;
     InExecutor& executor = s.by_executor.at(row.id);
-    if (executor.handed_over)
+    if (executor.frozen)
       return fail(Code::kNotFound,
-                  "executor '" + row.config.name + "' has just moved to another node");
+                  "executor '" + row.config.name + "' is just moving to another node");
     CHOIR_CHECK_OK(has_room(executor, row.config.name, *arrivals.front().request, arrivals.size()));
     bool ready = false;
     for (Arrival& arrival : arrivals) {
@@ -61,9 +61,16 @@ std::vector<Arrival> ActiveRequests::take_arrivals(ExecutorId id) {
 
 bool ActiveRequests::open(const RequestState& request, const Opener& open) {
   return state_.with([&](State& s) {
+    const auto known = s.requests.find(request.id);
+    if (known == s.requests.end() || !is_here(request)) return false;
     const auto at = s.by_executor.find(request.executor());
-    if (!s.requests.contains(request.id) || at == s.by_executor.end()) return false;
+    if (at == s.by_executor.end()) return false;
     InExecutor& executor = at->second;
+    if (executor.frozen) {
+      executor.late_calls.emplace_back(
+          [state = known->second, open] { open_wherever_it_is(*state, open); });
+      return true;
+    }
     const auto arrival = std::ranges::find(executor.arrivals, request.id,
                                            [](const Arrival& a) { return a.request->id; });
     if (arrival == executor.arrivals.end()) return true;  // it has just ended
@@ -77,8 +84,16 @@ bool ActiveRequests::refuse(const RequestState& request, const Error& error) {
   const ExecutorId id = request.executor();
   std::vector<Arrival> refused;
   const bool here = state_.with([&](State& s) {
+    const auto known = s.requests.find(request.id);
     const auto at = s.by_executor.find(id);
-    if (!s.requests.contains(request.id) || at == s.by_executor.end()) return false;
+    if (known == s.requests.end() || request.place() != RequestPlace{link(), id} ||
+        at == s.by_executor.end())
+      return false;
+    if (at->second.frozen) {
+      at->second.late_calls.emplace_back(
+          [state = known->second, error] { refuse_wherever_it_is(*state, error); });
+      return true;
+    }
     refused = take_out(at->second, [&](const Arrival& a) { return a.request->id == request.id; });
     at->second.arriving -= static_cast<std::int32_t>(refused.size());
     return true;

@@ -1,19 +1,11 @@
 // Requests that go from one executor to another, in this node or to another one.
-#include <functional>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
 #include "runtime/active_requests.h"
 
 namespace choir {
-
-template <class Both>
-void ActiveRequests::in_both(ActiveRequests& one, ActiveRequests& other, Both both) {
-  if (std::less<>()(&one, &other))
-    one.state_.change([&](State& a) { other.state_.change([&](State& b) { both(a, b); }); });
-  else
-    other.state_.change([&](State& b) { one.state_.change([&](State& a) { both(a, b); }); });
-}
 
 std::int32_t ActiveRequests::move_queued(Executor& from, const std::shared_ptr<Executor>& to,
                                          std::int32_t count) {
@@ -45,43 +37,72 @@ std::int32_t ActiveRequests::move_queued(Executor& from, const std::shared_ptr<E
   });
 }
 
-void ActiveRequests::hand_over(ExecutorId from, Executor::Belongings belongings, ActiveRequests& to,
-                               Executor& heir) {
-  in_both(*this, to, [&](State& mine, State& theirs) {
-    InExecutor& source = mine.by_executor.at(from);
-    InExecutor& target = theirs.by_executor.at(heir.id());
-    const auto move = [&](const std::shared_ptr<RequestState>& state) {
-      mine.requests.erase(state->id);
-      theirs.requests.emplace(state->id, state);
+ActiveRequests::Withheld ActiveRequests::freeze(ExecutorId id) {
+  return state_.change([&](State& s) {
+    InExecutor& source = s.by_executor.at(id);
+    source.frozen = true;
+    source.arriving -= static_cast<std::int32_t>(source.arrivals.size());
+    next_request(s);
+    return Withheld{.arrivals = std::exchange(source.arrivals, {}), .suspended = source.suspended};
+  });
+}
+
+void ActiveRequests::thaw(ExecutorId id, std::vector<Arrival> arrivals) {
+  const auto late_calls = state_.change([&](State& s) {
+    InExecutor& source = s.by_executor.at(id);
+    source.frozen = false;
+    source.door = Activity::Door::kOpen;
+    source.arriving += static_cast<std::int32_t>(arrivals.size());
+    source.arrivals = std::move(arrivals);
+    if (source.arriving > 0) rules_.arrived(id);
+    next_request(s);
+    return std::exchange(source.late_calls, {});
+  });
+  for (const auto& call : late_calls) call();
+}
+
+void ActiveRequests::hand_over(ExecutorId id, const std::vector<RequestId>& requests) {
+  std::vector<std::shared_ptr<RequestState>> gone;  // the last to hold one that has ended there
+  const auto late_calls = state_.change([&](State& s) {
+    InExecutor& source = s.by_executor.at(id);
+    for (const RequestId request : requests) {
+      const auto found = s.requests.find(request);
+      if (found == s.requests.end()) continue;
+      source.shares.left(found->second->tenant);
+      gone.push_back(std::move(found->second));
+      s.requests.erase(found);
       --source.requests;
-      ++target.requests;
-      source.shares.left(state->tenant);
-      target.shares.came(state->tenant, state->tenant_weight);
-      target.estimated_seconds += state->estimated_seconds;
-      if (theirs.closing) state->cancelled.store(true);
-      state->move_to(to, heir.id());
-    };
-    for (const auto& live : belongings.live) move(live->request);
-    for (const auto& state : belongings.embeddings) move(state);
-    for (Arrival& arrival : source.arrivals) {
-      move(arrival.request);
-      target.arrivals.push_back(std::move(arrival));
     }
-    target.arriving += std::exchange(source.arriving, 0);
-    source.arrivals.clear();
-    target.suspended = source.suspended && !theirs.closing;
+    next_request(s);
+    return std::exchange(source.late_calls, {});
+  });
+  for (const auto& call : late_calls) call();
+}
+
+void ActiveRequests::adopt(Executor& heir, Adopted adopted, const RequestJob& take_in) {
+  state_.change([&](State& s) {
+    InExecutor& target = s.by_executor.at(heir.id());
+    const auto come = [&](const std::shared_ptr<RequestState>& request) {
+      s.requests.emplace(request->id, request);
+      ++target.requests;
+      target.shares.came(request->tenant, request->tenant_weight);
+      target.estimated_seconds += request->estimated_seconds;
+      if (s.closing) request->cancelled.store(true);
+      request->move_to(*this, heir.id());
+    };
+    for (const auto& request : adopted.computed) come(request);
+    for (const Arrival& arrival : adopted.arrivals) come(arrival.request);
+    target.arriving += static_cast<std::int32_t>(adopted.arrivals.size());
+    // Before those who came here too early.
+    target.arrivals.insert(target.arrivals.begin(),
+                           std::make_move_iterator(adopted.arrivals.begin()),
+                           std::make_move_iterator(adopted.arrivals.end()));
+    target.suspended = adopted.suspended && !s.closing;
     if (target.suspended) heir.suspend();
     target.door = Activity::Door::kOpen;
-    auto all = std::make_shared<Executor::Belongings>(std::move(belongings));
-    const bool adopted = heir.post_job([all](Executor& e) { e.adopt(std::move(*all)); });
-    CHOIR_CHECK(adopted, "its door was closed to all others");
-    for (RequestJob& job : source.jobs)
-      CHOIR_CHECK(heir.post_job(to.and_next_request(std::move(job))), "as above");
-    source.jobs.clear();
-    source.handed_over = true;
-    if (target.arriving > 0) to.rules_.arrived(heir.id());
-    next_request(mine);
-    to.next_request(theirs);
+    CHOIR_CHECK(heir.post_job(take_in), "its door was closed to all others");
+    if (target.arriving > 0) rules_.arrived(heir.id());
+    next_request(s);
   });
 }
 

@@ -67,6 +67,32 @@ Result<Executor::Mail> Arrivals::mail_of(const Executor& executor, Arrival& arri
   return mail;
 }
 
+FrozenArrival Arrivals::freeze(Arrival&& arrival) {
+  Prepared& prepared = arrival.prepared;
+  const bool late = static_cast<bool>(arrival.late.open);
+  arrival.request->late = std::move(arrival.late.open);
+  return {.id = arrival.request->id,
+          .request = std::move(prepared.request_),
+          .tokens = std::move(prepared.tokens_),
+          .model_fingerprint = std::move(prepared.fingerprint_),
+          .conversation = arrival.continuation.key,
+          .kv = std::move(arrival.continuation.kv),
+          .late = late,
+          .awaited = arrival.late.awaited};
+}
+
+Arrival Arrivals::thaw(FrozenArrival&& frozen, std::shared_ptr<RequestState> request) {
+  Prepared prepared(std::move(frozen.request));
+  prepared.tokens_ = std::move(frozen.tokens);
+  prepared.fingerprint_ = std::move(frozen.model_fingerprint);
+  Continuation continuation{.key = frozen.conversation, .kv = std::move(frozen.kv)};
+  LatePrompt late{.open = std::exchange(request->late, nullptr), .awaited = frozen.awaited};
+  return {.request = std::move(request),
+          .prepared = std::move(prepared),
+          .continuation = std::move(continuation),
+          .late = std::move(late)};
+}
+
 template <class Join>
 std::shared_ptr<LoadFlight> Arrivals::flight_of(const ExecutorRow& row, Join join) {
   return state_.with([&](State& s) {

@@ -14,6 +14,7 @@
 #include "base/guarded.h"
 #include "choir/load.h"
 #include "choir/prepared.h"
+#include "core/frozen_executor.h"
 #include "runtime/active_requests.h"
 #include "runtime/background.h"
 #include "runtime/load_flight.h"
@@ -39,6 +40,9 @@ class Arrivals {
 
   // As Node::begin_load(). Does not block.
   Result<LoadTicket> begin_load(std::string_view name);
+  // One as a value for another node, and back; `request` is its own. Pure.
+  static FrozenArrival freeze(Arrival&& arrival);
+  static Arrival thaw(FrozenArrival&& frozen, std::shared_ptr<RequestState> request);
   // Something waits for the executor, or is to be handed to it. Any thread, also under the lock of
   // ActiveRequests; does not block.
   void look_at(ExecutorId id);

@@ -77,6 +77,8 @@ class Executor : public ExecutorFacts {
   bool has_work() const { return !live_.empty() || !inbox_.empty() || !embeddings_.empty(); }
   // No job is taken any more; those that came run here. Needs: no lane has it.
   void close_jobs();
+  // Jobs are taken again.
+  void open_jobs() { inbox_.open_jobs(); }
 
   // In a job:
   // The settings of `config` (runtime/config_parts.h), from the next pass on.

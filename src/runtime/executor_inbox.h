@@ -42,6 +42,7 @@ class ExecutorInbox {
   bool post_all(std::span<ExecutorMail> mail) { return mail_.post_all(mail); }
   bool post_job(Job job) { return jobs_.post(std::move(job)); }
   void close_jobs() { jobs_.close(); }
+  void open_jobs() { jobs_.open(); }
   void look_at(RequestId request) {
     looks_.with([&](auto& all) { all.push_back(request); });
     looks_asked_.store(true);

@@ -16,6 +16,7 @@
 #include "choir/ids.h"
 #include "choir/model_info.h"
 #include "choir/result.h"
+#include "core/frozen_executor.h"
 
 namespace choir {
 
@@ -29,7 +30,8 @@ struct ExecutorRow {
   std::shared_ptr<ExecutorStats> stats;
   std::shared_ptr<Executor> executor;  // null: not in memory
   double load_seconds = 0;
-  double compute_seconds = 0;  // until it was last unloaded
+  double compute_seconds = 0;  // until it was last unloaded, or moved
+  Epoch epoch;                 // of the move by which it came; {0}: it was added
 };
 
 class ExecutorTable {

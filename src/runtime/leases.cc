@@ -108,15 +108,18 @@ void Leases::forget(ExecutorId id) {
   state_.with([&](State& s) { s.holds.erase(id); });
 }
 
-void Leases::hand_over(ExecutorId id, Leases& to, ExecutorId there) {
-  auto hold = state_.with([&](State& s) {
-    auto found = s.holds.extract(id);
-    return found ? std::move(found.mapped()) : Hold{};
+Hold Leases::copy(ExecutorId id) const {
+  return state_.with([&](const State& s) {
+    const auto found = s.holds.find(id);
+    return found == s.holds.end() ? Hold{} : found->second;
   });
+}
+
+void Leases::take_over(ExecutorId id, Hold hold) {
   if (hold == Hold{}) return;
-  to.state_.with([&](State& s) { s.holds.insert_or_assign(there, std::move(hold)); });
-  if (!to.p_.table.row(there)) return to.forget(there);
-  to.look();
+  state_.with([&](State& s) { s.holds.insert_or_assign(id, std::move(hold)); });
+  if (!p_.table.row(id)) return forget(id);
+  look();
 }
 
 }  // namespace choir

@@ -55,8 +55,9 @@ class Leases {
   void begin_anew(ExecutorId id);
   // It was removed.
   void forget(ExecutorId id);
-  // It has gone to another node, where its id is `there`.
-  void hand_over(ExecutorId id, Leases& to, ExecutorId there);
+  // What is known of it, for another node to which it goes; and what came with it from one.
+  Hold copy(ExecutorId id) const;
+  void take_over(ExecutorId id, Hold hold);
 
  private:
   struct State {

@@ -20,6 +20,7 @@
 #include "choir/request.h"
 #include "choir/text_stream.h"
 #include "runtime/embed_work.h"
+#include "runtime/opening.h"
 #include "runtime/request_home.h"
 
 namespace choir {
@@ -80,6 +81,7 @@ class RequestState {
   std::string tenant;  // never changes once it is posted, nor does its weight
   double tenant_weight = 1;
   Priority priority = Priority::kNormal;
+  Opener late;  // makes its prompt; set while its executor is frozen (runtime/moves.h)
   std::unique_ptr<EmbedWork> embedding;  // null: it generates; never changes once it is posted
 
   // Lane, where somebody reads: a token was drawn. `add(text)` appends what has become certain with

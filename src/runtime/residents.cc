@@ -34,19 +34,19 @@ MemoryView Residents::memory_view() const {
           .free = std::min(limits_.memory_bytes_max, read_machine().memory_free())};
 }
 
-Status Residents::add(const ExecutorConfig& config, const Counted& counted) {
+Status Residents::add(const ExecutorConfig& config, Activity::Door door) {
   return loading_.with([&](int&) -> Status {
     if (p_.table.contains(config.name)) return exists_already(config.name);
     CHOIR_CHECK_OK(p_.active.not_draining());
     CHOIR_CHECK_OK(p_.active.not_closing());
-    ExecutorRow row = new_row(config, counted);
+    ExecutorRow row = new_row(config);
     const Instant began = p_.clock.now();
     row.executor = CHOIR_TRY(make_and_tell(row, {}));
     row.load_seconds = to_seconds(p_.clock.now() - began);
     row.model = row.executor->model().info();
     const ExecutorId id = row.id;
     const std::shared_ptr<Executor> executor = row.executor;
-    p_.active.open(id);
+    p_.active.open(id, door);
     p_.lanes.add(executor);
     if (p_.table.insert(std::move(row))) return {};
     // One of that name was declared meanwhile.
@@ -57,12 +57,11 @@ Status Residents::add(const ExecutorConfig& config, const Counted& counted) {
   });
 }
 
-ExecutorRow Residents::new_row(const ExecutorConfig& config, const Counted& counted) {
+ExecutorRow Residents::new_row(const ExecutorConfig& config) {
   ExecutorRow row;
   row.id = {next_executor_++};
   row.config = config;
-  row.stats = counted.stats;
-  row.compute_seconds = counted.compute_seconds;
+  row.stats = std::make_shared<ExecutorStats>();
   return row;
 }
 
@@ -70,7 +69,7 @@ ExecutorRow Residents::new_row(const ExecutorConfig& config, const Counted& coun
 Status Residents::declare(const ExecutorConfig& config) {
   CHOIR_CHECK_OK(p_.active.not_draining());
   CHOIR_CHECK_OK(p_.active.not_closing());
-  ExecutorRow row = new_row(config, {});
+  ExecutorRow row = new_row(config);
   const ExecutorId id = row.id;
   p_.active.open(id);
   if (p_.table.insert(std::move(row))) return {};
@@ -234,8 +233,21 @@ Result<std::shared_ptr<Executor>> Residents::take_out(const ExecutorRow& row) {
     p_.lanes.retire(now.id);
     return now.executor;
   });
-  if (taken && *taken) take_from_lanes(**taken);
+  if (!taken || !*taken) return taken;
+  const double seconds = p_.lanes.compute_seconds(row.id);
+  take_from_lanes(**taken);
+  p_.table.change(row.config.name, [&](ExecutorRow& known) {
+    known.compute_seconds += seconds;
+    return true;
+  });
   return taken;
+}
+
+void Residents::put_back(const std::shared_ptr<Executor>& executor,
+                         Executor::Belongings belongings) {
+  executor->adopt(std::move(belongings));
+  executor->open_jobs();
+  p_.lanes.add(executor);
 }
 
 void Residents::moved(const ExecutorRow& row, const std::shared_ptr<Executor>& executor) {

@@ -30,12 +30,6 @@
 
 namespace choir {
 
-// What was counted of an executor elsewhere, and goes on.
-struct Counted {
-  std::shared_ptr<ExecutorStats> stats = std::make_shared<ExecutorStats>();
-  double compute_seconds = 0;
-};
-
 class Residents {
  public:
   // The parts of the node that this works on; they outlive it.
@@ -57,8 +51,8 @@ class Residents {
   Residents(const Parts& parts, const Limits& limits, Executor::Notify notify)
       : p_(parts), limits_(limits), notify_(std::move(notify)) {}
 
-  // As in choir/node.h.
-  Status add(const ExecutorConfig& config, const Counted& counted);
+  // As in choir/node.h. `door`: kAway: nobody comes in before it is opened.
+  Status add(const ExecutorConfig& config, Activity::Door door = Activity::Door::kOpen);
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
   // What it reads is told to `progress`, and it ends with kCancelled soon after that is false.
@@ -73,12 +67,14 @@ class Residents {
   // Those that nobody holds any more leave (policy/hold). Blocks for saving their KV state.
   void let_unheld_leave();
 
-  // It leaves the node for good. Needs: its door is shut and nothing of it is active.
+  // It leaves the node for good. Needs: its door is not open and nothing of it is active.
   void remove(const ExecutorRow& row);
   // Takes it from the lanes, for another node; its row and its bytes stay until moved(). Its door
   // is kAway then, and whatever is active in it comes along. Null: it was not in memory.
   // kOverloaded, and nothing has changed, where its config is not that of `row` any more.
   Result<std::shared_ptr<Executor>> take_out(const ExecutorRow& row);
+  // It goes on after all, with what was taken out of it; its door stays as it is.
+  void put_back(const std::shared_ptr<Executor>& executor, Executor::Belongings belongings);
   void moved(const ExecutorRow& row, const std::shared_ptr<Executor>& executor);
 
   std::uint64_t promised() const { return promised_.load(); }
@@ -86,7 +82,7 @@ class Residents {
 
  private:
   static EngineConfig engine_config_of(const ExecutorConfig& config);
-  ExecutorRow new_row(const ExecutorConfig& config, const Counted& counted);
+  ExecutorRow new_row(const ExecutorConfig& config);
   // make(), and tells the observer.
   Result<std::shared_ptr<Executor>> make_and_tell(const ExecutorRow& row,
                                                   const LoadProgress& progress);

@@ -97,7 +97,8 @@ Runtime::Runtime(const NodeConfig& config, const Machine& machine, std::unique_p
                  [this](std::shared_ptr<RequestState> request) {
                    dispatcher_.notify(std::move(request));
                  }),
-      arrivals_({table_, active_, residents_, background_, clock_}) {}
+      arrivals_({table_, active_, residents_, background_, clock_}),
+      moves_({table_, active_, residents_, leases_, lanes_, clock_}) {}
 
 // The alarm of what has its turn, of what waits for the executor to be there, or of a lease.
 void Runtime::ring(ExecutorId id) {
@@ -136,11 +137,11 @@ void Runtime::stop_until(Instant end) {
   alarms_.stop_until(end);
 }
 
-Status Runtime::add(const ExecutorConfig& config, const Counted& counted) {
+Status Runtime::add(const ExecutorConfig& config) {
   CHOIR_CHECK_OK(validate(config));
   CHOIR_CHECK_OK(refuse_inside_callback("add()", "another thread"));
   watch_exit();
-  return residents_.add(config, counted);
+  return residents_.add(config);
 }
 
 Status Runtime::remove(std::string_view name, Drain drain) {

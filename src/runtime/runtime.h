@@ -5,6 +5,7 @@
 //   Residents        which executors are in memory, and the bytes that are promised
 //   Leases           which tenants hold which executors, and until when
 //   Arrivals         requests that wait for a load, and loads that are watched
+//   Moves            executors that go to another node, or come from one
 //   KeptKv           the KV state that executors hold for conversations
 //   Lanes, Alarms, Dispatcher, Background   the threads
 //
@@ -39,7 +40,9 @@
 #include "runtime/kept_kv.h"
 #include "runtime/lanes.h"
 #include "runtime/leases.h"
+#include "runtime/moves.h"
 #include "runtime/node_rules.h"
+#include "runtime/node_seam.h"
 #include "runtime/observing.h"
 #include "runtime/request_directory.h"
 #include "runtime/residents.h"
@@ -49,11 +52,8 @@ namespace choir {
 // Where the length of a conversation does not matter: a turn of one that has gone on for a while.
 inline constexpr std::int32_t kConversationTokens = 512;
 
-// Whether a request waits for open_gate() before it computes.
-enum class Gated : bool { kNo, kYes };
-
 // More than 30 functions: one for each call of choir/node.h, and those that join two parts.
-class Runtime final : public std::enable_shared_from_this<Runtime> {
+class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runtime> {
  public:
   // The backend is llama.cpp in a product and a fake in tests.
   static Result<std::shared_ptr<Runtime>> create(const NodeConfig& config, const Machine& machine,
@@ -71,12 +71,10 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
     Background& background;
   };
   Parts parts() { return {lanes_, alarms_, dispatcher_, background_}; }
-  ~Runtime();
-  Runtime(const Runtime&) = delete;
-  Runtime& operator=(const Runtime&) = delete;
+  ~Runtime() override;
 
   // As in choir/node.h.
-  Status add(const ExecutorConfig& config, const Counted& counted = {});
+  Status add(const ExecutorConfig& config);
   Status remove(std::string_view name, Drain drain);
   Status load(std::string_view name) { return residents_.load(name); }
   Status unload(std::string_view name) { return residents_.unload(name); }
@@ -89,8 +87,8 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
     return residents_.resize(name, sequences_max, sequence_tokens_max, batch_tokens_max);
   }
   // `moved` is called when everything is in the target and the name is still known here: whoever
-  // keeps where the executor is learns it before a call by name fails here.
-  Status migrate(std::string_view name, Runtime& target, const std::function<void()>& moved = {});
+  // keeps where the executor is learns it before a call by name fails here. As move_executor().
+  Status migrate(std::string_view name, NodeSeam& target, const std::function<void()>& moved = {});
   Status declare(const ExecutorConfig& config);
   Result<LoadTicket> begin_load(std::string_view name) { return arrivals_.begin_load(name); }
   Status hold(std::string_view name, std::string_view tenant, std::chrono::milliseconds duration) {
@@ -102,7 +100,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Status set_policy(ExecutionPolicy policy);
   ExecutionPolicy policy() const { return policy_.load(); }
   Result<Submission> submit(const Request& request, Callbacks callbacks,
-                            Continuation continuation = {}, Gated gated = Gated::kNo);
+                            Continuation continuation = {}, Gated gated = Gated::kNo) override;
   // kLater: its prompt is made after enqueue(), by a LatePrompt or from the request.
   enum class Prompt : std::uint8_t { kNow, kLater };
   Result<Prepared> prepare(Request request, Prompt prompt = Prompt::kNow) const;
@@ -114,7 +112,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Result<std::vector<Submission>> enqueue_all(std::vector<Prepared> prepared,
                                               std::vector<Callbacks> callbacks);
   Result<Completion> run(const Request& request);
-  Status cancel(RequestId id);
+  Status cancel(RequestId id) override;
   void close_door() { active_.drain(); }
   Status wait_idle();
   Status wait_idle(std::chrono::milliseconds most);
@@ -149,12 +147,24 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   // fit.
   void open_gate(const std::vector<RequestId>& ids);
 
-  // What route() may know of an executor; nullopt: it takes no requests. `key`: the conversation
-  // that the request is of.
-  std::optional<ReplicaView> replica(std::string_view name, ConversationKey key) const;
+  std::optional<ReplicaView> look(std::string_view name, ConversationKey key) const override;
   // Moves requests that have not begun between `names`, which run the same model file; returns how
   // many moved.
   Result<std::int32_t> spread_queues(const std::vector<std::string>& names);
+
+  // As in runtime/node_seam.h.
+  NodeId node() const override { return moves_.node(); }
+  Result<ExecutorMove> begin_move(std::string_view name, NodeId to) override {
+    return moves_.begin(name, to);
+  }
+  Result<std::shared_ptr<FrozenExecutor>> freeze(const MoveKey& key) override {
+    return moves_.freeze(key);
+  }
+  Status thaw(const MoveKey& key) override { return moves_.thaw(key); }
+  Status forget(const MoveKey& key) override { return moves_.forget(key); }
+  Status expect(const ExecutorMove& move) override;
+  Status adopt(FrozenExecutor& frozen) override { return moves_.adopt(frozen); }
+  Result<Withdrawn> withdraw(const MoveKey& key) override { return moves_.withdraw(key); }
 
  private:
   // clock: null: the machine's.
@@ -212,6 +222,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime> {
   Residents residents_;
   Background background_;
   Arrivals arrivals_;
+  Moves moves_;
   std::atomic<bool> exit_watched_{false};  // since the first request
   std::optional<ExitEntry> at_exit_;
 };

@@ -86,7 +86,7 @@ Status Runtime::set_policy(ExecutionPolicy policy) {
   return {};
 }
 
-std::optional<ReplicaView> Runtime::replica(std::string_view name, ConversationKey key) const {
+std::optional<ReplicaView> Runtime::look(std::string_view name, ConversationKey key) const {
   const auto known = table_.row(name);
   if (!known) return std::nullopt;
   const auto activity = active_.activity(known->id);
