@@ -168,7 +168,7 @@ Status Moves::thaw(const MoveKey& key) {
   };
   const Found found = when_free(key, [](Leaving* leaving) {
     if (leaving == nullptr) return Found{};
-    const Found taken{leaving->frozen, leaving->executor, leaving->row.id};
+    Found taken{leaving->frozen, leaving->executor, leaving->row.id};
     leaving->phase = Leaving::Phase::kBusy;
     return taken;
   });

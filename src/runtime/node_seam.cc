@@ -25,7 +25,8 @@ std::optional<Error> give_up(NodeSeam& from, NodeSeam& to, const MoveKey& key, E
   if (!withdrawn) return withdrawn.error();
   if (*withdrawn == NodeSeam::Withdrawn::kAdopted) return std::nullopt;
   const Status thawed = until_answered([&] { return from.thaw(key); });
-  return thawed ? std::move(why) : thawed.error();
+  if (!thawed) return thawed.error();
+  return why;
 }
 
 }  // namespace
