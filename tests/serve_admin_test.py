@@ -184,5 +184,16 @@ class Starts(unittest.TestCase):
                 self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "loaded"})
 
 
+    def test_serve_no_file_outside_of_the_folder(self):
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as models:
+            os.symlink(STORIES, Path(folder) / "near.gguf")
+            with Daemon(model=None, models=models, cwd=folder) as daemon:
+                for name in ("near.gguf", "near", "./near.gguf", str(Path(folder) / "near.gguf"), "../near"):
+                    self.assertEqual(daemon.post("/v1/completions", PROMPT | {"model": name})[0], 404)
+                status, reply = daemon.post("/v1/completions", PROMPT | {"model": "smollm2-135m"})
+                self.assertEqual(status, 404)
+                self.assertIn("choir pull smollm2-135m", reply["error"]["message"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -80,6 +80,9 @@ class Answers(unittest.TestCase):
     def test_name_fields_that_were_ignored(self):
         _, headers, _ = self.daemon.request("POST", "/v1/completions", PROMPT | {"thinking_level": 3, "user": "me"})
         self.assertEqual(headers["x-choir-ignored"], "thinking_level")
+        _, headers, _ = self.daemon.request("POST", "/v1/completions",
+                                            PROMPT | {"a\r\nx-b: c": 1, "\u00e4": 1, "d\0": 1, "e": 1})
+        self.assertEqual(headers["x-choir-ignored"], "e")
 
     def test_of_many_clients_at_once_are_each_its_own(self):
         connections = [self.daemon.connect() for _ in range(40)]
@@ -106,6 +109,16 @@ class Answers(unittest.TestCase):
         reply = self.daemon.raw(head + pieces + b"0\r\n\r\n")
         self.assertIn(b"200 OK", reply)
         self.assertIn(json.dumps(self.text).encode(), reply)
+
+    def test_in_many_chunked_streams_at_once_have_room(self):
+        data = json.dumps(PROMPT | {"max_tokens": 200, "ignore_eos": True}).encode()
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connections = [self.daemon.connect() for _ in range(60)]
+        for connection in connections:
+            connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
+        for connection in connections:
+            self.assertEqual(read_reply(connection)[0], 200)
+            connection.close()
 
     def test_take_bodies_byte_by_byte(self):
         with self.daemon.connect() as connection:

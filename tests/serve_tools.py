@@ -20,11 +20,11 @@ TIMEOUT = 60  # seconds; a busy machine multiplies what takes a fraction of one
 class Daemon:
     """`choir serve` on a free port, until the end of a `with` block."""
 
-    def __init__(self, *arguments, models=None, model=STORIES):
+    def __init__(self, *arguments, models=None, model=STORIES, cwd=None):
         command = [CHOIR, "serve", "--port", "0", "--bind", "127.0.0.1", *map(str, arguments)]
         if model:
             command += ["--model", model]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
                                         env=environment(models))
         self.welcome = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.welcome)

@@ -213,6 +213,9 @@ void Connection::read_body() {
 void Connection::begin_work() {
   request_.body = std::move(parser_->get().body());
   parser_.reset();
+  // Of a body in chunks as much was reserved as may come.
+  host_.release_body(body_reserved_ - request_.body.size());
+  body_reserved_ = request_.body.size();
   in_.shrink_to_fit();
   enter(Phase::kWork);
   head_sent_ = chunked_ = ended_ = false;

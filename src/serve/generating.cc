@@ -1,5 +1,6 @@
 #include "serve/generating.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -30,6 +31,13 @@ std::string random_id(std::string_view prefix) {
     id += digits;
   }
   return id;
+}
+
+constexpr std::size_t kIgnoredBytesMax = 512;  // of the header that names ignored fields
+
+// Visible ASCII: a client chooses the names of fields, and must not write headers with them.
+bool is_header_text(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
 }  // namespace
@@ -207,7 +215,7 @@ class Desk {
     std::vector<Header> headers;
     std::string names;
     for (const std::string& name : asked_.ignored)
-      if (names.size() + name.size() < 512 && name.find_first_of("\r\n") == std::string::npos)
+      if (names.size() + name.size() < kIgnoredBytesMax && is_header_text(name))
         names += (names.empty() ? "" : ", ") + name;
     if (!names.empty()) headers.push_back({"x-choir-ignored", names});
     if (route_ == kChat && info.loaded && info.model.chat_template.empty())

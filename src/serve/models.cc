@@ -57,23 +57,31 @@ Result<std::string> Models::find(std::string_view name) {
   if (auto executor = known(name)) return executor;
   if (name.empty() || name.size() > kNameBytesMax || name.find('/') != std::string_view::npos)
     return known(name);
-  const auto local = CHOIR_TRY(local_models());
+  // Not resolve_model(), for which a file of the daemon's own folder is a name too.
   const std::string wanted = without_gguf(name);
-  const bool there =
-      std::ranges::any_of(local, [&](const LocalModel& model) { return model.name == wanted; }) ||
-      resolve_model(wanted).has_value();
-  if (!there) return tl::unexpected(not_found(name, node_));
-  return declare(wanted);
+  for (const LocalModel& model : CHOIR_TRY(local_models()))
+    if (model.name == wanted) return declare_file(model.name, model.path);
+  for (const CatalogEntry& entry : catalog())
+    if (entry.name == wanted)
+      return fail(Code::kNotFound, "model '" + wanted +
+                                       "' is not on this machine yet: `choir pull " + wanted +
+                                       "` fetches it");
+  return tl::unexpected(not_found(name, node_));
 }
 
 Result<std::string> Models::declare(const std::string& name) {
   const std::string path = CHOIR_TRY(resolve_model(name));
+  return declare_file(
+      name == path ? std::filesystem::path(path).stem().string() : without_gguf(name), path);
+}
+
+Result<std::string> Models::declare_file(const std::string& name, const std::string& path) {
   const ModelInfo model = CHOIR_TRY(inspect_model(path));
   if (!model.not_run.empty())
     return fail(Code::kInvalidArgument,
                 "'" + name + "' is " + model.not_run + ", which Choir does not run");
   ExecutorConfig config;
-  config.name = name == path ? std::filesystem::path(path).stem().string() : without_gguf(name);
+  config.name = name;
   config.path = path;
   config.sequences_max = defaults_.sequences_max;
   config.kv_type = defaults_.kv_type;

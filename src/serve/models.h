@@ -33,8 +33,8 @@ class Models {
   // The executor of a name: of one that is declared, with or without ".gguf"; of the only one where
   // the name is empty. kNotFound, with the nearest name. Does not block.
   Result<std::string> known(std::string_view name) const;
-  // known(), or else a file of the models folder or of the catalogue is declared. Reads the folder,
-  // and tries a file that was not seen before (seconds). A path is no name here.
+  // known(), or else a file of the models folder is declared. Reads the folder, and tries a file
+  // that was not seen before (seconds). A path is no name here.
   Result<std::string> find(std::string_view name);
   // As the user of this machine names a model: a path, too.
   Result<std::string> declare(const std::string& name);
@@ -44,6 +44,7 @@ class Models {
   Result<Json> one(std::string_view name) const;
 
  private:
+  Result<std::string> declare_file(const std::string& name, const std::string& path);
   Json row(const ExecutorInfo& executor) const;
   Node& node_;
   const ModelDefaults defaults_;
