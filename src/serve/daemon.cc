@@ -28,6 +28,7 @@ class Daemon::Inside {
   Status open(const DaemonConfig& config) {
     for (const std::string& name : config.models) {
       const std::string executor = CHOIR_TRY(models_.declare(name));
+      names_.push_back(executor);
       if (config.preload) CHOIR_CHECK_OK(node_->load(executor));
     }
     ServerConfig server = config.server;
@@ -41,7 +42,7 @@ class Daemon::Inside {
     server_->run();
   }
 
-  const Node& node() const { return *node_; }
+  const std::vector<std::string>& names() const { return names_; }
   const Server& server() const { return *server_; }
 
  private:
@@ -64,7 +65,8 @@ class Daemon::Inside {
                            [this] { server_->post([this] { end(); }); }};
   Router router_;
   const Nanos drain_;
-  bool draining_ = false;  // on the loop
+  std::vector<std::string> names_;  // of the models that were declared at the start
+  bool draining_ = false;           // on the loop
   std::unique_ptr<Server> server_;
 };
 
@@ -83,12 +85,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
 }
 
 std::vector<std::string> Daemon::addresses() const { return inside_->server().addresses(); }
-std::vector<std::string> Daemon::models() const {
-  std::vector<std::string> names;
-  for (const ExecutorInfo& executor : inside_->node().executors())
-    names.push_back(executor.config.name);
-  return names;
-}
+std::vector<std::string> Daemon::models() const { return inside_->names(); }
 void Daemon::run() { inside_->run(); }
 
 }  // namespace choir::serve

@@ -40,7 +40,7 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::vector<std::string> addresses() const;
-  std::vector<std::string> models() const;  // that are declared
+  std::vector<std::string> models() const;  // that were declared at the start, in that order
 
   // Serves on the calling thread. SIGTERM or SIGINT shuts the door: new requests get 503, those in
   // flight go on for at most `drain`. A second signal ends them at once. Blocks.
