@@ -61,11 +61,9 @@ Result<std::string> Models::find(std::string_view name) {
   const std::string wanted = without_gguf(name);
   for (const LocalModel& model : CHOIR_TRY(local_models()))
     if (model.name == wanted) return declare_file(model.name, model.path);
-  for (const CatalogEntry& entry : catalog())
-    if (entry.name == wanted)
-      return fail(Code::kNotFound, "model '" + wanted +
-                                       "' is not on this machine yet: `choir pull " + wanted +
-                                       "` fetches it");
+  if (std::ranges::find(catalog(), wanted, &CatalogEntry::name) != catalog().end())
+    return fail(Code::kNotFound,
+                "model '" + wanted + "' is not on this machine yet: `choir pull` fetches it");
   return tl::unexpected(not_found(name, node_));
 }
 
