@@ -220,7 +220,7 @@ TEST(Facts, ArePartOfTheValue) {
 }
 
 TEST(Facts, StayWhenTheCallersNounIsPutInFront) {
-  EXPECT_EQ(Error(Code::kTooLong, "long", {{"n_ctx", 8}}).in("a").fact("n_ctx"), 8);
+  EXPECT_EQ((Error{Code::kTooLong, "long", {{"n_ctx", 8}}}).in("a").fact("n_ctx"), 8);
 }
 
 TEST(Codes, AllHaveNamesOfTheirOwn) {
