@@ -19,7 +19,7 @@ CHAT = {"messages": [{"role": "user", "content": "Once upon a time"}], "max_toke
 class Answers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = cls.enterClassContext(Daemon())
+        cls.daemon = cls.enterClassContext(Daemon("--context-tokens", 512))
         cls.text = cls.daemon.complete()["choices"][0]["text"]
 
     def test_are_those_of_the_command_line(self):
@@ -110,12 +110,16 @@ class Answers(unittest.TestCase):
         self.assertIn(b"200 OK", reply)
         self.assertIn(json.dumps(self.text).encode(), reply)
 
-    def test_in_many_chunked_streams_at_once_have_room(self):
-        data = json.dumps(PROMPT | {"max_tokens": 200, "ignore_eos": True}).encode()
+    def test_in_many_chunked_bodies_at_once_have_room(self):
+        data = json.dumps(PROMPT).encode()
         head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-        connections = [self.daemon.connect() for _ in range(60)]
+        self.daemon.admin("POST", "/choir/v1/models/stories260K/suspend")
+        connections = [self.daemon.connect() for _ in range(40)]
         for connection in connections:
             connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
+        while len(self.daemon.get("/choir/v1/requests")[1]["requests"]) < len(connections):
+            time.sleep(0.01)
+        self.daemon.admin("POST", "/choir/v1/models/stories260K/resume")
         for connection in connections:
             self.assertEqual(read_reply(connection)[0], 200)
             connection.close()
