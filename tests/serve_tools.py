@@ -38,14 +38,16 @@ class Daemon:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
+                self.process.wait(TIMEOUT)
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate(timeout=TIMEOUT)
+        _, complaints = self.process.communicate(timeout=TIMEOUT)
+        if kind is None and self.process.returncode != 0:  # a sanitizer's finding, too
+            raise AssertionError(f"the daemon ended with {self.process.returncode}: {complaints[-8000:]}")
 
     def admin(self, method, path, body=None):
         """(status, JSON) over the unix socket, which may change things."""
