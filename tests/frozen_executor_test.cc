@@ -77,6 +77,7 @@ FrozenExecutor full() {
   chat.sampling.bias = {{3, -1.5F}};
   chat.stop = {"stop"};
   chat.parse_special = true;
+  chat.default_template = true;
   chat.max_tokens = 17;
   chat.sampling.temperature = 0.5F;
   chat.sampling.seed = 1ULL << 40;

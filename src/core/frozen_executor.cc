@@ -75,6 +75,7 @@ void fields(S& s, Field& field) {
   field("text", s.text);
   field("tokens", s.tokens);
   field("parse_special", s.parse_special);
+  field("default_template", s.default_template);
   field("max_tokens", s.max_tokens);
   field("temperature", s.sampling.temperature);
   field("top_k", s.sampling.top_k);
