@@ -202,6 +202,22 @@ bool from_json(const Json& json, std::vector<T>& values) {
   return true;
 }
 
+// ---- the fields of a value that both formats have
+
+template <class S, class Field>
+void sampling_fields(S& s, Field&& field) {
+  field("temperature", s.temperature);
+  field("top_k", s.top_k);
+  field("top_p", s.top_p);
+  field("min_p", s.min_p);
+  field("repeat_penalty", s.repeat_penalty);
+  field("frequency_penalty", s.frequency_penalty);
+  field("presence_penalty", s.presence_penalty);
+  field("repeat_last_n", s.repeat_last_n);
+  field("seed", s.seed);
+  field("bias", s.bias);
+}
+
 // ---- all fields of a value: to be called with the name and the place of each
 
 struct Writer {

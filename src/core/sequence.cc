@@ -31,16 +31,7 @@ void fields(S& s, Field&& field) {
   field("tokens", s.tokens);
   field("prompt_tokens", s.prompt_tokens);
   field("max_tokens", s.max_tokens);
-  field("temperature", s.sampling.temperature);
-  field("top_k", s.sampling.top_k);
-  field("top_p", s.sampling.top_p);
-  field("min_p", s.sampling.min_p);
-  field("repeat_penalty", s.sampling.repeat_penalty);
-  field("frequency_penalty", s.sampling.frequency_penalty);
-  field("presence_penalty", s.sampling.presence_penalty);
-  field("repeat_last_n", s.sampling.repeat_last_n);
-  field("seed", s.sampling.seed);
-  field("bias", s.sampling.bias);
+  cbor_fields::sampling_fields(s.sampling, field);
   field("stream_index", s.stream_index);
   field("stop", s.stop);
   field("ignore_eos", s.ignore_eos);

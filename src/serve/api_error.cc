@@ -71,6 +71,13 @@ ApiError api_error(const Error& error) {
           .headers = advice_of(error.code)};
 }
 
+ApiError model_error(const Error& error) {
+  ApiError wrong = api_error(error);
+  wrong.param = "model";
+  if (error.code == Code::kNotFound) wrong.code = "model_not_found";
+  return wrong;
+}
+
 ApiError field_error(std::string_view field, std::string message) {
   std::string pointer = "/";
   for (const char c : field) pointer += c == '.' ? "/" : std::string(1, c);

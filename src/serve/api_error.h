@@ -26,6 +26,9 @@ struct ApiError {
 // The one table of what each reason of the core is over HTTP.
 ApiError api_error(const Error& error);
 
+// The same for the model that a request names.
+ApiError model_error(const Error& error);
+
 // A field that is wrong: 400.
 ApiError field_error(std::string_view field, std::string message);
 

@@ -28,13 +28,9 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   // ---- on a door thread
   void open() {
-    Result<Json> body = parse_json(request_.body);
-    request_.body = {};
-    if (!body) return refuse(api_error(body.error()));
-    auto asked = read_fields(kEmbeddings, *body);
+    auto asked = read_body(services_, kEmbeddings, request_);
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
-    services_.metrics.on_ignored_fields(asked_.ignored.size());
     if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
     if (!asked_.embed_tokens.empty())
       return refuse(
@@ -107,12 +103,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   void find_model() {
     if (gone_.load()) return;
     auto executor = services_.models.find(asked_.model);
-    if (!executor) {
-      ApiError wrong = api_error(executor.error());
-      wrong.param = "model";
-      if (executor.error().code == Code::kNotFound) wrong.code = "model_not_found";
-      return refuse(std::move(wrong));
-    }
+    if (!executor) return refuse(model_error(executor.error()));
     executor_ = *executor;
     post(&Doors::post, &EmbedDesk::submit);
   }

@@ -52,6 +52,14 @@ std::function<void()> hold_of(Node& node, const std::string& executor, const std
   return hold;
 }
 
+ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request) {
+  const Result<Json> body = parse_json(std::exchange(request.body, {}));
+  if (!body) return tl::unexpected(api_error(body.error()));
+  auto asked = read_fields(route, *body);
+  if (asked) services.metrics.on_ignored_fields(asked->ignored.size());
+  return asked;
+}
+
 std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
   if (const std::string_view name = request.header("x-priority"); !name.empty()) {
     if (auto error = set_priority(asked, Json(name))) {
@@ -102,13 +110,9 @@ class Desk {
 
   // On a door thread.
   void open(const std::shared_ptr<Desk>& self) {
-    Result<Json> body = parse_json(request_.body);
-    request_.body = {};
-    if (!body) return refuse(api_error(body.error()));
-    auto asked = read_fields(route_, *body);
+    auto asked = read_body(services_, route_, request_);
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
-    services_.metrics.on_ignored_fields(asked_.ignored.size());
     if (auto error = missing()) return refuse(std::move(*error));
     if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
     if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
@@ -146,18 +150,11 @@ class Desk {
   void find_model(const std::shared_ptr<Desk>& self) {
     if (gone_.load()) return;
     auto executor = services_.models.find(asked_.model);
-    if (!executor) return refuse_model(executor.error());
+    if (!executor) return refuse(model_error(executor.error()));
     const Status posted =
         services_.doors.post([self, name = std::move(*executor)] { self->submit(name); });
     if (!posted) refuse(api_error(posted.error()));
   }
-  void refuse_model(const Error& error) {
-    ApiError wrong = api_error(error);
-    wrong.param = "model";
-    if (error.code == Code::kNotFound) wrong.code = "model_not_found";
-    refuse(std::move(wrong));
-  }
-
   Request request_of(const std::string& executor) {
     Request request = std::move(asked_.request);
     request.executor = executor;
@@ -175,12 +172,12 @@ class Desk {
   void submit(const std::string& executor) {
     if (gone_.load()) return;
     const auto info = services_.node.executor(executor);
-    if (!info) return refuse_model(info.error());
+    if (!info) return refuse(model_error(info.error()));
     if (info->loaded && !info->model.generates)
-      return refuse_model(
+      return refuse(model_error(
           {Code::kInvalidArgument, "'" + executor +
                                        "' is an encoder: it embeds text "
-                                       "and writes none; POST /v1/embeddings uses it"});
+                                       "and writes none; POST /v1/embeddings uses it"}));
     const std::int32_t asked_tokens = asked_.request.max_tokens;
     auto prepared = services_.node.prepare(request_of(executor));
     if (!prepared) return refuse(api_error(prepared.error()));

@@ -37,6 +37,9 @@ struct Services {
 std::function<void()> hold_of(Node& node, const std::string& executor, const std::string& tenant,
                               std::optional<std::chrono::milliseconds> keep_alive);
 
+// The fields of a request's body, which is gone afterwards. On a door thread.
+ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request);
+
 // The class that a request asks for, by its header x-priority or its fields, must not be above the
 // client's.
 std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request);
