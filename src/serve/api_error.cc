@@ -99,10 +99,10 @@ Json openai_error(const ApiError& error) {
   return {{"error", std::move(inside)}};
 }
 
-std::unique_ptr<Work> reply_with_error(const ApiError& error) {
+std::unique_ptr<Work> reply_with_error(const ApiError& error, Json (*body)(const ApiError&)) {
   ReplyHead head{.status = error.status, .headers = error.headers};
   head.headers.push_back({"content-type", "application/json"});
-  return reply_with(std::move(head), to_text(openai_error(error)));
+  return reply_with(std::move(head), to_text(body(error)));
 }
 
 }  // namespace choir::serve

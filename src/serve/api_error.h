@@ -34,7 +34,9 @@ ApiError field_error(std::string_view field, std::string message);
 
 // {"error": {...}} in the form of OpenAI, with the facts beside it as llama.cpp has them.
 Json openai_error(const ApiError& error);
-std::unique_ptr<Work> reply_with_error(const ApiError& error);
+// With a body of that form.
+std::unique_ptr<Work> reply_with_error(const ApiError& error,
+                                       Json (*body)(const ApiError&) = openai_error);
 
 template <class T>
 using ApiResult = tl::expected<T, ApiError>;

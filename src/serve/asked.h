@@ -12,9 +12,18 @@
 
 namespace choir::serve {
 
+// One of the prompts of a request; one of the two is set.
+struct Prompt {
+  std::string text = {};
+  std::vector<TokenId> tokens = {};
+  bool operator==(const Prompt&) const = default;
+};
+
 struct Asked {
-  std::string model;  // empty: the client named none
-  Request request;    // without executor
+  std::string model;                 // empty: the client named none
+  Request request;                   // without executor, text and tokens
+  std::vector<Prompt> prompts = {};  // a chat has request.messages instead
+  std::int32_t choices = 1;          // of each prompt
   EmbedRequest embed;
   std::vector<std::vector<TokenId>> embed_tokens = {};  // instead of texts
 
@@ -22,8 +31,10 @@ struct Asked {
   bool include_usage = false;
   bool max_tokens_given = false;
   bool seed_given = false;
-  bool base64 = false;          // vectors as text
-  std::int32_t dimensions = 0;  // that the vectors must have; 0: not asked for
+  bool return_tokens = false;
+  std::vector<std::string> response_fields = {};  // of the answer; none: all of them
+  bool base64 = false;                            // vectors as text
+  std::int32_t dimensions = 0;                    // that the vectors must have; 0: not asked for
   std::optional<std::chrono::milliseconds> keep_alive = {};  // of the model after this request
   bool strict_fields = false;                                // an unknown field is an error
   std::string cache_salt;                                    // narrows reuse

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "choir/node.h"
 #include "serve/doors.h"
-#include "serve/generating.h"
 #include "serve/routes.h"
+#include "serve/services.h"
 
 namespace choir::serve {
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "serve/generating.h"
 #include "serve/http.h"
+#include "serve/services.h"
 
 namespace choir::serve {
 

@@ -128,18 +128,19 @@ std::optional<ApiError> set_messages(Asked& asked, const Json& value) {
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
   const Json& prompt =
       value.is_array() && value.size() == 1 && !value[0].is_number() ? value[0] : value;
+  Prompt one;
   if (prompt.is_string()) {
-    asked.request.text = prompt.get<std::string>();
+    one.text = prompt.get<std::string>();
   } else if (are_tokens(prompt)) {
-    asked.request.tokens = prompt.get<std::vector<TokenId>>();
+    one.tokens = prompt.get<std::vector<TokenId>>();
   } else if (value.is_array() && value.size() > 1) {
     return field_error("prompt", "has " + std::to_string(value.size()) +
                                      " prompts; a request takes one, send one request for each");
   } else {
     return field_error("prompt", "is " + shown(value) + "; it takes a text or a list of tokens");
   }
-  if (asked.request.text.empty() && asked.request.tokens.empty())
-    return field_error("prompt", "is empty; write one");
+  if (one == Prompt{}) return field_error("prompt", "is empty; write one");
+  asked.prompts.push_back(std::move(one));
   return std::nullopt;
 }
 

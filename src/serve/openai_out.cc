@@ -1,33 +1,126 @@
 #include "serve/openai_out.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace choir::serve {
 namespace {
 
-constexpr double kMsPerSecond = 1000;
-
-std::string_view object_of(const AnswerId& answer, bool chunk) {
-  if (!answer.chat) return "text_completion";
-  return chunk ? "chat.completion.chunk" : "chat.completion";
+Json usage_json(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.output_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.output_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.reused_tokens}}},
+          {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
 }
 
-Json frame(const AnswerId& answer, bool chunk) {
-  return {{"id", answer.id},
-          {"object", object_of(answer, chunk)},
-          {"created", answer.created},
-          {"model", answer.model},
-          {"system_fingerprint", nullptr}};
+enum class Form : std::uint8_t { kChat, kText };
+
+class OpenAiWriter final : public Writer {
+ public:
+  OpenAiWriter(AnswerInfo answer, Form form) : answer_(std::move(answer)), form_(form) {
+    if (!answer_.stream) return;
+    // The text goes between the two parts of an event that was made with a mark as its text.
+    static constexpr std::string_view kMark = "\"<text>\"";
+    for (std::size_t i = 0; i < answer_.prompts * answer_.choices; ++i) {
+      const std::string whole = event_of(chunk(i, said(Json("<text>"))));
+      const std::size_t at = whole.find(kMark);
+      around_.push_back({whole.substr(0, at), whole.substr(at + kMark.size())});
+    }
+  }
+
+  std::string whole(std::span<const ChoiceEnd> ends) override {
+    Json choices = Json::array();
+    for (const ChoiceEnd& end : ends) {
+      Json choice = choice_of(choices.size(), end.completion.finish);
+      if (form_ == Form::kChat)
+        choice["message"] = {
+            {"role", "assistant"}, {"content", end.completion.text}, {"refusal", nullptr}};
+      else
+        choice["text"] = end.completion.text;
+      choices.push_back(std::move(choice));
+    }
+    Json json = frame("chat.completion");
+    json["choices"] = std::move(choices);
+    json["usage"] = usage_json(usage_of(ends, answer_.choices));
+    if (ends.size() == 1) json["timings"] = timings_json(ends[0].completion.usage);
+    return to_text(json);
+  }
+
+  // A chat has a first event for each choice; a completion has none.
+  std::string begin() override {
+    std::string events;
+    if (form_ == Form::kChat)
+      for (std::size_t i = 0; i < around_.size(); ++i)
+        events += event_of(chunk(i, {{"delta", {{"role", "assistant"}, {"content", ""}}}}));
+    return events;
+  }
+
+  std::string text(std::size_t choice, const StreamPiece& piece) override {
+    if (piece.text.empty()) return {};
+    const auto& [front, back] = around_[choice];
+    return front + to_text(Json(piece.text)) + back;
+  }
+
+  std::string end(std::size_t choice, const ChoiceEnd& end) override {
+    Json last = frame("chat.completion.chunk");
+    Json filled = choice_of(choice, end.completion.finish);
+    filled.update(form_ == Form::kChat ? Json{{"delta", Json::object()}} : Json{{"text", ""}});
+    last["choices"] = Json::array({std::move(filled)});
+    last["timings"] = timings_json(end.completion.usage);
+    return event_of(last);
+  }
+
+  std::string finish(std::span<const ChoiceEnd> ends) override {
+    std::string events;
+    if (answer_.include_usage) {
+      Json counts = frame("chat.completion.chunk");
+      counts["choices"] = Json::array();
+      counts["usage"] = usage_json(usage_of(ends, answer_.choices));
+      events += event_of(counts);
+    }
+    return events + "data: [DONE]\n\n";
+  }
+
+  std::string error(const ApiError& error) override { return event_of(openai_error(error)); }
+
+ private:
+  // `object` of a chat; that of a completion is always the same.
+  Json frame(std::string_view object) const {
+    return {{"id", answer_.id},
+            {"object", form_ == Form::kChat ? object : "text_completion"},
+            {"created", answer_.created},
+            {"model", answer_.model},
+            {"system_fingerprint", nullptr}};
+  }
+  static Json choice_of(std::size_t index, Finish finish) {
+    return {{"index", index}, {"logprobs", nullptr}, {"finish_reason", to_string(finish)}};
+  }
+  Json said(Json text) const {
+    return form_ == Form::kChat ? Json{{"delta", {{"content", std::move(text)}}}}
+                                : Json{{"text", std::move(text)}};
+  }
+  Json chunk(std::size_t index, const Json& more) const {
+    Json filled = {{"index", index}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
+    filled.update(more);
+    Json json = frame("chat.completion.chunk");
+    json["choices"] = Json::array({std::move(filled)});
+    return json;
+  }
+
+  const AnswerInfo answer_;
+  const Form form_;
+  std::vector<std::pair<std::string, std::string>> around_;  // the text of each choice's events
+};
+
+template <Form kForm>
+std::unique_ptr<Writer> writer_of(AnswerInfo answer) {
+  return std::make_unique<OpenAiWriter>(std::move(answer), kForm);
 }
-
-std::string event_of(const Json& json) { return "data: " + to_text(json) + "\n\n"; }
-
-double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
 std::vector<float> of_length_one(const std::vector<float>& vector) {
   double sum = 0;
@@ -61,44 +154,20 @@ std::string base64_of(const std::vector<float>& vector) {
 
 }  // namespace
 
-bool ended_well(Finish finish) { return finish == Finish::kStop || finish == Finish::kLength; }
-
-Json usage_json(const Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.output_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.output_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage.reused_tokens}}},
-          {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
+const Dialect& openai_chat() {
+  static constexpr Dialect kDialect{.route = kChat,
+                                    .id_prefix = "chatcmpl-",
+                                    .writer = writer_of<Form::kChat>,
+                                    .error = openai_error};
+  return kDialect;
 }
 
-Json timings_json(const Usage& usage) {
-  const double prompt_n = usage.prompt_tokens - usage.reused_tokens;
-  const double prompt_s = std::max(0.0, usage.first_token_seconds - usage.queue_seconds);
-  const double output_s = std::max(0.0, usage.total_seconds - usage.first_token_seconds);
-  return {{"cache_n", usage.reused_tokens},
-          {"prompt_n", usage.prompt_tokens - usage.reused_tokens},
-          {"prompt_ms", prompt_s * kMsPerSecond},
-          {"prompt_per_token_ms", rate(prompt_s * kMsPerSecond, prompt_n)},
-          {"prompt_per_second", rate(prompt_n, prompt_s)},
-          {"predicted_n", usage.output_tokens},
-          {"predicted_ms", output_s * kMsPerSecond},
-          {"predicted_per_token_ms", rate(output_s * kMsPerSecond, usage.output_tokens)},
-          {"predicted_per_second", rate(usage.output_tokens, output_s)},
-          {"queue_ms", usage.queue_seconds * kMsPerSecond}};
-}
-
-Json whole_answer(const AnswerId& answer, const Completion& completion) {
-  Json choice = {
-      {"index", 0}, {"logprobs", nullptr}, {"finish_reason", to_string(completion.finish)}};
-  if (answer.chat)
-    choice["message"] = {{"role", "assistant"}, {"content", completion.text}, {"refusal", nullptr}};
-  else
-    choice["text"] = completion.text;
-  Json json = frame(answer, false);
-  json["choices"] = Json::array({std::move(choice)});
-  json["usage"] = usage_json(completion.usage);
-  json["timings"] = timings_json(completion.usage);
-  return json;
+const Dialect& openai_completions() {
+  static constexpr Dialect kDialect{.route = kCompletion,
+                                    .id_prefix = "cmpl-",
+                                    .writer = writer_of<Form::kText>,
+                                    .error = openai_error};
+  return kDialect;
 }
 
 Json whole_embeddings(const std::string& model, const EmbedCompletion& completion, bool base64) {
@@ -116,55 +185,5 @@ Json whole_embeddings(const std::string& model, const EmbedCompletion& completio
            {{"prompt_tokens", completion.usage.prompt_tokens},
             {"total_tokens", completion.usage.prompt_tokens}}}};
 }
-
-Chunks::Chunks(AnswerId answer) : answer_(std::move(answer)) {
-  // The text goes between the two parts of an event that was made with a mark as its text.
-  static constexpr std::string_view kMark = "\"<text>\"";
-  const Json mark = "<text>";
-  const std::string whole =
-      event(answer_.chat ? Json{{"delta", {{"content", mark}}}} : Json{{"text", mark}});
-  const std::size_t at = whole.rfind(kMark);
-  front_ = whole.substr(0, at);
-  back_ = whole.substr(at + kMark.size());
-}
-
-std::string Chunks::event(const Json& choice) const {
-  Json filled = {{"index", 0}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
-  filled.update(choice);
-  Json json = frame(answer_, true);
-  json["choices"] = Json::array({std::move(filled)});
-  return event_of(json);
-}
-
-std::string Chunks::begin() const {
-  if (!answer_.chat) return {};
-  return event({{"delta", {{"role", "assistant"}, {"content", ""}}}});
-}
-
-std::string Chunks::text(std::string_view text) const {
-  return front_ + to_text(Json(text)) + back_;
-}
-
-std::string Chunks::end(const Completion& completion, bool include_usage) const {
-  Json choice = {
-      {"index", 0}, {"logprobs", nullptr}, {"finish_reason", to_string(completion.finish)}};
-  if (answer_.chat)
-    choice["delta"] = Json::object();
-  else
-    choice["text"] = "";
-  Json last = frame(answer_, true);
-  last["choices"] = Json::array({std::move(choice)});
-  last["timings"] = timings_json(completion.usage);
-  std::string out = event_of(last);
-  if (include_usage) {
-    Json counts = frame(answer_, true);
-    counts["choices"] = Json::array();
-    counts["usage"] = usage_json(completion.usage);
-    out += event_of(counts);
-  }
-  return out + "data: [DONE]\n\n";
-}
-
-std::string Chunks::error(const Json& error) { return event_of(error); }
 
 }  // namespace choir::serve

@@ -1,8 +1,8 @@
 // Choir's own routes: /choir/v1/... They show and change what the node does.
 #pragma once
 
-#include "serve/generating.h"
 #include "serve/router.h"
+#include "serve/services.h"
 
 namespace choir::serve {
 

@@ -8,6 +8,7 @@
 
 #include "serve/by_door.h"
 #include "serve/embedding.h"
+#include "serve/generating.h"
 #include "serve/openai_out.h"
 #include "serve/own_routes.h"
 
@@ -53,6 +54,16 @@ Json health(const Node& node) {
   return {{"status", info.door_closed ? "draining" : "ok"}};
 }
 
+void add_generating(Router& router, const Services& s, const char* path, const Dialect& dialect) {
+  router.add({.method = "POST",
+              .path = path,
+              .scopes = kInfer,
+              .body_bytes_max = kInferenceBodyMax,
+              .handler = [&s, &dialect](HttpRequest request, Wake wake) {
+                return begin_generating(s, dialect, std::move(request), std::move(wake));
+              }});
+}
+
 void add_openai(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/v1/models",
@@ -62,15 +73,8 @@ void add_openai(Router& router, const Services& s) {
       {.method = "GET",
        .path = "/v1/models/*",
        .handler = by_door(s.doors, [&s](const HttpRequest& r) { return s.models.one(r.rest); })});
-  for (const auto& [path, route] :
-       {std::pair("/v1/chat/completions", kChat), std::pair("/v1/completions", kCompletion)})
-    router.add({.method = "POST",
-                .path = path,
-                .scopes = kInfer,
-                .body_bytes_max = kInferenceBodyMax,
-                .handler = [&s, route = route](HttpRequest request, Wake wake) {
-                  return begin_generating(s, route, std::move(request), std::move(wake));
-                }});
+  add_generating(router, s, "/v1/chat/completions", openai_chat());
+  add_generating(router, s, "/v1/completions", openai_completions());
   router.add({.method = "POST",
               .path = "/v1/embeddings",
               .scopes = kInfer,

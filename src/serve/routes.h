@@ -1,8 +1,8 @@
 // The table of what the daemon answers.
 #pragma once
 
-#include "serve/generating.h"
 #include "serve/router.h"
+#include "serve/services.h"
 
 namespace choir::serve {
 

@@ -1,0 +1,233 @@
+#include "serve/generating_desk.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <random>
+#include <utility>
+
+#include "base/clock.h"
+#include "serve/request_of.h"
+
+namespace choir::serve {
+namespace {
+
+// The prefix and 128 random bits.
+std::string random_id(std::string_view prefix) {
+  std::random_device random;
+  std::string id(prefix);
+  for (int i = 0; i < 4; ++i) {
+    std::array<char, 9> digits{};
+    std::snprintf(digits.data(), digits.size(), "%08x", static_cast<unsigned>(random()));
+    id += digits.data();
+  }
+  return id;
+}
+
+constexpr std::size_t kIgnoredBytesMax = 512;  // of the header that names ignored fields
+
+// Visible ASCII: a client chooses the names of fields, and must not write headers with them.
+bool is_header_text(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+// The stop string at which an answer was cut; empty if the model ended it.
+std::string stop_of(const Node& node, const Completion& completion,
+                    const std::vector<std::string>& stops) {
+  if (completion.finish != Finish::kStop) return {};
+  // Not loaded for this: the executor still counts the request.
+  const auto text = node.detokenize(completion.executor, completion.tokens);
+  if (!text) return {};
+  std::string first;
+  std::size_t at = std::string::npos;
+  for (const std::string& stop : stops) {
+    const std::size_t found = text->find(stop);
+    if (found >= at) continue;
+    at = found;
+    first = stop;
+  }
+  return first;
+}
+
+}  // namespace
+
+void cancel_all(Node& node, std::span<const Submission> choices) {
+  for (const Submission& choice : choices) static_cast<void>(node.cancel(choice.id));
+}
+
+GeneratingDesk::GeneratingDesk(const Services& services, const Dialect& dialect,
+                               HttpRequest request, Wake wake)
+    : services_(services),
+      dialect_(dialect),
+      request_(std::move(request)),
+      wake_(std::move(wake)) {}
+
+void GeneratingDesk::open(const std::shared_ptr<GeneratingDesk>& self) {
+  auto asked = read_body(services_, dialect_.route, request_);
+  if (!asked) return refuse(std::move(asked).error());
+  asked_ = std::move(*asked);
+  if (auto error = missing()) return refuse(std::move(*error));
+  if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
+  if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
+  const Status posted = services_.doors.post_slow([self] { self->find_model(self); });
+  if (!posted) refuse(api_error(posted.error()));
+}
+
+void GeneratingDesk::leave() {
+  gone_.store(true);
+  const auto ids = slot_.with([](const Slot& s) {
+    std::vector<RequestId> submitted;
+    if (s.accepted)
+      for (const Submission& choice : s.accepted->choices) submitted.push_back(choice.id);
+    return submitted;
+  });
+  for (const RequestId id : ids) static_cast<void>(services_.node.cancel(id));
+}
+
+GeneratingDesk::Slot GeneratingDesk::take() {
+  return slot_.with([](Slot& s) { return std::exchange(s, {}); });
+}
+
+void GeneratingDesk::refuse(ApiError error) {
+  slot_.with([&](Slot& s) { s.error = std::move(error); });
+  wake_();
+}
+
+std::optional<ApiError> GeneratingDesk::missing() const {
+  if (dialect_.route == kChat && asked_.request.messages.empty())
+    return field_error("messages", "is missing");
+  if (dialect_.route != kChat && asked_.prompts.empty()) return field_error("prompt", "is missing");
+  return std::nullopt;
+}
+
+void GeneratingDesk::find_model(const std::shared_ptr<GeneratingDesk>& self) {
+  if (gone_.load()) return;
+  auto executor = services_.models.find(asked_.model);
+  if (!executor) return refuse(model_error(executor.error()));
+  const Status posted =
+      services_.doors.post([self, name = std::move(*executor)] { self->submit(name); });
+  if (!posted) refuse(api_error(posted.error()));
+}
+
+void GeneratingDesk::submit(const std::string& executor) {
+  if (gone_.load()) return;
+  const auto info = services_.node.executor(executor);
+  if (!info) return refuse(model_error(info.error()));
+  if (info->loaded && !info->model.generates)
+    return refuse(
+        model_error({Code::kInvalidArgument, "'" + executor +
+                                                 "' is an encoder: it embeds text "
+                                                 "and writes none; POST /v1/embeddings uses it"}));
+  auto accepted = accept(*info);
+  if (!accepted) return refuse(std::move(accepted).error());
+  slot_.with([&](Slot& s) { s.accepted = std::move(*accepted); });
+  if (gone_.load()) leave();
+  wake_();
+}
+
+ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
+  const std::string& executor = info.config.name;
+  const std::int32_t asked_tokens = asked_.request.max_tokens;
+  std::vector<Request> requests = requests_of(asked_, request_.client, executor);
+  AnswerInfo answer{.id = random_id(dialect_.id_prefix),
+                    .model = executor,
+                    .created = unix_ms() / 1000,
+                    .prompts = requests.size(),
+                    .choices = static_cast<std::size_t>(asked_.choices),
+                    .stream = asked_.stream,
+                    .include_usage = asked_.include_usage,
+                    .return_tokens = asked_.return_tokens,
+                    .response_fields = asked_.response_fields};
+  if (dialect_.detailed) answer.requests = requests;
+  auto prompts = prepare_all(std::move(requests));
+  if (!prompts) return tl::unexpected(std::move(prompts).error());
+  for (const Prepared& prompt : *prompts) answer.prompt_tokens.push_back(prompt.prompt_tokens());
+  Accepted accepted;
+  accepted.stream = asked_.stream;
+  accepted.headers =
+      headers_of(info, *std::ranges::max_element(answer.prompt_tokens), asked_tokens);
+  if (!info.loaded) {
+    if (auto ticket = services_.node.begin_load(executor)) accepted.load = std::move(*ticket);
+    accepted.loads = true;
+  }
+  std::vector<Prepared> all;
+  for (Prepared& prompt : *prompts) {
+    const std::size_t first = all.size();
+    all.push_back(std::move(prompt));
+    for (std::uint32_t choice = 1; choice < answer.choices; ++choice)
+      all.push_back(all[first].choice(choice));
+  }
+  auto callbacks = callbacks_of(executor, all.size());
+  accepted.stops = watch_stops(all.front().request().stop, callbacks);
+  auto submitted = services_.node.enqueue_all(std::move(all), std::move(callbacks));
+  if (!submitted) return tl::unexpected(api_error(submitted.error()));
+  accepted.choices = std::move(*submitted);
+  accepted.writer = dialect_.writer(std::move(answer));
+  return accepted;
+}
+
+ApiResult<std::vector<Prepared>> GeneratingDesk::prepare_all(std::vector<Request> requests) const {
+  std::vector<Prepared> all;
+  for (Request& request : requests) {
+    auto prepared = services_.node.prepare(std::move(request));
+    if (!prepared) {
+      ApiError error = api_error(prepared.error());
+      if (requests.size() > 1) {
+        const std::string number = std::to_string(all.size());
+        error.param = "prompt." + number;
+        error.pointer = "/prompt/" + number;
+        error.message.insert(0, "prompt " + number + ": ");
+      }
+      return tl::unexpected(std::move(error));
+    }
+    all.push_back(std::move(*prepared));
+  }
+  return all;
+}
+
+// News may come before the submissions are in the slot: the loop then finds nothing, and is woken
+// once more by submit().
+std::vector<Callbacks> GeneratingDesk::callbacks_of(const std::string& executor,
+                                                    std::size_t count) const {
+  const auto hold = hold_of(services_.node, executor, request_.client.tenant, asked_.keep_alive);
+  std::vector<Callbacks> all(count);
+  for (Callbacks& one : all) {
+    one.on_done = [hold](const Completion&) { hold(); };
+    one.on_news = [wake = wake_](RequestId) { wake(); };
+  }
+  return all;
+}
+
+// Finds out, when a choice ends, which stop string ended it.
+std::shared_ptr<StopStrings> GeneratingDesk::watch_stops(const std::vector<std::string>& stops,
+                                                         std::vector<Callbacks>& callbacks) const {
+  if (!dialect_.detailed || stops.empty()) return nullptr;
+  const auto found = std::make_shared<StopStrings>(std::vector<std::string>(callbacks.size()));
+  const auto known = std::make_shared<const std::vector<std::string>>(stops);
+  for (std::size_t i = 0; i < callbacks.size(); ++i)
+    callbacks[i].on_done = [&node = services_.node, done = std::move(callbacks[i].on_done), found,
+                            known, i](const Completion& completion) {
+      std::string stop = stop_of(node, completion, *known);
+      found->with([&](std::vector<std::string>& all) { all[i] = std::move(stop); });
+      done(completion);
+    };
+  return found;
+}
+
+std::vector<Header> GeneratingDesk::headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
+                                               std::int32_t asked_tokens) const {
+  std::vector<Header> headers;
+  std::string names;
+  for (const std::string& name : asked_.ignored)
+    if (names.size() + name.size() < kIgnoredBytesMax && is_header_text(name))
+      names += (names.empty() ? "" : ", ") + name;
+  if (!names.empty()) headers.push_back({"x-choir-ignored", names});
+  if (dialect_.route == kChat && info.loaded && info.model.chat_template.empty())
+    headers.push_back({"x-choir-template", "default"});
+  const std::int32_t room = info.config.sequence_tokens_max - prompt_tokens;
+  if (asked_.max_tokens_given && prompt_tokens > 0 && asked_tokens > room)
+    headers.push_back({"x-choir-max-tokens", std::to_string(room)});
+  return headers;
+}
+
+}  // namespace choir::serve

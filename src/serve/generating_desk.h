@@ -1,0 +1,83 @@
+// A generating request on its way into the node: from its body to what the node has taken.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/guarded.h"
+#include "choir/node.h"
+#include "serve/dialect.h"
+#include "serve/http.h"
+#include "serve/services.h"
+
+namespace choir::serve {
+
+// The stop string that ended each choice. A dispatcher writes it before the choice's end can be
+// taken.
+using StopStrings = Guarded<std::vector<std::string>>;
+
+// A request that the node has taken, with all of its choices.
+struct Accepted {
+  std::vector<Submission> choices = {};
+  std::unique_ptr<Writer> writer = {};
+  std::shared_ptr<StopStrings> stops = {};  // nullptr: nobody asks for them
+  LoadTicket load = {};                     // of its model, where that was not in memory
+  bool loads = false;
+  bool stream = false;
+  std::vector<Header> headers = {};
+};
+
+// Cancels all of them; those that have ended stay as they are. Any thread; does not block.
+void cancel_all(Node& node, std::span<const Submission> choices);
+
+// Shared by the work on the loop and the door thread that submits for it.
+class GeneratingDesk {
+ public:
+  // What the door thread leaves for the loop.
+  struct Slot {
+    std::optional<ApiError> error;
+    std::optional<Accepted> accepted;
+  };
+
+  // `dialect` outlives it. `wake` is called when there is something in the slot, and when a choice
+  // has news.
+  GeneratingDesk(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake);
+
+  // On a door thread.
+  void open(const std::shared_ptr<GeneratingDesk>& self);
+
+  // ---- any thread; none blocks
+  // The client has gone. What is not submitted yet never is; what is, is cancelled.
+  void leave();
+  // What is in the slot, which is empty then.
+  Slot take();
+  void refuse(ApiError error);
+
+ private:
+  std::optional<ApiError> missing() const;
+  void find_model(const std::shared_ptr<GeneratingDesk>& self);
+  void submit(const std::string& executor);
+  ApiResult<Accepted> accept(const ExecutorInfo& info);
+  ApiResult<std::vector<Prepared>> prepare_all(std::vector<Request> requests) const;
+  std::vector<Callbacks> callbacks_of(const std::string& executor, std::size_t count) const;
+  std::shared_ptr<StopStrings> watch_stops(const std::vector<std::string>& stops,
+                                           std::vector<Callbacks>& callbacks) const;
+  std::vector<Header> headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
+                                 std::int32_t asked_tokens) const;
+
+  const Services services_;
+  const Dialect& dialect_;
+  HttpRequest request_;
+  const Wake wake_;
+  Asked asked_;
+  std::atomic<bool> gone_{false};
+  Guarded<Slot> slot_;
+};
+
+}  // namespace choir::serve

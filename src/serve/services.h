@@ -1,0 +1,43 @@
+// What the routes work with, and what reading a request means for each of them.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "choir/node.h"
+#include "serve/api_error.h"
+#include "serve/asked.h"
+#include "serve/doors.h"
+#include "serve/fields.h"
+#include "serve/http.h"
+#include "serve/metrics.h"
+#include "serve/models.h"
+
+namespace choir::serve {
+
+// All of it outlives the server.
+struct Services {
+  Node& node;
+  Models& models;
+  Doors& doors;
+  Metrics& metrics;
+  // Begins the end of the daemon, as SIGTERM does. Any thread.
+  std::function<void()> stop;
+};
+
+// Holds the executor for the tenant from now on, and gives what holds it once more when the request
+// has ended, because the time counts from then. Both do nothing where the client asked for nothing.
+// The node outlives the function that is returned. Any thread; neither blocks.
+std::function<void()> hold_of(Node& node, const std::string& executor, const std::string& tenant,
+                              std::optional<std::chrono::milliseconds> keep_alive);
+
+// The fields of a request's body, which is gone afterwards. On a door thread.
+ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request);
+
+// The class that a request asks for, by its header x-priority or its fields, must not be above the
+// client's. Pure: any thread, does not block.
+std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request);
+
+}  // namespace choir::serve
