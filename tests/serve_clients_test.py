@@ -1,77 +1,168 @@
 #!/usr/bin/env python3
 """Unmodified clients talk to `choir serve`. They come from their registries, in pinned versions, once."""
 
+import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import unittest
 from pathlib import Path
 
-from serve_tools import Daemon
+from cli_tools import choir
+from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_reply
 
 CLIENTS = Path(os.environ["CHOIR_REPO"]) / "tests" / "clients"
-CACHE = Path(os.environ.get("CHOIR_CACHE") or
-             Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "choir") / "clients"
+CHOIR_CACHE = Path(os.environ.get("CHOIR_CACHE") or
+                   Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "choir")
+MODELS = Path(os.environ.get("CHOIR_MODELS") or CHOIR_CACHE / "models")
+SLOW = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"  # its streams take seconds
+ENCODER = MODELS / "all-minilm-l6-v2.gguf"
+MODEL = "stories260K"
+CLIENT_SECONDS = 300  # one takes a few seconds, a busy machine multiplies it
 
 
 def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False,
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=540, check=False,
                           **options)
     if done.returncode != 0:
         raise AssertionError(f"{command}: {done.stdout[-2000:]} {done.stderr[-4000:]}")
     return done.stdout
 
 
-def packages(requirements):
-    """A folder with these packages, for PYTHONPATH."""
-    pins = (CLIENTS / requirements).read_text()
-    folder = CACHE / "-".join(["python", *pins.replace("==", "-").split()])
+def installed(kind, wanted, install):
+    """A folder of the cache with what is wanted. Without a network it must be there already."""
+    folder = CHOIR_CACHE / "clients" / f"{kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        run(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder,
-            "-r", CLIENTS / requirements)
+        folder.mkdir(parents=True)
+        began = time.monotonic()
+        install(folder)
         (folder / "ready").touch()
+        size = sum(file.lstat().st_size for file in folder.rglob("*"))
+        print(f"installed {folder.name} in {time.monotonic() - began:.0f} s, {size >> 20} MiB", flush=True)
     return folder
 
 
+def packages(requirements):
+    """A folder with these packages, for PYTHONPATH."""
+    return installed("python", (CLIENTS / requirements).read_text(), lambda folder: run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
+        "--only-binary=:all:", "--target", folder, "-r", CLIENTS / requirements))
+
+
 def node_modules():
-    """A folder with the packages of package.json."""
-    folder = CACHE / "node"
-    wanted = (CLIENTS / "package.json").read_text()
-    ready = folder / "ready"
-    if not ready.exists() or ready.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    """A folder with the packages of package.json, and our scripts."""
+    def install(folder):
         shutil.copy(CLIENTS / "package.json", folder)
         run("npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
-        ready.write_text(wanted)
+
+    folder = installed("node", (CLIENTS / "package.json").read_text(), install)
+    for script in CLIENTS.glob("*.mjs"):
+        shutil.copy(script, folder)
     return folder
 
 
 class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = cls.enterClassContext(Daemon())
+        keys = Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "keys.json"
+        # Beside the big tenant, the clients' tenant may have 8 requests in a queue.
+        cls.big = choir("key", "new", "big", "--keys", keys, "--weight", 1000, "--scope", "infer", "--scope",
+                        "metrics").stdout.strip()
+        cls.key = choir("key", "new", "clients", "--keys", keys, "--weight", 0.001).stdout.strip()
+        cls.slow, cls.encoder = [file.stem if file.exists() else None for file in (SLOW, ENCODER)]
+        more = [word for file in (SLOW, ENCODER) if file.exists() for word in ("--model", file)]
+        cls.daemon = cls.enterClassContext(Daemon("--keys", keys, *more))
 
-    def tearDown(self):
+    def count(self, name, label):
+        """The sum of a counter over its series with this label."""
+        text = self.daemon.request("GET", "/metrics", headers={"authorization": "Bearer " + self.big})[2]
+        return sum(float(line.split()[-1]) for line in text.split("\n") if line.startswith(name + "{") and label in line)
+
+    def wait_until(self, holds):
+        end = time.monotonic() + TIMEOUT
+        while not holds():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def full_queue(self, go_on):
+        """The queue of the clients' tenant is full until one request was refused."""
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(self.daemon.connect()) for _ in range(9)]
+            for connection, key in zip(connections, [self.big] + [self.key] * 8):
+                connection.sendall(post_bytes("/v1/completions", PROMPT | {"model": MODEL}, f"Authorization: Bearer {key}\r\n"))
+            self.wait_until(lambda: len(self.daemon.admin("GET", "/choir/v1/requests")[1]["requests"]) == 9)
+            refused = self.count("choir_request_total", 'code="429"')
+            go_on()
+            self.wait_until(lambda: self.count("choir_request_total", 'code="429"') > refused)
+            self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
+            self.assertEqual({read_reply(connection)[0] for connection in connections}, {200})
+
+    def talk(self, *command, **variables):
+        """Runs a script of ours to its end, with a full queue when it asks for one."""
+        arguments = [self.daemon.url + "/v1", self.key, MODEL]
+        for option, name in (("--slow", self.slow), ("--embeds", self.encoder)):
+            if name:
+                arguments += [option, name]
+            else:
+                print(f"[ PARTLY   ] without a model for {option}")
+        left = self.count("choir_requests_total", 'finished_reason="cancelled"')
+        began = time.monotonic()
+        with tempfile.TemporaryFile("w+") as complaints, subprocess.Popen(
+                [str(word) for word in (*command, *arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=complaints, text=True, env=os.environ | variables) as process:
+            watch = threading.Timer(CLIENT_SECONDS, process.kill)
+            watch.start()
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if line == "a full queue, please\n":
+                    self.full_queue(lambda: print(file=process.stdin, flush=True))
+            process.wait()
+            watch.cancel()
+            complaints.seek(0)
+            self.assertEqual(process.returncode, 0, "".join(said) + complaints.read()[-6000:])
+        print(f"{said[-1].strip()}, {time.monotonic() - began:.1f} s", flush=True)
+        self.assertTrue(said[-1].startswith("ok: "), said)
+        self.assertIn("a full queue, please\n", said)
+        if self.slow:  # the one that left in the middle; a small model may be done before
+            self.assertEqual(self.count("choir_requests_total", 'finished_reason="cancelled"'), left + 1)
         self.assertEqual(self.daemon.get("/health")[0], 200)
 
-    def python(self, requirements):
-        print(run(sys.executable, CLIENTS / "python_openai.py", self.daemon.url + "/v1", "stories260K",
-                  env=os.environ | {"PYTHONPATH": str(packages(requirements))}))
+    def python(self, script, requirements="requirements.txt", **variables):
+        self.talk(sys.executable, CLIENTS / script, PYTHONPATH=str(packages(requirements)), **variables)
+
+    def node(self, script):
+        self.talk("node", node_modules() / script)
 
     def test_openai_for_python(self):
-        self.python("requirements.txt")
+        self.python("python_openai.py")
 
     def test_openai_for_python_of_the_major_version_before(self):
-        self.python("requirements-old.txt")
+        self.python("python_openai.py", "requirements-old.txt")
+
+    def test_langchain_openai(self):
+        self.python("python_langchain.py")
+
+    def test_litellm(self):
+        self.python("python_litellm.py")
+
+    def test_llm(self):
+        self.python("python_llm.py")
 
     @unittest.skipUnless(shutil.which("npm"), "needs npm")
     def test_openai_for_node(self):
-        folder = node_modules()
-        shutil.copy(CLIENTS / "node_openai.mjs", folder)
-        print(run("node", folder / "node_openai.mjs", self.daemon.url + "/v1", "stories260K"))
+        self.node("node_openai.mjs")
+
+    @unittest.skipUnless(shutil.which("npm"), "needs npm")
+    def test_ai_sdk(self):
+        self.node("node_ai.mjs")
 
 
 if __name__ == "__main__":
