@@ -87,18 +87,18 @@ Rendered as_chatml(const Model& model, const Request& request) {
         prompt.cuts.push_back(prompt.text.size() + cut);
     prompt.text += message.content + "<|im_end|>\n";
   }
-  prompt.text += "<|im_start|>assistant\n";
+  prompt.text += kChatMlAnswer;
   return prompt;
 }
 
-Result<Rendered> rendered(const Model& model, const Request& request) {
+}  // namespace
+
+Result<Rendered> rendered_prompt(const Model& model, const Request& request) {
   if (request.messages.empty()) return Rendered{.text = request.text, .cuts = {}};
   if (request.default_template && model.info().chat_template.empty())
     return as_chatml(model, request);
   return model.render(request.messages, contents_of(request));
 }
-
-}  // namespace
 
 Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request) {
   const Model& model = executor.model();
@@ -113,7 +113,7 @@ Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Reque
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
   }
-  const Rendered prompt = CHOIR_TRY(rendered(model, request));
+  const Rendered prompt = CHOIR_TRY(rendered_prompt(model, request));
   if (prompt.text.size() > most * kBytesPerTokenMax)
     return fail(Code::kTooLong,
                 "prompt has " + std::to_string(prompt.text.size()) + " bytes, '" + executor.name() +

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "choir/embedding.h"
@@ -15,6 +16,11 @@ namespace choir {
 
 struct EmbedWork;
 
+// Its messages as the model's template renders them, or its text. kInvalidArgument: the template
+// refuses them.
+Result<Rendered> rendered_prompt(const Model& model, const Request& request);
+// What ChatML, the default template, ends a prompt with.
+inline constexpr std::string_view kChatMlAnswer = "<|im_start|>assistant\n";
 // kTooLong, with the numbers, for more than the executor takes; kInvalidArgument for an empty
 // prompt, a token that the vocabulary does not have, or messages that the template refuses.
 Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request);

@@ -12,15 +12,15 @@ namespace {
 using Post = Status (Doors::*)(std::function<void()>);
 using Make = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
 
+struct Desk {
+  Guarded<std::unique_ptr<Work>> reply;
+  void put(std::unique_ptr<Work> made) {
+    reply.with([&](std::unique_ptr<Work>& r) { r = std::move(made); });
+  }
+};
+
 // A reply that a door thread makes.
 class Made final : public Work {
-  struct Desk {
-    Guarded<std::unique_ptr<Work>> reply;
-    void put(std::unique_ptr<Work> made) {
-      reply.with([&](std::unique_ptr<Work>& r) { r = std::move(made); });
-    }
-  };
-
  public:
   Made(Doors& doors, Post post, HttpRequest request, Wake wake, Make make) {
     const Status posted = (doors.*post)([desk = desk_, request = std::move(request),
@@ -28,6 +28,21 @@ class Made final : public Work {
       desk->put(make(request));
       wake();
     });
+    if (!posted) desk_->put(reply_with_error(api_error(posted.error())));
+  }
+  // By the quick one if it can, else by the slow one.
+  Made(Doors& doors, HttpRequest request, Wake wake, QuickAnswer quick, ApiAnswer slow) {
+    const auto asked = std::make_shared<const HttpRequest>(std::move(request));
+    const auto answer = [desk = desk_, wake](const ApiResult<Json>& json) {
+      desk->put(json ? reply_with_json(200, to_text(*json)) : reply_with_error(json.error()));
+      wake();
+    };
+    const Status posted =
+        doors.post([&doors, asked, answer, quick = std::move(quick), slow = std::move(slow)] {
+          if (const auto json = quick(*asked)) return answer(*json);
+          const Status later = doors.post_slow([asked, answer, slow] { answer(slow(*asked)); });
+          if (!later) answer(tl::unexpected(api_error(later.error())));
+        });
     if (!posted) desk_->put(reply_with_error(api_error(posted.error())));
   }
   Output advance() override {
@@ -65,6 +80,12 @@ Handler text_by_door(Doors& doors, std::string type, std::function<std::string()
 }
 Handler by_slow_door(Doors& doors, Answer answer) {
   return made_by(doors, &Doors::post_slow, json_of(std::move(answer)));
+}
+Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow) {
+  return
+      [&doors, quick = std::move(quick), slow = std::move(slow)](HttpRequest request, Wake wake) {
+        return std::make_unique<Made>(doors, std::move(request), std::move(wake), quick, slow);
+      };
 }
 
 }  // namespace choir::serve

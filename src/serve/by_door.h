@@ -4,8 +4,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
+#include "serve/api_error.h"
 #include "serve/doors.h"
 #include "serve/http.h"
 #include "serve/json_in.h"
@@ -20,5 +22,11 @@ Handler by_door(Doors& doors, Answer answer);
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
 // The same as by_door() for what may take seconds.
 Handler by_slow_door(Doors& doors, Answer answer);
+
+// Answers with errors that name a field. The first one is nullopt where it would take seconds;
+// then the other one is called, on the thread for that.
+using QuickAnswer = std::function<std::optional<ApiResult<Json>>(const HttpRequest&)>;
+using ApiAnswer = std::function<ApiResult<Json>(const HttpRequest&)>;
+Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow);
 
 }  // namespace choir::serve

@@ -1,0 +1,329 @@
+#include "serve/llama_routes.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/guarded.h"
+#include "choir/machine.h"
+#include "choir/model_text.h"
+#include "serve/by_door.h"
+#include "serve/field_values.h"
+#include "serve/fields.h"
+#include "serve/llama_values.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr std::size_t kToolsMax = 128;
+constexpr std::size_t kToolsBytesMax = 512U << 10U;
+
+template <class T>
+ApiResult<T> in_api(Result<T> result) {
+  if (!result) return tl::unexpected(api_error(result.error()));
+  return std::move(*result);
+}
+
+// ---- bodies -------------------------------------------------------------------------------------
+
+ApiResult<Json> object_in(const HttpRequest& request) {
+  Json body = CHOIR_TRY(in_api(parse_json(request.body)));
+  if (!body.is_object())
+    return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
+  return body;
+}
+
+ApiResult<std::string> model_in(const Json& body) {
+  const Json model = body.value("model", Json(nullptr));
+  if (model.is_null()) return "";
+  if (!model.is_string()) return tl::unexpected(field_error("model", "takes a text"));
+  return model.get<std::string>();
+}
+
+ApiResult<bool> flag_in(const Json& body, const char* field, bool otherwise) {
+  const Json value = body.value(field, Json(nullptr));
+  if (value.is_null()) return otherwise;
+  if (!value.is_boolean()) return tl::unexpected(field_error(field, "takes true or false"));
+  return value.get<bool>();
+}
+
+template <class T>
+ApiResult<T> of_model(Result<T> result) {
+  if (!result) return tl::unexpected(model_error(result.error()));
+  return std::move(*result);
+}
+
+// ---- answers of one model -----------------------------------------------------------------------
+
+using ModelAnswer =
+    std::function<ApiResult<Json>(const Services&, const std::string& executor, const Json& body)>;
+
+// At once where the body's model is in memory; else it is loaded first.
+Handler by_model(const Services& s, ModelAnswer answer) {
+  const auto quick = [&s, answer](const HttpRequest& request) -> std::optional<ApiResult<Json>> {
+    const auto body = object_in(request);
+    if (!body) return tl::unexpected(body.error());
+    const auto model = model_in(*body);
+    if (!model) return tl::unexpected(model.error());
+    const auto executor = s.models.known(*model);
+    if (!executor && model->empty()) return tl::unexpected(model_error(executor.error()));
+    if (!executor) return std::nullopt;
+    const auto info = s.node.executor(*executor);
+    if (!info || !info->loaded) return std::nullopt;
+    return answer(s, *executor, *body);
+  };
+  const auto slow = [&s, answer](const HttpRequest& request) -> ApiResult<Json> {
+    const Json body = CHOIR_TRY(object_in(request));
+    const std::string model = CHOIR_TRY(model_in(body));
+    const std::string executor = CHOIR_TRY(of_model(s.models.find(model)));
+    if (const Status loaded = s.node.load(executor); !loaded)
+      return tl::unexpected(model_error(loaded.error()));
+    return answer(s, executor, body);
+  };
+  return by_either_door(s.doors, quick, slow);
+}
+
+ApiResult<Json> tokenized(const Services& s, const std::string& executor, const Json& body) {
+  if (!body.contains("content") || !body["content"].is_string())
+    return tl::unexpected(field_error("content", "is missing; it takes a text"));
+  const bool add_special = CHOIR_TRY(flag_in(body, "add_special", false));
+  const bool parse_special = CHOIR_TRY(flag_in(body, "parse_special", true));
+  const bool with_pieces = CHOIR_TRY(flag_in(body, "with_pieces", false));
+  const auto tokens =
+      CHOIR_TRY(in_api(tokenize(s.node, executor, body["content"].get_ref<const std::string&>(),
+                                {.add_special = add_special, .parse_special = parse_special})));
+  if (!with_pieces) return Json{{"tokens", tokens}};
+  const auto texts = CHOIR_TRY(in_api(token_texts(s.node, executor, tokens)));
+  return Json{{"tokens", pieces_json(tokens, texts)}};
+}
+
+ApiResult<Json> detokenized(const Services& s, const std::string& executor, const Json& body) {
+  const bool tokens = body.contains("tokens") && body["tokens"].is_array() &&
+                      std::ranges::all_of(body["tokens"], [](const Json& token) {
+                        return token.is_number_integer() && token >= 0 && token <= INT32_MAX;
+                      });
+  if (!tokens)
+    return tl::unexpected(field_error("tokens", "is missing; it takes a list of tokens"));
+  const auto texts =
+      CHOIR_TRY(in_api(token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>())));
+  std::string content;
+  for (const std::string& text : texts) content += text;
+  return Json{{"content", std::move(content)}};
+}
+
+// Messages alone are rendered as for POST /v1/chat/completions.
+ApiResult<Json> templated(const Services& s, const std::string& executor, const Json& body) {
+  Asked asked;
+  if (!body.contains("messages") || !body["messages"].is_array())
+    return tl::unexpected(field_error("messages", "is missing; it takes a list of messages"));
+  if (auto error = set_messages(asked, body["messages"])) return tl::unexpected(std::move(*error));
+  if (CHOIR_TRY(flag_in(body, "continue_final_message", false)))
+    return tl::unexpected(
+        field_error("continue_final_message", "is not possible: an answer is not continued yet"));
+  ChatPrompt prompt;
+  prompt.messages = std::move(asked.request.messages);
+  prompt.open_answer = CHOIR_TRY(flag_in(body, "add_generation_prompt", true));
+  const Json tools = body.value("tools", Json(nullptr));
+  if (!tools.is_null() && !tools.is_array())
+    return tl::unexpected(field_error("tools", "takes a list"));
+  if (tools.size() > kToolsMax)
+    return tl::unexpected(field_error(
+        "tools", "has " + std::to_string(tools.size()) + " tools, at most 128 are allowed"));
+  if (!tools.empty()) prompt.tools_json = to_text(tools);
+  if (prompt.tools_json.size() > kToolsBytesMax)
+    return tl::unexpected(field_error("tools", "has more than 512 KiB"));
+  std::string text = CHOIR_TRY(in_api(chat_prompt(s.node, executor, prompt)));
+  return Json{{"prompt", std::move(text)}};
+}
+
+// What POST /v1/chat/completions would compute as the prompt; the same fields.
+ApiResult<Json> counted(const Services& s, const std::string& executor, const Json& body) {
+  Asked asked = CHOIR_TRY(read_fields(kChat, body));
+  if (asked.request.messages.empty()) return tl::unexpected(field_error("messages", "is missing"));
+  asked.request.executor = executor;
+  asked.request.default_template = true;
+  const auto count = [](std::int64_t tokens) {
+    return Json{{"object", "response.input_tokens"}, {"input_tokens", tokens}};
+  };
+  const auto prepared = s.node.prepare(std::move(asked.request));
+  if (prepared) return count(prepared->prompt_tokens());
+  if (prepared.error().code == Code::kTooLong)
+    for (const Fact& fact : prepared.error().facts)
+      if (std::string_view(fact.name) == "n_prompt_tokens") return count(fact.value);
+  return tl::unexpected(api_error(prepared.error()));
+}
+
+// ---- looking at models --------------------------------------------------------------------------
+
+std::string build_text() {
+  const Version all = version();
+  return "choir " + all.choir + ", " + all.engine;
+}
+
+// The executor that a query names: "?model=NAME", which may be left out where there is only one.
+Result<ExecutorInfo> executor_in(const Services& s, const HttpRequest& request) {
+  return s.node.executor(CHOIR_TRY(s.models.known(query_value(request.query, "model"))));
+}
+
+Result<Json> props(const Services& s, const HttpRequest& request) {
+  const ExecutorInfo executor = CHOIR_TRY(executor_in(s, request));
+  static const std::string& build = *new std::string(build_text());
+  // Empty also where it has just left.
+  const auto marks = text_marks(s.node, executor.config.name);
+  return props_json(executor, marks ? *marks : TextMarks{}, build);
+}
+
+Result<Json> slots(const Services& s, const HttpRequest& request) {
+  const ExecutorInfo executor = CHOIR_TRY(executor_in(s, request));
+  Json rows = slots_json(executor, s.node.requests());
+  const bool full =
+      std::ranges::all_of(rows, [](const Json& slot) { return slot["is_processing"].get<bool>(); });
+  if (full && !query_value(request.query, "fail_on_no_slot").empty())
+    return fail(Code::kUnavailable, "all slots of '" + executor.config.name + "' are in use");
+  return rows;
+}
+
+// ---- loads --------------------------------------------------------------------------------------
+
+// The loads that were asked for by POST /models/load, for GET /models to show.
+class AskedLoads {
+ public:
+  void add(const std::string& model, LoadTicket ticket) {
+    tickets_.with([&](Tickets& t) { t.insert_or_assign(model, std::move(ticket)); });
+  }
+  // Whether one was under way, which is then given up if nobody else wants it.
+  bool cancel(const std::string& model) {
+    return tickets_.with([&](Tickets& t) {
+      const auto found = t.find(model);
+      if (found == t.end()) return false;
+      const bool runs = is_open(found->second.state());
+      found->second.cancel();
+      t.erase(found);
+      return runs;
+    });
+  }
+  // Completes the status of a model's row.
+  void tell(Json& row) const {
+    const auto state = tickets_.with([&](const Tickets& t) -> std::optional<LoadState> {
+      const auto found = t.find(row["id"].get<std::string>());
+      if (found == t.end()) return std::nullopt;
+      return found->second.state();
+    });
+    if (!state || row["status"]["value"] != "unloaded") return;
+    if (is_open(*state)) {
+      row["status"] = {{"value", "loading"}, {"progress", state->fraction}};
+    } else if (state->phase == LoadState::Phase::kFailed) {
+      row["status"]["failed"] = true;
+      if (state->error) row["status"]["message"] = state->error->message;
+    }
+  }
+
+ private:
+  using Tickets = std::map<std::string, LoadTicket>;
+  static bool is_open(const LoadState& state) {
+    return state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading;
+  }
+  Guarded<Tickets> tickets_;
+};
+
+Result<std::string> model_of(const Services& s, const HttpRequest& request) {
+  const Json body = CHOIR_TRY(parse_json(request.body));
+  if (!body.is_object() || !body.contains("model") || !body["model"].is_string() ||
+      body["model"].get_ref<const std::string&>().empty())
+    return fail(Code::kInvalidArgument, "'model' is missing; it takes the name of a model");
+  return s.models.find(body["model"].get_ref<const std::string&>());
+}
+
+Result<Json> listed(const Services& s, const AskedLoads& loads) {
+  Json all = s.models.list();
+  for (Json& row : all["data"]) loads.tell(row);
+  return all;
+}
+
+// Answers when the load has begun.
+Result<Json> load(const Services& s, const HttpRequest& request, AskedLoads& loads) {
+  const std::string model = CHOIR_TRY(model_of(s, request));
+  if (CHOIR_TRY(s.node.executor(model)).loaded)
+    return fail(Code::kInvalidArgument, "model '" + model + "' is loaded already");
+  LoadTicket ticket = CHOIR_TRY(s.node.begin_load(model));
+  loads.add(model, std::move(ticket));
+  return Json{{"success", true}};
+}
+
+// Answers when its memory is free.
+Result<Json> unload(const Services& s, const HttpRequest& request, AskedLoads& loads) {
+  const std::string model = CHOIR_TRY(model_of(s, request));
+  const bool was_loading = loads.cancel(model);
+  if (CHOIR_TRY(s.node.executor(model)).loaded)
+    CHOIR_CHECK_OK(s.node.unload(model));
+  else if (!was_loading)
+    return fail(Code::kInvalidArgument, "model '" + model + "' is not loaded");
+  return Json{{"success", true}};
+}
+
+void add_texts(Router& router, const Services& s) {
+  const auto add = [&](const char* path, ModelAnswer answer) {
+    router.add({.method = "POST",
+                .path = path,
+                .scopes = kInfer,
+                .body_bytes_max = kInferenceBodyMax,
+                .handler = by_model(s, std::move(answer))});
+  };
+  add("/tokenize", tokenized);
+  add("/detokenize", detokenized);
+  add("/apply-template", templated);
+  add("/chat/completions/input_tokens", counted);
+  add("/v1/chat/completions/input_tokens", counted);
+}
+
+void add_models(Router& router, const Services& s) {
+  const auto loads = std::make_shared<AskedLoads>();
+  router.add(
+      {.method = "GET",
+       .path = "/models",
+       .handler = by_door(s.doors, [&s, loads](const HttpRequest&) { return listed(s, *loads); })});
+  router.add({.method = "POST",
+              .path = "/models/load",
+              .scopes = kAdmin,
+              .handler = by_slow_door(s.doors, [&s, loads](const HttpRequest& request) {
+                return load(s, request, *loads);
+              })});
+  router.add({.method = "POST",
+              .path = "/models/unload",
+              .scopes = kAdmin,
+              .handler = by_slow_door(s.doors, [&s, loads](const HttpRequest& request) {
+                return unload(s, request, *loads);
+              })});
+}
+
+}  // namespace
+
+void add_llama_routes(Router& router, const Services& s) {
+  for (const char* path : {"/health", "/v1/health", "/livez", "/readyz"})
+    router.add(
+        {.method = "GET", .path = path, .scopes = 0, .handler = [&s](const auto&, const auto&) {
+           return reply_with_json(
+               200, to_text(Json{{"status", s.node.info().door_closed ? "draining" : "ok"}}));
+         }});
+  router.add({.method = "GET",
+              .path = "/metrics",
+              .scopes = kMetrics,
+              .handler = text_by_door(s.doors, "text/plain; version=0.0.4; charset=utf-8",
+                                      [&s] { return s.metrics.text(s.node); })});
+  router.add({.method = "GET",
+              .path = "/props",
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) { return props(s, r); })});
+  router.add({.method = "GET",
+              .path = "/slots",
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) { return slots(s, r); })});
+  add_texts(router, s);
+  add_models(router, s);
+}
+
+}  // namespace choir::serve

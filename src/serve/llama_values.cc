@@ -1,0 +1,149 @@
+#include "serve/llama_values.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+#include "base/utf8.h"
+
+namespace choir::serve {
+namespace {
+
+// As the engine has it for a random one.
+constexpr std::uint32_t kRandomSeed = std::numeric_limits<std::uint32_t>::max();
+
+// What the messages of a model without a template go through.
+constexpr std::string_view kChatMl =
+    "{%- for message in messages -%}{{- '<|im_start|>' + message.role + '\\n' + message.content + "
+    "'<|im_end|>\\n' -}}{%- endfor -%}{%- if add_generation_prompt -%}{{- "
+    "'<|im_start|>assistant\\n' -}}{%- endif -%}";
+
+std::optional<std::string> decoded(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i] == '+' ? ' ' : text[i];
+      continue;
+    }
+    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0)
+      return std::nullopt;
+    out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+    i += 2;
+  }
+  return out;
+}
+
+Json piece_json(const std::string& bytes) {
+  if (!first_invalid_utf8(bytes)) return bytes;
+  Json numbers = Json::array();
+  for (const char byte : bytes) numbers.push_back(static_cast<unsigned char>(byte));
+  return numbers;
+}
+
+bool computes(const RequestInfo& request) {
+  switch (request.phase) {
+    case RequestPhase::kPrefill:
+    case RequestPhase::kDecode:
+    case RequestPhase::kReaderBehind:
+    case RequestPhase::kEnding:
+      return true;
+    case RequestPhase::kSuspended:
+      return request.prompt_tokens_done > 0;
+    case RequestPhase::kLoading:
+    case RequestPhase::kWaiting:
+    case RequestPhase::kParked:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string query_value(std::string_view query, std::string_view key) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    const std::size_t equals = pair.find('=');
+    if (pair.substr(0, equals) != key) continue;
+    if (equals == std::string_view::npos) return "";
+    return decoded(pair.substr(equals + 1)).value_or("");
+  }
+  return "";
+}
+
+Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::string>& texts) {
+  Json rows = Json::array();
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    rows.push_back({{"id", tokens[i]}, {"piece", piece_json(texts.at(i))}});
+  return rows;
+}
+
+Json props_json(const ExecutorInfo& executor, const TextMarks& marks, std::string_view build) {
+  const Sampling sampling;
+  const bool templated = !executor.model.chat_template.empty();
+  Json params = {{"seed", kRandomSeed},
+                 {"temperature", sampling.temperature},
+                 {"top_k", sampling.top_k},
+                 {"top_p", sampling.top_p},
+                 {"min_p", sampling.min_p},
+                 {"repeat_last_n", sampling.repeat_last_n},
+                 {"repeat_penalty", sampling.repeat_penalty},
+                 {"presence_penalty", sampling.presence_penalty},
+                 {"frequency_penalty", sampling.frequency_penalty},
+                 {"max_tokens", -1},
+                 {"n_predict", -1},
+                 {"ignore_eos", false},
+                 {"stream", false}};
+  return {{"default_generation_settings",
+           {{"params", std::move(params)}, {"n_ctx", executor.config.sequence_tokens_max}}},
+          {"total_slots", executor.config.sequences_max},
+          {"model_alias", executor.config.name},
+          {"model_ftype", executor.model.quantization},
+          {"model_path", executor.config.path},
+          {"modalities", {{"vision", false}, {"video", false}, {"audio", false}}},
+          {"endpoint_slots", true},
+          {"endpoint_props", false},
+          {"endpoint_metrics", true},
+          {"chat_template", !executor.loaded ? Json(nullptr)
+                            : templated      ? Json(executor.model.chat_template)
+                                             : Json(kChatMl)},
+          {"bos_token", marks.begin},
+          {"eos_token", marks.end},
+          {"build_info", build},
+          {"is_sleeping", !executor.loaded}};
+}
+
+Json slots_json(const ExecutorInfo& executor, const std::vector<RequestInfo>& requests) {
+  const auto most = static_cast<std::size_t>(executor.config.sequences_max);
+  Json slots = Json::array();
+  const auto add = [&](bool processing) -> Json& {
+    slots.push_back({{"id", slots.size()},
+                     {"n_ctx", executor.config.sequence_tokens_max},
+                     {"speculative", false},
+                     {"is_processing", processing}});
+    return slots.back();
+  };
+  for (const RequestInfo& request : requests) {
+    if (slots.size() == most) break;
+    if (request.executor != executor.config.name || !computes(request)) continue;
+    add(true).update(
+        {{"id_task", request.id.value},
+         {"n_prompt_tokens", request.prompt_tokens},
+         {"n_prompt_tokens_processed", request.prompt_tokens_done},
+         {"next_token", Json::array({{{"has_next_token", true},
+                                      {"n_remain", request.max_tokens - request.output_tokens},
+                                      {"n_decoded", request.output_tokens}}})}});
+  }
+  while (slots.size() < most) add(false);
+  return slots;
+}
+
+}  // namespace choir::serve

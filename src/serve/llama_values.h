@@ -1,0 +1,31 @@
+// What the routes of llama-server answer about a model and its requests, as JSON.
+//
+// Pure: any thread, does not block.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "choir/model_text.h"
+#include "choir/node.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+// The value of a key in the query of a path ("model=a%20b&x=1"); empty: it is not there, or has an
+// escape that is none.
+std::string query_value(std::string_view query, std::string_view key);
+
+// Tokens with the bytes of each: a text where they are UTF-8, else a list of numbers.
+Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::string>& texts);
+
+// GET /props. `marks` are empty where the model is not in memory.
+Json props_json(const ExecutorInfo& executor, const TextMarks& marks, std::string_view build);
+
+// GET /slots: as many as the executor computes at once. A slot shows counts of the request that it
+// computes, and never text. Which slot a request has may change while it runs: the requests are in
+// the order in which they came.
+Json slots_json(const ExecutorInfo& executor, const std::vector<RequestInfo>& requests);
+
+}  // namespace choir::serve

@@ -1,0 +1,76 @@
+#include "serve/llama_values.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace choir::serve {
+namespace {
+
+TEST(LlamaValues, OfAQueryAreDecoded) {
+  EXPECT_EQ(query_value("model=a%20b%2F&x=1", "model"), "a b/");
+  EXPECT_EQ(query_value("x=1&model=a+b", "model"), "a b");
+  EXPECT_EQ(query_value("models=a&model", "model"), "");
+  for (const char* wrong : {"", "&&", "model=%2", "model=%zz", "mode=l"})
+    EXPECT_EQ(query_value(wrong, "model"), "") << wrong;
+}
+
+TEST(LlamaValues, OfPiecesAreTextOrBytes) {
+  EXPECT_EQ(pieces_json({5, 6}, {"\xc3\xa4", "\xc3"}),
+            (Json{{{"id", 5}, {"piece", "\xc3\xa4"}}, {{"id", 6}, {"piece", {0xc3}}}}));
+}
+
+ExecutorInfo executor() {
+  ExecutorInfo info;
+  info.config.name = "m";
+  info.config.path = "/models/m.gguf";
+  info.config.sequences_max = 2;
+  info.config.sequence_tokens_max = 256;
+  return info;
+}
+
+RequestInfo request(const std::string& executor, RequestPhase phase) {
+  RequestInfo info;
+  info.executor = executor;
+  info.phase = phase;
+  return info;
+}
+
+TEST(LlamaValues, OfSlotsAreCountsOfRequestsThatCompute) {
+  RequestInfo decodes = request("m", RequestPhase::kDecode);
+  decodes.id = {7};
+  decodes.output_tokens = 4;
+  decodes.max_tokens = 20;
+  const RequestInfo other = request("n", RequestPhase::kDecode);
+  const RequestInfo waits = request("m", RequestPhase::kWaiting);
+  const Json slots = slots_json(executor(), {decodes, other, waits});
+  ASSERT_EQ(slots.size(), 2U);
+  EXPECT_EQ(slots[0]["id_task"], 7);
+  EXPECT_EQ(slots[0]["n_ctx"], 256);
+  EXPECT_EQ(slots[0]["next_token"][0]["n_remain"], 16);
+  EXPECT_EQ(slots[0]["is_processing"], true);
+  EXPECT_EQ(slots[1],
+            (Json{{"id", 1}, {"n_ctx", 256}, {"speculative", false}, {"is_processing", false}}));
+  EXPECT_EQ(slots_json(executor(), {decodes, decodes, decodes}).size(), 2U);
+}
+
+TEST(LlamaValues, OfPropertiesSayWhatIsNotKnownBeforeTheLoad) {
+  ExecutorInfo info = executor();
+  info.loaded = false;
+  const Json cold = props_json(info, {}, "b");
+  EXPECT_EQ(cold["is_sleeping"], true);
+  EXPECT_EQ(cold["chat_template"], nullptr);
+  EXPECT_EQ(cold["total_slots"], 2);
+  EXPECT_EQ(cold["default_generation_settings"]["n_ctx"], 256);
+  EXPECT_EQ(cold["model_path"], "/models/m.gguf");
+  info.loaded = true;
+  EXPECT_TRUE(props_json(info, {"<s>", "</s>"}, "b")["chat_template"].is_string());
+  info.model.chat_template = "own";
+  const Json warm = props_json(info, {"<s>", "</s>"}, "b");
+  EXPECT_EQ(warm["chat_template"], "own");
+  EXPECT_EQ(warm["bos_token"], "<s>");
+  EXPECT_EQ(warm["is_sleeping"], false);
+}
+
+}  // namespace
+}  // namespace choir::serve
