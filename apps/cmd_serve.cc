@@ -28,6 +28,8 @@ struct Options {
   std::int32_t cores = 0;
   KvType kv_type = KvType::kF16;
   double drain_s = 30;
+  std::string access_log;
+  std::string metric_names = "choir";
 };
 
 constexpr double kDrainMost = 3600;
@@ -75,6 +77,8 @@ serve::DaemonConfig config_of(const Options& options) {
   config.models = options.models;
   config.preload = options.preload;
   config.drain = std::chrono::seconds(std::llround(options.drain_s));
+  config.access_log = options.access_log;
+  config.metric_names = options.metric_names;
   return config;
 }
 
@@ -146,6 +150,10 @@ void add_serve(CLI::App& root, Run& chosen) {
             "Most generations of one model at once");
   add_value(*command, "--drain-seconds", options->drain_s, "SECONDS",
             "Most time for work in flight at the end");
+  add_value(*command, "--access-log", options->access_log, "FILE",
+            "Append a line of JSON for each request; - for stderr");
+  add_value(*command, "--metrics-names", options->metric_names, "NAMES",
+            "Names of the metrics: choir, vllm, llamacpp, or several with commas between");
   add_kv_type(*command, options->kv_type);
   add_cores(*command, options->cores);
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

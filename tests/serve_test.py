@@ -2,10 +2,8 @@
 """`choir serve` over sockets of this machine, on a small model."""
 
 import json
-import shutil
 import signal
 import socket
-import subprocess
 import time
 import unittest
 
@@ -166,8 +164,6 @@ class Answers(unittest.TestCase):
                      'choir_time_to_first_token_seconds_count{model_name="stories260K"} ',
                      'choir_compute_seconds_total{model_name="stories260K",priority="normal"} '):
             self.assertIn("\n" + line, text)
-        if shutil.which("promtool"):
-            subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=TIMEOUT)
 
     def test_tokenize_and_back(self):
         status, reply = self.daemon.post("/tokenize", {"content": "Once upon"})

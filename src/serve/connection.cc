@@ -4,8 +4,10 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <span>
+#include <string>
 #include <utility>
 
+#include "serve/beast_request.h"
 #include "serve/reply_text.h"
 #include "serve/request_head.h"
 
@@ -20,13 +22,10 @@ using boost::system::error_code;
 constexpr std::size_t kAheadBytesMax = 16U << 10U;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-std::string text_of(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
 }  // namespace
 
-Connection::Connection(Socket socket, bool over_unix_socket, std::uint64_t key,
-                       ConnectionHost& host)
-    : socket_(std::move(socket)), over_unix_socket_(over_unix_socket), key_(key), host_(host) {}
+Connection::Connection(Socket socket, std::string address, std::uint64_t key, ConnectionHost& host)
+    : socket_(std::move(socket)), address_(std::move(address)), key_(key), host_(host) {}
 
 void Connection::begin() {
   error_code ignored;
@@ -59,9 +58,9 @@ void Connection::on_readable() {
     wait_for_bytes();
     return;
   }
-  // The end of what the client sends is the end of the client: nobody would read a reply.
+  // The end of what the client sends is the end of the client: no reply would be read.
   if (error) {
-    close();
+    end(kClientGone);
     return;
   }
   take_bytes(bytes);
@@ -97,7 +96,10 @@ void Connection::read_head() {
     wait_for_bytes();
     return;
   }
-  if (phase_ == Phase::kIdle) enter(Phase::kHead);
+  if (phase_ == Phase::kIdle) {
+    enter(Phase::kHead);
+    began_ = since_;
+  }
   const std::size_t bytes = head_bytes(in_);
   const auto fault =
       bytes == 0 ? check_unfinished(in_) : check_head(std::string_view(in_).substr(0, bytes));
@@ -124,24 +126,23 @@ void Connection::begin_body(std::size_t head_bytes) {
   const auto& head = parser_->get();
   http10_ = head.version() < 11;
   keep_alive_ = parser_->keep_alive();
-  request_ = {.method = text_of(head.method_string()), .over_unix_socket = over_unix_socket_};
-  for (const auto& field : head)
-    request_.headers.push_back({lower_case(text_of(field.name_string())), text_of(field.value())});
-  const std::string target = text_of(head.target());
-  const auto path = decoded_path(target);
+  request_ = request_of(head, address_);
+  exchange_ = exchange_of(request_, address_);
+  const auto path = decoded_path(request_.path);
   if (!path) {
     refuse({400, "the path has an escape or a segment that is not allowed"});
     return;
   }
-  request_.path = *path;
-  const std::size_t question = target.find('?');
-  if (question != std::string::npos) request_.query = target.substr(question + 1);
+  request_.path = exchange_->path = *path;
   if (host_.draining()) {
     refuse({503, "the daemon is ending and takes no new requests", {{"retry-after", "5"}}});
     return;
   }
-  const auto found = host_.route(request_);
-  if (const auto* refusal = std::get_if<Refusal>(&found)) {
+  const auto found = host_.route(key_, request_);
+  const auto* refusal = std::get_if<Refusal>(&found);
+  exchange_->key = request_.client.key;
+  if (refusal == nullptr || !exchange_->key.empty()) exchange_->tenant = request_.client.tenant;
+  if (refusal != nullptr) {
     refuse(*refusal);
     return;
   }
@@ -246,6 +247,8 @@ void Connection::handle(Output output) {
     chunked_ = output.head->streamed && !http10_;
     const bool by_close = output.head->streamed && http10_;
     if (output.head->close || by_close || host_.draining()) keep_alive_ = false;
+    exchange_->status = output.head->status;
+    name_exchange(*output.head, *exchange_);
     out_ += head_text(*output.head, {http10_, keep_alive_, output.bytes.size()});
     head_sent_ = true;
     host_.replied(output.head->status);
@@ -262,6 +265,7 @@ void Connection::handle(Output output) {
 }
 
 void Connection::refuse(const Refusal& refusal) {
+  if (!exchange_) exchange_ = exchange_of(request_, address_);
   parser_.reset();
   work_.reset();
   in_.clear();
@@ -284,10 +288,11 @@ void Connection::send() {
       return;
     }
     if (error) {
-      close();
+      end(kClientGone);
       return;
     }
     sent_ += bytes;
+    exchange_->bytes += bytes;
     since_ = host_.now();
   }
   out_.clear();
@@ -310,6 +315,7 @@ void Connection::wait_for_room() {
 }
 
 void Connection::end_exchange() {
+  tell_exchange();
   work_.reset();
   out_.shrink_to_fit();
   host_.release_body(std::exchange(body_reserved_, 0));
@@ -336,6 +342,15 @@ void Connection::linger() {
   wait_for_bytes();
 }
 
+// ---- for the log --------------------------------------------------------------------------------
+
+void Connection::tell_exchange() {
+  if (!exchange_) return;
+  exchange_->seconds = to_seconds(host_.now() - began_);
+  if (work_) exchange_->facts = work_->facts();
+  host_.exchanged(key_, *std::exchange(exchange_, std::nullopt));
+}
+
 // ---- ending -------------------------------------------------------------------------------------
 
 void Connection::look_at_time(const Timeouts& timeouts) {
@@ -343,7 +358,7 @@ void Connection::look_at_time(const Timeouts& timeouts) {
   switch (overdue(phase_, lasts, body_bytes_, timeouts)) {
     case Overdue::kClose:
     case Overdue::kStalled:
-      close();
+      end(kClientGone);
       return;
     case Overdue::kTooSlow:
       refuse({408, "the request came too slowly"});
@@ -360,8 +375,10 @@ void Connection::end_when_idle() {
   if (phase_ == Phase::kIdle) close();
 }
 
-void Connection::close() {
+void Connection::end(int status) {
   if (std::exchange(closed_, true)) return;
+  if (exchange_) exchange_->status = status;
+  tell_exchange();
   work_.reset();
   host_.release_body(std::exchange(body_reserved_, 0));
   error_code ignored;

@@ -21,6 +21,7 @@
 #include <variant>
 
 #include "choir/units.h"
+#include "serve/exchange.h"
 #include "serve/http.h"
 #include "serve/router.h"
 #include "serve/timeouts.h"
@@ -33,7 +34,8 @@ class Connection;
 class ConnectionHost {
  public:
   virtual ~ConnectionHost() = default;
-  virtual std::variant<const Route*, Refusal> route(HttpRequest& head) = 0;
+  // As Router::find(), for the connection of this key. Each is followed by exchanged().
+  virtual std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) = 0;
   virtual std::string refusal_body(const Refusal& refusal) = 0;  // JSON
   virtual Wake wake_of(std::uint64_t key) = 0;
   virtual Instant now() = 0;
@@ -44,6 +46,8 @@ class ConnectionHost {
   virtual void release_body(std::size_t bytes) = 0;
   virtual void ended(std::uint64_t key) = 0;  // destroys the connection soon
   virtual void replied(int status) = 0;       // the head of a reply goes out
+  // The exchange has ended, also one that was refused or whose client has gone.
+  virtual void exchanged(std::uint64_t key, Exchange exchange) = 0;
   // For reading; valid until the loop goes on.
   virtual std::span<char> scratch() = 0;
 };
@@ -52,7 +56,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
 
-  Connection(Socket socket, bool over_unix_socket, std::uint64_t key, ConnectionHost& host);
+  // `address`: of the client; empty: it came over the unix socket.
+  Connection(Socket socket, std::string address, std::uint64_t key, ConnectionHost& host);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -63,8 +68,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void look_at_time(const Timeouts& timeouts);
   // Ends it if it answers nothing now; else after its answer.
   void end_when_idle();
-  // At once; its work gives up.
-  void close();
+  // At once; its work gives up. For an end that is not the client's.
+  void close() { end(503); }
 
  private:
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
@@ -85,9 +90,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void linger();
   void refuse(const Refusal& refusal);
   void enter(Phase phase);
+  void tell_exchange();
+  // `status`: in the log, of what is being answered.
+  void end(int status);
 
   Socket socket_;
-  const bool over_unix_socket_;
+  const std::string address_;
   const std::uint64_t key_;
   ConnectionHost& host_;
 
@@ -100,6 +108,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::string in_;  // came and is not used yet
   std::optional<Parser> parser_;
   HttpRequest request_;
+  std::optional<Exchange> exchange_;  // from a complete head, or a refusal, to its end
+  Instant began_;                     // its first byte came
   const Route* route_ = nullptr;
   std::size_t body_bytes_ = 0;  // that came
   std::size_t body_reserved_ = 0;

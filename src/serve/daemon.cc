@@ -2,10 +2,13 @@
 
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "choir/node.h"
+#include "serve/access_log.h"
 #include "serve/doors.h"
 #include "serve/routes.h"
+#include "serve/service_manager.h"
 #include "serve/services.h"
 
 namespace choir::serve {
@@ -14,9 +17,10 @@ namespace choir::serve {
 // threads that submit for them, then the node.
 class Daemon::Inside {
  public:
-  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<Node> node, std::unique_ptr<Doors> doors,
-         const DaemonConfig& config)
+  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<AccessLog> access_log,
+         std::unique_ptr<Node> node, std::unique_ptr<Doors> doors, const DaemonConfig& config)
       : metrics_(std::move(metrics)),
+        access_log_(std::move(access_log)),
         node_(std::move(node)),
         models_(*node_, config.model_defaults),
         doors_(std::move(doors)),
@@ -33,12 +37,17 @@ class Daemon::Inside {
     }
     ServerConfig server = config.server;
     server.on_reply = [this](int status) { metrics_->on_reply(status); };
+    if (access_log_)
+      server.on_exchange = [this](Exchange exchange) {
+        access_log_->add(std::move(exchange), unix_ms());
+      };
     server_ = CHOIR_TRY(Server::create(server, router_));
     return {};
   }
 
   void run() {
     server_->on_signal([this] { end(); });
+    tell_service_manager(ServiceState::kReady);  // connections are taken in already
     server_->run();
   }
 
@@ -52,12 +61,14 @@ class Daemon::Inside {
       server_->stop();
       return;
     }
+    tell_service_manager(ServiceState::kStopping);
     node_->close_door();
     server_->drain([this] { server_->stop(); });
     server_->after(drain_, [this] { server_->stop(); });
   }
 
   const std::shared_ptr<Metrics> metrics_;
+  const std::unique_ptr<AccessLog> access_log_;  // null: there is none
   const std::unique_ptr<Node> node_;
   Models models_;
   const std::unique_ptr<Doors> doors_;
@@ -74,12 +85,17 @@ Daemon::Daemon(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
 Daemon::~Daemon() = default;
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
-  const auto metrics = std::make_shared<Metrics>();
+  const auto metrics = std::make_shared<Metrics>(CHOIR_TRY(metric_names(config.metric_names)));
+  std::unique_ptr<AccessLog> access_log;
+  if (!config.access_log.empty())
+    access_log = CHOIR_TRY(AccessLog::open(
+        config.access_log, [metrics](std::uint64_t lines) { metrics->on_lost_lines(lines); }));
   NodeConfig node_config = config.node;
   node_config.observer = metrics;
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
-  auto inside = std::make_unique<Inside>(metrics, std::move(node), std::move(doors), config);
+  auto inside = std::make_unique<Inside>(metrics, std::move(access_log), std::move(node),
+                                         std::move(doors), config);
   CHOIR_CHECK_OK(inside->open(config));
   return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
 }

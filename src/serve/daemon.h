@@ -27,6 +27,10 @@ struct DaemonConfig {
   std::vector<std::string> models;  // declared at the start; names or files
   bool preload = false;             // and loaded before the first request
   std::chrono::seconds drain{30};   // most time for work in flight once the daemon is to end
+  // A line for each exchange: a file that is appended to, or "-" for stderr; empty: none.
+  std::string access_log = {};
+  // Whose names the metrics have: "choir", "vllm", "llamacpp", or several with commas between.
+  std::string metric_names = "choir";
 };
 
 class Daemon {
@@ -42,8 +46,9 @@ class Daemon {
   std::vector<std::string> addresses() const;
   std::vector<std::string> models() const;  // that were declared at the start, in that order
 
-  // Serves on the calling thread. SIGTERM or SIGINT shuts the door: new requests get 503, those in
-  // flight go on for at most `drain`. A second signal ends them at once. Blocks.
+  // Serves on the calling thread, and tells a service manager (systemd) so. SIGTERM or SIGINT shuts
+  // the door: new requests get 503, those in flight go on for at most `drain`. A second signal ends
+  // them at once. Blocks.
   void run();
 
  private:

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/guarded.h"
+#include "serve/busy.h"
+#include "serve/exchange.h"
 #include "serve/openai_out.h"
 
 namespace choir::serve {
@@ -71,7 +73,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
           hold();
           self->done(completion);
         }});
-    if (!submission) return refuse(api_error(submission.error()));
+    if (!submission)
+      return refuse(busy_error(services_.node, executor_, request.tenant, submission.error()));
     slot_.with([&](Slot& s) { s.submitted = submission->id; });
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
   }
@@ -136,10 +139,14 @@ class EmbeddingWork final : public Work {
     if (slot.load) load_ = std::move(slot.load);
     if (slot.error) return answer(reply_with_error(*slot.error));
     if (!slot.done) return {};
+    facts_.model = desk_->executor();
+    add_usage(facts_, slot.done->usage);
     if (slot.done->error) return answer(reply_with_error(api_error(*slot.done->error)));
     return answer(reply_with_json(
         200, to_text(whole_embeddings(desk_->executor(), *slot.done, desk_->asked().base64))));
   }
+
+  WorkFacts facts() const override { return facts_; }
 
   Output silence(Nanos /*silent*/) override {
     if (!load_) return {};
@@ -162,6 +169,7 @@ class EmbeddingWork final : public Work {
   }
   const std::shared_ptr<EmbedDesk> desk_;
   std::optional<LoadTicket> load_;
+  WorkFacts facts_;
   bool ended_ = false;
 };
 

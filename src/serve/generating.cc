@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/exchange.h"
 #include "serve/generating_desk.h"
 
 namespace choir::serve {
@@ -63,6 +64,13 @@ class Generating final : public Work {
                                  .bytes = accepted_->writer->whole(ends_)};
     output.end = true;
     return output;
+  }
+
+  WorkFacts facts() const override {
+    if (!accepted_) return {};
+    WorkFacts all{.model = accepted_->model};
+    for (const ChoiceEnd& end : ends_) add_usage(all, end.completion.usage);
+    return all;
   }
 
   Output silence(Nanos silent) override {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "serve/busy.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -160,7 +161,10 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   auto callbacks = callbacks_of(executor, all.size());
   accepted.stops = watch_stops(all.front().request().stop, callbacks);
   auto submitted = services_.node.enqueue_all(std::move(all), std::move(callbacks));
-  if (!submitted) return tl::unexpected(api_error(submitted.error()));
+  if (!submitted)
+    return tl::unexpected(
+        busy_error(services_.node, executor, request_.client.tenant, submitted.error()));
+  accepted.model = executor;
   accepted.choices = std::move(*submitted);
   accepted.writer = dialect_.writer(std::move(answer));
   return accepted;

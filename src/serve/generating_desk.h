@@ -24,6 +24,7 @@ using StopStrings = Guarded<std::vector<std::string>>;
 
 // A request that the node has taken, with all of its choices.
 struct Accepted {
+  std::string model = {};  // that answers
   std::vector<Submission> choices = {};
   std::unique_ptr<Writer> writer = {};
   std::shared_ptr<StopStrings> stops = {};  // nullptr: nobody asks for them

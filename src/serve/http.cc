@@ -36,6 +36,7 @@ bool has_dots(std::string_view path) {
 }  // namespace
 
 Output Work::silence(Nanos /*silent*/) { return {}; }
+WorkFacts Work::facts() const { return {}; }
 
 std::unique_ptr<Work> reply_with(ReplyHead head, std::string body) {
   return std::make_unique<Known>(std::move(head), std::move(body));

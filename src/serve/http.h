@@ -33,7 +33,8 @@ struct HttpRequest {
   std::vector<Header> headers = {};
   std::string body = {};
   bool over_unix_socket = false;
-  Client client = {};  // on whose account; the router says
+  std::string address = {};  // of the client: "127.0.0.1"; empty on a unix socket
+  Client client = {};        // on whose account; the router says
 
   // The value of the first header of that name (in lower case); empty: it is not there.
   std::string_view header(std::string_view name) const {
@@ -59,6 +60,16 @@ struct Output {
   bool empty() const { return !head && bytes.empty() && !end; }
 };
 
+// What an exchange was about, for the access log. Never a text of a request or an answer.
+struct WorkFacts {
+  std::string model = {};  // that answers; empty: none does
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;
+  std::int32_t reused_tokens = 0;  // of the prompt: not computed again
+  double first_token_seconds = 0;  // 0: there was none
+  bool operator==(const WorkFacts&) const = default;
+};
+
 // One exchange that is being answered. The connection asks for output when the socket has taken
 // what came before, so a slow client is a slow reader of whatever the work reads from.
 // It is destroyed after its end, or earlier when the client has gone; then it gives up what it
@@ -75,6 +86,8 @@ class Work {
   // Called about once a second while nothing was sent for `silent`; for bytes that keep a
   // connection alive. Does not block.
   virtual Output silence(Nanos silent);
+  // What is known so far; asked for once, when the exchange ends. Does not block.
+  virtual WorkFacts facts() const;
 };
 
 // Tells the connection that advance() has output. Any thread; does not block; may be called after

@@ -1,20 +1,22 @@
 // What the daemon counts, in Prometheus' text format.
 //
 // Figures that the node counts itself are read when the metrics are asked for; the others are
-// counted here, told by the node as its observer. All names begin with choir_.
+// counted here, told by the node as its observer. Choir's own names begin with choir_.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "choir/node.h"
 #include "choir/observer.h"
+#include "serve/metric_names.h"
 
 namespace choir::serve {
 
 class Metrics final : public Observer {
  public:
-  Metrics();
+  explicit Metrics(MetricNames names = kChoirNames);
   ~Metrics() override;
 
   // Observer: as choir/observer.h says.
@@ -23,9 +25,10 @@ class Metrics final : public Observer {
   void on_load(const LoadDone& load) override;
   void on_left(const ExecutorLeft& left) override;
 
-  // Any thread; neither blocks.
+  // Any thread; none blocks.
   void on_reply(int status);
   void on_ignored_fields(std::size_t count);
+  void on_lost_lines(std::uint64_t count);  // of the access log
 
   // Everything, as text. Any thread; copies under locks.
   std::string text(const Node& node) const;

@@ -101,11 +101,13 @@ std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route
   } else if (auto client = keys_.client_of(key_in(head))) {
     head.client = std::move(*client);
   } else if (route.scopes != 0) {
+    const bool wrong_key = !key_in(head).empty();
     return Refusal{401,
-                   key_in(head).empty()
-                       ? "a key is needed: 'Authorization: Bearer KEY'; `choir key new` makes one"
-                       : "the key is not one of this daemon",
-                   {{"www-authenticate", "Bearer"}}};
+                   wrong_key ? "the key is not one of this daemon"
+                             : "a key is needed: 'Authorization: Bearer KEY'; `choir key new` "
+                               "makes one",
+                   {{"www-authenticate", "Bearer"}},
+                   wrong_key};
   }
   const auto lacks = static_cast<Scopes>(route.scopes & ~head.client.scopes);
   if (lacks == 0) return std::nullopt;

@@ -29,7 +29,13 @@ struct Refusal {
   int status = 400;
   std::string message;
   std::vector<Header> headers = {};
+  bool wrong_key = false;  // a key was sent, and it is not one of the daemon's
 };
+
+// For refusals that pass by themselves.
+inline std::vector<Header> retry_in_a_second() {
+  return {{"retry-after", "1"}, {"retry-after-ms", "1000"}};
+}
 
 // Against web pages that send requests to this machine from a browser (DNS rebinding, requests
 // across origins). On a unix socket every Host is taken, because a browser does not reach it.

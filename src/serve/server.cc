@@ -11,6 +11,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <cstring>
 #include <unordered_map>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include "serve/api_error.h"
 #include "serve/connection.h"
 #include "serve/listeners.h"
+#include "serve/reply_text.h"
 #include "serve/wakes.h"
 
 namespace choir::serve {
@@ -55,11 +57,28 @@ std::string_view type_of(int status) {
       return "permission_error";
     case 404:
       return "not_found_error";
+    case 429:
+      return "rate_limit_error";
     case 503:
       return "unavailable_error";
     default:
       return status < 500 ? "invalid_request_error" : "server_error";
   }
+}
+
+std::string_view code_of(int status) {
+  return status == 401 ? "invalid_api_key" : status == 429 ? "rate_limit_exceeded" : "";
+}
+
+// Of a client of TCP. Never empty, which would stand for the unix socket and its rights.
+std::string address_of(const Connection::Socket& socket) {
+  error_code error;
+  const auto remote = socket.remote_endpoint(error);
+  tcp::endpoint endpoint;
+  if (error || remote.size() > endpoint.capacity()) return "unknown";
+  std::memcpy(endpoint.data(), remote.data(), remote.size());
+  endpoint.resize(remote.size());
+  return endpoint.address().to_string();
 }
 
 }  // namespace
@@ -85,13 +104,11 @@ class Server::Inside final : public ConnectionHost {
   void close_all();
 
   // ConnectionHost
-  std::variant<const Route*, Refusal> route(HttpRequest& head) override {
-    return router_.find(head);
-  }
+  std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) override;
   std::string refusal_body(const Refusal& refusal) override {
     return to_text(openai_error({.status = refusal.status,
                                  .type = std::string(type_of(refusal.status)),
-                                 .code = refusal.status == 401 ? "invalid_api_key" : "",
+                                 .code = std::string(code_of(refusal.status)),
                                  .message = refusal.message,
                                  .param = {},
                                  .pointer = {}}));
@@ -105,7 +122,12 @@ class Server::Inside final : public ConnectionHost {
     return true;
   }
   void release_body(std::size_t bytes) override { bodies_ -= bytes; }
+  void exchanged(std::uint64_t key, Exchange exchange) override {
+    accounts_.end_request(key);
+    config_.on_exchange(std::move(exchange));
+  }
   void ended(std::uint64_t key) override {
+    accounts_.end_connection(key);
     connections_.erase(key);
     count.store(connections_.size());
     tell_when_idle();
@@ -130,6 +152,8 @@ class Server::Inside final : public ConnectionHost {
   Listeners listeners_{io, [this](Connection::Socket socket, bool over_unix_socket) {
                          take_in(std::move(socket), over_unix_socket);
                        }};
+  Accounts accounts_{config_.accounts};
+  WrongKeys wrong_keys_{config_.wrong_keys};
   std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
   std::uint64_t next_key_ = 1;
   std::size_t bodies_ = 0;
@@ -144,22 +168,33 @@ class Server::Inside final : public ConnectionHost {
 
 void Server::Inside::take_in(Connection::Socket socket, bool over_unix_socket) {
   if (connections_.size() >= connections_max_) {
-    static constexpr std::string_view kFull =
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n"
-        "connection: close\r\n\r\n";
+    ReplyHead full{.status = 503, .headers = retry_in_a_second()};
+    name_exchange(full, exchange_of({}, ""));
+    const std::string text = head_text(full, {.keep_alive = false});
     error_code ignored;
     socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(kFull), ignored);
+    socket.write_some(asio::buffer(text), ignored);
     return;
   }
   error_code ignored;
   if (!over_unix_socket) socket.set_option(tcp::no_delay(true), ignored);
   const std::uint64_t key = next_key_++;
-  const auto connection =
-      std::make_shared<Connection>(std::move(socket), over_unix_socket, key, *this);
+  const std::string address = over_unix_socket ? "" : address_of(socket);
+  const auto connection = std::make_shared<Connection>(std::move(socket), address, key, *this);
   connections_.emplace(key, connection);
   count.store(connections_.size());
   connection->begin();
+}
+
+std::variant<const Route*, Refusal> Server::Inside::route(std::uint64_t key, HttpRequest& head) {
+  const auto found = router_.find(head);
+  if (const auto* refusal = std::get_if<Refusal>(&found)) {
+    if (!refusal->wrong_key || wrong_keys_.may_fail(network_of(head.address), now())) return found;
+    return Refusal{429, "too many wrong keys come from " + head.address, retry_in_a_second()};
+  }
+  const bool infers = (std::get<const Route*>(found)->scopes & kInfer) != 0;
+  if (auto refusal = accounts_.begin(key, head.client, infers)) return *std::move(refusal);
+  return found;
 }
 
 void Server::Inside::serve_wakes() {

@@ -11,9 +11,12 @@
 #include <vector>
 
 #include "choir/result.h"
+#include "serve/accounts.h"
+#include "serve/exchange.h"
 #include "serve/listeners.h"
 #include "serve/router.h"
 #include "serve/timeouts.h"
+#include "serve/wrong_keys.h"
 
 namespace choir::serve {
 
@@ -22,7 +25,11 @@ struct ServerConfig {
   std::size_t connections_max = 12'000;      // and never more than descriptors - 256
   std::size_t body_bytes_max = 256U << 20U;  // of all bodies that are being read
   Timeouts timeouts = {};
+  AccountLimits accounts = {};
+  WrongKeyRules wrong_keys = {};
   std::function<void(int)> on_reply = [](int /*status*/) {};  // on the loop, with each head
+  // On the loop, with each exchange that has ended.
+  std::function<void(Exchange)> on_exchange = [](const Exchange& /*exchange*/) {};
 };
 
 class Server {
