@@ -75,6 +75,8 @@ constexpr auto kFields = std::to_array<Field>({
     {"stream_options", "", kGenerating, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options},
     {"max_tokens", "max_completion_tokens", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Most tokens to generate; left out or -1: to the end of the context", set_max_tokens},
     {"n_predict", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "llama.cpp's name of max_tokens", set_n_predict},
+    {"n", "n_cmpl", kGenerating, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "Answers to each prompt; each draws other tokens", set_member<&Asked::choices>},
+    {"best_of", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "As many as n asks for: all answers that are computed are given", set_best_of},
     {"temperature", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 10, "0 takes the likeliest token, more is freer", set_sampling<&Sampling::temperature>},
     {"top_p", "", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 1, "Draw from the likeliest tokens that add up to this; 1 is off", set_sampling<&Sampling::top_p>},
     {"top_k", "", kGenerating, Effect::kActs, Kind::kInteger, 0, kInt32, "Draw from so many likeliest tokens; 0 is off", set_sampling<&Sampling::top_k>},
@@ -105,8 +107,6 @@ constexpr auto kFields = std::to_array<Field>({
     {"moderation", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "Nothing is moderated"},
     // ---- refused unless off
     {"store", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are not stored; false is accepted", nullptr, is_false},
-    {"n", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "one answer is given for each request; 1 is accepted", nullptr, is_one},
-    {"best_of", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "one answer is computed; 1 is accepted", nullptr, is_one},
     {"logprobs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, is_false},
     {"top_logprobs", "n_probs", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; 0 is accepted", nullptr, is_zero},
     {"response_format", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "only {\"type\": \"text\"} is possible yet", nullptr, is_text_format},

@@ -14,6 +14,7 @@ namespace choir::serve {
 std::optional<ApiError> set_messages(Asked& asked, const Json& value);
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value);
 std::optional<ApiError> set_input(Asked& asked, const Json& value);
+std::optional<ApiError> set_best_of(Asked& asked, const Json& value);
 std::optional<ApiError> set_stop(Asked& asked, const Json& value);
 std::optional<ApiError> set_logit_bias(Asked& asked, const Json& value);
 std::optional<ApiError> set_stream_options(Asked& asked, const Json& value);
@@ -21,5 +22,8 @@ std::optional<ApiError> set_priority(Asked& asked, const Json& value);
 std::optional<ApiError> set_service_tier(Asked& asked, const Json& value);
 std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value);
 std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
+
+// What is wrong between fields that are right one by one.
+std::optional<ApiError> check_together(const Asked& asked);
 
 }  // namespace choir::serve
