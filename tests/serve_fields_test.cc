@@ -17,10 +17,12 @@ ApiResult<Asked> chat(const std::string& more) {
                                         (more.empty() ? "" : ", " + more) + "}"));
 }
 
+constexpr Routes kRoutes[] = {kChat, kCompletion, kEmbeddings, kLlamaCompletion};
+
 // ---- the table ----------------------------------------------------------------------------------
 
 TEST(Fields, HaveEachNameOnceInARoute) {
-  for (const Routes route : {kChat, kCompletion, kEmbeddings}) {
+  for (const Routes route : kRoutes) {
     std::set<std::string_view> names;
     for (const Field& field : fields()) {
       if ((field.routes & route) == 0) continue;
@@ -43,8 +45,8 @@ TEST(Fields, OfEachClassHaveWhatTheClassNeeds) {
 
 Json body_of(Routes route) {
   if (route == kChat) return {{"messages", {{{"role", "user"}, {"content", "a"}}}}};
-  if (route == kCompletion) return {{"prompt", "a"}};
-  return {{"input", "a"}};
+  if (route == kEmbeddings) return {{"input", "a"}};
+  return {{"prompt", "a"}};
 }
 
 // Whatever a field is given, the answer is a value or an error that names the field.
@@ -71,7 +73,7 @@ TEST(Fields, TakeOrRefuseEveryKindOfValueByTheirName) {
                          9007199254740993,
                          "auto",
                          {nullptr}};
-  for (const Routes route : {kChat, kCompletion, kEmbeddings}) {
+  for (const Routes route : kRoutes) {
     for (const Field& field : fields()) {
       if ((field.routes & route) == 0) continue;
       for (const Json& value : values) {
@@ -145,6 +147,24 @@ TEST(ReadFields, JoinsPartsAndKnowsDevelopers) {
             (std::vector<Message>{{"system", "be short"}, {"user", "a\nb"}, {"assistant", ""}}));
 }
 
+TEST(ReadFields, TakesOnePromptOrAList) {
+  const auto prompts = [](const std::string& prompt) {
+    const auto asked = read_fields(kCompletion, Json::parse("{\"prompt\": " + prompt + "}"));
+    EXPECT_TRUE(asked) << asked.error().message;
+    return asked->prompts;
+  };
+  using Prompts = std::vector<Prompt>;
+  EXPECT_EQ(prompts(R"("a")"), (Prompts{{"a", {}}}));
+  EXPECT_EQ(prompts("[1, 2]"), (Prompts{{"", {1, 2}}}));
+  EXPECT_EQ(prompts(R"(["a", "b"])"), (Prompts{{"a", {}}, {"b", {}}}));
+  EXPECT_EQ(prompts("[[1, 2], [3]]"), (Prompts{{"", {1, 2}}, {"", {3}}}));
+  EXPECT_EQ(prompts("[[1]]"), (Prompts{{"", {1}}}));
+  const auto object =
+      read_fields(kLlamaCompletion, Json::parse(R"({"prompt": {"prompt_string": "a"}})"));
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(object->prompts, (Prompts{{"a", {}}}));
+}
+
 struct Wrong {
   std::string name;
   std::string more;
@@ -169,7 +189,7 @@ const Wrong kWrong[] = {
     {"FractionForAWholeNumber", R"("max_tokens": 1.5)", "max_tokens", "a whole number"},
     {"NoTokens", R"("max_tokens": 0)", "max_tokens", "is 0"},
     {"Tools", R"("tools": [{"type": "function"}])", "tools", "not understood yet"},
-    {"SeveralAnswers", R"("n": 2)", "n", "1 is accepted"},
+    {"MoreAnswersThanAreAllowed", R"("n": 17)", "n", "is 17; it takes a whole number from 1 to 16"},
     {"JsonMode", R"("response_format": {"type": "json_object"})", "response_format", "only"},
     {"UnknownPriority", R"("priority": "soon")", "priority", "critical, high, normal or low"},
     {"UnknownWhereStrict", R"("temprature": 1, "strict_fields": true)", "temprature",
@@ -177,6 +197,59 @@ const Wrong kWrong[] = {
 };
 INSTANTIATE_TEST_SUITE_P(, Refused, testing::ValuesIn(kWrong),
                          [](const auto& c) { return c.param.name; });
+
+const Wrong kWrongOfCompletion[] = {
+    {"BestOf", R"("prompt": "a", "n": 2, "best_of": 3)", "best_of", "as 'n' asks for (2)"},
+    {"BestOfWithoutN", R"("prompt": "a", "best_of": 2)", "best_of", "as 'n' asks for (1)"},
+    {"BestOfAText", R"("prompt": "a", "best_of": "2")", "best_of", "a whole number"},
+    {"EmptyPromptInAList", R"("prompt": ["a", ""])", "prompt.1", "is empty"},
+    {"NoPrompts", R"("prompt": [])", "prompt", "is empty"},
+    {"TokensAndTexts", R"("prompt": [1, "a"])", "prompt", "a text or a list of tokens"},
+    {"AnObject", R"("prompt": {"prompt_string": "a"})", "prompt", "a text or a list of tokens"},
+    {"ListsInLists", R"("prompt": [[[1]]])", "prompt.0", "a text or a list of tokens"},
+};
+class RefusedOfCompletion : public testing::TestWithParam<Wrong> {};
+TEST_P(RefusedOfCompletion, NamesTheField) {
+  const auto asked = read_fields(kCompletion, Json::parse("{" + GetParam().more + "}"));
+  ASSERT_FALSE(asked);
+  EXPECT_EQ(asked.error().param, GetParam().param);
+  EXPECT_THAT(asked.error().message, HasSubstr(GetParam().says));
+}
+INSTANTIATE_TEST_SUITE_P(, RefusedOfCompletion, testing::ValuesIn(kWrongOfCompletion),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(ReadFields, HasALimitForPromptsTimesAnswers) {
+  const auto asked = [](std::size_t prompts, int n) {
+    return read_fields(kCompletion, {{"prompt", std::vector<std::string>(prompts, "a")}, {"n", n}});
+  };
+  EXPECT_TRUE(asked(8, 16));
+  EXPECT_TRUE(asked(128, 1));
+  EXPECT_THAT(asked(9, 16).error().message, HasSubstr("9 prompts with 16 answers each"));
+  EXPECT_THAT(asked(129, 1).error().message, HasSubstr("129 prompts"));
+}
+
+// What llama.cpp's clients send.
+TEST(ReadFields, OfLlamaAreRefusedUnlessTheyAreOff) {
+  const auto asked = [](const std::string& more) {
+    return read_fields(kLlamaCompletion, Json::parse(R"({"prompt": "a", )" + more + "}"));
+  };
+  const auto off = asked(R"("n_predict": 9, "n_keep": 0, "n_discard": 0, "id_slot": -1,
+      "cache_prompt": false, "n_probs": 0, "t_max_predict_ms": -1, "lora": [], "top_n_sigma": -1,
+      "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "min_keep": 0,
+      "post_sampling_probs": false, "grammar": "", "mirostat": 0, "mirostat_tau": 5, "n_cmpl": 2,
+      "return_tokens": true, "response_fields": ["content", "timings/prompt_n"]})");
+  ASSERT_TRUE(off) << off.error().message;
+  EXPECT_TRUE(off->ignored.empty());
+  EXPECT_EQ(off->request.max_tokens, 9);
+  EXPECT_EQ(off->choices, 2);
+  EXPECT_TRUE(off->return_tokens);
+  EXPECT_EQ(off->response_fields.size(), 2U);
+  for (const char* field :
+       {"n_keep", "n_discard", "id_slot", "n_probs", "t_max_predict_ms", "top_n_sigma", "min_keep"})
+    EXPECT_FALSE(asked("\"" + std::string(field) + "\": 5")) << field;
+  for (const char* field : {"samplers", "lora", "grammar_triggers", "preserved_tokens"})
+    EXPECT_FALSE(asked("\"" + std::string(field) + "\": [\"top_k\"]")) << field;
+}
 
 TEST(ReadFields, NamesTheMessageAndPartThatAreWrong) {
   const auto asked =

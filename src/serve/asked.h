@@ -19,11 +19,15 @@ struct Prompt {
   bool operator==(const Prompt&) const = default;
 };
 
+inline constexpr std::int32_t kChoicesMax = 16;  // of one prompt
+inline constexpr std::size_t kAnswersMax = 128;  // of one request: prompts times choices
+
 struct Asked {
   std::string model;                 // empty: the client named none
   Request request;                   // without executor, text and tokens
   std::vector<Prompt> prompts = {};  // a chat has request.messages instead
   std::int32_t choices = 1;          // of each prompt
+  std::optional<std::int64_t> best_of = {};
   EmbedRequest embed;
   std::vector<std::vector<TokenId>> embed_tokens = {};  // instead of texts
 

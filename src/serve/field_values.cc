@@ -13,6 +13,7 @@ namespace choir::serve {
 namespace {
 
 constexpr std::size_t kMessagesMost = 4096;
+constexpr std::size_t kResponseFieldsMost = 64;
 constexpr double kBiasMost = 100;
 
 std::string shown(const Json& value) { return printable_line(to_text(value), 60); }
@@ -112,6 +113,20 @@ std::optional<ApiError> read_message(const Json& value, const std::string& where
   return std::nullopt;
 }
 
+std::optional<ApiError> add_prompt(const std::string& where, const Json& value,
+                                   std::vector<Prompt>& prompts) {
+  Prompt prompt;
+  if (value.is_string())
+    prompt.text = value.get<std::string>();
+  else if (are_tokens(value))
+    prompt.tokens = value.get<std::vector<TokenId>>();
+  else if (!value.is_array() || !value.empty())
+    return field_error(where, "is " + shown(value) + "; it takes a text or a list of tokens");
+  if (prompt == Prompt{}) return field_error(where, "is empty; write one");
+  prompts.push_back(std::move(prompt));
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<ApiError> set_messages(Asked& asked, const Json& value) {
@@ -125,22 +140,61 @@ std::optional<ApiError> set_messages(Asked& asked, const Json& value) {
   return std::nullopt;
 }
 
+// One prompt, or a list of them. A list with numbers in it is one prompt of tokens.
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
-  const Json& prompt =
-      value.is_array() && value.size() == 1 && !value[0].is_number() ? value[0] : value;
-  Prompt one;
-  if (prompt.is_string()) {
-    one.text = prompt.get<std::string>();
-  } else if (are_tokens(prompt)) {
-    one.tokens = prompt.get<std::vector<TokenId>>();
-  } else if (value.is_array() && value.size() > 1) {
-    return field_error("prompt", "has " + std::to_string(value.size()) +
-                                     " prompts; a request takes one, send one request for each");
-  } else {
-    return field_error("prompt", "is " + shown(value) + "; it takes a text or a list of tokens");
+  const bool one = !value.is_array() || value.empty() ||
+                   std::ranges::any_of(value, [](const Json& v) { return v.is_number(); });
+  if (one) return add_prompt("prompt", value, asked.prompts);
+  if (value.size() > kAnswersMax)
+    return field_error("prompt", "has " + std::to_string(value.size()) + " prompts, at most " +
+                                     std::to_string(kAnswersMax) + " are allowed");
+  for (std::size_t i = 0; i < value.size(); ++i)
+    if (auto error = add_prompt(at("prompt", i), value[i], asked.prompts)) return error;
+  return std::nullopt;
+}
+
+std::optional<ApiError> set_llama_prompt(Asked& asked, const Json& value) {
+  if (!value.is_object()) return set_prompt(asked, value);
+  if (!value.value("multimodal_data", Json()).empty())
+    return field_error("prompt.multimodal_data", "is not possible: prompts are text");
+  return set_prompt(asked, value.value("prompt_string", Json()));
+}
+
+std::optional<ApiError> set_response_fields(Asked& asked, const Json& value) {
+  if (!value.empty() && !are_texts(value))
+    return field_error("response_fields", "is " + shown(value) + "; it takes a list of texts");
+  if (value.size() > kResponseFieldsMost)
+    return field_error("response_fields", "has " + std::to_string(value.size()) +
+                                              " texts, at most " +
+                                              std::to_string(kResponseFieldsMost) + " are allowed");
+  asked.response_fields = value.get<std::vector<std::string>>();
+  return std::nullopt;
+}
+
+Json own_samplers() { return {"penalties", "temperature", "top_k", "top_p", "min_p"}; }
+
+std::optional<ApiError> set_best_of(Asked& asked, const Json& value) {
+  if (!value.is_number_integer())
+    return field_error("best_of", "is " + shown(value) + "; it takes a whole number");
+  asked.best_of = value.get<std::int64_t>();
+  return std::nullopt;
+}
+
+std::optional<ApiError> check_together(const Asked& asked) {
+  if (asked.best_of && *asked.best_of != asked.choices) {
+    ApiError error = field_error("best_of", "is " + std::to_string(*asked.best_of) +
+                                                "; it takes as many as 'n' asks for (" +
+                                                std::to_string(asked.choices) +
+                                                "): all answers that are computed are given");
+    error.code = "unsupported_value";
+    return error;
   }
-  if (one == Prompt{}) return field_error("prompt", "is empty; write one");
-  asked.prompts.push_back(std::move(one));
+  const std::size_t answers = asked.prompts.size() * static_cast<std::size_t>(asked.choices);
+  if (answers > kAnswersMax)
+    return field_error("prompt", "has " + std::to_string(asked.prompts.size()) + " prompts with " +
+                                     std::to_string(asked.choices) +
+                                     " answers each; a request has at most " +
+                                     std::to_string(kAnswersMax) + " answers");
   return std::nullopt;
 }
 

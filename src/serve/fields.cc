@@ -111,6 +111,7 @@ ApiResult<Asked> read_fields(Routes route, const Json& body) {
     error.code = "unknown_field";
     return tl::unexpected(std::move(error));
   }
+  if (auto error = check_together(asked)) return tl::unexpected(std::move(*error));
   return asked;
 }
 

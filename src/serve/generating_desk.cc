@@ -206,7 +206,7 @@ std::vector<Callbacks> GeneratingDesk::callbacks_of(const std::string& executor,
 std::shared_ptr<StopStrings> GeneratingDesk::watch_stops(const std::vector<std::string>& stops,
                                                          std::vector<Callbacks>& callbacks) const {
   if (!dialect_.detailed || stops.empty()) return nullptr;
-  const auto found = std::make_shared<StopStrings>(std::vector<std::string>(callbacks.size()));
+  auto found = std::make_shared<StopStrings>(std::vector<std::string>(callbacks.size()));
   const auto known = std::make_shared<const std::vector<std::string>>(stops);
   for (std::size_t i = 0; i < callbacks.size(); ++i)
     callbacks[i].on_done = [&node = services_.node, done = std::move(callbacks[i].on_done), found,

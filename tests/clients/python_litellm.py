@@ -40,10 +40,10 @@ if asked.embeds:
     assert len(rows) == 2 and len(rows[0]["embedding"]) > 1
 
 try:
-    litellm.completion(**chat, n=2, **settings)
-    raise AssertionError("n=2 answered")
+    litellm.completion(**chat, n=17, **settings)
+    raise AssertionError("n=17 answered")
 except litellm.BadRequestError as error:
-    assert "'n' is not possible" in str(error), error
+    assert "'n' is 17" in str(error), error
 
 fill_the_queue()
 again = litellm.completion(**chat, **settings | {"num_retries": 2})

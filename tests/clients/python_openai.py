@@ -28,6 +28,9 @@ assert usage.completion_tokens == whole.usage.completion_tokens
 
 completion = client.completions.create(prompt="Once", **settings)
 assert completion.choices[0].text
+several = client.completions.create(prompt=["Once", "A dog"], n=2, **settings)
+assert [choice.index for choice in several.choices] == [0, 1, 2, 3], several
+assert several.choices[0].text == several.choices[1].text == completion.choices[0].text, several
 
 # A client that leaves in the middle.
 with client.chat.completions.create(model=asked.slow, messages=MESSAGES, stream=True, max_tokens=1500,
@@ -47,8 +50,8 @@ try:
 except openai.NotFoundError as error:
     assert error.code == "model_not_found", error.body
 try:
-    client.chat.completions.create(messages=MESSAGES, n=2, **settings)
-    raise AssertionError("n=2 answered")
+    client.chat.completions.create(messages=MESSAGES, n=17, **settings)
+    raise AssertionError("n=17 answered")
 except openai.BadRequestError as error:
     assert error.param == "n", error.body
 try:
