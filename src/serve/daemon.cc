@@ -3,8 +3,11 @@
 #include <utility>
 
 #include "base/log.h"
+#include "choir/catalog.h"
 #include "choir/node.h"
 #include "serve/doors.h"
+#include "serve/events.h"
+#include "serve/pulls.h"
 #include "serve/routes.h"
 #include "serve/services.h"
 
@@ -14,11 +17,12 @@ namespace choir::serve {
 // threads that submit for them, then the node.
 class Daemon::Inside {
  public:
-  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<Node> node, std::unique_ptr<Doors> doors,
-         const DaemonConfig& config)
+  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<Node> node, std::unique_ptr<Pulls> pulls,
+         std::unique_ptr<Doors> doors, const DaemonConfig& config)
       : metrics_(std::move(metrics)),
         node_(std::move(node)),
         models_(*node_, config.model_defaults),
+        pulls_(std::move(pulls)),
         doors_(std::move(doors)),
         router_(config.host_rules, config.keys),
         drain_(config.drain) {
@@ -60,9 +64,14 @@ class Daemon::Inside {
   const std::shared_ptr<Metrics> metrics_;
   const std::unique_ptr<Node> node_;
   Models models_;
+  const std::unique_ptr<Pulls> pulls_;
   const std::unique_ptr<Doors> doors_;
-  const Services services_{*node_, models_, *doors_, *metrics_,
-                           [this] { server_->post([this] { end(); }); }};
+  const std::shared_ptr<Events> events_ = std::make_shared<Events>(
+      *node_, *doors_,
+      [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
+  const Services services_{*node_, models_, *doors_, *metrics_, *pulls_, events_, [this] {
+                             server_->post([this] { end(); });
+                           }};
   Router router_;
   const Nanos drain_;
   std::vector<std::string> names_;  // of the models that were declared at the start
@@ -79,7 +88,9 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
   node_config.observer = metrics;
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
-  auto inside = std::make_unique<Inside>(metrics, std::move(node), std::move(doors), config);
+  auto pulls = CHOIR_TRY(Pulls::create(pull));
+  auto inside = std::make_unique<Inside>(metrics, std::move(node), std::move(pulls),
+                                         std::move(doors), config);
   CHOIR_CHECK_OK(inside->open(config));
   return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
 }
