@@ -22,6 +22,12 @@ using boost::system::error_code;
 constexpr std::size_t kAheadBytesMax = 16U << 10U;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+// The line of a chunk ends in CRLF only: a program in front of this one may end it at a bare LF.
+void check_chunk(std::uint64_t /*size*/, boost::beast::string_view extensions, error_code& error) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; };
+  if (std::ranges::any_of(extensions, is_control)) error = http::error::bad_chunk_extension;
+}
+
 }  // namespace
 
 Connection::Connection(Socket socket, std::string address, std::uint64_t key, ConnectionHost& host)
@@ -116,6 +122,7 @@ void Connection::begin_body(std::size_t head_bytes) {
   parser_->body_limit(boost::none);  // fits() looks; chunks are looked at as they come
   parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
   parser_->eager(false);
+  parser_->on_chunk_header(check_chunk);
   error_code error;
   parser_->put(asio::buffer(in_.data(), head_bytes), error);
   if (error || !parser_->is_header_done()) {
