@@ -28,8 +28,7 @@ struct Asked {
   std::vector<Prompt> prompts = {};  // a chat has request.messages instead
   std::int32_t choices = 1;          // of each prompt
   std::optional<std::int64_t> best_of = {};
-  EmbedRequest embed;
-  std::vector<std::vector<TokenId>> embed_tokens = {};  // instead of texts
+  EmbedRequest embed;  // without executor
 
   bool stream = false;
   bool include_usage = false;
