@@ -59,7 +59,7 @@ void Connection::on_readable() {
     wait_for_bytes();
     return;
   }
-  // The end of what the client sends is the end of the client: nobody would read a reply.
+  // The end of what the client sends is the end of the client: no reply would be read.
   if (error) {
     close();
     return;
