@@ -40,7 +40,7 @@ Request settings_of(const Options& options) {
   Request request;
   request.max_tokens = options.max_tokens;
   request.sampling = options.sampling;
-  // Another answer each time, unless somebody wants the same again.
+  // Another answer each time, unless a seed asks for the same again.
   if (!options.has_seed) request.sampling.seed = std::random_device{}();
   request.stop = options.stop;
   request.deadline = std::chrono::milliseconds(std::llround(options.timeout_s * 1000));

@@ -11,7 +11,7 @@ namespace choir::app {
 
 bool stdin_is_terminal();
 
-// All of standard input, without one newline at its end (echo adds it, nobody means it).
+// All of standard input, without one newline at its end (echo adds it, and it is not meant).
 Result<std::string> read_stdin();
 // Lines that are not blank, without their line ends; "-" is standard input.
 Result<std::vector<std::string>> read_lines(const std::string& path);

@@ -38,7 +38,7 @@ int write_all(int fd, std::string_view text) {
     const ssize_t n = write(fd, text.data(), text.size());
     if (n >= 0) {
       text.remove_prefix(static_cast<std::size_t>(n));
-    } else if (errno == EAGAIN) {  // somebody made the other end non-blocking
+    } else if (errno == EAGAIN) {  // another process made the other end non-blocking
       pollfd writable{fd, POLLOUT, 0};
       poll(&writable, 1, -1);
     } else if (errno != EINTR) {
@@ -109,7 +109,7 @@ void watch_output() {
   if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0) end_by_broken_pipe();
 }
 
-// What cannot be said is dropped: there is nobody left to tell.
+// What cannot be written is dropped: there is no other place to write it to.
 void note(std::string_view text) { write_all(STDERR_FILENO, text); }
 
 void complain(std::string_view sentence) {

@@ -1,4 +1,4 @@
-// A node without threads, in virtual time: who has it gives turns to its lanes, rings its alarms
+// A node without threads, in virtual time: its user gives turns to its lanes, rings its alarms
 // and delivers what its dispatchers would. All of it is the product's, but for the engines.
 #pragma once
 

@@ -53,8 +53,8 @@ struct FakeRules {
   std::uint32_t fail_every = 0;      // every n-th pass is an error; 0 never
   bool fail_takes_all = false;       // and all cells with it
   TokenId refused_token = -1;        // a pass that embeds it is an error; -1: none
-  TokenId nan_token = -1;        // whoever has it in its cells computes NaN from there on; -1: none
-  std::int32_t window = 0;       // a sliding window: truncating into it loses the sequence
+  TokenId nan_token = -1;   // a sequence with it in its cells computes NaN from there on; -1: none
+  std::int32_t window = 0;  // a sliding window: truncating into it loses the sequence
   Fronts fronts = Fronts::kAny;  // other cuts and forks lose the sequence, or give nothing
 };
 

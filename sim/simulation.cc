@@ -15,8 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The longest that anybody may wait: three classes of ageing, then a turn of everybody at its
-// level.
+// The longest that an executor may wait: three classes of ageing, then a turn of each executor at
+// its level.
 constexpr Nanos kWaitMax = milliseconds(400);
 constexpr Nanos kAway = milliseconds(60);
 constexpr int kEventsMax = 300'000;
@@ -136,7 +136,7 @@ bool Simulation::step(std::optional<Instant> until) {
   open_those_due();
   for (const auto& node : nodes_)
     if (node) node->catch_up();
-  // A reader is there now and then, and now and then away for longer than anybody waits.
+  // A reader is there now and then, and now and then away for longer than a node waits.
   if (options_.slow_readers && one_in(300)) away_until_ = stage_.clock.now() + kAway;
   if (!options_.slow_readers || (stage_.clock.now() >= away_until_ && one_in(3))) deliver_all();
   return true;

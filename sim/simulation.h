@@ -1,4 +1,4 @@
-// The inside of a simulation: the nodes, who asks them, and what must be so.
+// The inside of a simulation: the nodes, the requests to them, and what must be so.
 #pragma once
 
 #include <cstdint>
@@ -127,7 +127,7 @@ class Simulation {
   std::map<ConversationKey, KvState> aside_;     // of executors that left memory
   std::map<std::string, double> tenant_tokens_;  // by weights
   int idle_waits_ = 0;
-  Instant away_until_;  // whoever reads
+  Instant away_until_;  // the reader
   std::function<void()> wait_;
 };
 

@@ -112,8 +112,8 @@ void Simulation::spread(Runtime& node) {
   ++report_.others;
 }
 
-// A lease, or its end. That one whose leases have all ended is not unloaded while it has work is
-// seen by its requests, which end as they would without.
+// A lease, or its end. An executor is not unloaded while it has work, although all of its leases
+// have ended: its requests end as they would without leases.
 void Simulation::hold(const Change& c, Runtime& node) {
   const std::string tenant(1, static_cast<char>('a' + c.dice % 3));
   const Status held = node.hold(c.executor, tenant, std::chrono::milliseconds(c.dice / 3 % 4));

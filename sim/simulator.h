@@ -34,7 +34,7 @@ struct SimReport {
   std::uint64_t removals = 0;
   std::uint64_t nodes_ended = 0;
   std::uint64_t holds = 0;
-  std::uint64_t unheld = 0;  // executors that left because nobody held them any more
+  std::uint64_t unheld = 0;  // executors that left because no tenant held them any more
   std::uint64_t others = 0;  // suspend, resize, spread
   // Requests that were enqueued, and those of them whose executor was not in memory then.
   std::uint64_t enqueued = 0;
@@ -68,7 +68,7 @@ struct SimOptions {
 //   every runnable executor gets a turn within a bound, whatever its class
 //   a sequence serialised between two turns goes on elsewhere with the same tokens
 //   of tenants that always want more, none is further ahead than a few requests
-//   whoever waits for a change waits for something that will happen
+//   a request that waits for a change waits for something that will happen
 //   enqueue() lets nothing happen: no time passes in it, nothing is loaded
 //   an executor is loaded once for all that wait for it, and only while it is not in memory
 SimReport simulate(const SimOptions& options);

@@ -156,7 +156,7 @@ class Maker {
                                .deed = static_cast<Deed>(rng_() % 10),
                                .executor = work_.executors[rng_() % work_.executors.size()].name,
                                .dice = static_cast<std::uint32_t>(rng_())});
-      // One that nobody resumes would hold its requests for ever.
+      // An executor that is not resumed would hold its requests for ever.
       if (work_.changes.back().deed == Deed::kSuspend) {
         Change later = work_.changes.back();
         later.deed = Deed::kResume;

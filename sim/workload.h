@@ -28,7 +28,7 @@ enum class Entry : std::uint8_t {
   kAwaited,  // and not before open()
 };
 
-// A request that somebody will make.
+// A request that will be made.
 struct Ask {
   Instant at;
   std::size_t index = 0;
@@ -60,7 +60,7 @@ struct Change {
   Instant at;
   Deed deed = Deed::kMigrate;
   std::string executor;
-  std::uint32_t dice = 0;  // what else is open: which node, how it drains, which size, who holds
+  std::uint32_t dice = 0;  // decides what is open: node, drain, size, the tenant that holds
 };
 
 struct NodePlan {

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
     const std::uint64_t file_bytes = std::stoull(words[1]);
     const std::uint64_t seconds = kSecondsBase + file_bytes / kBytesPerSecond;
     limit(RLIMIT_CORE, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left to hear the answer
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // no process is left to read the answer
 #ifndef CHOIR_SANITIZED                // these map terabytes
     limit(RLIMIT_AS, 3 * file_bytes + (4ULL << 30));
 #endif

@@ -83,7 +83,7 @@ struct NodeConfig {
   std::uint64_t stream_bytes_max = 60ULL << 10;  // text a reader may leave unread
   CheckFiles check_files = CheckFiles::kUnseen;
   ExecutionPolicy policy = ExecutionPolicy::kBalanced;
-  std::shared_ptr<Observer> observer = {};  // told what happens (choir/observer.h); null: nobody
+  std::shared_ptr<Observer> observer = {};  // told what happens (choir/observer.h); null: none
   bool operator==(const NodeConfig&) const = default;
 };
 

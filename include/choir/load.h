@@ -1,4 +1,4 @@
-// A load that somebody watches. Node::begin_load() gives tickets; all tickets and requests that
+// A load that can be watched. Node::begin_load() gives tickets; all tickets and requests that
 // wait for the same executor share one load.
 #pragma once
 

@@ -181,9 +181,9 @@ class CHOIR_API Node {
   // callback; does not block.
   Status hold(std::string_view executor, std::string_view tenant,
               std::chrono::milliseconds duration);
-  // Ends the tenant's lease, and never that of another tenant. If nobody else holds the executor,
-  // it leaves as soon as nothing works there, also if this tenant had no lease. It leaves on a
-  // thread of the node. Any thread, also inside a callback; does not block.
+  // Ends the tenant's lease, and never that of another tenant. If no other tenant holds the
+  // executor, it leaves as soon as nothing works there, also if this tenant had no lease. It leaves
+  // on a thread of the node. Any thread, also inside a callback; does not block.
   Status release(std::string_view executor, std::string_view tenant);
   // suspend(): running sequences stand still and new ones wait; deadlines go on. Blocks for the end
   // of the running pass. resume(): the sequences continue, token for token. Does not block.

@@ -1,4 +1,4 @@
-// Who is told what a node does, for metrics: NodeConfig::observer.
+// An object that is told what a node does, for metrics: NodeConfig::observer.
 //
 // Threads: each function says which thread calls it; several call at once, also the same function.
 // None may block, wait, or call the node (locks of the node are held in some of them): it counts
@@ -7,7 +7,7 @@
 //
 // Lifetime: the node holds it until all threads that call it have ended, and then lets go of it on
 // a thread that may join others, as it does with itself. While the process exits nothing of a node
-// is destroyed, and after its callbacks have ended nobody is told anything any more.
+// is destroyed, and after its callbacks have ended no function of it is called any more.
 #pragma once
 
 #include <array>

@@ -36,7 +36,7 @@ enum class WaitsFor : std::uint8_t {
   kEarlierTurn,   // an earlier turn of its conversation: its prompt is not known yet
   kCompany,       // others that were submitted to begin together with it
   kResume,        // its executor is suspended
-  kReader,        // the text that nobody has read is as long as may be
+  kReader,        // the text that has not been read is as long as it may be
   kOtherRequest,  // policy kSequential: another request of the node runs
   kSlot,          // all sequences_max of its executor are in use
   kBatch,         // its executor lets requests begin one at a time or in groups

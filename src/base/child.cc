@@ -14,7 +14,7 @@
 namespace choir {
 namespace {
 
-constexpr int kStatusLost = 255;  // somebody else reaped it (SIGCHLD ignored by our host program)
+constexpr int kStatusLost = 255;  // another thread reaped it (SIGCHLD ignored by our host program)
 
 // posix_spawn's two description structs, freed at the end of start().
 struct Actions {

@@ -46,15 +46,16 @@ class Guarded {
   T value_;
 };
 
-// State with waiters. Every change goes through change(), which wakes all who wait: the number of
-// waiters is the number of lanes or dispatchers, so waking all costs less than being clever.
+// State with waiters. Every change goes through change(), which wakes all threads that wait: the
+// number of waiters is the number of lanes or dispatchers, so waking all costs less than being
+// clever.
 template <class T>
 class Monitor {
  public:
   template <class... Args>
   explicit Monitor(Args&&... args) : value_(std::forward<Args>(args)...) {}
 
-  // Touches the state without waking anybody.
+  // Touches the state without waking any thread.
   template <class F>
   auto with(F&& use) {
     const std::scoped_lock lock(mutex_);

@@ -6,7 +6,7 @@
 namespace choir {
 namespace {
 
-constexpr std::size_t kLettersMax = 64;  // nobody mistypes a longer word; keeps the table small
+constexpr std::size_t kLettersMax = 64;  // longer words are not compared: the table stays small
 constexpr std::size_t kPrefixLettersMin = 3;
 
 std::string lower(std::string_view text) {

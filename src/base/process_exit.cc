@@ -43,7 +43,7 @@ class ExitList {
   }
 
   void remove(const Row& row) {
-    if (::getpid() != pid_) return;  // whoever made the calls was not forked
+    if (::getpid() != pid_) return;  // the threads that made the calls are not in this process
     state_.wait([&](State& s) { return s.called != row; });
     state_.with([&](State& s) { std::erase(s.rows, row); });
   }

@@ -27,7 +27,7 @@ inline constexpr std::chrono::milliseconds kExitTime{1000};
 enum class ExitPhase : unsigned char {
   kNone,
   kStopping,  // everything is asked to stop; ends are still told
-  kOver,      // nobody is told anything any more
+  kOver,      // no callback is called any more
 };
 ExitPhase exit_phase();
 inline bool process_exits() { return exit_phase() != ExitPhase::kNone; }

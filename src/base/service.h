@@ -46,7 +46,7 @@ class Service {
   // throws is logged, and the next work is taken.
   using CarryOut = std::function<void(Work)>;
 
-  // The state. It may outlive the service; nobody takes from it then.
+  // The state. It may outlive the service; no thread takes from it then.
   class Queue {
    public:
     // Touches the state, then lets the threads look for work.
@@ -119,7 +119,7 @@ class Service {
     });
   }
 
-  // For who has started no threads: carries out on the calling thread what can be taken now, and
+  // For a service without threads: carries out on the calling thread what can be taken now, and
   // what comes of that. False: there was nothing.
   bool run_here(const CarryOut& carry_out) {
     for (bool any = false;; any = true) {

@@ -76,7 +76,8 @@ void Threads::start(std::function<void()> work) {
 void Threads::join() {
   auto threads = state_->with([](State& s) { return std::exchange(s.threads, {}); });
   for (std::thread& thread : threads) thread.join();
-  // Those that join_until() left behind never end for those who wait here: the process goes first.
+  // Those that join_until() left behind never end while a thread waits here: the process ends
+  // first.
   state_->wait([](const State& s) { return s.alive == 0; });
 }
 

@@ -1,8 +1,8 @@
-// Threads of ours, and who may wait for their end.
+// Threads of ours, and which threads may wait for their end.
 //
 // A thread that was started here may not join others (it may be one of them, or be what they wait
-// for): what joins threads when it ends is handed to end_where_it_may_join(), whoever lets go of it
-// last.
+// for): what joins threads when it ends is handed to end_where_it_may_join() by the last thread
+// that lets go of it.
 #pragma once
 
 #include <functional>
@@ -29,8 +29,8 @@ class Threads {
   // Waits for all of them. Not on one of them.
   void join();
   // For the exit of the process: waits until then for all but the calling one. Those that have not
-  // ended are nobody's from now on and run until the process is gone. True: there are none. Another
-  // thread that is in join() meanwhile returns only when all have ended.
+  // ended are not waited for any more and run until the process is gone. True: there are none.
+  // Another thread that is in join() meanwhile returns only when all have ended.
   bool join_until(const Clock& clock, Instant end);
 
  private:

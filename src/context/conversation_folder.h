@@ -71,8 +71,8 @@ class OpenFolders {
     std::string path_;
     std::shared_ptr<ConversationFolder> folder_;
   };
-  // Opens it if nobody uses it yet. The limit of `kv/` is that of its latest user. Waits for others
-  // that open or close.
+  // Opens it if it is not in use yet. The limit of `kv/` is that of its latest user. Waits for
+  // others that open or close.
   Result<Use> use(const std::string& folder, std::uint64_t kv_bytes_max);
 
  private:

@@ -131,7 +131,7 @@ void Conversations::forget(const Talk& talk) {
   });
 }
 
-// Its id is taken, and nobody finds it yet.
+// Its id is taken, and find() does not give it yet.
 Result<Conversations::TalkPtr> Conversations::reserve(const ConversationRecord& record) {
   return table_.with([&](Table& t) -> Result<TalkPtr> {
     const auto home = t.homes.find(record.executor);

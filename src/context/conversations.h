@@ -3,14 +3,14 @@
 //
 // An executor holds KV state only while it is in memory (runtime/kept_states.h); here is what
 // outlives that. Where all KV state of a conversation is lost it is computed again from its tokens:
-// nobody sees the difference but in Usage::reused_tokens. KV state is of the reuse scope of the
+// only Usage::reused_tokens shows the difference. KV state is of the reuse scope of the
 // turn that it is from; a turn of another scope goes on from the tokens alone.
 //
 // Threads: every call from any thread, also inside callbacks. Locks: a conversation has one for
 // what is in memory, held for moments, and two for its files, held while they are written. The disk
-// is waited for by the callers of create(), update(), erase() and attach(), by whoever unloads an
-// executor, and by threads of our own: the end of a turn is stored by one of `workers_`, KV state
-// of conversations that rest by `writer_`. Both end with the object.
+// is waited for by the callers of create(), update(), erase() and attach(), by the thread that
+// unloads an executor, and by threads of our own: the end of a turn is stored by one of `workers_`,
+// KV state of conversations that rest by `writer_`. Both end with the object.
 #pragma once
 
 #include <algorithm>

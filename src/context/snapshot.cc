@@ -279,7 +279,7 @@ Status write_snapshot(const std::string& path, const Snapshot& snapshot) {
 }
 
 Result<Snapshot> read_snapshot(const std::string& path) {
-  // Not blocking: somebody's pipe under this name must not hang us.
+  // Not blocking: a pipe under this name must not block us.
   const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file && errno == ENOENT) return fail(Code::kNotFound, "no snapshot '" + path + "'");
   struct stat info {};

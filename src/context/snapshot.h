@@ -1,7 +1,7 @@
 // The KV state of a conversation in a file of its own: what it is of, and checksums.
 //
-// A snapshot saves computing, it is never the truth: who finds none, or one that is refused,
-// computes the tokens again. So erase a snapshot before its conversation, and write it after.
+// A snapshot saves computing, it is never the truth: where there is none, or one that is refused,
+// the tokens are computed again. So erase a snapshot before its conversation, and write it after.
 //
 // File: a header with all sizes and its own XXH3, the three names, tokens, KV state, XXH3 of all
 // before it; integers little endian. It appears under its name whole, or not at all.

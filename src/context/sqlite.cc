@@ -14,7 +14,7 @@
 namespace choir {
 namespace {
 
-constexpr int kBusyMs = 5000;  // a backup, or somebody with the sqlite3 program: both take moments
+constexpr int kBusyMs = 5000;  // a backup, or the sqlite3 program: both take moments
 
 tl::unexpected<Error> unavailable(const std::string& path, const std::string& why) {
   return fail(Code::kUnavailable, "database '" + path + "': " + why);
@@ -155,7 +155,7 @@ Status SqliteDatabase::prepare(const SqliteSchema& schema) {
   sqlite3_busy_timeout(connection_, kBusyMs);
   // Else the end of the connection would write the log of a file that is refused into it.
   sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  // The last two: the file may be somebody's who means us harm.
+  // The last two: the file may have been made to attack this process.
   CHOIR_CHECK_OK(
       script("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
              "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));

@@ -47,7 +47,7 @@ class ConversationStore {
                                                 const std::string& id) const;
   // By their bytes, smallest first; so is all().
   Result<std::vector<std::string>> ids(const std::string& executor) const;
-  // A damaged conversation is an error for all; who wants the others takes ids() and get().
+  // A damaged conversation is an error for all; ids() and get() read the others.
   Result<std::vector<ConversationRecord>> all(const std::string& executor) const;
 
  private:

@@ -3,8 +3,8 @@
 // A move has an epoch, which rises with every move of an executor. So a node recognizes a message
 // of the move that it is in, one that comes again, and one of an earlier move
 // (runtime/node_seam.h). A frozen executor is everything that was in it, without the weights:
-// whoever has the value can go on with every request, with the same tokens. Times are spans, since
-// two nodes have two clocks.
+// a node that has the value can go on with every request, with the same tokens. Times are spans,
+// since two nodes have two clocks.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ struct FrozenSequence {
   std::int64_t age_ns = 0;           // since it was submitted
   std::int64_t idle_ns = 0;          // since it was last in a pass
   std::int64_t behind_ns = -1;       // since its reader is too far behind; -1: it is not
-  // Generated, where nobody reads it before the end. Of a request with a reader the text is where
+  // Generated, of a request without a reader. Of a request with a reader the text is where
   // the reader is, and `value.next_event` counts what was told of it.
   std::string text;
   Usage usage;

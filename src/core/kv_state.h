@@ -23,7 +23,7 @@ using ScopeId = Id<struct ScopeTag>;
 enum class Fronts : std::uint8_t {
   kAny,    // any number of them; of a sliding window those that have not left it
   kWhole,  // all that it has: a state that moves on with every token
-  kNone,   // none: whoever begins alike computes for itself
+  kNone,   // none: a sequence that begins alike computes its own
 };
 
 struct KvState {

@@ -58,8 +58,8 @@ jinja::value message_value(const Message& message, const jinja::caps& caps) {
   return value;
 }
 
-// What templates treat in their own ways: who begins, who is missing, who comes twice, white space,
-// no content, thoughts, and text that looks like a template.
+// What templates treat in their own ways: which role begins, which is missing, which comes twice,
+// white space, no content, thoughts, and text that looks like a template.
 std::vector<std::vector<Message>> conversations() {
   const Message system{"system", " Be brief.\n"};
   const Message user{"user", "\n Is it? {{ messages }} "};

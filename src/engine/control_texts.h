@@ -1,4 +1,4 @@
-// Control tokens that somebody has written: `<|im_end|>` in a message is text, and must not end it.
+// Control tokens in the text of a message: there `<|im_end|>` is text, and must not end it.
 //
 // A tokenizer that parses control tokens is given such a text in two parts, cut inside the token's
 // text, so that neither part has it. Texts without one are not touched, and no token changes.

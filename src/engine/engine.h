@@ -174,7 +174,7 @@ class Engine {
 };
 
 // How much of a file's weights has been read, 0 .. 1. False: the load is to be given up, which ends
-// it with kCancelled. Called on the thread that loads; empty: nobody asks.
+// it with kCancelled. Called on the thread that loads; empty: progress is not reported.
 using LoadProgress = std::function<bool(float fraction)>;
 
 class Backend {

@@ -168,7 +168,7 @@ void LlamaEngine::undo(const StepPlan& plan) {
     for (const Slice& slice : plan.slices) truncate(slice.seq, slice.begin);
     return;
   }
-  // A state moves with its neighbours' in one operation, so nobody's can be trusted.
+  // A state moves with its neighbours' in one operation, so none of them can be trusted.
   while (!slots_.empty()) forget(slots_.begin()->first, slots_.begin()->second);
 }
 

@@ -22,7 +22,7 @@ class LlamaMemory {
 
   // Which fronts of a sequence can be cut off or copied.
   Fronts fronts() const { return fronts_; }
-  // Whether a pass that failed or was stopped half way can be undone, for those who were in it and
+  // Whether a pass that failed or was stopped half way can be undone, for the sequences in it and
   // for the others: cells can be freed, a state that has moved on cannot move back.
   bool can_undo() const { return fronts_ == Fronts::kAny; }
 

@@ -37,7 +37,7 @@ std::string without_function(std::string_view line) {
 }
 
 // What the engine calls an error is often part of an answer that we give as a value, so on our
-// log it is a line for those who debug.
+// log it is a line of level debug.
 void on_log(ggml_log_level level, const char* text, void*) {
   const LogLevel ours = from_ggml(level);
   last_level = ours;

@@ -72,9 +72,9 @@ Status go_on(LlamaEngine& engine, const std::vector<TokenId>& text, const std::s
   return {};
 }
 
-// What requests do: a prompt, a prompt beside who decodes, several that decode, and fronts that are
-// shared, cut, saved and restored. Whether a model's memory can do the latter is not asked here: an
-// engine says so, and only must not abort.
+// What requests do: a prompt, a prompt beside a sequence that decodes, several that decode, and
+// fronts that are shared, cut, saved and restored. Whether a model's memory can do the latter is
+// not asked here: an engine says so, and only must not abort.
 Status use_as_requests_do(LlamaEngine& engine, const std::vector<TokenId>& text,
                           const std::string& path) {
   CHOIR_CHECK_OK(go_on(engine, text, path, {{kFirst, kPromptTokens}}));

@@ -104,8 +104,8 @@ Status VerdictFile::change(const std::function<void(Verdicts&)>& change) const {
   if (folder_.empty()) return {};
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
-  // Waits for whoever writes now, which takes moments; goes with the descriptor. Without it, as on
-  // a file system that has no locks, the last writer wins.
+  // Waits for a process that writes now, which takes moments; released with the descriptor. Without
+  // it, as on a file system that has no locks, the last writer wins.
   const Fd lock(::open((path() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   if (lock)
     while (::flock(lock.get(), LOCK_EX) != 0 && errno == EINTR) {}

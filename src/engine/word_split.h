@@ -2,7 +2,8 @@
 // expressions compiled once and not for each part of each prompt.
 //
 // The linker puts split_words in place of the engine's function (--wrap in src/CMakeLists.txt).
-// Expressions are constants of a tokenizer, so keeping them tells nobody what others have sent.
+// Expressions are constants of a tokenizer, so keeping them reveals nothing of what clients have
+// sent.
 #pragma once
 
 #include <string>

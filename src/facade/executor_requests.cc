@@ -108,7 +108,7 @@ void ExecutorHandle::submit_where_it_is(const std::shared_ptr<Running>& running)
     const RequestId id =
         CHOIR_TRY(there.encoder ? submit_embedding(running, there) : submit(running, there));
     if (names_->accepted(running->request.requestId, id)) (void)there.node->cancel(id);
-    // A conversation's turns begin one after the other, whoever else begins.
+    // A conversation's turns begin one after the other, whatever else begins.
     if (running->way.gated && running->settings.context_id.empty())
       running->way.gated(there.node, id);
     return {};
@@ -312,7 +312,7 @@ void ExecutorHandle::finish(Running& running, LLMExecutionResponse response) {
     keep_for_ever(new Done(std::move(running.done)));
     return;
   }
-  // The caller's functions end here, whoever else still holds the request.
+  // The caller's functions end here, whatever else still holds the request.
   const Done done = std::exchange(running.done, nullptr);
   running.stream = running.way.stream = nullptr;
   done(std::move(response));

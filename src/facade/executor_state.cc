@@ -15,8 +15,8 @@ namespace {
 // utilization() looks back at least this far, so that one busy moment does not read as overload.
 constexpr double kWindowSeconds = 2;
 
-// What optimize() tries as tokens of one pass, and its probe: longer than the largest helps nobody
-// to tell them apart.
+// What optimize() tries as tokens of one pass, and its probe: a longer one does not help to tell
+// them apart.
 constexpr std::int32_t kPassTokens[] = {128, 256, 512, 1024};
 constexpr std::int32_t kProbeTokens = 1024;
 // A probe that is suspended in the middle ends with this.

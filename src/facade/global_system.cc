@@ -110,7 +110,7 @@ class SystemInside {
     std::uint64_t duties_done = 0;
   };
   // One initialize() or shutdown() at a time. The last is of the run that is now; those before it
-  // were ended where nobody could wait for them.
+  // were ended on a thread that could not wait for them.
   using Duties = std::vector<std::unique_ptr<Threads>>;
   Monitor<State> state;
   Guarded<Duties> duties;

@@ -56,7 +56,7 @@ class World {
   Status set_policy(ExecutionPolicy policy);
   Status register_node(const std::string& name);
   Status unregister_node(const std::string& name);
-  // A node that an executor goes to: nobody unregisters it before this ends.
+  // A node that an executor goes to: it is not unregistered before this ends.
   class Arrival {
    public:
     Arrival(World& world, std::string name, std::shared_ptr<Runtime> node)

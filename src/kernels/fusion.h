@@ -4,9 +4,9 @@
 // residual is added where the product is stored.
 //
 // ggml computes what is left, node by node; a node that stands for a run carries its Fused in
-// `extra` while the graph is computed (fused_ops.h computes it). Nothing that somebody else reads
-// is left out: a run's inner results have no other use, and what a run writes overlaps nothing that
-// it reads, but for the same place.
+// `extra` while the graph is computed (fused_ops.h computes it). Nothing that another operation
+// reads is left out: a run's inner results have no other use, and what a run writes overlaps
+// nothing that it reads, but for the same place.
 #pragma once
 
 #include <array>

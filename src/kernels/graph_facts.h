@@ -1,4 +1,5 @@
-// What is asked of a graph's tensors before operations are fused: who reads them, where they lie.
+// What is asked of a graph's tensors before operations are fused: which operations read them, where
+// they lie.
 #pragma once
 
 #include <algorithm>

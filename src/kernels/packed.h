@@ -38,7 +38,8 @@ struct PackedBytes {
   int scales = 0;  // of a block
   int supers = 0;  // of a super-block
 };
-// Always inline: a copy that a file of an instruction set left behind could become everybody's.
+// Always inline: a copy that a file of an instruction set left behind could be linked into the code
+// for all others.
 [[gnu::always_inline]] constexpr PackedBytes packed_bytes(PackedType type) {
   switch (type) {
     case PackedType::kQ40:

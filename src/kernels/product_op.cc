@@ -82,7 +82,7 @@ void multiply_shared(const ggml_compute_params& params, const Product& product) 
   }
 }
 
-// All threads: nobody begins before everybody is here; the counter of shares is then at its start.
+// All threads: none begins before all are here; the counter of shares is then at its start.
 void meet(const ggml_compute_params& params) {
   if (params.nth == 1) return;
   if (params.ith == 0) ggml_threadpool_chunk_set(params.threadpool, params.nth);

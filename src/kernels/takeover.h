@@ -13,8 +13,8 @@ void take_over();
 // The kernels that run, or why none: "avx512", "off (CHOIR_KERNELS=off)".
 std::string path_text();
 
-// Logs it, once in the process, where CHOIR_KERNELS names no kernels that there are. For those who
-// are about to compute: who asks for path_text() is told there.
+// Logs it, once in the process, where CHOIR_KERNELS names no kernels that there are. For callers
+// that are about to compute; path_text() says it to others.
 void warn_of_unknown_path();
 
 // What ggml expects as the context of our buffer type.

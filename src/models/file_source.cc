@@ -13,7 +13,7 @@
 namespace choir {
 
 Status copy_model(const std::string& path, const PullJob& job) {
-  // Not blocking: opening a pipe that nobody writes to would wait for ever.
+  // Not blocking: opening a pipe without a writer would wait for ever.
   const Fd source(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!source)
     return fail(errno == ENOENT ? Code::kNotFound : Code::kUnavailable,

@@ -46,7 +46,7 @@ enum class Presence : unsigned char {
   kWhole,
   kMustHash,  // only its sha256 can tell; judge_hash() decides then
   kReplace,   // torn, altered, or an older edition of the same source
-  kForeign,   // a file of somebody else under that name: not ours to replace
+  kForeign,   // a file under that name that Choir did not fetch: not ours to replace
 };
 
 // Pure.

@@ -9,8 +9,8 @@ namespace {
 
 constexpr double kUnknownSecondsPerToken = 0.004;  // a 1B model on two old cores: rather slow
 constexpr std::int32_t kChunkTokensMin = 16;       // one tile of rows of the matrix kernels
-// Alone, a pass may take longer, for efficiency; but whoever comes next waits for its end, unless
-// it is CRITICAL and may abort it.
+// Alone, a pass may take longer, for efficiency; but the next request waits for its end, unless
+// that is CRITICAL and may abort it.
 constexpr std::int64_t kQuantaAlone = 8;
 constexpr std::int32_t kChunkTokensMinAlone = 64;
 constexpr Nanos kQuantumMin = std::chrono::milliseconds(10);

@@ -1,10 +1,10 @@
-// Decides which executors leave memory because nobody wants them any more. A lease says that a
+// Decides which executors leave memory because no tenant wants them any more. A lease says that a
 // tenant wants an executor in memory until a point in time ("keep alive").
 //
 // - Each tenant has at most one lease of an executor; a new one takes the place of the old one. It
 //   can be ended early, by its own tenant only.
 // - An executor leaves when its last lease has ended and nothing works there. One that was never
-//   held, or was loaded again since, stays: nobody has said for how long it is wanted.
+//   held, or was loaded again since, stays: no tenant has said for how long it is wanted.
 // - `pinned` is not a lease: a pinned executor never leaves by itself, held or not.
 //
 // Memory pressure is another matter, and policy/residency decides there. When a load needs room,
@@ -44,8 +44,8 @@ struct Hold {
   bool let_go = false;        // some lease has ended since it was loaded, or was given up
 
   void hold(std::string_view tenant, Instant until);
-  // The tenant's lease ends, if it has one. The tenant wants the executor to leave: where nobody
-  // else holds it, it is let go also by a tenant that had no lease.
+  // The tenant's lease ends, if it has one. The tenant wants the executor to leave: where no other
+  // tenant holds it, it is let go also by a tenant that had no lease.
   void release(std::string_view tenant);
   // Leases that have ended by `now` are taken out.
   void end_leases(Instant now);

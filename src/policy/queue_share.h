@@ -7,7 +7,7 @@
 //
 // Others are the tenants that have requests in the queue, and for kTurnedAway the last one that was
 // refused because the queue was full: else a tenant that has filled the queue alone could take each
-// place that comes free before anybody else asks again.
+// place that comes free before another tenant asks again.
 //
 // A value without clock or lock.
 #pragma once
@@ -52,7 +52,7 @@ class QueueShares {
   };
   struct TurnedAway {
     std::string tenant;
-    double weight = 0;  // 0: nobody was
+    double weight = 0;  // 0: none was
     Instant until;
   };
   std::map<std::string, Tenant, std::less<>> tenants_;  // those with requests

@@ -18,7 +18,7 @@ Nanos patience(const ReleaseRules& rules, std::int32_t fresh, bool any_begun) {
     case Batching::kCollectBusy:
       if (2 * fresh > rules.batch) return rules.collect;
       [[fallthrough]];
-    case Batching::kContinuous:  // beside what runs, who joins costs no pass of its own
+    case Batching::kContinuous:  // beside what runs, a sequence that joins costs no pass of its own
       return any_begun ? Nanos{0} : rules.fill;
     case Batching::kOneAtATime:
       break;

@@ -87,7 +87,8 @@ ResidencyPlan plan_residency(std::span<const ResidentView> residents, std::uint6
   if (memory.freed() < missing_bytes)
     return {.leave = {}, .freed = memory.freed(), .enough = false};
 
-  // One pass is enough: a smaller set never frees more, so whoever is needed now stays needed.
+  // One pass is enough: a smaller set never frees more, so an executor that is needed now stays
+  // needed.
   ResidencyPlan plan;
   for (auto candidate = idle.rbegin(); candidate != idle.rend(); ++candidate) {
     memory.stay_after_all(*candidate->view);

@@ -30,12 +30,13 @@ struct ResidentView {
 struct ResidencyPlan {
   std::vector<ExecutorId> leave;  // in this order, the least worth keeping first
   std::uint64_t freed = 0;        // bytes; if not `enough`: what all idle ones would free
-  bool enough = false;            // freed >= missing_bytes; if not, nobody leaves
+  bool enough = false;            // freed >= missing_bytes; if not, none leaves
   bool operator==(const ResidencyPlan&) const = default;
 };
 
-// Who leaves so that `missing_bytes` come free. Nobody when 0 are missing, nobody pinned or busy,
-// and nobody when all idle ones together do not suffice: unloading them would win nothing.
+// Which executors leave so that `missing_bytes` come free. None when 0 are missing, none that is
+// pinned or busy, and none when all idle ones together do not suffice: unloading them would win
+// nothing.
 //
 // `keep_weights_key` is the key of what is to be loaded: the weights of that file are needed in any
 // case, so they do not count as freed. 0: none.

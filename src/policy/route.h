@@ -67,13 +67,13 @@ struct RouteView {
 //   kFastest         least outstanding_seconds + time for the prompt tokens to compute + time for
 //                    output_tokens_max, at its speeds
 //   kPrefixAffinity  the holder of the longest prefix (then least outstanding_seconds). But
-//                    kLeastLoaded if nobody holds any, or if the holder makes the request wait
+//                    kLeastLoaded if none holds any, or if the holder makes the request wait
 //                    longer than the least loaded replica needs to compute what it lacks of that
 //                    prefix: the wait is the difference between their outstanding_seconds.
 //
 // A speed that is not known counts as the mean of those known in the group, full replicas included,
 // and as 0 when none is known: kFastest is then kLeastLoaded, and kPrefixAffinity keeps to a holder
-// only while nobody has less to do. Cost: O(n log n).
+// only while no other has less to do. Cost: O(n log n).
 std::optional<ExecutorId> route(std::span<const ReplicaView> replicas, const RouteView& request);
 
 }  // namespace choir

@@ -15,7 +15,7 @@
 namespace choir {
 
 // Fewer tokens are not worth a slot and a walk over the cells; and the marks that a chat template
-// puts in front of everything would make everybody wait for everybody.
+// puts in front of everything would make all sequences wait for each other.
 inline constexpr std::int32_t kSharedTokensMin = 16;
 
 // One that has cells, or gets some in this pass.
@@ -45,7 +45,7 @@ struct FrontLimits {
 
 struct FrontChoice {
   enum class Do : std::uint8_t {
-    kCompute,    // nobody has enough in common
+    kCompute,    // no source has enough in common
     kFork,       // take the first `tokens` cells of `from` now
     kStandBack,  // not in this pass: `from` computes `tokens` of its tokens in it
   };
@@ -60,8 +60,8 @@ struct FrontChoice {
 //   - for at least kSharedTokensMin tokens more than it could have now, and for at least half of
 //     what it would compute itself in this pass after a fork: else its first token would come later
 //     for little;
-//   - behind one that computes in this pass, of its class or a better one. Who stands back is no
-//     source, so somebody always computes;
+//   - behind one that computes in this pass, of its class or a better one. One that stands back is
+//     no source, so one of them always computes;
 //   - where the front can be copied afterwards: a sliding window may have moved on by then.
 FrontChoice choose_front(const FrontSeeker& seeker, std::span<const FrontSource> sources,
                          const FrontLimits& limits);

@@ -27,7 +27,7 @@ struct StepScratch {
 // Writes the plan for the next pass.
 //
 //   0. While a CRITICAL prompt is pending, only CRITICAL sequences are placed: its first token
-//      does not wait for anybody's decode. Ageing lifts others to CRITICAL, so none starves.
+//      does not wait for the decode of another. Ageing lifts others to CRITICAL, so none starves.
 //   1. Decodes go first, best rank first. One that finds no cell takes the cells of the
 //      worst-ranked holder behind it.
 //   2. What is left of the batch goes to prompts, those of the least served tenant of each class
@@ -37,14 +37,15 @@ struct StepScratch {
 //      A prompt without cells starts only when there is a free slot and room for all of its known
 //      tokens beside those that the holders still lack: a prompt that starts without would lose
 //      its cells to the next decode, again and again. It makes room at the expense of strictly
-//      worse classes if that is enough; if not, nobody behind it starts either, so that room
+//      worse classes if that is enough; if not, none behind it starts either, so that room
 //      gathers.
 //   3. If work is pending and nothing was placed, one holder is preempted (the worst-ranked; those
 //      without work first), so successive calls never all stand still.
 //
 // Rank is (priority, arrival, id); prompts are read by (priority, tenant_served, arrival, id). Both
-// are total, so the answer does not depend on input order. Who keeps cells must not depend on
-// tenant_served: it changes at every pass, and two tenants would take each other's cells forever.
+// are total, so the answer does not depend on input order. Which sequence keeps cells must not
+// depend on tenant_served: it changes at every pass, and two tenants would take each other's cells
+// forever.
 //
 // An empty plan means that nothing is pending or, if something is, that cells or slots are held by
 // none of `seqs` (kept conversations): the caller frees some.

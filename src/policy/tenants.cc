@@ -21,7 +21,7 @@ void Tenants::left(Account& account) {
   CHOIR_CHECK(account.live_ > 0, "who leaves has come");
   if (--account.live_ > 0) return;
   remembered_.push_back(&account);
-  if (remembered_.size() == accounts_.size()) {  // nobody is there to whom anything could be owed
+  if (remembered_.size() == accounts_.size()) {  // no tenant is left that could be owed anything
     remembered_.clear();
     accounts_.clear();
     lines_ = {};

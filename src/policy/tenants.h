@@ -4,14 +4,14 @@
 //
 // A tenant that comes, or comes back, starts level with those that compete now, whatever they had
 // before. What counts is the time of a timeline: the level of the least served tenant that a pass
-// left without all that it wanted. Where a pass left nobody wanting, nobody owes anybody.
+// left without all that it wanted. Where a pass left no tenant wanting, no tenant owes another.
 //
 // A tenant that leaves while it has had more than others is remembered until time has caught up
 // with it; else one that sends its next request when the last has ended would never owe anything.
 // Beyond `remembered_max` the one that owes least is forgotten, and time goes on to its level: so a
-// new name for every request keeps nobody that owes waiting for ever.
+// new name for every request does not keep a tenant that owes waiting for ever.
 //
-// A value without clock or lock; whoever has the executor's turn owns it.
+// A value without clock or lock; the thread that has the executor's turn owns it.
 #pragma once
 
 #include <array>
@@ -60,8 +60,8 @@ class Tenants {
     return account.levels_[line] > time ? account.levels_[line] : time;
   }
 
-  // A pass, after it was computed: first who wanted more than it gave, then what it gave to each,
-  // then its end.
+  // A pass, after it was computed: first which tenants wanted more than it gave, then what it gave
+  // to each, then its end.
   void wanted(const Account& account, Priority priority) {
     Line& line = lines_[static_cast<std::size_t>(priority)];
     const double at = level(account, priority);
@@ -84,7 +84,7 @@ class Tenants {
  private:
   struct Line {
     double time = 0;
-    double most = 0;       // level that anybody has
+    double most = 0;       // the highest level of all
     bool wanting = false;  // in the pass that is being counted
     double least = 0;      // of those that want
   };

@@ -94,7 +94,7 @@ void ThreadChoice::begin_trial(Book& b, int threads, std::int32_t tokens, Instan
     other = neighbour(threads, b.used, kDirections.at(static_cast<std::size_t>(b.direction)));
     if (other == 0) b.direction = after(b.direction);
   }
-  // In a calm hour nobody shall wait twice as long for a prompt because we are curious.
+  // On a calm machine no prompt shall take twice as long because of a trial.
   const double slower = std::max(1.0, static_cast<double>(b.used) / other);
   if (!b.disturbed && b.usual * tokens * slower > to_seconds(rules_.pass_max)) {
     b.next = now + b.pause;

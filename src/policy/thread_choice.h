@@ -1,12 +1,12 @@
 // Decides on how many of its lane's threads a pass computes.
 //
 // More are not always faster: the operations of a small model are shorter than the barriers between
-// them, and beside other programs every barrier waits for the thread that has lost its core. Nobody
-// can know that beforehand, so it is measured: now and then passes of one size alternate between
+// them, and beside other programs every barrier waits for the thread that has lost its core. That
+// cannot be known beforehand, so it is measured: now and then passes of one size alternate between
 // the number in use and a neighbouring one, and the faster stays. A trial that loses is followed by
 // a pause so long that trials cost no more than `loss_max` of the time.
 //
-// A value without clock or lock; whoever has the executor's turn owns it.
+// A value without clock or lock; the thread that has the executor's turn owns it.
 #pragma once
 
 #include <array>

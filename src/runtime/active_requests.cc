@@ -24,7 +24,8 @@ void ActiveRequests::close() {
   state_.change([](State& s) { s.closing = true; });
 }
 
-// Wakes those who wait for an executor that is away, or for their turn: they are refused as well.
+// Wakes the threads that wait for an executor that is away, or for their turn: they are refused as
+// well.
 void ActiveRequests::drain() {
   state_.change([&](State&) { draining_.store(true); });
 }

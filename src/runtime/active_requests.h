@@ -1,4 +1,5 @@
-// The requests of a node that have not ended: how many are in which executor, and who may come in.
+// The requests of a node that have not ended: how many are in which executor, and whether more may
+// come in.
 //
 // One lock for all of it, held for moments and never while a model loads, a pass computes or a
 // prompt is tokenized. Under it the locks of ExecutorTable, Lanes, RequestDirectory, Leases,
@@ -87,7 +88,7 @@ class ActiveRequests final : public RequestHome {
   };
   ActiveRequests(const ExecutorTable& table, Lanes& lanes, const Observing& observing,
                  const Clock& clock, Rules rules);
-  // Where nobody could wait for the ends of requests they end with the node.
+  // Requests whose ends no thread could wait for end with the node.
   ~ActiveRequests() override;
 
   // ---- The node.
@@ -118,20 +119,20 @@ class ActiveRequests final : public RequestHome {
   void forget(ExecutorId id);
   std::optional<Activity> activity(ExecutorId id) const;
   std::map<ExecutorId, Activity> activities() const;
-  // From now on nobody comes in, for a while: it is unloaded, or moves. kNotFound when it is
+  // From now on no request comes in, for a while: it is unloaded, or moves. kNotFound when it is
   // leaving already; kOverloaded when requests are active and `busy_too` is not set.
   Status close_door(const ExecutorRow& row, bool busy_too);
   // The same for one that leaves without being asked to: kOverloaded also while it is claimed.
   Status close_door_of_unused(const ExecutorRow& row);
   void open_door(ExecutorId id);
-  // While a claim lives its executor does not leave without being asked to: somebody is about to
+  // While a claim lives its executor does not leave without being asked to: a request is about to
   // use it, and may have to load it first. It ends before this does.
   using Claim = std::shared_ptr<void>;
   Claim claim(ExecutorId id);
   // It was loaded: it is as if it had been used now.
   void touch(ExecutorId id);
-  // From now on nobody comes in any more. Waits while its door is kAway; false when somebody else
-  // removes it, or has. `suspend`: it need not compute for what is about to be cancelled.
+  // From now on no request comes in any more. Waits while its door is kAway; false when another
+  // thread removes it, or has. `suspend`: it need not compute for what is about to be cancelled.
   bool wait_shut(const ExecutorRow& row, bool suspend);
   void wait_while_away(ExecutorId id);
   // Until nothing of it is active, counted here; requests that have moved elsewhere are not.

@@ -70,7 +70,7 @@ Status ActiveRequests::has_room(InExecutor& executor, const std::string& name,
                 facts());
   }
   const std::int32_t own = executor.shares.requests(request.tenant);
-  if (own + more <= std::min(queue_max / 2, kQueueShareMin)) return {};  // whoever else is there
+  if (own + more <= std::min(queue_max / 2, kQueueShareMin)) return {};  // whatever others have
   const std::int32_t share =
       executor.shares.share(request.tenant, request.tenant_weight, queue_max, clock_.now());
   if (own + more <= share) return {};
@@ -94,9 +94,9 @@ void ActiveRequests::count_in(State& s, InExecutor& executor,
   directory_->enter(request);
 }
 
-// Counted and posted under one lock: who empties the executor finds it in the mailbox, or nowhere.
-// The mailbox has room for as many as are counted, and for those that are just being told their
-// end.
+// Counted and posted under one lock: the thread that empties the executor finds it in the mailbox,
+// or nowhere. The mailbox has room for as many as are counted, and for those that are just being
+// told their end.
 template <class Items, class Post>
 std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(State& s, Executor& executor,
                                                                     const Items& items, Post post) {

@@ -93,7 +93,7 @@ void ActiveRequests::adopt(Executor& heir, Adopted adopted, const RequestJob& ta
     for (const auto& request : adopted.computed) come(request);
     for (const Arrival& arrival : adopted.arrivals) come(arrival.request);
     target.arriving += static_cast<std::int32_t>(adopted.arrivals.size());
-    // Before those who came here too early.
+    // Before the requests that came here too early.
     target.arrivals.insert(target.arrivals.begin(),
                            std::make_move_iterator(adopted.arrivals.begin()),
                            std::make_move_iterator(adopted.arrivals.end()));

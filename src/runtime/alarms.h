@@ -30,8 +30,8 @@ class Alarms {
   void set(ExecutorId id, std::optional<Instant> at);
   // Keeps the earlier one of this and what is set.
   void set_earlier(ExecutorId id, Instant at);
-  // What the thread does, for who has not started one: rings those that are due, and says when the
-  // next one is.
+  // What the thread does, for a caller that has not started one: rings those that are due, and says
+  // when the next one is.
   void ring_due();
   std::optional<Instant> next() const;
 

@@ -1,8 +1,8 @@
 // What the sequences of an executor give their callers: text, token by token, and one end each,
 // whatever it comes from.
 //
-// Owned by an executor and used by whoever has its turn. Callers are told by the dispatcher, to
-// which `notify` hands their requests.
+// Owned by an executor and used by the thread that has its turn. Callers are told by the
+// dispatcher, to which `notify` hands their requests.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ class Answers {
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
 
  private:
-  // And whether anybody reads while it is written, so that he may be slow.
+  // Whether a sequence has a reader while its text is written. A reader may be slow.
   enum class Readers : std::uint8_t { kNone, kSome };
   Readers end_the_ended(Instant now);
   void hold_back_slow_readers(Instant now);

@@ -132,7 +132,8 @@ void Arrivals::load_for_requests(const ExecutorRow& row) {
   (void)flight_of(row, [](LoadFlight& f) { return f.join_for_good(); });
 }
 
-// The flight is not in the map any more when it has ended: who comes then makes another one.
+// The flight is not in the map any more when it has ended: a request that comes then makes another
+// one.
 void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
   Status loaded = fail(Code::kCancelled, "nobody waits for the load any more");
   if (flight->begin()) {
@@ -147,7 +148,7 @@ void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
     const auto found = s.flights.find(flight->executor);
     if (found != s.flights.end() && found->second == flight) s.flights.erase(found);
   });
-  // A load that was given up has failed for nobody; serve() makes another one for who came since.
+  // A load that was given up fails no request; serve() makes another one for those that came since.
   if (!loaded && flight->for_good()) p_.active.fail_arrivals(flight->executor, loaded.error());
   flight->end(std::move(loaded));
   serve(flight->executor);

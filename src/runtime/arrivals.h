@@ -3,7 +3,7 @@
 // ActiveRequests, and no thread waits with them. The threads of Background load the executor and
 // hand the requests over.
 //
-// Also the loads that somebody watches: of one executor there is one at a time.
+// Also the loads that are watched: of one executor there is one at a time.
 #pragma once
 
 #include <cstdint>

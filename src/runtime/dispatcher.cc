@@ -86,7 +86,7 @@ void Dispatcher::deliver(const std::shared_ptr<RequestState>& request, StreamPie
   if (request->has_news()) notify(request);
 }
 
-// The request stays claimed: nobody else puts it into the queue, until this has been told. The
+// The request stays claimed: no other thread puts it into the queue until this has been told. The
 // queue outlives the node, which may end before the thread that tells is done with it.
 void Dispatcher::begin_end(const std::shared_ptr<RequestState>& request, Completion completion) {
   const auto end = std::make_shared<Completion>(std::move(completion));
@@ -102,7 +102,8 @@ void Dispatcher::tell_end(RequestState& request, Completion completion) {
   if (callbacks.on_done) call_user([&] { callbacks.on_done(completion); });
   end_here(std::exchange(callbacks.on_event, nullptr));
   end_here(std::exchange(callbacks.on_done, nullptr));
-  // The node forgets the request first: who waits on the future may ask the node about it.
+  // The node forgets the request first: a caller that waits on the future may ask the node about
+  // it.
   request.place().home->with([&](RequestHome& home) { home.ended(request, completion); });
   if (callbacks.on_settled) call_user([&] { callbacks.on_settled(completion); });
   end_here(std::exchange(callbacks.on_settled, nullptr));

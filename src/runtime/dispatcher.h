@@ -1,6 +1,6 @@
 // The threads that run user code: callbacks and the end of futures. Never a lane.
 //
-// A request's callbacks live and die here, whoever else still holds the request: on_event and
+// A request's callbacks live and die here, whatever else still holds the request: on_event and
 // on_done are gone, with all that they captured, when the node no longer counts the request, and
 // on_news and on_settled when its future is ready.
 #pragma once
@@ -36,7 +36,7 @@ class Dispatcher {
   // itself.
   static bool on_dispatcher_thread() { return on_callback_thread(); }
 
-  // Delivers everything queued on the calling thread, for who has started no threads. False: there
+  // Delivers everything queued on the calling thread, where no threads were started. False: there
   // was nothing.
   bool run_here();
 

@@ -5,7 +5,7 @@
 // not at all. A cancel, a deadline or an arrival of class CRITICAL cuts a pass short; its texts are
 // computed again. One text that the engine refuses fails its own request only.
 //
-// Owned by an executor. Any thread posts; whoever has the turn does the rest.
+// Owned by an executor. Any thread posts; the thread that has the turn does the rest.
 #pragma once
 
 #include <atomic>
@@ -47,7 +47,7 @@ class EmbeddingQueue {
   // One that was accepted already: it is taken though the mailbox is full.
   bool post_accepted(std::shared_ptr<RequestState> request);
 
-  // Whoever has the turn:
+  // The thread that has the turn:
   // One pass; none while the executor is suspended. Ends what is cancelled or out of time in any
   // case.
   void compute(Engine& engine, Pool& pool, bool contended);

@@ -11,7 +11,7 @@
 // They share ExecutorFacts (its base, for any thread), LiveSet and ExecutorMemory.
 //
 // Threads: post(), post_all(), post_job(), interrupt(), look_at(), preempt(), embeddings().post()
-// and what ExecutorFacts says from any; the rest from whoever has the turn.
+// and what ExecutorFacts says from any; the rest from the thread that has the turn.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,8 @@ class Executor : public ExecutorFacts {
   bool post_accepted(Mail mail);
   // All, or none and they stay as they are.
   bool post_all(std::span<Mail> mail);
-  // Something to do between two passes, by whoever has the turn; it may call what is below under
-  // "in a job". False when the executor takes no more (removed).
+  // Something to do between two passes, by the thread that has the turn; it may call what is below
+  // under "in a job". False when the executor takes no more (removed).
   bool post_job(Job job) { return inbox_.post_job(std::move(job)); }
   // After request->cancelled was set: ends a pass in which its prompt is computed, and the next
   // turn ends the request.

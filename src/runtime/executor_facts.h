@@ -30,10 +30,10 @@ struct ExecutorRules {
   std::size_t mailbox_max = 1024;
   bool adapt_threads = true;
   std::shared_ptr<NodeRules> node = std::make_shared<NodeRules>();
-  const Observing* observing = nullptr;  // outlives the executor; null: nobody is told
+  const Observing* observing = nullptr;  // outlives the executor; null: nothing is told
 };
 
-// Counted by the turn's owner, read by anybody.
+// Counted by the turn's owner, read by any thread.
 struct ExecutorStats {
   std::atomic<std::int32_t> running{0};
   std::atomic<std::int32_t> waiting{0};
@@ -45,8 +45,8 @@ struct ExecutorStats {
   std::atomic<std::uint64_t> preemptions{0};
   std::atomic<std::uint64_t> aborts{0};
   std::atomic<std::uint64_t> reused_tokens{0};
-  std::atomic<std::int32_t> cells{0};               // held by sequences and kept conversations
-  std::atomic<std::int32_t> cached_cells{0};        // of ended requests; in nobody's way
+  std::atomic<std::int32_t> cells{0};         // held by sequences and kept conversations
+  std::atomic<std::int32_t> cached_cells{0};  // of ended requests; given up where room is needed
   std::atomic<double> seconds_per_prompt_token{0};  // as measured; 0: not known yet
   std::atomic<double> seconds_per_output_token{0};
   std::atomic<std::int32_t> threads{0};  // of its last pass
@@ -80,7 +80,7 @@ class ExecutorFacts {
   void resume() { suspended_.store(false); }
   bool suspended() const { return suspended_.load(); }
 
-  // For whoever has the turn:
+  // For the thread that has the turn:
   ExecutorStats& counters() const { return *stats_; }
   // What steps ask of the configuration, without its lock.
   struct Settings {

@@ -1,6 +1,6 @@
 // What other threads send to an executor: requests, jobs, and requests that it has to look at.
 //
-// Owned by the executor. Any thread posts and never waits; whoever has the turn takes.
+// Owned by the executor. Any thread posts and never waits; the thread that has the turn takes.
 #pragma once
 
 #include <atomic>
@@ -50,7 +50,8 @@ class ExecutorInbox {
   // There is neither mail nor a job.
   bool empty() const { return mail_.empty() && jobs_.empty(); }
 
-  // Whoever has the turn: `use(item)` for each that has come, oldest first. A job may take mail.
+  // The thread that has the turn: `use(item)` for each that has come, oldest first. A job may take
+  // mail.
   template <class Use>
   void take_mail(Use&& use) {
     mail_.take_all(came_);

@@ -175,7 +175,7 @@ void ExecutorMemory::make_room(KvUse wanted, std::span<LiveSequence* const> awak
   };
   if (!short_of_room()) return;
   while (short_of_room() && kept_.evict_oldest(*engine_, park_)) {}
-  // Begun under another policy and now told to wait: their cells are for those who may go on.
+  // Begun under another policy and now told to wait: their cells are for those that may go on.
   for (LiveSequence* live : awake)
     if (live->held && live->computed > 0 && short_of_room()) park(*live);
 }

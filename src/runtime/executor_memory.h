@@ -1,9 +1,9 @@
-// What an executor's engine holds for whom: the KV cells of live sequences, the kept states of
+// What an executor's engine holds: the KV cells of live sequences, the kept states of
 // conversations, the prefix cache, and the states that are parked outside as bytes.
 //
-// Owned by an executor and used by whoever has its turn; kept().holds() and kept().count() from any
-// thread. Owns the engine. No cell changes hands but through here, so use() is always what the
-// engine holds, and parked bytes are always counted in the budget.
+// Owned by an executor and used by the thread that has its turn; kept().holds() and kept().count()
+// from any thread. Owns the engine. No cell changes hands but through here, so use() is always what
+// the engine holds, and parked bytes are always counted in the budget.
 #pragma once
 
 #include <cstdint>
@@ -63,10 +63,10 @@ class ExecutorMemory {
   void drop(const KeptStates::Entry& entry);
   // The first `tokens` of them are the sequence's.
   void give(LiveSequence& live, KeptStates::Entry entry, std::int32_t tokens);
-  // At the end of a sequence: what it computed is its conversation's, or nobody's.
+  // At the end of a sequence: what it computed goes to its conversation, or to the prefix cache.
   void leave(LiveSequence& live, Finish finish, Instant now);
   void count_reused(LiveSequence& live);
-  // After a pass that failed, which may have taken the cells of anybody.
+  // After a pass that failed, which may have taken the cells of any sequence.
   void forget_lost(std::span<const std::unique_ptr<LiveSequence>> all);
 
   // Parking: its cells are free, and its state is outside as bytes where the budget takes it.

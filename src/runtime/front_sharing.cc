@@ -64,7 +64,7 @@ bool FrontSharing::share(const StepPlan& plan, bool queue, MayWait may_wait) {
   }
   // Those for whom there was no room in the pass would come next, only to be sent back too; and
   // what is computed for them is no reason to lift their class.
-  for (const auto& l : live_.all())  // who rests, too
+  for (const auto& l : live_.all())  // those that rest, too
     if (new_one(l) && std::ranges::find(plan.slices, l->value.id, &Slice::seq) == plan.slices.end())
       if (choose(*l, 0, may_wait).what == Do::kStandBack) stand_back(*l);
   return changed;

@@ -1,7 +1,7 @@
 // Sequences that begin the same share the cells of what they have in common (policy/share.h), and
 // one that goes on with a conversation takes over what that has.
 //
-// Owned by an executor and used by whoever has its turn.
+// Owned by an executor and used by the thread that has its turn.
 #pragma once
 
 #include <cstdint>
@@ -25,20 +25,21 @@ class FrontSharing {
   // tokens are the same. At least one token is computed, for its logits.
   void reuse(LiveSequence& live, KvState kv);
 
-  // A turn: nobody stands back yet.
+  // A turn: no sequence stands back yet.
   void begin_turn() { standing_back_.clear(); }
   // Gives sequences that the plan starts the cells of others that begin the same, and takes those
   // out that had better wait for such cells. True when that changes the plan. `queue`: sequences
   // that wait for room may begin.
   enum class MayWait : std::uint8_t { kYes, kNo };
   bool share(const StepPlan& plan, bool queue, MayWait may_wait);
-  // Nobody stands back any more. False: nobody did.
+  // No sequence stands back any more. False: none did.
   bool stand_forward();
   // Those that stand back wait for cells that others compute in this pass.
   std::span<LiveSequence* const> standing_back() const { return standing_back_; }
 
  private:
-  // Who has cells or gets some in this pass, into sources_; who begins in it is not there yet.
+  // The sequences that have cells or get some in this pass, into sources_; those that begin in it
+  // are not there yet.
   void find_sources(std::span<const Slice> slices);
   FrontSource source(const LiveSequence& live, std::int32_t cells_after) const;
   FrontChoice choose(const LiveSequence& live, std::int32_t slice_tokens, MayWait may_wait) const;

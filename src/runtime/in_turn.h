@@ -15,8 +15,8 @@
 namespace choir {
 
 // Runs job(Executor&) between two passes; does not block. The future is not valid where the
-// executor has left memory. A job that was taken is run: by the next turn, or by whoever takes the
-// executor from the lanes.
+// executor has left memory. A job that was taken is run: by the next turn, or by the thread that
+// takes the executor from the lanes.
 template <class Job>
 auto post_in_turn(Lanes& lanes, Executor& executor, Job job)
     -> std::future<std::invoke_result_t<Job, Executor&>> {

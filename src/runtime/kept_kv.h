@@ -1,4 +1,4 @@
-// The KV state that executors of a node hold for conversations, for those who own the conversations
+// The KV state that executors of a node hold for conversations, for the owner of the conversations
 // (context/conversations.h). Any thread.
 #pragma once
 

@@ -1,7 +1,7 @@
-// The KV state of conversations between their requests: in the engine's cells while nobody else
+// The KV state of conversations between their requests: in the engine's cells while no request
 // needs them, then as bytes within the executor's budget, then gone (and computed again).
 //
-// Owned by an executor and used by whoever has its turn; holds() from any thread.
+// Owned by an executor and used by the thread that has its turn; holds() from any thread.
 #pragma once
 
 #include <cstdint>

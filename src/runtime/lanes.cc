@@ -7,8 +7,8 @@
 namespace choir {
 namespace {
 
-// Whoever serves callers (dispatchers, HTTP) goes before a lane when both want a core: its work is
-// short, and somebody waits for it. A batch thread keeps its share of the CPU beside other
+// A thread that serves callers (dispatchers, HTTP) goes before a lane when both want a core: its
+// work is short, and a caller waits for it. A batch thread keeps its share of the CPU beside other
 // programs, and is preempted by any other thread of ours that wakes. Needs no privilege.
 void become_batch_thread() {
   const sched_param none{};
@@ -142,7 +142,7 @@ std::optional<Lanes::Next> Lanes::take_turn(int lane) {
 void Lanes::end_turn(int lane, Next& next, const TurnResult& result) {
   // Before another lane can have the next turn: what that one wants would be overwritten.
   wake_at_(next.turn.executor, result.wake_at);
-  // Before its end is told: who removes the executor is then the one that destroys it.
+  // Before its end is told: the thread that removes the executor is then the one that destroys it.
   next.executor.reset();
   const auto now = clock_.now();
   const bool others = state_.with(

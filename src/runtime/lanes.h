@@ -53,7 +53,7 @@ class Lanes {
     Turn turn;
     Instant waiting_since;
   };
-  // What a lane's thread does, for who has lanes that were not started. Between the two: the
+  // What a lane's thread does, for a caller whose lanes were not started. Between the two: the
   // executor's turn. end_turn() lets go of the executor.
   std::optional<Next> take_turn(int lane);
   void end_turn(int lane, Next& next, const TurnResult& result);

@@ -45,7 +45,7 @@ struct LiveSequence {
   double tenant_weight = 1;            // as in `value`, where every pass looks
   ReuseScopes::Held scope;             // the executor's, while it is there
   std::optional<Instant> held_back;    // since when its reader is too far behind
-  std::string text;                    // generated, where nobody reads it (RequestState)
+  std::string text;                    // generated, of a request without a reader (RequestState)
   Usage usage;
   Nanos first_token{0};  // computed in passes until there was one
 

@@ -1,8 +1,8 @@
 // The live sequences of an executor, by id: those that steps walk through, which are awake, and
 // those that rest (runtime/waiting.h). It also keeps how many there are of each class and tenant.
 //
-// Owned by an executor and used by whoever has its turn. Owns the sequences; their KV cells are
-// ExecutorMemory's, and one that is taken out must hold none there.
+// Owned by an executor and used by the thread that has its turn. Owns the sequences; their KV cells
+// are ExecutorMemory's, and one that is taken out must hold none there.
 #pragma once
 
 #include <cstddef>

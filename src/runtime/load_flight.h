@@ -23,7 +23,7 @@ class LoadFlight {
   bool join_for_good();
   // A ticket was cancelled.
   void leave();
-  // The thread that loads. begin() is false where nobody wants it any more.
+  // The thread that loads. begin() is false where it is not wanted any more.
   bool begin();
   // True: go on.
   bool progress(float fraction);
@@ -40,7 +40,7 @@ class LoadFlight {
     LoadState told;
     int tickets = 0;
     bool for_good = false;
-    bool closed = false;  // it has ended, or is just being given up: nobody joins any more
+    bool closed = false;  // it has ended, or is just being given up: no request joins any more
     bool given_up() const { return !for_good && tickets == 0; }
     bool ended() const {
       return told.phase == LoadState::Phase::kLoaded || told.phase == LoadState::Phase::kFailed;

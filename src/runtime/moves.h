@@ -87,8 +87,8 @@ class Moves {
   auto when_free(const MoveKey& key, Take take);
   void end_leaving(const MoveKey& key);
   std::shared_ptr<FrozenExecutor> value_of(const Leaving& leaving, Executor* source);
-  // What goes into an executor, of values whose requests are active in this process; a request that
-  // nobody waits for any more is left out.
+  // What goes into an executor, of values whose requests are active in this process; a request
+  // whose result is not wanted any more is left out.
   struct Thawed {
     Executor::Belongings belongings;
     ActiveRequests::Adopted requests;

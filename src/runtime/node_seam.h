@@ -1,5 +1,5 @@
-// What a node is to those who give it requests and move executors to it: the calls that a node on
-// another machine has to answer as well. Runtime, the node of this process, implements it.
+// What a node is to callers that give it requests and move executors to it: the calls that a node
+// on another machine has to answer as well. Runtime, the node of this process, implements it.
 //
 // Requests. The text of a request is taken from the Submission that submit() returns (its stream,
 // its callbacks, its future). It stays with that Submission when the request moves to another node.
@@ -8,7 +8,7 @@
 // them):
 //
 //   begin_move()  old node  gives the epoch of the move and what the new node has to load
-//   expect()      new node  loads it; whoever comes there by its name waits
+//   expect()      new node  loads it; a request that comes there by its name waits
 //   freeze()      old node  stops it and gives all that is in it as a value
 //   adopt()       new node  takes the value and goes on; the answer is the acknowledgement
 //   forget()      old node  drops what it kept
@@ -70,8 +70,9 @@ class NodeSeam {
   // A move that has begun and has not ended goes on with its epoch. kOverloaded: it is frozen in a
   // move to another node than `to`, which may have it. kNotFound: no such executor.
   virtual Result<ExecutorMove> begin_move(std::string_view executor, NodeId to) = 0;
-  // The same value for each call; who adopts may take out what is in it. kNotFound: the executor is
-  // in no such move, or is leaving otherwise. kOverloaded: its configuration was just changed.
+  // The same value for each call; the node that adopts may take out what is in it. kNotFound: the
+  // executor is in no such move, or is leaving otherwise. kOverloaded: its configuration was just
+  // changed.
   virtual Result<std::shared_ptr<FrozenExecutor>> freeze(const MoveKey& key) = 0;
   // The move has ended here and there. No error for one that has ended already.
   virtual Status thaw(const MoveKey& key) = 0;

@@ -27,8 +27,8 @@ class PassControl {
   // Ends a pass of this turn, whether it has begun or not, but never two in a row.
   void preempt();
   // Posts `count` requests of class CRITICAL by `post()`, and preempts. What post() returns: false
-  // when they are refused. Counted before they are posted: whoever has the turn finds them in the
-  // mail, or counted when its pass begins.
+  // when they are refused. Counted before they are posted: the thread that has the turn finds them
+  // in the mail, or counted when its pass begins.
   template <class Post>
   bool post_urgent(std::int32_t count, Post&& post) {
     urgent_mail_ += count;
@@ -42,7 +42,7 @@ class PassControl {
     return true;
   }
 
-  // Whoever has the turn:
+  // The thread that has the turn:
   void urgent_accepted() { --urgent_mail_; }
   // A pass that computes prompts or texts of these requests begins.
   void begin(std::span<const RequestState* const> prompts);

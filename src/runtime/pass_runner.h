@@ -1,7 +1,8 @@
 // Carries out a plan: one forward pass, the sampling of its rows on the lane's threads, and what
 // both count.
 //
-// Owned by an executor and used by whoever has its turn. Its vectors are reused from step to step.
+// Owned by an executor and used by the thread that has its turn. Its vectors are reused from step
+// to step.
 #pragma once
 
 #include <cstddef>

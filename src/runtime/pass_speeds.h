@@ -1,8 +1,8 @@
 // How fast an executor's passes are, and so on how many of a lane's threads and with how many
 // prompt tokens the next one is computed.
 //
-// Owned by an executor and used by whoever has its turn; the speeds are in its stats too, for
-// others.
+// Owned by an executor and used by the thread that has its turn; the speeds are in its stats too,
+// for others.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
-// The KV cells of requests that have ended and belong to no conversation, for those who come and
-// begin the same. They are worth a saving only: whoever needs their room gets it, the oldest first,
-// and they are never kept as bytes.
+// The KV cells of requests that have ended and belong to no conversation, for later requests
+// that begin the same. They only save computing: a sequence that needs their room gets it, the
+// oldest first, and they are never kept as bytes.
 //
-// Owned by an executor and used by whoever has its turn.
+// Owned by an executor and used by the thread that has its turn.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class PrefixCache {
   void keep(SeqId seq, std::vector<TokenId> tokens, ReuseScopes::Held scope, Engine& engine);
   bool empty() const { return states_.empty(); }
   bool holds(SeqId seq) const;
-  // What they hold of the engine, as if nobody shared cells.
+  // What they hold of the engine, as if no cells were shared.
   const KvUse& use() const { return use_; }
   bool books_balance() const;  // for tests: use() is what counting gives
   void offer(std::vector<FrontSource>& sources) const;

@@ -61,9 +61,9 @@ void ReleaseGate::release_fresh(std::int32_t sequences_max, Instant now) {
   }
 }
 
-// Where groups are made who begins with whom matters, and where one request runs at a time who is
-// that one. A prompt of one token may start where longer ones may not (outputs_max), so it is no
-// measure for those behind it.
+// Where groups are made it matters which sequences begin together, and where one request runs at a
+// time, which one that is. A prompt of one token may start where longer ones may not (outputs_max),
+// so it is no measure for those behind it.
 bool ReleaseGate::may_wait_for_room(const LiveSequence& l) const {
   return facts_.settings().batching == Batching::kContinuous && !facts_.node().one_request.load() &&
          l.released && !l.held && !l.ended && l.kv.empty() &&
@@ -82,7 +82,7 @@ void ReleaseGate::close(TurnResult& result) {
       result.add_alarm(*l->held_back + facts_.rules().stalled);
       continue;
     }
-    // Where somebody has ended, one who was held may begin: the next turn will tell.
+    // Where a sequence has ended, one that was held may begin: the next turn will tell.
     if (l->gated || (l->held && !live_.some_left()) || stopped) continue;
     result.add_work(l->value.priority);
   }

@@ -1,8 +1,8 @@
 // Which live sequences may compute in a turn (policy/release.h), and which of them rest at its end,
 // so that later steps do not walk through them (runtime/waiting.h).
 //
-// Owned by an executor and used by whoever has its turn. open() at the beginning of a turn, close()
-// at its end.
+// Owned by an executor and used by the thread that has its turn. open() at the beginning of a turn,
+// close() at its end.
 #pragma once
 
 #include <optional>
@@ -24,7 +24,8 @@ class ReleaseGate {
   // Those that wait for room may begin in this turn, and there are some.
   bool queue_may_begin() const { return queue_open_ && live_.waiting().queued() > 0; }
   bool queue_open() const { return queue_open_; }
-  // Puts to rest who has nothing to do, and says when a next turn is needed, and for which class.
+  // Puts to rest the sequences that have nothing to do, and says when a next turn is needed, and
+  // for which class.
   void close(TurnResult& result);
 
  private:

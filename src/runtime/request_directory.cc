@@ -31,7 +31,7 @@ bool reach(const RequestState& request, Use use) {
 }  // namespace
 
 std::shared_ptr<RequestDirectory> RequestDirectory::of_process() {
-  // Not destroyed at exit: a node that somebody keeps in a static variable may end after it.
+  // Not destroyed at exit: a node in a static variable of the program may end after it.
   static auto& shared = *new Guarded<std::weak_ptr<RequestDirectory>>;
   return shared.with([](std::weak_ptr<RequestDirectory>& known) {
     auto directory = known.lock();

@@ -1,8 +1,8 @@
 // What a node does for its requests, and the way to it, which outlives the node.
 //
-// Requests move between nodes, and whoever tells a request's end may be the thread of a node that
-// it came through. So a request keeps no pointer to a node, but a HomeLink: it leads to the node
-// until that ends, and nowhere afterwards.
+// Requests move between nodes, and the thread that tells a request's end may be one of a node
+// that it came through. So a request keeps no pointer to a node, but a HomeLink: it leads to the
+// node until that ends, and nowhere afterwards.
 #pragma once
 
 #include <functional>
@@ -31,7 +31,7 @@ class HomeLink {
       return home != nullptr;
     });
   }
-  // The node ends: nobody is inside when this returns, and nobody comes again.
+  // The node ends: no thread is inside when this returns, and none comes again.
   void close() {
     home_.with([](RequestHome*& home) { home = nullptr; });
   }
@@ -47,7 +47,7 @@ struct RequestPlace {
   bool operator==(const RequestPlace&) const = default;
 };
 
-// Run by whoever has the turn of the executor that holds the request.
+// Run by the thread that has the turn of the executor that holds the request.
 using RequestJob = std::function<void(Executor&)>;
 
 class RequestHome {

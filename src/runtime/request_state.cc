@@ -96,8 +96,8 @@ bool RequestState::give_end(const Completion& completion) {
   });
 }
 
-// The promise is taken out of the request, which a stream may hold for long: where nobody has the
-// future, what it holds is gone.
+// The promise is taken out of the request, which a stream may hold for long: where the future is
+// gone, what it holds is gone.
 void RequestState::give_result(Completion completion) {
   if (embedding) {
     embedding->promise.set_value(embedding->completion(completion));

@@ -30,7 +30,7 @@ namespace choir {
 using BeforeEnd =
     std::function<void(const std::shared_ptr<const Completion>&, std::function<void()> tell)>;
 
-// How far a request is, for whoever looks (Node::requests()). The lane that has its sequence
+// How far a request is, for Node::requests(). The lane that has its sequence
 // writes, when something has changed and without an order to others.
 struct RequestProgress {
   std::atomic<std::int32_t> computed{0};  // tokens with KV state, in cells or parked
@@ -57,7 +57,7 @@ class RequestState {
   // Up to `progress`: what a lane looks at in every step, in one line of the cache.
   const Instant deadline;  // Instant{}: none
   const bool pulled;       // its text is taken through a TextStream
-  const bool streams;      // somebody reads what comes; the text is here and nowhere else
+  const bool streams;      // it has a reader; the text is here and nowhere else
   std::atomic<bool> cancelled{false};
   std::atomic<bool> held_back{false};  // its executor waits for the reader
   RequestProgress progress;
@@ -74,7 +74,7 @@ class RequestState {
   void move_to(const RequestHome& home, ExecutorId executor) {
     place_.with([&](RequestPlace& p) { p = {home.link(), executor}; });
   }
-  // What it will cost, for those who spread load: set before it is posted.
+  // What it will cost, for the spreading of load: set before it is posted.
   std::atomic<bool> awaited{false};  // its tokens are not known yet
   BeforeEnd before_end;              // may be empty; the dispatchers', once it is posted
   double estimated_seconds = 0;
@@ -84,8 +84,8 @@ class RequestState {
   Opener late;  // makes its prompt; set while its executor is frozen (runtime/moves.h)
   std::unique_ptr<EmbedWork> embedding;  // null: it generates; never changes once it is posted
 
-  // Lane, where somebody reads: a token was drawn. `add(text)` appends what has become certain with
-  // it; what it returns is passed on. `announce`: the dispatcher has to be told.
+  // Lane, of a request with a reader: a token was drawn. `add(text)` appends what has become
+  // certain with it; what it returns is passed on. `announce`: the dispatcher has to be told.
   template <class End>
   struct Appended {
     End end;
@@ -103,7 +103,7 @@ class RequestState {
       return appended;
     });
   }
-  // Lane, where somebody reads: the last text, of no token of its own.
+  // Lane, of a request with a reader: the last text, of no token of its own.
   template <class Add>
   void append_rest(Add&& add) {
     buffer_.with([&](Buffer& b) {
@@ -116,14 +116,14 @@ class RequestState {
   // Lane: gives back what reserve() took and was not needed; the reader stays away for a while.
   void trim();
   // Lane: how far the reader is behind, and whether that is too far: more than `bytes_max`, or,
-  // until it has caught up, more than half of it. Sets `held_back` under the lock of take(): who
-  // takes the text either made it small enough here, or sees afterwards that it is waited for.
+  // until it has caught up, more than half of it. Sets `held_back` under the lock of take(): the
+  // reader either made it small enough here, or sees afterwards that it is waited for.
   struct Reader {
     std::size_t unread_bytes = 0;
     bool behind = false;
   };
   Reader look_at_reader(std::size_t bytes_max);
-  // Lane: the last thing that happens to a request. Where somebody reads, its text is the one here.
+  // Lane: the last thing that happens to a request. If it has a reader, its text is the one here.
   void finish(Completion completion);
   bool finished() const { return finished_.load(); }
 
@@ -133,7 +133,7 @@ class RequestState {
     std::int32_t output_tokens = 0;  // so far
   };
   Taken take(StreamPiece& piece);
-  // The reader of a stream: nobody takes any more.
+  // The reader of a stream: it takes no more.
   void close();
 
   // Dispatcher: the end, if it has come. Text that came before it can still be taken.
@@ -156,7 +156,7 @@ class RequestState {
 
  private:
   struct Buffer {
-    std::string text;             // all of it, where somebody reads; else empty
+    std::string text;             // all of it, if it has a reader; else empty
     std::size_t read = 0;         // bytes of it that were taken
     std::vector<TokenId> tokens;  // not taken
     std::int32_t output_tokens = 0;
@@ -174,7 +174,7 @@ class RequestState {
   Guarded<RequestPlace> place_;
 };
 
-// Its text was taken, or nobody takes it any more: its executor may have waited for that.
+// Its text was taken, or will not be taken any more: its executor may have waited for that.
 void tell_drained(RequestState& request);
 
 }  // namespace choir

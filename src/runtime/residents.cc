@@ -255,8 +255,8 @@ void Residents::moved(const ExecutorRow& row, const std::shared_ptr<Executor>& e
 }
 
 // Weights count with the first executor of a file and go with the last. Not with what measure()
-// said: a request that is just ending may keep the weights open for a moment, and nobody promised
-// them.
+// said: a request that is just ending may keep the weights open for a moment, and they were not
+// promised.
 std::uint64_t Residents::own_bytes(const Executor& executor) const {
   const auto rows = p_.table.rows();
   const bool only_one = std::ranges::none_of(rows, [&](const ExecutorRow& row) {
@@ -279,7 +279,7 @@ void Residents::let_unheld_leave() {
       const auto found = activities.find(row.id);
       if (hold == holds.end() || found == activities.end()) continue;
       const Activity& activity = found->second;
-      // Nor does anybody wait for it: what was let go then does not matter later.
+      // Nor does any request wait for it: what was let go then does not matter later.
       if (!row.executor && activity.unused()) p_.leases.begin_anew(row.id);
       by_id.emplace(row.id, row);
       views.push_back({.id = row.id,

@@ -54,7 +54,7 @@ class Residents {
   Residents(const Parts& parts, const Limits& limits, Executor::Notify notify)
       : p_(parts), limits_(limits), notify_(std::move(notify)) {}
 
-  // As in choir/node.h. `door`: kAway: nobody comes in before it is opened.
+  // As in choir/node.h. `door`: kAway: no request comes in before it is opened.
   Status add(const ExecutorConfig& config, Activity::Door door = Activity::Door::kOpen);
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
@@ -68,7 +68,7 @@ class Residents {
   // where that is refused.
   Result<std::shared_ptr<Executor>> find(std::string_view name);
 
-  // Those that nobody holds any more leave (policy/hold). Blocks for saving their KV state.
+  // Those that no tenant holds any more leave (policy/hold). Blocks for saving their KV state.
   void let_unheld_leave();
 
   // It leaves the node for good. Needs: its door is not open and nothing of it is active.
@@ -102,10 +102,11 @@ class Residents {
   std::uint64_t own_bytes(const Executor& executor) const;
   void give_back_bytes(const Executor& executor) { promised_ -= own_bytes(executor); }
   MemoryView memory_view() const;
-  // Who would leave so that `missing` bytes come free for the executor `name` of the file `path`.
+  // Which executors would leave so that `missing` bytes come free for the executor `name` of the
+  // file `path`.
   ResidencyPlan plan_room(const std::vector<ExecutorRow>& rows, const std::string& name,
                           const std::string& path, std::uint64_t missing) const;
-  // True when somebody left.
+  // True when an executor left.
   bool make_room(const std::string& name, const std::string& path, const ExecutorBytes& need);
 
   const Parts p_;

@@ -1,7 +1,7 @@
 // The reuse scopes of an executor: a small id for each scope that has a sequence, a kept state or
 // cached cells in it. KV cells are reused inside one scope only (policy/share.h).
 //
-// Owned by an executor and used by whoever has its turn. Never blocks.
+// Owned by an executor and used by the thread that has its turn. Never blocks.
 #pragma once
 
 #include <cstddef>

@@ -114,7 +114,7 @@ Runtime::~Runtime() {
   if (&clock_ == &steady_) {
     shutdown(Drain::kCancel);
   } else {
-    ask_to_stop();  // by hand: nobody would bring requests to their ends while this waits
+    ask_to_stop();  // by hand: no thread would bring requests to their ends while this waits
   }
   alarms_.stop();  // an alarm may post work to the background
   background_.stop();
@@ -128,7 +128,8 @@ void Runtime::ask_to_stop() {
   active_.cancel_all(std::nullopt);
 }
 
-// Where a callback has called exit() its request does not end, and nobody is told of the others.
+// Where a callback has called exit() its request does not end, and no callback is told of the
+// others.
 void Runtime::stop_until(Instant end) {
   if (!Dispatcher::on_dispatcher_thread())
     active_.wait_no_requests_until(clock_.now() + (end - clock_.now()) / 4 * 3);
@@ -154,7 +155,7 @@ Status Runtime::remove(std::string_view name, Drain drain) {
   if (drain == Drain::kCancel)
     active_.cancel_all(row.id);
   else
-    (void)resume(name);  // nobody suspends it any more
+    (void)resume(name);  // it is not suspended any more
   active_.wait_empty(row.id);
   residents_.remove(row);
   return {};

@@ -1,7 +1,7 @@
 // The inside of a node: it joins the parts and answers the calls of choir/node.h.
 //
 //   ExecutorTable    which executors there are
-//   ActiveRequests   which requests are in, and who may come in
+//   ActiveRequests   which requests are in, and whether more may come in
 //   Residents        which executors are in memory, and the bytes that are promised
 //   Leases           which tenants hold which executors, and until when
 //   Arrivals         requests that wait for a load, and loads that are watched
@@ -86,8 +86,8 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
                 std::int32_t batch_tokens_max = 0) {
     return residents_.resize(name, sequences_max, sequence_tokens_max, batch_tokens_max);
   }
-  // `moved` is called when everything is in the target and the name is still known here: whoever
-  // keeps where the executor is learns it before a call by name fails here. As move_executor().
+  // `moved` is called when everything is in the target and the name is still known here: the
+  // record of where the executor is learns it before a call by name fails here. As move_executor().
   Status migrate(std::string_view name, NodeSeam& target, const std::function<void()>& moved = {});
   Status declare(const ExecutorConfig& config);
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const {

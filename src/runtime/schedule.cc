@@ -77,7 +77,8 @@ int Schedule::wanted_lanes(Instant now) const {
   Priority best = Priority::kLow;
   for (const auto& [id, entry] : entries_) {
     if (entry.state == State::kIdle) continue;
-    // Classes age for the one who waits; who runs counts with the class it runs with.
+    // The class of an executor that waits rises with time; one that runs keeps the class of its
+    // turn.
     const Nanos waited = entry.state == State::kReady ? now - entry.waiting_since : Nanos{0};
     const Priority priority =
         rules_.classes ? aged(entry.priority, waited, rules_.age_step) : Priority::kNormal;

@@ -23,7 +23,7 @@ struct Turn {
   ExecutorId executor;
   int first_core = 0;
   int cores = 1;
-  bool contended = false;  // somebody else is runnable and not running
+  bool contended = false;  // another executor is runnable and not running
   bool operator==(const Turn&) const = default;
 };
 
@@ -34,7 +34,8 @@ class Schedule {
   Schedule(int cores, const TurnRules& rules, int lanes_max = 0);
 
   void add(ExecutorId id, double shares);
-  // It leaves: from now on it gets no turn, whatever work it has and whoever calls ready().
+  // It leaves: from now on it gets no turn, whatever work it has and whichever thread calls
+  // ready().
   void retire(ExecutorId id);
   // Forgets it. Needs: not running.
   void remove(ExecutorId id);
@@ -53,7 +54,7 @@ class Schedule {
 
   // The turn of `lane` is over. `best`: class of what it still has to do, nullopt when nothing.
   // Returns true when a lane other than this one could now find a turn, or the executor is retired:
-  // then somebody waits for its turn to end.
+  // then a thread waits for its turn to end.
   bool finished(int lane, Nanos elapsed, std::optional<Priority> best, Instant now);
 
   // Executors whose running turn should end early because one of a better class, CRITICAL,

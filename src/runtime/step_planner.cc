@@ -22,7 +22,7 @@ const StepPlan& StepPlanner::plan(int threads, bool contended) {
     }
     again = p_.memory.restore_parked(plan_, p_.live) || share_fronts(may_wait);
     if (!again && plan_.slices.empty() && p_.sharing.stand_forward()) {
-      // Whoever they waited for has left the plan again: then nobody waits.
+      // The sequence that they waited for has left the plan again: then none waits.
       may_wait = FrontSharing::MayWait::kNo;
       again = true;
     }
@@ -83,7 +83,7 @@ StepLimits StepPlanner::limits(int threads, bool contended) const {
           .outputs_max = engine.sequences_max};
 }
 
-// policy/step starts prompts in the order of the queue until one finds no room, and then nobody
+// policy/step starts prompts in the order of the queue until one finds no room, and then none
 // behind it. `room` is at least what it can find: what is free, and what holders of a worse class
 // than any prompt have, or all of them where a decode may take the cells of its like.
 void StepPlanner::add_candidates() {
@@ -106,7 +106,7 @@ void StepPlanner::add_candidates() {
       ++room.slots;
     }
   } else if (room.slots == 0 && wanted_.decodes > 0) {
-    return;  // nobody can start, and the plan is not empty without them
+    return;  // none can start, and the plan is not empty without them
   }
   waiting.first(room, classes, p_.live.tenants(), candidates_);
   for (const LiveSequence* l : candidates_) views_.push_back(view(*l));

@@ -1,7 +1,8 @@
 // Plans an executor's next forward pass: shows policy/step what may compute, and makes what it
 // decides possible in memory, until nothing changes the plan any more.
 //
-// Owned by an executor and used by whoever has its turn. Its vectors are reused from step to step.
+// Owned by an executor and used by the thread that has its turn. Its vectors are reused from step
+// to step.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,8 @@ class StepPlanner {
   // For a lane of so many threads; `contended`: another executor waits for it. Those that the plan
   // starts are awake; those that it preempts have lost their cells. Needs: the gate is open.
   const StepPlan& plan(int threads, bool contended);
-  // After the pass: tells the tenants whom it left wanting more, and that those who stood back were
-  // not passed over.
+  // After the pass: tells the tenants that it left wanting more, and that those that stood back
+  // were not passed over.
   void count_wanting();
   void count_standing_back(Instant ended);
 

@@ -5,8 +5,8 @@
 // one does not fit. So a step need only know the first few of a queue, and their totals; with a
 // thousand that wait it does the same as with one.
 //
-// A value of its executor, used by whoever has the turn. The sequences belong to the executor and
-// are taken out before they change or go.
+// A value of its executor, used by the thread that has the turn. The sequences belong to the
+// executor and are taken out before they change or go.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ class Waiting {
   // The best class with what waiting has earned, and the best without. Needs: queued() > 0.
   Priority best_lifted() const { return groups_.begin()->first.first; }
   Priority best_own() const;
-  // The first ones, best first, up to the one behind which nobody fits: that makes `room.slots` of
+  // The first ones, best first, up to the one behind which none fits: that makes `room.slots` of
   // them and one more, or more cells than `room.cells`. `classes`: else all are of class NORMAL.
   void first(KvUse room, bool classes, const Tenants& tenants,
              std::vector<LiveSequence*>& first) const;

@@ -24,7 +24,7 @@ struct Key {
 
 class Keys {
  public:
-  Keys() = default;  // none: nobody needs a key
+  Keys() = default;  // none: no key is needed
   explicit Keys(std::vector<Key> keys) : keys_(std::move(keys)) {}
 
   // kNotFound: there is no such file. kInvalidArgument: others than its owner may read it, or it is

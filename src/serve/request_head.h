@@ -26,7 +26,7 @@ struct HeadFault {
 };
 
 // The bytes of the head, its empty line included; 0: it is not complete. A line may end in a bare
-// LF here, so that check_head() can refuse it at once and nobody waits for an end that never comes.
+// LF here, so that check_head() can refuse it at once, and not wait for an end that never comes.
 std::size_t head_bytes(std::string_view bytes);
 
 // For bytes whose head is not complete yet: whether it is already too long.
