@@ -46,6 +46,7 @@ HEADS = [
     ("an encoding in HTTP/1.0", b"POST /v1/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ("a chunk below zero", CHUNKED + b"\r\n-1\r\n", 400),
     ("a chunk in 0x", CHUNKED + b"\r\n0x5\r\n\r\n", 400),
+    ("a chunk whose extension has an LF", CHUNKED + b"\r\n2;a=\"b\nc\"\r\n{}\r\n0\r\n\r\n", 400),
     ("a chunk with letters behind it", CHUNKED + b"\r\n2zz\r\n{}\r\n0\r\n\r\n", 400),
     ("a length in a trailer", CHUNKED + b"\r\n2\r\n{}\r\n0\r\nContent-Length: 5\r\n\r\n", 400),
     ("a trailer without a colon", CHUNKED + b"\r\n2\r\n{}\r\n0\r\nA b\r\n\r\n", 400),
@@ -98,6 +99,7 @@ HEADS = [
     ("another address of this machine", host(b"10.1.2.3"), 421),
     ("a null origin", POST + b"Origin: null\r\nContent-Length: 2\r\n\r\n{}", 403),
     ("an origin that begins like ours", POST + b"Origin: http://localhost.evil.example\r\nContent-Length: 2\r\n\r\n{}", 403),
+    ("a packed body", body_of(b"Content-Type: application/json\r\nContent-Encoding: gzip"), 415),
     ("a TLS hello", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(range(128, 160)) + b"\r\n\r\n", 400),
     ("a command of Redis", b"*1\r\n$4\r\nPING\r\n\r\n", 400),
 ]

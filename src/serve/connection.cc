@@ -116,6 +116,7 @@ void Connection::begin_body(std::size_t head_bytes) {
   parser_->body_limit(boost::none);  // fits() looks; chunks are looked at as they come
   parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
   parser_->eager(false);
+  parser_->on_chunk_header(check_chunk);
   error_code error;
   parser_->put(asio::buffer(in_.data(), head_bytes), error);
   if (error || !parser_->is_header_done()) {

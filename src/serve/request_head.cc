@@ -93,6 +93,8 @@ std::optional<HeadFault> check_header(std::string_view line, bool http10, Seen& 
                         std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
     if (!digits) return bad("Content-Length is no whole number");
   }
+  if (name == "content-encoding" && !value.empty() && lower_case(value) != "identity")
+    return HeadFault{415, "the only Content-Encoding that is understood is 'identity'"};
   if (name == "transfer-encoding") {
     if (++seen.encodings > 1) return bad("there is more than one Transfer-Encoding");
     if (http10) return bad("HTTP/1.0 has no Transfer-Encoding");

@@ -34,8 +34,9 @@ std::optional<HeadFault> check_unfinished(std::string_view bytes, const HeadLimi
 
 // For a complete head. Refused: lines that do not end in CRLF, control characters, folded lines, a
 // blank before a colon, more than one Host, Content-Length or Transfer-Encoding, a list as
-// Content-Length, a Transfer-Encoding other than exactly `chunked`, both lengths at once, a target
-// that is no path, another version than HTTP/1.0 and HTTP/1.1.
+// Content-Length, a Transfer-Encoding other than exactly `chunked`, both lengths at once, a
+// Content-Encoding other than `identity`, a target that is no path, another version than HTTP/1.0
+// and HTTP/1.1.
 std::optional<HeadFault> check_head(std::string_view head, const HeadLimits& limits = {});
 
 }  // namespace choir::serve
