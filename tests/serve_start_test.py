@@ -81,6 +81,7 @@ class Start(unittest.TestCase):
             text += read_all(connection)
             self.assertIn(b"data: [DONE]", text)
             self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+            self.assertIn("1 request is in flight, for at most 30 s", daemon.process.stderr.read())
 
     def test_of_keys_on_a_full_disk_keeps_those_that_are_there(self):
         file = self.folder / "keys.json"
