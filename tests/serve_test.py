@@ -163,7 +163,7 @@ class Answers(unittest.TestCase):
                      'choir_request_total{code="404"} ',
                      'choir_requests_total{finished_reason="length",model_name="stories260K"} ',
                      'choir_time_to_first_token_seconds_count{model_name="stories260K"} ',
-                     'choir_compute_seconds_total{model_name="stories260K",priority="normal"} '):
+                     'choir_compute_seconds_total{model_name="stories260K",priority="normal",tenant="local"} '):
             self.assertIn("\n" + line, text)
 
     def test_tokenize_and_back(self):
