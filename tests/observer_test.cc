@@ -1,10 +1,12 @@
 // What the observer of a node is told, by whom and until when.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <future>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -27,9 +29,19 @@ struct Ended {
   std::optional<Code> error;
   Usage usage;
 };
+struct Part {
+  std::string tenant;
+  Priority priority;
+  std::int32_t rows;
+  bool operator==(const Part&) const = default;
+};
+void PrintTo(const Part& p, std::ostream* out) {
+  *out << p.tenant << " " << to_string(p.priority) << " " << p.rows;
+}
 struct Step {
   std::string executor;
-  StepDone step;
+  StepDone step;  // its views are gone
+  std::vector<Part> parts;
 };
 
 // Writes everything down.
@@ -49,7 +61,11 @@ class Recorder final : public Observer {
     });
   }
   void on_step(const StepDone& s) override {
-    book_.with([&](Book& b) { b.steps.push_back({std::string(s.executor), s}); });
+    book_.with([&](Book& b) {
+      b.steps.push_back({std::string(s.executor), s, {}});
+      for (const StepDone::Part& part : s.parts)
+        b.steps.back().parts.push_back({std::string(part.tenant), part.priority, part.rows});
+    });
   }
   void on_load(const LoadDone& l) override {
     book_.with([&](Book& b) {
@@ -94,7 +110,7 @@ TEST(Observer, IsToldOfEveryStep) {
   ASSERT_EQ(steps.size(), info.steps);
   std::uint64_t prompt = 0;
   std::uint64_t output = 0;
-  for (const auto& [executor, step] : steps) {
+  for (const auto& [executor, step, parts] : steps) {
     EXPECT_EQ(executor, "a");
     prompt += static_cast<std::uint64_t>(step.prompt_tokens);
     output += static_cast<std::uint64_t>(step.output_tokens);
@@ -106,6 +122,34 @@ TEST(Observer, IsToldOfEveryStep) {
   EXPECT_EQ(steps.back().step.rows, (Rows{0, 0, 1, 0})) << "the other one has ended";
   EXPECT_DOUBLE_EQ(steps.back().step.seconds, 110e-6) << "a pass and a token of the fake engine";
   EXPECT_EQ(steps.back().step.output_tokens, 1);
+}
+
+TEST(Observer, IsToldWhoseSequencesAreInAPass) {
+  const auto recorder = std::make_shared<Recorder>();
+  Driven node(with(recorder));
+  ASSERT_TRUE(node->add(executor("a")));
+  // Of one tenant and class: the first and the third, which are no neighbours.
+  for (const auto& [tenant, priority] :
+       {std::pair("acme", Priority::kNormal), std::pair("zeta", Priority::kNormal),
+        std::pair("acme", Priority::kNormal), std::pair("acme", Priority::kLow)}) {
+    Request r = request("a", "hello", 4);
+    r.tenant = tenant;
+    r.priority = priority;
+    ASSERT_TRUE(node->submit(r, {}));
+  }
+  node.finish();
+  std::vector<Part> most;
+  for (const Step& step : recorder->book().steps) {
+    std::int32_t rows = 0;
+    for (const Part& part : step.parts) rows += part.rows;
+    std::int32_t all = 0;
+    for (const std::int32_t count : step.step.rows) all += count;
+    EXPECT_EQ(rows, all);
+    if (step.parts.size() > most.size()) most = step.parts;
+  }
+  EXPECT_THAT(most, testing::UnorderedElementsAre(Part{"acme", Priority::kNormal, 2},
+                                                  Part{"zeta", Priority::kNormal, 1},
+                                                  Part{"acme", Priority::kLow, 1}));
 }
 
 TEST(Observer, IsToldOfAPassThatDrawsNothing) {

@@ -102,6 +102,19 @@ TEST(LogFile, GoesOnInANewOneWhenItWasMovedAway) {
   EXPECT_EQ(text_of_file(path), "two\nthree\n");
 }
 
+TEST(LogFile, GoesOnInTheOneThatHasItsName) {
+  const TempFolder folder;
+  const std::string path = folder / "access.log";
+  const std::atomic<bool> no{false};
+  LogFile file(path);
+  ASSERT_TRUE(file.open());
+  std::filesystem::rename(path, folder / "access.log.1");
+  folder.write("access.log", "made by another program\n");
+  file.follow();
+  EXPECT_EQ(file.write("one\n", no), 0U);
+  EXPECT_EQ(text_of_file(path), "made by another program\none\n");
+}
+
 // A pipe that nobody reads stands for a disk that takes nothing.
 class Pipe {
  public:

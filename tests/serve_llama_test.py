@@ -57,6 +57,8 @@ class Texts(unittest.TestCase):
                 ("/apply-template", {"messages": MESSAGES, "tools": [{"type": "function"}]}, 400, None),
                 ("/apply-template", {"messages": MESSAGES, "tools": {}}, 400, "tools"),
                 ("/apply-template", {"messages": MESSAGES, "continue_final_message": True}, 400, "continue_final_message"),
+                ("/chat/completions", {"messages": MESSAGES, "continue_final_message": True}, 400, "continue_final_message"),
+                ("/chat/completions", {"messages": MESSAGES, "add_generation_prompt": False}, 400, "add_generation_prompt"),
                 ("/chat/completions/input_tokens", {"messages": MESSAGES, "tools": [{}]}, 400, "tools")):
             got, reply = self.daemon.post(path, body)
             self.assertEqual((got, reply["error"]["param"]), (status, param), (path, body, reply))

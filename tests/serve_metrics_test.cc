@@ -96,9 +96,56 @@ TEST(Renamed, HasTheHistogramsOfVllm) {
   EXPECT_THAT(names_of(renamed(ours, kLlamaNames)), testing::IsEmpty());
 }
 
+// ---- compute of tenants -------------------------------------------------------------------------
+
+void step(Metrics& metrics, std::string_view tenant, Priority priority, double seconds) {
+  const std::vector<StepDone::Part> parts = {{tenant, priority, 1}};
+  StepDone done{.executor = "small", .seconds = seconds};
+  done.parts = parts;
+  metrics.on_step(done);
+}
+
 std::string text_of(Metrics& metrics) {
   const auto node = Node::create({}).value();
   return metrics.text(*node);
+}
+
+TEST(Metrics, DivideTheTimeOfAPassAmongItsSequences) {
+  Metrics metrics;
+  const std::vector<StepDone::Part> parts = {{"acme", Priority::kHigh, 3},
+                                             {"zeta", Priority::kLow, 1}};
+  StepDone done{.executor = "small", .seconds = 2};
+  done.parts = parts;
+  metrics.on_step(done);
+  metrics.on_step(done);
+  const std::string text = text_of(metrics);
+  EXPECT_NE(text.find("choir_compute_seconds_total{model_name=\"small\",priority=\"high\","
+                      "tenant=\"acme\"} 3\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("choir_compute_seconds_total{model_name=\"small\",priority=\"low\","
+                      "tenant=\"zeta\"} 1\n"),
+            std::string::npos);
+}
+
+TEST(Metrics, TellOfSoManyTenants) {
+  Metrics metrics;
+  for (int i = 0; i < 150; ++i) {
+    step(metrics, "t" + std::to_string(i), Priority::kNormal, 1);
+    step(metrics, "t" + std::to_string(i), Priority::kNormal, 1);
+  }
+  const std::string text = text_of(metrics);
+  const auto value = [&](const std::string& tenant) {
+    const std::string front =
+        "choir_compute_seconds_total{model_name=\"small\",priority=\"normal\",tenant=\"" + tenant +
+        "\"} ";
+    const std::size_t place = text.find(front);
+    return place == std::string::npos ? -1.0 : std::stod(text.substr(place + front.size()));
+  };
+  EXPECT_EQ(value("t0"), 2);
+  EXPECT_EQ(value("t99"), 2);
+  EXPECT_EQ(value("t100"), -1);
+  EXPECT_EQ(value("other"), 100);
 }
 
 TEST(Metrics, SayWhichProgramThisIs) {

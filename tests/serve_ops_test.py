@@ -200,6 +200,7 @@ class Metrics(unittest.TestCase):
     def test_are_choirs(self):
         text = self.text()
         self.assertRegex(text, r'\nchoir_build_info\{engine="llama\.cpp [^"]+",version="[0-9.]+"\} 1\n')
+        self.assertRegex(text, r'\nchoir_compute_seconds_total\{model_name="stories260K",priority="normal",tenant="local"\} ')
         self.assertNotIn(":", "".join(line.split("{")[0] for line in text.splitlines() if not line.startswith("#")))
 
     def test_pass_promtool(self):

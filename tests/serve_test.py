@@ -55,12 +55,13 @@ class Answers(unittest.TestCase):
         self.assertEqual(chunks[-2]["choices"][0]["finish_reason"], "length")
         self.assertEqual(chunks[-1]["choices"], [])
         self.assertEqual(chunks[-1]["usage"]["completion_tokens"], 12)
+        self.assertEqual(chunks[-1]["timings"]["predicted_n"], 12)
 
     def test_of_a_chat_in_a_stream_begin_with_the_role(self):
         events = self.daemon.events("/v1/chat/completions", CHAT)
         first = json.loads(events[0])
         self.assertEqual(first["object"], "chat.completion.chunk")
-        self.assertEqual(first["choices"][0]["delta"], {"role": "assistant", "content": ""})
+        self.assertEqual(first["choices"][0]["delta"], {"role": "assistant", "content": None})
         self.assertEqual(len({json.loads(event)["id"] for event in events[:-1]}), 1)
 
     def test_end_at_the_context_where_max_tokens_is_left_out(self):
@@ -162,7 +163,7 @@ class Answers(unittest.TestCase):
                      'choir_request_total{code="404"} ',
                      'choir_requests_total{finished_reason="length",model_name="stories260K"} ',
                      'choir_time_to_first_token_seconds_count{model_name="stories260K"} ',
-                     'choir_compute_seconds_total{model_name="stories260K",priority="normal"} '):
+                     'choir_compute_seconds_total{model_name="stories260K",priority="normal",tenant="local"} '):
             self.assertIn("\n" + line, text)
 
     def test_tokenize_and_back(self):

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "choir/export.h"
@@ -36,11 +37,18 @@ struct RequestEnded {
 
 // One forward pass that was computed, with sampling. Passes that were aborted or failed are none.
 struct StepDone {
+  // What of the pass was of one tenant and class: its sequences.
+  struct Part {
+    std::string_view tenant;
+    Priority priority = Priority::kNormal;
+    std::int32_t rows = 0;
+  };
   std::string_view executor;
   double seconds = 0;
   std::array<std::int32_t, kPriorityNames.size()> rows = {};  // sequences in it, by class
-  std::int32_t prompt_tokens = 0;  // computed, in slices of more than one; of embeddings all
-  std::int32_t output_tokens = 0;  // drawn
+  std::int32_t prompt_tokens = 0;    // computed, in slices of more than one; of embeddings all
+  std::int32_t output_tokens = 0;    // drawn
+  std::span<const Part> parts = {};  // together `rows`; each tenant and class once
 };
 
 struct LoadDone {

@@ -28,7 +28,11 @@ std::filesystem::path own_folder() {
   if (dladdr(reinterpret_cast<const void*>(&find_probe), &info) == 0 || info.dli_fname == nullptr)
     return {};
   std::error_code ignored;
-  const auto file = std::filesystem::weakly_canonical(info.dli_fname, ignored);
+  // Of a program that has this code inside it is the word by which the program was started.
+  const std::string_view name = info.dli_fname;
+  const auto file = name.find('/') == std::string_view::npos
+                        ? std::filesystem::read_symlink("/proc/self/exe", ignored)
+                        : std::filesystem::weakly_canonical(name, ignored);
   return ignored ? std::filesystem::path{} : file.parent_path();
 }
 

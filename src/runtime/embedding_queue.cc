@@ -212,8 +212,13 @@ void EmbeddingQueue::tell(std::int32_t tokens, Instant began) const {
   StepDone step{.executor = facts_.name(),
                 .seconds = to_seconds(facts_.clock().now() - began),
                 .prompt_tokens = tokens};
-  for (const Row& row : rows_)
-    ++step.rows.at(static_cast<std::size_t>(row.entry->request->priority));
+  std::vector<StepDone::Part> parts;
+  for (const Row& row : rows_) {
+    const RequestState& request = *row.entry->request;
+    ++step.rows.at(static_cast<std::size_t>(request.priority));
+    count_part(parts, request.tenant, request.priority);
+  }
+  step.parts = parts;
   observing->tell([&](Observer& observer) { observer.on_step(step); });
 }
 

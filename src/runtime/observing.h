@@ -2,9 +2,12 @@
 // stays here.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/caught.h"
 #include "base/process_exit.h"
@@ -13,6 +16,22 @@
 namespace choir {
 
 class RequestState;
+
+// A sequence of the tenant and class was in the pass. Neighbours are mostly alike, and there are
+// few tenants at a time. The view must outlive `parts`.
+inline void count_part(std::vector<StepDone::Part>& parts, std::string_view tenant,
+                       Priority priority) {
+  const auto same = [&](const StepDone::Part& part) {
+    return part.priority == priority && part.tenant == tenant;
+  };
+  if (parts.empty() || !same(parts.back())) {
+    if (const auto found = std::ranges::find_if(parts, same); found != parts.end())
+      std::swap(*found, parts.back());
+    else
+      parts.push_back({tenant, priority, 0});
+  }
+  ++parts.back().rows;
+}
 
 // Any thread. Owned by the node; lanes and dispatchers that call it end first.
 class Observing {

@@ -146,16 +146,26 @@ void PassRunner::sample_rows(const StepPlan& plan, Pool& pool, Instant began) {
       p_.answers.fail_without_token(*row.live, now);
 }
 
-void PassRunner::tell_step(const StepPlan& plan, Instant began) const {
+void PassRunner::tell_step(const StepPlan& plan, Instant began) {
   const Observing* observing = p_.facts.rules().observing;
   if (observing == nullptr) return;
   StepDone step{.executor = p_.facts.name(), .seconds = to_seconds(p_.facts.clock().now() - began)};
+  parts_.clear();
+  const LiveSequence* before = nullptr;
   for (std::size_t i = 0; i < plan.slices.size(); ++i) {
-    ++step.rows.at(static_cast<std::size_t>(slice_live_[i]->value.priority));
+    const LiveSequence& l = *slice_live_[i];
+    ++step.rows.at(static_cast<std::size_t>(l.value.priority));
+    if (before != nullptr && before->tenant == l.tenant &&
+        before->value.priority == l.value.priority)
+      ++parts_.back().rows;
+    else
+      count_part(parts_, l.request->tenant, l.value.priority);
+    before = &l;
     if (plan.slices[i].count > 1) step.prompt_tokens += plan.slices[i].count;
   }
   for (const Row& row : rows_)
     if (row.token) ++step.output_tokens;
+  step.parts = parts_;
   observing->tell([&](Observer& observer) { observer.on_step(step); });
 }
 

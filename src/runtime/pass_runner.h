@@ -56,13 +56,14 @@ class PassRunner {
   // `began`: the pass whose logits these are.
   void sample_rows(const StepPlan& plan, Pool& pool, Instant began);
   // To the observer, where there is one.
-  void tell_step(const StepPlan& plan, Instant began) const;
+  void tell_step(const StepPlan& plan, Instant began);
 
   const Parts p_;
   std::vector<LiveSequence*> slice_live_;     // of the plan's slices
   std::vector<const RequestState*> prompts_;  // of those, with more than one token
   std::vector<std::span<const TokenId>> slice_tokens_;
   std::vector<Row> rows_;
+  std::vector<StepDone::Part> parts_;            // of the step that is told
   std::vector<SamplerScratch> sampler_scratch_;  // by thread
   std::function<void(int, int)> sample_row_;
 };

@@ -68,8 +68,20 @@ class Daemon::Inside {
     }
     tell_service_manager(ServiceState::kStopping);
     node_->close_door();
+    say_what_is_in_flight();
     server_->drain([this] { server_->stop(); });
     server_->after(drain_, [this] { server_->stop(); });
+  }
+
+  // So that nobody takes the daemon for stuck.
+  void say_what_is_in_flight() const {
+    const std::size_t count = node_->requests().size();
+    if (count == 0) return;
+    const auto most = std::chrono::duration_cast<std::chrono::seconds>(drain_);
+    log(LogLevel::kWarn, "ending: " + std::to_string(count) +
+                             (count == 1 ? " request is" : " requests are") +
+                             " in flight, for at most " + std::to_string(most.count()) +
+                             " s; a second signal ends at once");
   }
 
   const std::shared_ptr<Metrics> metrics_;

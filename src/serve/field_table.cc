@@ -38,6 +38,7 @@ std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
   return std::nullopt;
 }
 
+bool is_true(const Json& value) { return value == true; }
 bool is_false(const Json& value) { return value == false; }
 bool is_zero(const Json& value) { return value.is_number() && value == 0; }
 bool is_not_above_zero(const Json& value) { return value.is_number() && value <= 0; }
@@ -137,6 +138,8 @@ constexpr auto kFields = std::to_array<Field>({
     {"function_call", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, is_no_function},
     {"modalities", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text; [\"text\"] is accepted", nullptr, is_text_modality},
     {"audio", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text", nullptr, is_empty},
+    {"continue_final_message", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "an answer is not continued yet; false is accepted", nullptr, is_false},
+    {"add_generation_prompt", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "a chat ends with the beginning of an answer; true is accepted", nullptr, is_true},
     {"prediction", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "predictions are not used", nullptr, is_empty},
     {"reasoning_effort", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "reasoning is not steered yet; none is accepted", nullptr, is_no_effort},
     {"web_search_options", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there is no web search", nullptr, nullptr},

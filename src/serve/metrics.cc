@@ -10,6 +10,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,13 @@ using Labels = prometheus::Labels;
 const Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                               0.5,   1,      2.5,   5,    10,    20,   40,  80};
 
+// Names of tenants come from keys. More of them than this are told together, as kOtherTenants: each
+// one is a row for each model and class.
+constexpr std::size_t kTenantsMax = 100;
+constexpr std::string_view kOtherTenants = "other";
+
+using ByClass = std::array<Counter*, kPriorityNames.size()>;
+
 // The histograms and counters of one model, so that a pass looks up one name.
 struct Row {
   Histogram* first_token = nullptr;
@@ -38,7 +46,7 @@ struct Row {
   Histogram* whole = nullptr;
   Histogram* queue = nullptr;
   Histogram* step = nullptr;
-  std::array<Counter*, kPriorityNames.size()> compute = {};
+  std::map<std::string, ByClass, std::less<>> compute = {};  // by tenant
 };
 
 }  // namespace
@@ -61,11 +69,12 @@ class Metrics::Inside {
   }
   void count_step(const StepDone& step) {
     int all = 0;
-    for (const std::int32_t rows : step.rows) all += rows;
-    with_row(step.executor, [&](const Row& row) {
+    for (const StepDone::Part& part : step.parts) all += part.rows;
+    books_.with([&](Books& books) {
+      Row& row = row_of(books, step.executor);
       row.step->Observe(step.seconds);
-      for (std::size_t i = 0; all > 0 && i < step.rows.size(); ++i)
-        if (step.rows.at(i) > 0) row.compute.at(i)->Increment(step.seconds * step.rows.at(i) / all);
+      for (const StepDone::Part& part : step.parts)
+        compute_of(books, row, step.executor, part).Increment(step.seconds * part.rows / all);
     });
   }
 
@@ -86,6 +95,7 @@ class Metrics::Inside {
  private:
   struct Books {
     std::map<std::string, Row, std::less<>> rows;  // by model
+    std::set<std::string, std::less<>> tenants;    // that have a name of their own
   };
   Family<Counter>& counter(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -95,15 +105,11 @@ class Metrics::Inside {
   }
   Row new_row(std::string_view model) {
     const Labels labels = {{"model_name", std::string(model)}};
-    Row row{.first_token = &first_token_.Add(labels, kSeconds),
+    return {.first_token = &first_token_.Add(labels, kSeconds),
             .inter_token = &inter_token_.Add(labels, kSeconds),
             .whole = &whole_.Add(labels, kSeconds),
             .queue = &queue_.Add(labels, kSeconds),
             .step = &steps_.Add(labels, kSeconds)};
-    for (std::size_t i = 0; i < row.compute.size(); ++i)
-      row.compute.at(i) = &compute_.Add(
-          {{"model_name", std::string(model)}, {"priority", std::string(kPriorityNames.at(i))}});
-    return row;
   }
   Row& row_of(Books& books, std::string_view model) {
     const auto found = books.rows.find(model);
@@ -111,6 +117,22 @@ class Metrics::Inside {
                ? found->second
                : books.rows.emplace(std::string(model), new_row(model)).first->second;
   }
+  Counter& compute_of(Books& books, Row& row, std::string_view model, const StepDone::Part& part) {
+    auto found = row.compute.find(part.tenant);
+    if (found == row.compute.end()) {
+      const bool known = books.tenants.contains(part.tenant);
+      if (!known && books.tenants.size() < kTenantsMax) books.tenants.emplace(part.tenant);
+      const bool named = known || books.tenants.contains(part.tenant);
+      found = row.compute.try_emplace(std::string(named ? part.tenant : kOtherTenants)).first;
+    }
+    Counter*& counter = found->second.at(static_cast<std::size_t>(part.priority));
+    if (counter == nullptr)
+      counter = &compute_.Add({{"model_name", std::string(model)},
+                               {"tenant", found->first},
+                               {"priority", std::string(to_string(part.priority))}});
+    return *counter;
+  }
+
   Family<Histogram>& first_token_ =
       histogram("choir_time_to_first_token_seconds", "Submission to the first token");
   Family<Histogram>& inter_token_ =

@@ -56,7 +56,7 @@ class OpenAiWriter final : public Writer {
     std::string events;
     if (form_ == Form::kChat)
       for (std::size_t i = 0; i < around_.size(); ++i)
-        events += event_of(chunk(i, {{"delta", {{"role", "assistant"}, {"content", ""}}}}));
+        events += event_of(chunk(i, {{"delta", {{"role", "assistant"}, {"content", nullptr}}}}));
     return events;
   }
 
@@ -81,6 +81,7 @@ class OpenAiWriter final : public Writer {
       Json counts = frame("chat.completion.chunk");
       counts["choices"] = Json::array();
       counts["usage"] = usage_json(usage_of(ends, answer_.choices));
+      if (ends.size() == 1) counts["timings"] = timings_json(ends[0].completion.usage);
       events += event_of(counts);
     }
     return events + "data: [DONE]\n\n";
