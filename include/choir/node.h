@@ -32,6 +32,7 @@
 #include "choir/export.h"
 #include "choir/ids.h"
 #include "choir/load.h"
+#include "choir/load_estimate.h"
 #include "choir/model_info.h"
 #include "choir/prepared.h"
 #include "choir/request.h"
@@ -41,13 +42,6 @@
 #include "choir/units.h"
 
 namespace choir {
-
-// Bytes as measured by the engine for what is loaded.
-struct MemoryUse {
-  std::uint64_t weights = 0;  // shared by all executors of the same file
-  std::uint64_t kv = 0;
-  std::uint64_t compute = 0;
-};
 
 // A tenant wants an executor in memory: Node::hold().
 struct LeaseInfo {
@@ -162,6 +156,13 @@ class CHOIR_API Node {
   // loads it, and says then what is wrong with it. Does not block for long: other loads may go
   // first. Errors: kAlreadyExists, kInvalidArgument.
   Status declare(const ExecutorConfig& config);
+  // What loading an executor with this config would take, and who would leave for it; nothing is
+  // loaded and nothing changes. Where an executor of that name is in memory, it is what resize()
+  // would take: the new memory beside the old one. The answer holds as long as nothing else is
+  // loaded or given work. It reads the head of the file, and tries a file that was not seen before
+  // (seconds); it waits for no load. Errors: those of add() that come from the file,
+  // kInvalidArgument.
+  Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
   // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
   // Any thread, also inside a callback.
   Result<LoadTicket> begin_load(std::string_view executor);

@@ -54,6 +54,13 @@ Status Node::declare(const ExecutorConfig& config) {
   return caught([&] { return runtime_->declare(config); });
 }
 
+Result<LoadEstimate> Node::estimate(const ExecutorConfig& config) const {
+  return caught([&]() -> Result<LoadEstimate> {
+    CHOIR_CHECK_OK(validate(config));
+    return runtime_->estimate(config);
+  });
+}
+
 Result<LoadTicket> Node::begin_load(std::string_view executor) {
   return caught([&] { return runtime_->begin_load(executor); });
 }

@@ -3,9 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "choir/machine.h"
 #include "policy/hold.h"
-#include "policy/residency.h"
 #include "runtime/config_parts.h"
 #include "runtime/dispatcher.h"
 #include "runtime/in_turn.h"
@@ -26,12 +24,6 @@ EngineConfig Residents::engine_config_of(const ExecutorConfig& config) {
           .sequences_max = config.sequences_max,
           .batch_tokens_max = std::min(config.batch_tokens_max, config.context_tokens),
           .kv_type = config.kv_type};
-}
-
-MemoryView Residents::memory_view() const {
-  return {.limit = limits_.memory_bytes_max,
-          .promised = promised_.load(),
-          .free = std::min(limits_.memory_bytes_max, read_machine().memory_free())};
 }
 
 Status Residents::add(const ExecutorConfig& config, Activity::Door door) {
@@ -273,46 +265,6 @@ std::uint64_t Residents::own_bytes(const Executor& executor) const {
   });
   const ExecutorBytes bytes = executor.bytes();
   return bytes.own() + (only_one ? bytes.weights : 0);
-}
-
-// Where it does not fit, idle executors leave, if that is enough; else none does.
-bool Residents::make_room(const std::string& name, const std::string& path,
-                          const ExecutorBytes& need) {
-  const std::uint64_t missing = missing_bytes(need, memory_view());
-  if (missing == 0) return false;
-  const auto key_of = [](const Executor& executor) {
-    return std::hash<std::string>()(executor.model().fingerprint());
-  };
-  std::uint64_t own_key = 0;  // of the file to be loaded, where it is open already
-  const auto rows = p_.table.rows();
-  const auto activities = p_.active.activities();
-  std::vector<ResidentView> residents;
-  std::map<ExecutorId, const ExecutorRow*> by_id;
-  for (const ExecutorRow& row : rows) {
-    if (!row.executor || row.config.name == name) continue;
-    if (row.config.path == path) own_key = key_of(*row.executor);
-    const ExecutorBytes bytes = row.executor->bytes();
-    const Activity& activity = activities.at(row.id);
-    by_id.emplace(row.id, &row);
-    residents.push_back({.id = row.id,
-                         .last_used = activity.last_used,
-                         .pinned = row.config.pinned,
-                         .busy = !activity.unused() || activity.door != Activity::Door::kOpen,
-                         .reload_seconds = row.load_seconds,
-                         .own_bytes = bytes.own(),
-                         .weights_key = key_of(*row.executor),
-                         .weight_bytes = bytes.weights});
-  }
-  const ResidencyPlan plan = plan_residency(residents, missing, own_key, p_.clock.now());
-  bool some_left = false;
-  for (const ExecutorId id : plan.leave) {
-    // One that was given work in this moment stays; admission will say what is missing then.
-    if (const Status left = unload_row(*by_id.at(id), ExecutorLeft::Why::kEvicted); !left) continue;
-    some_left = true;
-    log(LogLevel::kInfo,
-        "executor '" + by_id.at(id)->config.name + "' left memory for '" + name + "'");
-  }
-  return some_left;
 }
 
 void Residents::let_unheld_leave() {

@@ -11,14 +11,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "choir/config.h"
+#include "choir/load_estimate.h"
 #include "choir/observer.h"
 #include "choir/result.h"
 #include "engine/engine.h"
 #include "policy/admit.h"
+#include "policy/residency.h"
 #include "runtime/active_requests.h"
 #include "runtime/alarms.h"
 #include "runtime/executor.h"
@@ -55,6 +58,7 @@ class Residents {
   Status add(const ExecutorConfig& config, Activity::Door door = Activity::Door::kOpen);
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
+  Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
   // What it reads is told to `progress`, and it ends with kCancelled soon after that is false.
   Status load(std::string_view name, const LoadProgress& progress = {});
   Status unload(std::string_view name);
@@ -98,6 +102,9 @@ class Residents {
   std::uint64_t own_bytes(const Executor& executor) const;
   void give_back_bytes(const Executor& executor) { promised_ -= own_bytes(executor); }
   MemoryView memory_view() const;
+  // Who would leave so that `missing` bytes come free for the executor `name` of the file `path`.
+  ResidencyPlan plan_room(const std::vector<ExecutorRow>& rows, const std::string& name,
+                          const std::string& path, std::uint64_t missing) const;
   // True when somebody left.
   bool make_room(const std::string& name, const std::string& path, const ExecutorBytes& need);
 

@@ -90,6 +90,9 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   // keeps where the executor is learns it before a call by name fails here. As move_executor().
   Status migrate(std::string_view name, NodeSeam& target, const std::function<void()>& moved = {});
   Status declare(const ExecutorConfig& config);
+  Result<LoadEstimate> estimate(const ExecutorConfig& config) const {
+    return residents_.estimate(config);
+  }
   Result<LoadTicket> begin_load(std::string_view name) { return arrivals_.begin_load(name); }
   Status hold(std::string_view name, std::string_view tenant, std::chrono::milliseconds duration) {
     return leases_.hold(name, tenant, duration);

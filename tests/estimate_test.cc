@@ -1,0 +1,78 @@
+// Node::estimate(): what a load would take, and who would leave, told beforehand.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/fake_node.h"
+
+namespace choir {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::uint64_t total(const MemoryUse& use) { return use.weights + use.kv + use.compute; }
+
+// A node into which one such executor fits, and a bit of another.
+std::shared_ptr<Runtime> small_node() {
+  const auto probe = start();
+  NodeConfig config;
+  config.memory_bytes_max = total(probe->estimate(executor("a"))->need) * 3 / 2;
+  return start(config);
+}
+
+TEST(Estimate, IsWhatTheLoadTakesAndChangesNothing) {
+  const auto node = start();
+  const LoadEstimate told = *node->estimate(executor("a"));
+  EXPECT_TRUE(told.fits);
+  EXPECT_EQ(told.missing, 0U);
+  EXPECT_THAT(told.leave, IsEmpty());
+  EXPECT_THAT(node->executors(), IsEmpty());
+  EXPECT_EQ(node->info().memory_bytes_promised, 0U);
+  ASSERT_TRUE(node->add(executor("a")));
+  EXPECT_EQ(node->executor("a")->memory, told.need);
+  EXPECT_EQ(node->info().memory_bytes_promised, total(told.need));
+}
+
+TEST(Estimate, NamesThoseThatWouldLeave) {
+  const auto node = small_node();
+  ASSERT_TRUE(node->add(executor("a")));
+  const LoadEstimate told = *node->estimate(executor("b"));
+  EXPECT_TRUE(told.fits);
+  EXPECT_THAT(told.leave, ElementsAre("a"));
+  EXPECT_EQ(told.missing, total(told.need) - (told.limit - told.promised));
+  EXPECT_TRUE(node->executor("a")->loaded);
+  ASSERT_TRUE(node->add(executor("b")));
+  EXPECT_FALSE(node->executor("a")->loaded);
+}
+
+TEST(Estimate, SaysThatNobodyWouldLeaveWhereThatIsNotEnough) {
+  const auto node = small_node();
+  ExecutorConfig pinned = executor("a");
+  pinned.pinned = true;
+  ASSERT_TRUE(node->add(pinned));
+  const LoadEstimate told = *node->estimate(executor("b"));
+  EXPECT_FALSE(told.fits);
+  EXPECT_THAT(told.leave, IsEmpty());
+  const Status refused = node->add(executor("b"));
+  EXPECT_EQ(refused.error().fact("need_bytes"), static_cast<std::int64_t>(total(told.need)));
+}
+
+TEST(Estimate, OfOneThatIsInMemoryIsWhatAResizeTakesBesideIt) {
+  const auto node = start();
+  ASSERT_TRUE(node->add(executor("a")));
+  ExecutorConfig larger = executor("a");
+  larger.context_tokens *= 2;
+  const LoadEstimate told = *node->estimate(larger);
+  EXPECT_EQ(told.need.weights, 0U);
+  EXPECT_GT(told.need.kv, node->executor("a")->memory.kv);
+  EXPECT_THAT(told.leave, IsEmpty());
+}
+
+TEST(Estimate, HasTheErrorsOfTheFile) {
+  ExecutorConfig missing = executor("a");
+  missing.path = "missing";
+  EXPECT_EQ(start()->estimate(missing).error().code, Code::kNotFound);
+}
+
+}  // namespace
+}  // namespace choir
