@@ -27,20 +27,6 @@ Json json_of(const std::optional<Error>& error) {
   return json;
 }
 
-Json json_of(const EvaluationResult& session) {
-  return {{"session_id", session.session_id},
-          {"model", session.model},
-          {"prompt", session.prompt},
-          {"text", session.text},
-          {"prompt_tokens", session.prompt_tokens},
-          {"tokens", session.tokens},
-          {"seconds", session.seconds},
-          {"first_token_seconds", session.first_token_seconds},
-          {"tokens_per_second", session.tokens_per_second},
-          {"finish", to_string(session.finish)},
-          {"error", json_of(session.error)}};
-}
-
 }  // namespace
 
 double decode_rate(const Usage& usage) {
@@ -110,16 +96,7 @@ Json json_of(const Completion& completion) {
           {"tokens_per_second", decode_rate(usage)}};
 }
 
-Json json_of(const EvaluationReport& report) {
-  Json sessions = Json::array();
-  for (const EvaluationResult& session : report.results) sessions.push_back(json_of(session));
-  return {{"load_seconds", report.load_seconds},
-          {"total_seconds", report.total_seconds},
-          {"total_tokens", report.total_tokens},
-          {"average_tokens_per_second", report.average_tokens_per_second},
-          {"throughput", report.throughput},
-          {"sessions", std::move(sessions)}};
-}
+Json json_of(const EvaluationReport& report) { return Json::parse(json_text(report)); }
 
 Json json_of(const TokenPiece& piece) {
   Json text = piece.piece;

@@ -38,21 +38,8 @@ EvaluationResult session(std::int32_t id, std::string prompt, std::string text, 
   return result;
 }
 
-// The sums as a run makes them.
 EvaluationReport report_of(std::vector<EvaluationResult> results, double total_seconds) {
-  EvaluationReport report;
-  int generated = 0;
-  for (const EvaluationResult& result : results) {
-    report.total_tokens += result.tokens;
-    report.average_tokens_per_second += result.tokens_per_second;
-    generated += result.tokens > 0 ? 1 : 0;
-  }
-  if (generated > 0) report.average_tokens_per_second /= generated;
-  report.results = std::move(results);
-  report.load_seconds = 0.31;
-  report.total_seconds = total_seconds;
-  report.throughput = total_seconds > 0 ? report.total_tokens / total_seconds : 0;
-  return report;
+  return choir::report_of(std::move(results), 0.31, total_seconds);
 }
 
 EvaluationReport three_sessions() {

@@ -114,6 +114,22 @@ class CHOIR_API ParallelEvaluation {
 // The checks of create() that need no file. Pure: any thread, does not block.
 CHOIR_API Status validate(const ParallelConfig& config);
 
+// The built-in prompts. Any thread, does not block.
+CHOIR_API std::vector<std::string> usual_prompts();
+
+// The row of a session that has ended; the caller adds session_id and prompt. Pure: any thread,
+// does not block.
+CHOIR_API EvaluationResult result_of(const Completion& completion);
+
+// The report of these sessions, with totals and averages. Pure: any thread, does not block.
+CHOIR_API EvaluationReport report_of(std::vector<EvaluationResult> results, double load_seconds,
+                                     double total_seconds);
+
+// The report as a JSON object, on one line: load_seconds, total_seconds, total_tokens,
+// average_tokens_per_second, throughput, and the results as `sessions`. Bytes that are not UTF-8
+// become U+FFFD. Pure: any thread, does not block.
+CHOIR_API std::string json_text(const EvaluationReport& report);
+
 // The report as text for a terminal. Pure: any thread, does not block.
 CHOIR_API std::string render(const EvaluationReport& report, const ParallelConfig& config);
 

@@ -45,6 +45,8 @@ std::vector<std::string> executor_names(const std::vector<ParallelModel>& models
 
 }  // namespace
 
+std::vector<std::string> usual_prompts() { return {kPrompts.begin(), kPrompts.end()}; }
+
 struct ParallelEvaluation::Inside {
   explicit Inside(ParallelConfig wanted) : config(std::move(wanted)) {}
 
@@ -93,19 +95,11 @@ Request ParallelEvaluation::Inside::request_of(std::int32_t session) const {
 EvaluationResult ParallelEvaluation::Inside::result_of(std::int32_t session,
                                                        const Completion& completion,
                                                        double began) const {
-  const Usage& usage = completion.usage;
-  EvaluationResult r;
+  EvaluationResult r = choir::result_of(completion);
   r.session_id = session;
   r.model = executor_of(session);
   r.prompt = prompt_of(session);
-  r.text = completion.text;
-  r.prompt_tokens = usage.prompt_tokens;
-  r.tokens = usage.output_tokens;
-  r.seconds = usage.total_seconds - usage.queue_seconds;
-  r.first_token_seconds = began + usage.first_token_seconds;
-  r.tokens_per_second = r.seconds > 0 ? r.tokens / r.seconds : 0;
-  r.finish = completion.finish;
-  r.error = completion.error;
+  r.first_token_seconds += began;
   return r;
 }
 
@@ -115,7 +109,7 @@ Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::create(ParallelC
 
 Result<std::unique_ptr<ParallelEvaluation>> ParallelEvaluation::load(ParallelConfig config) {
   CHOIR_CHECK_OK(validate(config));
-  if (config.prompts.empty()) config.prompts.assign(kPrompts.begin(), kPrompts.end());
+  if (config.prompts.empty()) config.prompts = usual_prompts();
   auto inside = std::make_unique<Inside>(std::move(config));
   const ParallelConfig& c = inside->config;
   inside->names = executor_names(c.models);
@@ -163,9 +157,7 @@ Result<EvaluationReport> ParallelEvaluation::run(
   CHOIR_CHECK_OK(refuse_inside_callback("ParallelEvaluation::run()", "another thread"));
   Inside& in = *inside_;
   const Instant start = in.clock.now();
-  EvaluationReport report;
-  report.load_seconds = in.load_seconds;
-  report.results.resize(static_cast<std::size_t>(in.sessions()));
+  std::vector<EvaluationResult> results(static_cast<std::size_t>(in.sessions()));
   in.running.with([](auto& r) { r.ids.clear(); });
 
   const auto tell = [&](std::int32_t session, SessionProgress::Phase phase, std::int32_t tokens,
@@ -202,7 +194,7 @@ Result<EvaluationReport> ParallelEvaluation::run(
     return submission;
   };
   const auto end = [&](std::int32_t session, Result<Submission> submission, double began) {
-    EvaluationResult& row = report.results[static_cast<std::size_t>(session)];
+    EvaluationResult& row = results[static_cast<std::size_t>(session)];
     if (submission) {
       row = in.result_of(session, submission->result.get(), began);
       return;
@@ -217,7 +209,7 @@ Result<EvaluationReport> ParallelEvaluation::run(
 
   if (order == Order::kTogether) {
     std::vector<Result<Submission>> submissions;
-    submissions.reserve(report.results.size());
+    submissions.reserve(results.size());
     for (std::int32_t session = 0; session < in.sessions(); ++session)
       submissions.push_back(begin(session));
     for (std::int32_t session = 0; session < in.sessions(); ++session)
@@ -229,17 +221,7 @@ Result<EvaluationReport> ParallelEvaluation::run(
     }
   }
 
-  report.total_seconds = to_seconds(in.clock.now() - start);
-  std::int32_t generated = 0;
-  for (const EvaluationResult& row : report.results) {
-    report.total_tokens += row.tokens;
-    if (row.tokens == 0) continue;
-    report.average_tokens_per_second += row.tokens_per_second;
-    ++generated;
-  }
-  if (generated > 0) report.average_tokens_per_second /= generated;
-  if (report.total_seconds > 0) report.throughput = report.total_tokens / report.total_seconds;
-  return report;
+  return report_of(std::move(results), in.load_seconds, to_seconds(in.clock.now() - start));
 }
 
 }  // namespace choir

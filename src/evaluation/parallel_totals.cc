@@ -1,0 +1,80 @@
+// The rows and totals of a parallel evaluation, and the report as JSON. All pure.
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "choir/parallel_evaluation.h"
+
+namespace choir {
+namespace {
+
+using Json = nlohmann::ordered_json;  // members in the order in which they are written
+
+Json json_of(const std::optional<Error>& error) {
+  if (!error) return nullptr;
+  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
+  for (const Fact& fact : error->facts) json["facts"][fact.name] = fact.value;
+  return json;
+}
+
+Json json_of(const EvaluationResult& session) {
+  return {{"session_id", session.session_id},
+          {"model", session.model},
+          {"prompt", session.prompt},
+          {"text", session.text},
+          {"prompt_tokens", session.prompt_tokens},
+          {"tokens", session.tokens},
+          {"seconds", session.seconds},
+          {"first_token_seconds", session.first_token_seconds},
+          {"tokens_per_second", session.tokens_per_second},
+          {"finish", to_string(session.finish)},
+          {"error", json_of(session.error)}};
+}
+
+}  // namespace
+
+EvaluationResult result_of(const Completion& completion) {
+  const Usage& usage = completion.usage;
+  EvaluationResult r;
+  r.model = completion.executor;
+  r.text = completion.text;
+  r.prompt_tokens = usage.prompt_tokens;
+  r.tokens = usage.output_tokens;
+  r.seconds = usage.total_seconds - usage.queue_seconds;
+  r.first_token_seconds = usage.first_token_seconds;
+  r.tokens_per_second = r.seconds > 0 ? r.tokens / r.seconds : 0;
+  r.finish = completion.finish;
+  r.error = completion.error;
+  return r;
+}
+
+EvaluationReport report_of(std::vector<EvaluationResult> results, double load_seconds,
+                           double total_seconds) {
+  EvaluationReport report;
+  report.results = std::move(results);
+  report.load_seconds = load_seconds;
+  report.total_seconds = total_seconds;
+  std::int32_t generated = 0;
+  for (const EvaluationResult& row : report.results) {
+    report.total_tokens += row.tokens;
+    if (row.tokens == 0) continue;
+    report.average_tokens_per_second += row.tokens_per_second;
+    ++generated;
+  }
+  if (generated > 0) report.average_tokens_per_second /= generated;
+  if (total_seconds > 0) report.throughput = report.total_tokens / total_seconds;
+  return report;
+}
+
+std::string json_text(const EvaluationReport& report) {
+  Json sessions = Json::array();
+  for (const EvaluationResult& session : report.results) sessions.push_back(json_of(session));
+  const Json json = {{"load_seconds", report.load_seconds},
+                     {"total_seconds", report.total_seconds},
+                     {"total_tokens", report.total_tokens},
+                     {"average_tokens_per_second", report.average_tokens_per_second},
+                     {"throughput", report.throughput},
+                     {"sessions", std::move(sessions)}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace choir
