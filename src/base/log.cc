@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "base/guarded.h"
+#include "base/log_tap.h"
 #include "base/process_exit.h"
 
 namespace choir {
@@ -43,7 +46,25 @@ spdlog::logger& logger() {
   return *instance;
 }
 
+// Outlives all static objects, as the logger.
+Guarded<std::shared_ptr<const LogTap>>& tap() {
+  static auto* const instance = new Guarded<std::shared_ptr<const LogTap>>;
+  return *instance;
+}
+
+void tell_tap(LogLevel level, std::string_view line) {
+  if (!log_enabled(level)) return;
+  const auto told = tap().with([](const auto& t) { return t; });
+  if (told) (*told)(level, line);
+}
+
 }  // namespace
+
+void set_log_tap(LogTap told) {
+  auto next = told ? std::make_shared<const LogTap>(std::move(told)) : nullptr;
+  // What the one before has captured is let go without the lock.
+  tap().with([&](auto& t) { std::swap(t, next); });
+}
 
 void set_log_level(LogLevel level) {
   if (from_environment() == nullptr) logger().set_level(to_spdlog(level));
@@ -56,6 +77,7 @@ void log(LogLevel level, std::string_view line) {
   if (process_exits()) return;
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   logger().log(to_spdlog(level), "{}", line);
+  tell_tap(level, line);
 }
 
 }  // namespace choir

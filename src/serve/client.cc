@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "base/cache_folder.h"
 
@@ -34,36 +35,181 @@ std::string default_socket(std::uint16_t port) {
   return folder.empty() ? "" : folder + "/" + name;
 }
 
+namespace {
+
+struct CurlEnd {
+  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using Curl = std::unique_ptr<CURL, CurlEnd>;
+using CurlList = std::unique_ptr<curl_slist, CurlEnd>;
+
+// One request, ready to be carried out. curl holds the addresses of its members.
+class CurlExchange {
+ public:
+  static Result<std::unique_ptr<CurlExchange>> create(const DaemonAddress& daemon,
+                                                      const std::string& method,
+                                                      const std::string& path,
+                                                      const std::string& body) {
+    static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+    Curl curl(kReady == CURLE_OK ? curl_easy_init() : nullptr);
+    if (!curl) return fail(Code::kUnavailable, "libcurl cannot be used");
+    std::unique_ptr<CurlExchange> made(new CurlExchange(daemon, std::move(curl)));
+    made->set_up(method, path, body);
+    return made;
+  }
+
+  CURL* curl() const { return curl_.get(); }
+  template <class Value>
+  void set(CURLoption option, Value value) {
+    curl_easy_setopt(curl_.get(), option, value);
+  }
+  int status() const {
+    long status = 0;
+    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
+    return static_cast<int>(status);
+  }
+  Status check(CURLcode done) const {
+    if (done == CURLE_OK) return {};
+    const std::string where = daemon_.socket.empty() ? daemon_.url : daemon_.socket;
+    if (done == CURLE_COULDNT_CONNECT || done == CURLE_COULDNT_RESOLVE_HOST)
+      return fail(Code::kNotFound, "no daemon answers at '" + where +
+                                       "': `choir serve` starts one, --port or --unix-socket name "
+                                       "another");
+    return fail(Code::kUnavailable,
+                "the daemon at '" + where + "' did not answer: " + curl_easy_strerror(done));
+  }
+
+ private:
+  CurlExchange(const DaemonAddress& daemon, Curl curl) : daemon_(daemon), curl_(std::move(curl)) {}
+  void set_up(const std::string& method, const std::string& path, const std::string& body) {
+    body_ = body;
+    if (!daemon_.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, daemon_.socket.c_str());
+    set(CURLOPT_URL, (daemon_.url + path).c_str());
+    set(CURLOPT_CUSTOMREQUEST, method.c_str());
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_NOPROXY, "*");
+    if (method != "GET") {
+      set(CURLOPT_POSTFIELDS, body_.c_str());
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_.size()));
+    }
+    // Not "Expect: 100-continue", which costs a second where nobody answers it.
+    headers_.reset(curl_slist_append(nullptr, "Expect:"));
+    if (const std::string key = variable("CHOIR_API_KEY"); !key.empty())
+      headers_.reset(
+          curl_slist_append(headers_.release(), ("Authorization: Bearer " + key).c_str()));
+    set(CURLOPT_HTTPHEADER, headers_.get());
+  }
+
+  const DaemonAddress daemon_;
+  std::string body_;
+  CurlList headers_;
+  const Curl curl_;
+};
+
+// What a stream gives to its reader.
+struct Reading {
+  const CurlExchange& exchange;
+  const EventReader& reader;
+  EventLines lines = {};
+  std::string error = {};  // the body of a reply with another status
+};
+
+std::size_t read_events(char* bytes, std::size_t size, std::size_t count, void* out) {
+  Reading& reading = *static_cast<Reading*>(out);
+  if (reading.exchange.status() == 200)
+    reading.lines.add({bytes, size * count}, reading.reader.on_event);
+  else
+    reading.error.append(bytes, size * count);
+  return size * count;
+}
+
+constexpr int kLookMs = 50;
+
+// Carries it out, and looks at the reader now and then.
+Result<CURLcode> carry_out(CURL* curl, const EventReader& reader) {
+  const std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi(curl_multi_init(),
+                                                                    curl_multi_cleanup);
+  if (!multi) return fail(Code::kUnavailable, "libcurl cannot be used");
+  curl_multi_add_handle(multi.get(), curl);
+  int running = 1;
+  bool goes_on = true;
+  while (running > 0 && goes_on && curl_multi_perform(multi.get(), &running) == CURLM_OK) {
+    goes_on = reader.go_on();
+    if (running > 0 && goes_on) curl_multi_poll(multi.get(), nullptr, 0, kLookMs, nullptr);
+  }
+  CURLcode done = CURLE_RECV_ERROR;
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi.get(), &left))
+    if (message->msg == CURLMSG_DONE) done = message->data.result;
+  curl_multi_remove_handle(multi.get(), curl);
+  if (!goes_on && running > 0) return fail(Code::kCancelled, "the request was given up");
+  return done;
+}
+
+}  // namespace
+
+Result<DaemonAddress> daemon_address(const std::string& text) {
+  constexpr std::string_view kUnix = "unix:";
+  std::string rest = text;
+  if (rest.starts_with("http://") || rest.starts_with("https://")) {
+    while (rest.ends_with('/')) rest.pop_back();
+    return DaemonAddress{.url = rest, .socket = {}};
+  }
+  if (rest.starts_with(kUnix)) rest.erase(0, kUnix.size());
+  if (rest.find('/') == std::string::npos)
+    return fail(Code::kInvalidArgument,
+                "'" + text + "' is neither http://HOST:PORT nor the path of a unix socket");
+  return DaemonAddress{.url = "http://localhost", .socket = rest};
+}
+
+Result<ClientReply> ask(const DaemonAddress& daemon, const std::string& method,
+                        const std::string& path, const std::string& body) {
+  const auto exchange = CHOIR_TRY(CurlExchange::create(daemon, method, path, body));
+  ClientReply reply;
+  exchange->set(CURLOPT_WRITEFUNCTION, append);
+  exchange->set(CURLOPT_WRITEDATA, &reply.body);
+  CHOIR_CHECK_OK(exchange->check(curl_easy_perform(exchange->curl())));
+  reply.status = exchange->status();
+  return reply;
+}
+
 Result<ClientReply> ask(const std::string& socket, const std::string& method,
                         const std::string& path, const std::string& body) {
-  static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(
-      kReady == CURLE_OK ? curl_easy_init() : nullptr, curl_easy_cleanup);
-  if (!curl) return fail(Code::kUnavailable, "libcurl cannot be used");
-  ClientReply reply;
-  const std::string url = "http://localhost" + path;
-  curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, socket.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &reply.body);
-  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  if (method != "GET") {
-    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, body.c_str());
-    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE, static_cast<long>(body.size()));
+  return ask(DaemonAddress{.url = "http://localhost", .socket = socket}, method, path, body);
+}
+
+Result<ClientReply> ask_events(const DaemonAddress& daemon, const std::string& path,
+                               const std::string& body, const EventReader& reader) {
+  const auto exchange = CHOIR_TRY(CurlExchange::create(daemon, "POST", path, body));
+  Reading reading{.exchange = *exchange, .reader = reader};
+  exchange->set(CURLOPT_WRITEFUNCTION, read_events);
+  exchange->set(CURLOPT_WRITEDATA, &reading);
+  CHOIR_CHECK_OK(exchange->check(CHOIR_TRY(carry_out(exchange->curl(), reader))));
+  return ClientReply{.status = exchange->status(), .body = std::move(reading.error)};
+}
+
+void EventLines::add(std::string_view bytes,
+                     const std::function<void(std::string_view data)>& on_event) {
+  constexpr std::string_view kData = "data:";
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n');
+    line_ += bytes.substr(0, end);
+    if (end == std::string_view::npos) return;
+    bytes.remove_prefix(end + 1);
+    std::string_view line = line_;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) {
+      if (!data_.empty()) on_event(data_);
+      data_.clear();
+    } else if (line.starts_with(kData)) {
+      line.remove_prefix(kData.size());
+      if (line.starts_with(' ')) line.remove_prefix(1);
+      if (!data_.empty()) data_ += '\n';
+      data_ += line;
+    }
+    line_.clear();
   }
-  const CURLcode done = curl_easy_perform(curl.get());
-  if (done == CURLE_COULDNT_CONNECT)
-    return fail(Code::kNotFound,
-                "no daemon answers at '" + socket +
-                    "': `choir serve` starts one, --port or --unix-socket name another");
-  if (done != CURLE_OK)
-    return fail(Code::kUnavailable,
-                "the daemon at '" + socket + "' did not answer: " + curl_easy_strerror(done));
-  long status = 0;
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  reply.status = static_cast<int>(status);
-  return reply;
 }
 
 }  // namespace choir::serve

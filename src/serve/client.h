@@ -1,10 +1,12 @@
-// How the program `choir` talks to a daemon on this machine.
+// How the program `choir` talks to a daemon.
 //
-// Any thread may call; ask() blocks.
+// Any thread may call; ask() and ask_events() block.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "choir/result.h"
 
@@ -23,5 +25,42 @@ struct ClientReply {
 // One request over a unix socket, until the reply is complete. kNotFound: no daemon answers there.
 Result<ClientReply> ask(const std::string& socket, const std::string& method,
                         const std::string& path, const std::string& body = {});
+
+// Where a daemon is, as a user writes it: "http://HOST:PORT", or the path of its unix socket, with
+// "unix:" in front or not.
+struct DaemonAddress {
+  std::string url;     // without a '/' at its end
+  std::string socket;  // empty: over TCP
+};
+// kInvalidArgument: it is neither. Pure.
+Result<DaemonAddress> daemon_address(const std::string& text);
+
+// One request, until the reply is complete. With the variable CHOIR_API_KEY as the key, if it is
+// there. kNotFound: no daemon answers there.
+Result<ClientReply> ask(const DaemonAddress& daemon, const std::string& method,
+                        const std::string& path, const std::string& body = {});
+
+// Called on the thread that asks.
+struct EventReader {
+  std::function<void(std::string_view data)> on_event;  // of each event of the stream
+  // About every 50 ms; false ends the request, and the daemon sees the client leave.
+  std::function<bool()> go_on = [] { return true; };
+};
+// POST whose reply is a stream of server-sent events. The body of the reply is empty then; it is
+// the error where the status is not 200. kCancelled: go_on() was false. kUnavailable: the stream
+// broke.
+Result<ClientReply> ask_events(const DaemonAddress& daemon, const std::string& path,
+                               const std::string& body, const EventReader& reader);
+
+// The events in what comes of a stream, piece by piece. One thread.
+class EventLines {
+ public:
+  // Calls `on_event` with the data of each event that these bytes complete.
+  void add(std::string_view bytes, const std::function<void(std::string_view data)>& on_event);
+
+ private:
+  std::string line_;  // that has not ended
+  std::string data_;  // of the event that has not ended
+};
 
 }  // namespace choir::serve

@@ -4,9 +4,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "choir/catalog.h"
 #include "choir/node.h"
 #include "serve/access_log.h"
 #include "serve/doors.h"
+#include "serve/events.h"
+#include "serve/pulls.h"
 #include "serve/routes.h"
 #include "serve/service_manager.h"
 #include "serve/services.h"
@@ -18,11 +21,13 @@ namespace choir::serve {
 class Daemon::Inside {
  public:
   Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<AccessLog> access_log,
-         std::unique_ptr<Node> node, std::unique_ptr<Doors> doors, const DaemonConfig& config)
+         std::unique_ptr<Node> node, std::unique_ptr<Pulls> pulls, std::unique_ptr<Doors> doors,
+         const DaemonConfig& config)
       : metrics_(std::move(metrics)),
         access_log_(std::move(access_log)),
         node_(std::move(node)),
         models_(*node_, config.model_defaults),
+        pulls_(std::move(pulls)),
         doors_(std::move(doors)),
         router_(config.host_rules, config.keys),
         drain_(config.drain) {
@@ -83,9 +88,14 @@ class Daemon::Inside {
   const std::unique_ptr<AccessLog> access_log_;  // null: there is none
   const std::unique_ptr<Node> node_;
   Models models_;
+  const std::unique_ptr<Pulls> pulls_;
   const std::unique_ptr<Doors> doors_;
-  const Services services_{*node_, models_, *doors_, *metrics_,
-                           [this] { server_->post([this] { end(); }); }};
+  const std::shared_ptr<Events> events_ = std::make_shared<Events>(
+      *node_, *doors_,
+      [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
+  const Services services_{*node_, models_, *doors_, *metrics_, *pulls_, events_, [this] {
+                             server_->post([this] { end(); });
+                           }};
   Router router_;
   const Nanos drain_;
   std::vector<std::string> names_;  // of the models that were declared at the start
@@ -106,8 +116,9 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
   node_config.observer = metrics;
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
+  auto pulls = CHOIR_TRY(Pulls::create(pull));
   auto inside = std::make_unique<Inside>(metrics, std::move(access_log), std::move(node),
-                                         std::move(doors), config);
+                                         std::move(pulls), std::move(doors), config);
   CHOIR_CHECK_OK(inside->open(config));
   return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "choir/catalog.h"
 #include "choir/model_info.h"
 #include "choir/text.h"
 
@@ -55,15 +54,28 @@ Result<std::string> Models::known(std::string_view name) const {
 
 Result<std::string> Models::find(std::string_view name) {
   if (auto executor = known(name)) return executor;
+  const LocalModel model = CHOIR_TRY(file_of(name));
+  return declare_file(model.name, model.path);
+}
+
+Result<ExecutorConfig> Models::config_of(std::string_view name) const {
+  if (const auto executor = known(name)) return CHOIR_TRY(node_.executor(*executor)).config;
+  const LocalModel model = CHOIR_TRY(file_of(name));
+  return config_of_file(model.name, model.path);
+}
+
+// Of one that is not declared.
+Result<LocalModel> Models::file_of(std::string_view name) const {
   if (name.empty() || name.size() > kNameBytesMax || name.find('/') != std::string_view::npos)
-    return known(name);
+    if (const auto unknown = known(name); !unknown) return tl::unexpected(unknown.error());
   // Not resolve_model(), for which a file of the daemon's own folder is a name too.
   const std::string wanted = without_gguf(name);
-  for (const LocalModel& model : CHOIR_TRY(local_models()))
-    if (model.name == wanted) return declare_file(model.name, model.path);
+  for (LocalModel& model : CHOIR_TRY(local_models()))
+    if (model.name == wanted) return std::move(model);
   if (std::ranges::find(catalog(), wanted, &CatalogEntry::name) != catalog().end())
-    return fail(Code::kNotFound,
-                "model '" + wanted + "' is not on this machine yet: `choir pull` fetches it");
+    return fail(Code::kNotFound, "model '" + wanted +
+                                     "' is not on this machine yet: `choir pull` or POST "
+                                     "/choir/v1/pulls fetches it");
   return tl::unexpected(not_found(name, node_));
 }
 
@@ -73,7 +85,8 @@ Result<std::string> Models::declare(const std::string& name) {
       name == path ? std::filesystem::path(path).stem().string() : without_gguf(name), path);
 }
 
-Result<std::string> Models::declare_file(const std::string& name, const std::string& path) {
+Result<ExecutorConfig> Models::config_of_file(const std::string& name,
+                                              const std::string& path) const {
   const ModelInfo model = CHOIR_TRY(inspect_model(path));
   if (!model.not_run.empty())
     return fail(Code::kInvalidArgument,
@@ -89,6 +102,11 @@ Result<std::string> Models::declare_file(const std::string& name, const std::str
       model.context_tokens_trained > 0 ? std::min(asked, model.context_tokens_trained) : asked;
   config.context_tokens =
       config.sequence_tokens_max * std::min(kCellsPerContext, defaults_.sequences_max);
+  return config;
+}
+
+Result<std::string> Models::declare_file(const std::string& name, const std::string& path) {
+  const ExecutorConfig config = CHOIR_TRY(config_of_file(name, path));
   return declaring_.with([&](bool& /*one at a time*/) -> Result<std::string> {
     if (node_.executor(config.name)) return config.name;
     CHOIR_CHECK_OK(node_.declare(config));

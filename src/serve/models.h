@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "choir/catalog.h"
 #include "choir/config.h"
 #include "choir/node.h"
 #include "serve/json_in.h"
@@ -36,6 +37,9 @@ class Models {
   // known(), or else a file of the models folder is declared. Reads the folder, and tries a file
   // that was not seen before (seconds). A path is no name here.
   Result<std::string> find(std::string_view name);
+  // The config that find() gives a model; of one that is declared, its own. As find(), but nothing
+  // is declared.
+  Result<ExecutorConfig> config_of(std::string_view name) const;
   // As the user of this machine names a model: a path, too.
   Result<std::string> declare(const std::string& name);
 
@@ -44,6 +48,8 @@ class Models {
   Result<Json> one(std::string_view name) const;
 
  private:
+  Result<LocalModel> file_of(std::string_view name) const;
+  Result<ExecutorConfig> config_of_file(const std::string& name, const std::string& path) const;
   Result<std::string> declare_file(const std::string& name, const std::string& path);
   Json row(const ExecutorInfo& executor) const;
   Node& node_;

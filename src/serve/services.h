@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,12 +18,17 @@
 
 namespace choir::serve {
 
+class Events;
+class Pulls;
+
 // All of it outlives the server.
 struct Services {
   Node& node;
   Models& models;
   Doors& doors;
   Metrics& metrics;
+  Pulls& pulls;
+  const std::shared_ptr<Events>& events;
   // Begins the end of the daemon, as SIGTERM does. Any thread.
   std::function<void()> stop;
 };

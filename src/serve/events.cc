@@ -1,0 +1,226 @@
+#include "serve/events.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log_tap.h"
+#include "serve/own_models.h"
+#include "serve/own_requests.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr Nanos kLookEvery = std::chrono::milliseconds(250);
+constexpr std::size_t kLinesMax = 200;  // of the log between two looks
+constexpr std::string_view kAll = "*";
+
+std::string audience_of(const Client& client) {
+  return (client.scopes & kAdmin) != 0 ? std::string(kAll) : "=" + client.tenant;
+}
+
+// The tenants that hold it, without how long: that changes by time alone.
+Json model_event_row(const ExecutorInfo& executor) {
+  Json row = model_row(executor);
+  Json tenants = Json::array();
+  for (const LeaseInfo& lease : executor.leases) tenants.push_back(lease.tenant);
+  row["leases"] = std::move(tenants);
+  return row;
+}
+
+}  // namespace
+
+Events::~Events() { watch_log(false); }
+
+// ---- readers ------------------------------------------------------------------------------------
+
+std::uint64_t Events::join(Topics topics, const Client& client, Wake wake) {
+  bool first = false;
+  bool log_begins = false;
+  const std::uint64_t reader = state_.with([&](State& s) {
+    const std::uint64_t id = ++s.last_reader;
+    log_begins = (topics & kLogTopic) != 0;
+    s.readers.emplace(id, Reader{topics, audience_of(client), std::move(wake), {}});
+    first = !std::exchange(s.ticking, true);
+    return id;
+  });
+  if (log_begins) watch_log(true);
+  if (first) tick();
+  return reader;
+}
+
+void Events::leave(std::uint64_t reader) {
+  const bool log_ends = state_.with([&](State& s) {
+    s.readers.erase(reader);
+    return std::ranges::none_of(
+        s.readers, [](const auto& one) { return (one.second.topics & kLogTopic) != 0; });
+  });
+  if (log_ends) watch_log(false);
+}
+
+Frame Events::take(std::uint64_t reader) {
+  return state_.with([&](State& s) -> Frame {
+    const auto found = s.readers.find(reader);
+    return found == s.readers.end() ? nullptr : found->second.queue.take();
+  });
+}
+
+bool Events::ended() const {
+  return state_.with([](const State& s) { return s.ended; });
+}
+
+// ---- looking ------------------------------------------------------------------------------------
+
+void Events::tick() {
+  const bool look_now = state_.with([](State& s) {
+    s.ticking = !s.readers.empty();
+    return s.ticking && !std::exchange(s.looking, true);
+  });
+  if (look_now) {
+    const Status posted = doors_.post([self = shared_from_this()] { self->look(); });
+    if (!posted) state_.with([](State& s) { s.looking = false; });  // the doors are busy: later
+  }
+  const bool again = state_.with([](const State& s) { return s.ticking; });
+  if (again) after_(kLookEvery, [self = shared_from_this()] { self->tick(); });
+}
+
+void Events::look() {
+  const Wanted wanted = this->wanted();
+  const Made made = make(wanted);
+  hand_out(made, node_.info().door_closed);
+}
+
+Events::Wanted Events::wanted() {
+  return state_.with([](State& s) {
+    Wanted wanted;
+    for (auto& [id, reader] : s.readers) {
+      wanted.topics |= reader.topics;
+      const bool snapshot = reader.queue.wants_snapshot();
+      if ((reader.topics & kStateTopic) != 0) wanted.state_snapshot |= snapshot;
+      if ((reader.topics & kRequestsTopic) != 0) wanted.audiences[reader.audience] |= snapshot;
+    }
+    wanted.lines = std::exchange(s.lines, {});
+    wanted.lines_dropped = std::exchange(s.lines_dropped, 0);
+    return wanted;
+  });
+}
+
+Events::Made Events::make(const Wanted& wanted) {
+  Made made;
+  if ((wanted.topics & kStateTopic) != 0) make_state(wanted, made);
+  make_requests(wanted, made);
+  if (!wanted.lines.empty()) {
+    std::string lines;
+    for (const std::string& line : wanted.lines) lines += (lines.empty() ? "" : ",") + line;
+    made.log = frame_of("log", ++frame_,
+                        R"({"topic":"log","lines":[)" + lines + R"(],"dropped":)" +
+                            std::to_string(wanted.lines_dropped) + "}");
+  }
+  return made;
+}
+
+void Events::make_state(const Wanted& wanted, Made& made) {
+  TableFrames::Table table;
+  table.rest = to_text({{"node", node_row(node_.info())}});
+  for (const ExecutorInfo& executor : node_.executors())
+    table.rows.emplace(executor.config.name, to_text(model_event_row(executor)));
+  const std::string changed = state_table_.change_to(std::move(table));
+  if (!changed.empty()) made.state = frame_of("delta", ++frame_, changed);
+  if (wanted.state_snapshot)
+    made.state_whole = frame_of("snapshot", ++frame_, state_table_.whole());
+}
+
+void Events::make_requests(const Wanted& wanted, Made& made) {
+  std::erase_if(request_tables_,
+                [&](const auto& table) { return !wanted.audiences.contains(table.first); });
+  if (wanted.audiences.empty()) {
+    submitted_ms_.clear();
+    return;
+  }
+  const std::int64_t now = unix_ms();
+  std::map<std::string, TableFrames::Table> tables;
+  std::map<std::string, std::int64_t> submitted_ms;
+  for (const RequestInfo& request : node_.requests()) {
+    const std::string id = std::to_string(request.id.value);
+    const auto known = submitted_ms_.find(id);
+    const std::int64_t submitted = known != submitted_ms_.end()
+                                       ? known->second
+                                       : now - std::llround(request.age_seconds * 1000);
+    submitted_ms.emplace(id, submitted);
+    Json row = request_row(request);
+    row["submitted_ms"] = submitted;
+    const std::string text = to_text(row);
+    for (const std::string& audience : {std::string(kAll), "=" + request.tenant})
+      if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);
+  }
+  submitted_ms_ = std::move(submitted_ms);
+  for (const auto& [audience, snapshot] : wanted.audiences) {
+    TableFrames& frames = request_tables_.try_emplace(audience, "requests").first->second;
+    const std::string changed = frames.change_to(std::move(tables[audience]));
+    if (!changed.empty()) made.requests[audience] = frame_of("delta", ++frame_, changed);
+    if (snapshot) made.requests_whole[audience] = frame_of("snapshot", ++frame_, frames.whole());
+  }
+}
+
+void Events::hand_out(const Made& made, bool ended) {
+  std::vector<Wake> wakes;
+  state_.with([&](State& s) {
+    s.looking = false;
+    s.ended = s.ended || ended;
+    for (auto& [id, reader] : s.readers) {
+      feed(reader, made);
+      if (s.ended || !reader.queue.empty()) wakes.push_back(reader.wake);
+    }
+  });
+  for (const Wake& wake : wakes) wake();
+}
+
+// One that came after the look began is fed by the next.
+void Events::feed(Reader& reader, const Made& made) {
+  const auto of_audience = [&](const std::map<std::string, Frame>& frames) -> Frame {
+    const auto found = frames.find(reader.audience);
+    return found == frames.end() ? nullptr : found->second;
+  };
+  const bool state = (reader.topics & kStateTopic) != 0;
+  const bool requests = (reader.topics & kRequestsTopic) != 0;
+  if (reader.queue.wants_snapshot()) {
+    std::vector<Frame> snapshot;
+    if (state) snapshot.push_back(made.state_whole);
+    if (requests) snapshot.push_back(of_audience(made.requests_whole));
+    if (std::ranges::find(snapshot, Frame()) != snapshot.end()) return;
+    reader.queue.begin(snapshot);
+  } else {
+    if (state && made.state) reader.queue.add(made.state);
+    if (requests)
+      if (const Frame frame = of_audience(made.requests)) reader.queue.add(frame);
+  }
+  if ((reader.topics & kLogTopic) != 0 && made.log) reader.queue.add(made.log);
+}
+
+// ---- the log ------------------------------------------------------------------------------------
+
+void Events::watch_log(bool on) {
+  if (!on) return set_log_tap({});
+  set_log_tap([weak = weak_from_this()](LogLevel level, std::string_view line) {
+    if (const auto self = weak.lock()) self->log_line(level, line);
+  });
+}
+
+void Events::log_line(LogLevel level, std::string_view line) {
+  static constexpr std::array<std::string_view, 5> kLevels = {"debug", "info", "warn", "error",
+                                                              "off"};
+  const std::string text = to_text({{"unix_ms", unix_ms()},
+                                    {"level", kLevels.at(static_cast<std::size_t>(level))},
+                                    {"text", line}});
+  state_.with([&](State& s) {
+    if (s.lines.size() < kLinesMax)
+      s.lines.push_back(text);
+    else
+      ++s.lines_dropped;
+  });
+}
+
+}  // namespace choir::serve

@@ -1,0 +1,114 @@
+// What happens in the daemon, for those who watch: models and node (topic `state`), requests, and
+// lines of the log.
+//
+// While somebody watches, a door thread looks at the node four times a second and makes one frame
+// for each topic that has changed; all readers share its bytes. Readers of requests see those of
+// their tenant, or all with the scope admin; readers of one kind share. With no reader there is no
+// timer and nothing is looked at.
+//
+// Functions are called on the loop thread where nothing else is said.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/guarded.h"
+#include "base/log.h"
+#include "choir/node.h"
+#include "serve/client_rights.h"
+#include "serve/doors.h"
+#include "serve/frames.h"
+#include "serve/http.h"
+
+namespace choir::serve {
+
+// Each is a bit.
+using Topics = std::uint8_t;
+inline constexpr Topics kStateTopic = 1;
+inline constexpr Topics kRequestsTopic = 2;
+inline constexpr Topics kLogTopic = 4;
+
+class Events : public std::enable_shared_from_this<Events> {
+ public:
+  // Calls work on the loop after a time.
+  using After = std::function<void(Nanos, std::function<void()>)>;
+  // `node` and `doors` outlive all work that is posted to `doors`. In a shared_ptr.
+  Events(Node& node, Doors& doors, After after)
+      : node_(node), doors_(doors), after_(std::move(after)) {}
+  ~Events();
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+
+  // A new reader; the frames that it takes first are a snapshot. `wake` is called when there are
+  // some.
+  std::uint64_t join(Topics topics, const Client& client, Wake wake);
+  void leave(std::uint64_t reader);
+  // The next frame; null: there is none now.
+  Frame take(std::uint64_t reader);
+  // The daemon takes no new work: readers say goodbye.
+  bool ended() const;
+
+ private:
+  struct Reader {
+    Topics topics = 0;
+    std::string audience;  // of requests: "*": all, else "=" and the tenant
+    Wake wake;
+    FrameQueue queue;
+  };
+  struct State {
+    std::map<std::uint64_t, Reader> readers;
+    std::uint64_t last_reader = 0;
+    bool ticking = false;
+    bool looking = false;  // a door thread has, or will have, look()
+    bool ended = false;
+    std::vector<std::string> lines;  // JSON of log lines that nobody has been told of
+    std::uint64_t lines_dropped = 0;
+  };
+  // What a look needs to know of the readers.
+  struct Wanted {
+    Topics topics = 0;
+    std::map<std::string, bool> audiences;  // of requests; whether a snapshot is wanted
+    bool state_snapshot = false;
+    std::vector<std::string> lines;
+    std::uint64_t lines_dropped = 0;
+  };
+  // The frames of one look. Null: there is none.
+  struct Made {
+    Frame state;
+    Frame state_whole;
+    std::map<std::string, Frame> requests;
+    std::map<std::string, Frame> requests_whole;
+    Frame log;
+  };
+
+  void tick();
+  void look();  // on a door thread, one at a time
+  Wanted wanted();
+  Made make(const Wanted& wanted);
+  void make_state(const Wanted& wanted, Made& made);
+  void make_requests(const Wanted& wanted, Made& made);
+  void hand_out(const Made& made, bool ended);
+  static void feed(Reader& reader, const Made& made);
+  void watch_log(bool on);
+  void log_line(LogLevel level, std::string_view line);  // any thread
+
+  Node& node_;
+  Doors& doors_;
+  const After after_;
+  Guarded<State> state_;
+
+  // Of look() alone.
+  std::uint64_t frame_ = 0;
+  TableFrames state_table_{"state"};
+  std::map<std::string, TableFrames> request_tables_;  // by audience
+  std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request
+};
+
+}  // namespace choir::serve

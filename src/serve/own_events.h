@@ -1,0 +1,23 @@
+// GET /choir/v1/events?topics=state,requests,log: server-sent events of what happens in the daemon.
+//
+//   hello     epoch (another one after a restart), version, tenant, scopes, topics
+//   snapshot  topic, rows, rest: all there is
+//   delta     topic, set, gone, rest: rows that are new or changed, keys of those that are not
+//   there
+//             any more; `rest` only where it changed
+//   log       topic, lines, dropped
+//   ping      every 10 s without another frame
+//   bye       the daemon ends
+// Of `state` a row is a model with its name as key, and `rest` has the node; of `requests` the key
+// is the id. A reader that is more than 1 MiB behind misses frames and gets a snapshot when it
+// reads again. The topic `log` needs the scope admin. Without `topics` they are state and requests.
+#pragma once
+
+#include "serve/router.h"
+#include "serve/services.h"
+
+namespace choir::serve {
+
+void add_event_routes(Router& router, const Services& services);
+
+}  // namespace choir::serve

@@ -1,0 +1,171 @@
+#include "serve/own_parallel.h"
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "choir/parallel_evaluation.h"
+#include "serve/parallel_desk.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr std::size_t kBytesAtOnce = 64U << 10U;  // of texts in one piece of output
+constexpr Nanos kPingEvery = std::chrono::seconds(15);
+
+std::string event_of(const Json& json) { return "data: " + to_text(json) + "\n\n"; }
+
+Json usage_of(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"output_tokens", usage.output_tokens},
+          {"reused_tokens", usage.reused_tokens},
+          {"queue_seconds", usage.queue_seconds},
+          {"first_token_seconds", usage.first_token_seconds},
+          {"total_seconds", usage.total_seconds}};
+}
+
+Json error_of(const std::optional<Error>& error) {
+  if (!error) return nullptr;
+  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
+  for (const Fact& fact : error->facts) json[fact.name] = fact.value;
+  return json;
+}
+
+class ParallelWork final : public Work {
+ public:
+  ParallelWork(const Services& services, HttpRequest request, Wake wake)
+      : desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
+    desk_->begin();
+  }
+  ~ParallelWork() override {
+    if (ended_) return;
+    desk_->leave();
+    for (auto& [executor, ticket] : loads_) ticket.cancel();
+    if (jobs_) desk_->cancel(jobs_->submissions);
+  }
+
+  Output advance() override {
+    if (ended_) return {};
+    std::string bytes;
+    if (!jobs_) {
+      ParallelDesk::Slot slot = desk_->take();
+      if (slot.error) return refused(*slot.error);
+      if (!slot.loads.empty()) loads_ = std::move(slot.loads);
+      if (!slot.submitted) return {};
+      jobs_ = std::move(slot.submitted);
+      bytes = begin();
+    }
+    const std::vector<std::size_t> news = desk_->take_news();
+    waiting_.insert(waiting_.end(), news.begin(), news.end());
+    std::size_t taken = 0;
+    for (; taken < waiting_.size() && bytes.size() < kBytesAtOnce; ++taken)
+      bytes += told(waiting_[taken], jobs_->submissions[waiting_[taken]].stream.take());
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(taken));
+    if (left_ > 0) return desk_->stream() ? with_head(std::move(bytes)) : Output{};
+    return report(std::move(bytes));
+  }
+
+  Output silence(Nanos silent) override {
+    if (jobs_ || loads_.empty())
+      return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(": ping\n\n") : Output{};
+    std::string news;
+    for (const auto& [executor, ticket] : loads_) {
+      const LoadState state = ticket.state();
+      if (state.phase == LoadState::Phase::kFailed) return load_failed(state);
+      if (state.phase != LoadState::Phase::kLoaded)
+        news += ": loading " + std::to_string(static_cast<int>(state.fraction * 100)) + " %\n\n";
+    }
+    if (!news.empty()) return desk_->stream() ? with_head(std::move(news)) : Output{};
+    loads_.clear();
+    desk_->submit_loaded();
+    return {};
+  }
+
+ private:
+  Output refused(const ApiError& error) {
+    ended_ = true;
+    if (!head_given_) return reply_with_error(error)->advance();
+    Json event = openai_error(error);
+    event["type"] = "error";
+    return {.head = std::nullopt, .bytes = event_of(event), .end = true};
+  }
+  Output load_failed(const LoadState& state) {
+    return refused(model_error(
+        state.error.value_or(Error{Code::kUnavailable, "a model could not be loaded"})));
+  }
+  Output with_head(std::string bytes) {
+    if (bytes.empty()) return {};
+    Output output{.head = std::nullopt, .bytes = std::move(bytes)};
+    if (!std::exchange(head_given_, true))
+      output.head = ReplyHead{.headers = {{"content-type", "text/event-stream; charset=utf-8"},
+                                          {"cache-control", "no-store"}},
+                              .streamed = true};
+    return output;
+  }
+
+  std::string begin() {
+    const std::size_t count = jobs_->submissions.size();
+    results_.resize(count);
+    tokens_.resize(count);
+    left_ = count;
+    Json list = Json::array();
+    for (std::size_t job = 0; job < count; ++job)
+      list.push_back(
+          {{"job", job}, {"model", jobs_->shown[job].model}, {"prompt", jobs_->shown[job].prompt}});
+    std::string bytes =
+        desk_->stream() ? event_of({{"type", "begin"}, {"jobs", std::move(list)}}) : std::string();
+    for (const auto& [job, completion] : jobs_->refused) bytes += ended(job, completion);
+    return bytes;
+  }
+  std::string told(std::size_t job, const StreamPiece& piece) {
+    std::string bytes;
+    tokens_[job] += piece.tokens.size();
+    if (!piece.text.empty() && desk_->stream())
+      bytes += event_of(
+          {{"type", "text"}, {"job", job}, {"text", piece.text}, {"tokens", tokens_[job]}});
+    if (piece.end) bytes += ended(job, *piece.end);
+    return bytes;
+  }
+  std::string ended(std::size_t job, const Completion& completion) {
+    --left_;
+    EvaluationResult& row = results_[job];
+    row = result_of(completion);
+    row.session_id = static_cast<std::int32_t>(job);
+    row.model = jobs_->shown[job].model;
+    row.prompt = jobs_->shown[job].prompt;
+    if (!desk_->stream()) return {};
+    return event_of({{"type", "end"},
+                     {"job", job},
+                     {"finish", to_string(completion.finish)},
+                     {"error", error_of(completion.error)},
+                     {"usage", usage_of(completion.usage)}});
+  }
+  Output report(std::string bytes) {
+    ended_ = true;
+    const std::string report = json_text(
+        report_of(std::move(results_), jobs_->load_seconds, desk_->seconds_since(jobs_->began)));
+    if (!desk_->stream()) return reply_with_json(200, report)->advance();
+    Output output = with_head(bytes + R"(data: {"type":"report","report":)" + report + "}\n\n");
+    output.end = true;
+    return output;
+  }
+
+  const std::shared_ptr<ParallelDesk> desk_;
+  std::map<std::string, LoadTicket> loads_;
+  std::optional<ParallelSubmitted> jobs_;
+  std::vector<std::size_t> waiting_;  // jobs whose streams have something
+  std::vector<EvaluationResult> results_;
+  std::vector<std::size_t> tokens_;  // of each job, so far
+  std::size_t left_ = 0;             // jobs that have not ended
+  bool head_given_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Work> begin_parallel(const Services& services, HttpRequest request, Wake wake) {
+  return std::make_unique<ParallelWork>(services, std::move(request), std::move(wake));
+}
+
+}  // namespace choir::serve

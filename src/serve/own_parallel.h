@@ -1,0 +1,25 @@
+// POST /choir/v1/parallel: several jobs at once, on one or several models; one stream of their
+// texts, which ends with the report of `choir parallel`.
+//
+// The events of the stream are JSON objects with a `type`:
+//   begin   jobs: [{job, model, prompt}]
+//   text    job, text, tokens: how many so far
+//   end     job, finish, error, usage: counts and seconds
+//   report  report: as json_text() of choir/parallel_evaluation.h gives it
+//   error   error: nothing follows
+// Without `stream` the reply is the report alone. All models are in memory before the first job is
+// submitted, and `total_seconds` begins there. A job that fails is a row with its error.
+#pragma once
+
+#include <memory>
+
+#include "serve/http.h"
+#include "serve/services.h"
+
+namespace choir::serve {
+
+// On the loop thread. No thread waits for a load, a place in the queue or a token; while models are
+// loaded, the loads are looked at once a second. When the client leaves, all jobs are cancelled.
+std::unique_ptr<Work> begin_parallel(const Services& services, HttpRequest request, Wake wake);
+
+}  // namespace choir::serve

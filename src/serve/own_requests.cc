@@ -1,0 +1,68 @@
+#include "serve/own_requests.h"
+
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "choir/text.h"
+#include "serve/by_door.h"
+
+namespace choir::serve {
+namespace {
+
+Json requests_in_sight(const Node& node, const Client& client) {
+  Json rows = Json::array();
+  for (const RequestInfo& request : node.requests()) {
+    if (!sees(client, request)) continue;
+    Json row = request_row(request);
+    row["age_seconds"] = request.age_seconds;
+    if (const auto place = node.place(request.id)) {
+      row["ahead"] = place->ahead;
+      row["expected_seconds"] = place->seconds ? Json(*place->seconds) : Json(nullptr);
+    }
+    rows.push_back(std::move(row));
+  }
+  return {{"requests", std::move(rows)}};
+}
+
+Result<Json> cancelled(Node& node, const std::string& id) {
+  RequestId request;
+  const auto end = std::from_chars(id.data(), id.data() + id.size(), request.value);
+  if (end.ec != std::errc() || end.ptr != id.data() + id.size())
+    return fail(Code::kNotFound, "'" + printable_line(id, 60) + "' is no id of a request");
+  CHOIR_CHECK_OK(node.cancel(request));
+  return Json{{"id", id}, {"cancelled", true}};
+}
+
+}  // namespace
+
+bool sees(const Client& client, const RequestInfo& request) {
+  return (client.scopes & kAdmin) != 0 || request.tenant == client.tenant;
+}
+
+Json request_row(const RequestInfo& r) {
+  return {{"id", std::to_string(r.id.value)},
+          {"model", r.executor},
+          {"tenant", r.tenant},
+          {"priority", to_string(r.priority)},
+          {"state", to_string(r.phase)},
+          {"waits_for", to_string(r.waits_for)},
+          {"prompt_tokens", r.prompt_tokens},
+          {"prompt_tokens_done", r.prompt_tokens_done},
+          {"output_tokens", r.output_tokens}};
+}
+
+void add_request_routes(Router& router, const Services& s) {
+  router.add({.method = "GET",
+              .path = "/choir/v1/requests",
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
+                return requests_in_sight(s.node, r.client);
+              })});
+  router.add({.method = "DELETE",
+              .path = "/choir/v1/requests/*",
+              .scopes = kAdmin,
+              .handler = by_door(
+                  s.doors, [&s](const HttpRequest& r) { return cancelled(s.node, r.rest); })});
+}
+
+}  // namespace choir::serve

@@ -1,0 +1,198 @@
+#include "serve/parallel_desk.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "serve/request_of.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr std::size_t kPreparedAtOnce = 16;  // prompts in one go of a door thread
+
+// The result of a job that was refused.
+Completion refused_job(const std::string& executor, Error error) {
+  Completion completion;
+  completion.executor = executor;
+  completion.error = std::move(error);
+  return completion;
+}
+
+}  // namespace
+
+// ---- the loop -----------------------------------------------------------------------------------
+
+void ParallelDesk::post(Status (Doors::*queue)(std::function<void()>),
+                        void (ParallelDesk::*step)()) {
+  const Status posted = (services_.doors.*queue)([self = shared_from_this(), step] {
+    if (!self->gone_.load()) ((*self).*step)();
+  });
+  if (!posted) refuse(api_error(posted.error()));
+}
+
+void ParallelDesk::refuse(ApiError error) {
+  slot_.with([&](Slot& s) { s.error = std::move(error); });
+  wake_();
+}
+
+ParallelDesk::Slot ParallelDesk::take() {
+  return slot_.with([](Slot& s) { return std::exchange(s, {}); });
+}
+
+std::vector<std::size_t> ParallelDesk::take_news() {
+  return news_.with([](std::vector<std::size_t>& news) { return std::exchange(news, {}); });
+}
+
+void ParallelDesk::leave() {
+  gone_.store(true);
+  Slot slot = take();
+  for (auto& [executor, ticket] : slot.loads) ticket.cancel();
+  if (slot.submitted) cancel(slot.submitted->submissions);
+}
+
+void ParallelDesk::cancel(std::span<const Submission> submissions) {
+  for (const Submission& submission : submissions)
+    if (submission.stream) static_cast<void>(services_.node.cancel(submission.id));
+}
+
+// ---- the doors ----------------------------------------------------------------------------------
+
+void ParallelDesk::read() {
+  const Result<Json> body = parse_json(std::exchange(request_.body, {}));
+  if (!body) return refuse(api_error(body.error()));
+  auto asked = read_parallel(*body);
+  if (!asked) return refuse(std::move(asked).error());
+  asked_ = std::move(*asked);
+  stream_.store(asked_.stream);
+  for (ParallelJob& job : asked_.jobs)
+    if (auto error = set_class(job.asked, request_)) return refuse(std::move(*error));
+  if (!find_models(false)) return load();
+  post(&Doors::post_slow, &ParallelDesk::find_new_models);
+}
+
+void ParallelDesk::find_new_models() {
+  if (auto error = find_models(true)) return refuse(std::move(*error));
+  post(&Doors::post, &ParallelDesk::load);
+}
+
+std::optional<ApiError> ParallelDesk::find_models(bool also_new) {
+  std::map<std::string, std::string> found;  // each name is looked for once
+  executors_.clear();
+  for (const ParallelJob& job : asked_.jobs) {
+    const std::string& name = job.asked.model;
+    if (!found.contains(name)) {
+      auto executor = also_new ? services_.models.find(name) : services_.models.known(name);
+      if (!executor) return model_error(executor.error());
+      found.emplace(name, std::move(*executor));
+    }
+    executors_.push_back(found.at(name));
+  }
+  return std::nullopt;
+}
+
+void ParallelDesk::load() {
+  std::map<std::string, LoadTicket> loads;
+  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
+    const auto info = services_.node.executor(executor);
+    if (!info) return refuse(model_error(info.error()));
+    if (info->loaded) continue;
+    if (!began_loading_) began_loading_ = clock_.now();
+    auto ticket = services_.node.begin_load(executor);
+    if (!ticket) return refuse(model_error(ticket.error()));
+    loads.emplace(executor, std::move(*ticket));
+  }
+  if (loads.empty()) return prepare_loaded();
+  slot_.with([&](Slot& s) { s.loads = std::move(loads); });
+  wake_();
+}
+
+void ParallelDesk::prepare_loaded() {
+  if (began_loading_) load_seconds_ = seconds_since(*began_loading_);
+  if (auto error = check_models()) return refuse(std::move(*error));
+  prepare();
+}
+
+std::optional<ApiError> ParallelDesk::check_models() const {
+  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
+    const auto info = services_.node.executor(executor);
+    if (!info) return model_error(info.error());
+    if (info->loaded && !info->model.generates)
+      return model_error(
+          {Code::kInvalidArgument, "'" + executor + "' is an encoder: it writes no text"});
+  }
+  return std::nullopt;
+}
+
+// The prompts of others go in between.
+void ParallelDesk::prepare() {
+  const std::size_t end = std::min(prepared_.size() + kPreparedAtOnce, asked_.jobs.size());
+  while (prepared_.size() < end) {
+    const std::size_t job = prepared_.size();
+    Asked& asked = asked_.jobs[job].asked;
+    const bool default_template = asked.request.default_template;
+    Request request = request_of(asked, request_.client, executors_[job]);
+    request.default_template = default_template;
+    prepared_.push_back(services_.node.prepare(std::move(request)));
+  }
+  if (prepared_.size() < asked_.jobs.size()) return post(&Doors::post, &ParallelDesk::prepare);
+  submit();
+}
+
+void ParallelDesk::submit() {
+  ParallelSubmitted all;
+  all.submissions.resize(asked_.jobs.size());
+  all.load_seconds = load_seconds_;
+  std::map<std::string, std::vector<std::size_t>> by_executor;
+  for (std::size_t job = 0; job < asked_.jobs.size(); ++job) {
+    all.shown.push_back({executors_[job], asked_.jobs[job].prompt});
+    if (prepared_[job])
+      by_executor[executors_[job]].push_back(job);
+    else
+      all.refused.emplace(job, refused_job(executors_[job], prepared_[job].error()));
+  }
+  all.began = clock_.now();
+  for (const auto& [executor, jobs] : by_executor) {
+    if (const Status entered = enter(jobs, all.submissions); !entered) {
+      cancel(all.submissions);
+      return refuse(api_error(entered.error()));
+    }
+  }
+  std::vector<RequestId> ids;
+  for (const Submission& submission : all.submissions)
+    if (submission.stream) ids.push_back(submission.id);
+  slot_.with([&](Slot& s) { s.submitted = std::move(all); });
+  if (gone_.load())
+    for (const RequestId id : ids) static_cast<void>(services_.node.cancel(id));
+  wake_();
+}
+
+// Those of one executor: all of them, or none.
+Status ParallelDesk::enter(const std::vector<std::size_t>& jobs,
+                           std::vector<Submission>& submissions) {
+  std::vector<Prepared> prepared;
+  std::vector<Callbacks> callbacks;
+  for (const std::size_t job : jobs) {
+    prepared.push_back(std::move(*prepared_[job]));
+    callbacks.push_back(callbacks_of(job));
+  }
+  auto entered = CHOIR_TRY(services_.node.enqueue_all(std::move(prepared), std::move(callbacks)));
+  for (std::size_t i = 0; i < jobs.size(); ++i) submissions[jobs[i]] = std::move(entered[i]);
+  return {};
+}
+
+// The loop may be woken before the submissions are in the slot: it then takes no news, and is woken
+// once more.
+Callbacks ParallelDesk::callbacks_of(std::size_t job) {
+  const auto hold = hold_of(services_.node, executors_[job], request_.client.tenant,
+                            asked_.jobs[job].asked.keep_alive);
+  return {.on_event = {},
+          .on_done = [hold](const Completion&) { hold(); },
+          .on_news =
+              [self = shared_from_this(), job](RequestId) {
+                self->news_.with([&](std::vector<std::size_t>& news) { news.push_back(job); });
+                self->wake_();
+              }};
+}
+
+}  // namespace choir::serve

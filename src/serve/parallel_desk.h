@@ -1,0 +1,91 @@
+// What the door threads do for one POST /choir/v1/parallel: they read the body, find the models,
+// have them loaded, and submit the jobs.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "serve/http.h"
+#include "serve/parallel_jobs.h"
+#include "serve/services.h"
+
+namespace choir::serve {
+
+// The jobs of one call, submitted.
+struct ParallelSubmitted {
+  struct Shown {
+    std::string model;
+    std::string prompt;
+  };
+  std::vector<Shown> shown;                   // of each job
+  std::vector<Submission> submissions;        // of each job; of one that was refused: no request
+  std::map<std::size_t, Completion> refused;  // by job
+  double load_seconds = 0;
+  Instant began;  // of the first submission
+};
+
+// Shared by the work on the loop, the door threads, and the callbacks of the requests. Functions:
+// each is a step that a thread takes for another.
+class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
+ public:
+  // What is left for the loop. An error is the end.
+  struct Slot {
+    std::optional<ApiError> error;
+    std::map<std::string, LoadTicket> loads;  // by executor; when all are loaded: submit_loaded()
+    std::optional<ParallelSubmitted> submitted;
+  };
+
+  ParallelDesk(const Services& services, HttpRequest request, Wake wake)
+      : services_(services), request_(std::move(request)), wake_(std::move(wake)) {}
+
+  // On the loop. None of them blocks.
+  void begin() { post(&Doors::post, &ParallelDesk::read); }
+  void submit_loaded() { post(&Doors::post, &ParallelDesk::prepare_loaded); }
+  Slot take();
+  std::vector<std::size_t> take_news();  // the jobs whose streams have something
+  // The client has gone. What is not submitted yet never is.
+  void leave();
+  void cancel(std::span<const Submission> submissions);
+  bool stream() const { return stream_.load(); }  // asked for; once something is in the slot
+  double seconds_since(Instant began) const { return to_seconds(clock_.now() - began); }
+
+ private:
+  // On a door thread, one after another.
+  void read();
+  void find_new_models();
+  void load();
+  void prepare_loaded();
+  void prepare();
+  void submit();
+
+  void post(Status (Doors::*queue)(std::function<void()>), void (ParallelDesk::*step)());
+  void refuse(ApiError error);
+  std::optional<ApiError> find_models(bool also_new);
+  std::optional<ApiError> check_models() const;
+  Callbacks callbacks_of(std::size_t job);
+  Status enter(const std::vector<std::size_t>& jobs, std::vector<Submission>& submissions);
+
+  const Services services_;
+  HttpRequest request_;
+  const Wake wake_;
+  const SteadyClock clock_;
+  ParallelAsked asked_;
+  std::vector<std::string> executors_;  // of each job
+  std::vector<Result<Prepared>> prepared_;
+  std::optional<Instant> began_loading_;
+  double load_seconds_ = 0;
+  std::atomic<bool> stream_{false};
+  std::atomic<bool> gone_{false};
+  Guarded<std::vector<std::size_t>> news_;
+  Guarded<Slot> slot_;
+};
+
+}  // namespace choir::serve

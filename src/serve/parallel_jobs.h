@@ -1,0 +1,44 @@
+// The body of POST /choir/v1/parallel: which jobs it asks for.
+//
+// {"jobs": [{"model": "a", "prompt": "..."}, ...]}, or {"models": ["a", "b"], "prompts": ["...",
+// ...]}, where each model answers each prompt. What stands beside them is for all jobs; a job's own
+// fields win. A job has the fields of /v1/chat/completions (messages, max_tokens, temperature, ...)
+// and these:
+//   prompt         a text, as the message of a user; excludes messages
+//   system         a system message before it
+//   raw            true: the prompt as it stands, without the chat template
+//   deadline_ms    from the submission to the last token
+//   default_template   false: without a chat template, the messages' texts one after the other
+// Left out, max_tokens, temperature and seed are those of `choir parallel`: 100, 0.7, and 1000
+// times the number of the job. A field that is not known is an error.
+//
+// Pure: any thread, does not block.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "serve/api_error.h"
+#include "serve/asked.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+inline constexpr std::size_t kJobsMax = 256;
+// Of all jobs together, with what each has of the fields for all.
+inline constexpr std::size_t kJobsBytesMax = 64U << 20U;
+
+struct ParallelJob {
+  Asked asked;
+  std::string prompt;  // to show: the prompt, or the last message
+};
+
+struct ParallelAsked {
+  std::vector<ParallelJob> jobs;  // at least one
+  bool stream = false;
+};
+
+// Errors of a job of `jobs` have its place in `pointer`: "/jobs/3/temperature".
+ApiResult<ParallelAsked> read_parallel(const Json& body);
+
+}  // namespace choir::serve

