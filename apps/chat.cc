@@ -32,8 +32,8 @@ std::string trimmed(const std::string& text) {
 
 class Chat {
  public:
-  Chat(OpenModel& model, const Request& settings, std::string system, bool raw)
-      : node_(*model.node), settings_(settings), system_(std::move(system)), raw_(raw) {
+  Chat(const OpenModel& model, const Request& settings, std::string system, bool raw)
+      : model_(model), settings_(settings), system_(std::move(system)), raw_(raw) {
     clear();
   }
 
@@ -105,7 +105,7 @@ class Chat {
   Result<Completion> generate_within_context(const std::string& line, std::string& text) {
     const std::size_t first = system_.empty() ? 0 : 1;
     while (true) {
-      auto completion = generate(node_, request_for(line), [&](const StreamEvent& event) {
+      auto completion = generate(model_, request_for(line), [&](const StreamEvent& event) {
         text.append(event.text);
         print(for_reader(Stream::kOut, event.text));
       });
@@ -136,7 +136,7 @@ class Chat {
     note(styled(Stream::kErr, Style::kDim, summary(*completion)) + "\n");
   }
 
-  Node& node_;
+  const OpenModel& model_;
   Request settings_;
   std::string system_;
   bool raw_;

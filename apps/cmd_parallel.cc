@@ -1,5 +1,6 @@
 // choir parallel: many sessions over one or several models at once, and the report.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "interrupt.h"
 #include "json.h"
 #include "live_sessions.h"
+#include "remote_parallel.h"
 
 namespace choir::app {
 namespace {
@@ -25,6 +27,7 @@ struct Options {
   std::vector<std::string> prompts;
   std::string prompts_file;
   ParallelConfig config;  // what the flags fill in directly
+  std::string host;       // empty: the models are loaded in this process
   bool compare = false;
   bool json = false;
 };
@@ -82,11 +85,14 @@ std::string shown_name(const std::string& word, const std::vector<ParallelModel>
   return name;
 }
 
-Result<std::vector<ParallelModel>> resolved(const std::vector<ModelWord>& words) {
+// With a daemon its names are taken as they are, and the paths are those that it tells.
+Result<std::vector<ParallelModel>> resolved(const std::vector<ModelWord>& words,
+                                            const RemoteDaemon* daemon) {
   std::vector<ParallelModel> models;
   for (const ModelWord& word : words) {
     ParallelModel model;
-    model.path = CHOIR_TRY(resolve_model(word.model));
+    model.path = daemon == nullptr ? CHOIR_TRY(resolve_model(word.model))
+                                   : CHOIR_TRY(daemon->model(word.model)).path;
     model.name = shown_name(word.model, models);
     model.priority = word.priority.value_or(Priority::kNormal);
     models.push_back(std::move(model));
@@ -168,6 +174,27 @@ int code_for(const Outcome& outcome) {
              : kExitOk;
 }
 
+Result<int> evaluate_there(const RemoteDaemon& daemon, const ParallelConfig& config,
+                           const std::vector<std::string>& executors, const Options& options) {
+  if (!options.json) print(header(config));
+  const Graceful until_reported;
+  note("⚡ Running " + count_of(sessions_of(config), "evaluation session") + " concurrently...\n\n");
+  Outcome outcome;
+  {
+    std::atomic<bool> cancelled{false};
+    LiveSessions live(config, [&] { cancelled.store(true); });
+    outcome.together = CHOIR_TRY(run_there(
+        daemon, config, executors, [&](const SessionProgress& progress) { live.update(progress); },
+        cancelled));
+  }
+  note("\n");
+  if (options.json)
+    print_outcome_json(config, outcome);
+  else
+    print(render(outcome.together, config));
+  return code_for(outcome);
+}
+
 Result<int> evaluate(const ParallelConfig& config, const Options& options) {
   if (!options.json) print(header(config));
   note("⏳ Loading " + count_of(config.models.size(), "model") + "...\n");
@@ -189,6 +216,21 @@ Result<int> evaluate(const ParallelConfig& config, const Options& options) {
   return code_for(outcome);
 }
 
+Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& words,
+                           const Options& options) {
+  if (options.compare)
+    return usage_error("--compare needs the models in this process; leave out --host");
+  if (config.node.cores != 0 || config.kv_type != KvType::kF16)
+    return usage_error("--cores and --kv-type are the daemon's; leave them out with --host");
+  const RemoteDaemon daemon = CHOIR_TRY(RemoteDaemon::at(options.host));
+  config.models = CHOIR_TRY(resolved(words, &daemon));
+  config.node.cores = CHOIR_TRY(daemon.cores());
+  if (config.prompts.empty()) config.prompts = usual_prompts();
+  std::vector<std::string> executors;
+  for (const ModelWord& word : words) executors.push_back(word.model);
+  return evaluate_there(daemon, config, executors, options);
+}
+
 Result<int> parallel(const Options& options) {
   const auto words = model_words(options);
   if (!words) return usage_error(words.error().message);
@@ -207,7 +249,8 @@ Result<int> parallel(const Options& options) {
   for (const ModelWord& word : *words)
     checked.models.push_back({.path = word.model, .name = word.model});
   if (const Status valid = validate(checked); !valid) return usage_error(valid.error().message);
-  config.models = CHOIR_TRY(resolved(*words));
+  if (!options.host.empty()) return parallel_there(config, *words, options);
+  config.models = CHOIR_TRY(resolved(*words, nullptr));
   const int allowed = read_machine().cores;  // named in the report
   config.prefix_cache = !options.compare;    // the second time would find what the first computed
   config.node.cores = config.node.cores > 0 ? std::min(config.node.cores, allowed) : allowed;
@@ -226,6 +269,8 @@ void add_parallel(CLI::App& root, Run& chosen) {
       "  choir parallel --model a.gguf --model b.gguf --priority high --priority low --json\n"
       "Session i takes prompt i, beginning again after the last, and has a seed of its own.");
   ParallelConfig& config = options->config;
+  add_value(*command, "--host", options->host, "HOST",
+            "Let a running daemon do it: http://HOST:PORT or its unix socket");
   add_list(*command, "--model,-m", options->models, "NAME",
            "Name or GGUF file, once for each model; NAME:high sets its priority")
       ->required();

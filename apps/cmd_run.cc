@@ -18,6 +18,7 @@ namespace {
 
 struct Options {
   std::string model;
+  std::string host;  // empty: the model is loaded in this process
   std::string prompt;
   bool has_prompt = false;
   bool has_seed = false;
@@ -76,7 +77,7 @@ int code_for(const Completion& completion) {
 }
 
 Result<int> answer_as_json(OpenModel& model, const Options& options, const Request& request) {
-  const Completion completion = CHOIR_TRY(generate(*model.node, request));
+  const Completion completion = CHOIR_TRY(generate(model, request));
   Json out = {{"model", options.model}, {"seed", request.sampling.seed}};
   out.update(json_of(completion));
   print_json(out);
@@ -85,12 +86,11 @@ Result<int> answer_as_json(OpenModel& model, const Options& options, const Reque
 
 Result<int> answer(OpenModel& model, const Request& request) {
   bool open_line = false;  // something was written, and its line has not ended
-  const Completion completion =
-      CHOIR_TRY(generate(*model.node, request, [&](const StreamEvent& event) {
-        if (event.text.empty()) return;
-        open_line = event.text.back() != '\n';
-        print(for_reader(Stream::kOut, event.text));
-      }));
+  const Completion completion = CHOIR_TRY(generate(model, request, [&](const StreamEvent& event) {
+    if (event.text.empty()) return;
+    open_line = event.text.back() != '\n';
+    print(for_reader(Stream::kOut, event.text));
+  }));
   if (open_line) print("\n");
   if (is_terminal(Stream::kOut) && is_terminal(Stream::kErr))
     note(styled(Stream::kErr, Style::kDim, summary(completion)) + "\n");
@@ -105,11 +105,21 @@ std::string wrong_with(const Options& options, bool interactive) {
     return "--json needs a prompt, as an argument or on standard input";
   if (options.timeout_s < 0 || options.timeout_s > kTimeoutMax)
     return "--timeout is " + fixed(options.timeout_s, 3) + ", it takes 0 to 1000000 seconds";
+  if (!options.host.empty() &&
+      (options.context_tokens != 0 || options.cores != 0 || options.kv_type != KvType::kF16))
+    return "--context-tokens, --cores and --kv-type are the daemon's; leave them out with --host";
   if (options.context_tokens == 0) return "";
   ExecutorConfig executor = {.name = "any", .path = "any", .sequences_max = 1};
   executor.context_tokens = options.context_tokens;
   const Status valid = validate(executor);
   return valid ? "" : valid.error().message;
+}
+
+Result<OpenModel> open(const Options& options) {
+  if (!options.host.empty()) return remote_model(options.host, options.model);
+  return open_model(options.model, {.cores = options.cores,
+                                    .context_tokens = options.context_tokens,
+                                    .kv_type = options.kv_type});
 }
 
 Result<int> run(const Options& options) {
@@ -119,10 +129,8 @@ Result<int> run(const Options& options) {
   const Request settings = settings_of(options);
   if (const Status valid = validate(with_prompt(settings, options, "any")); !valid)
     return usage_error(valid.error().message);
-  const OpenOptions open = {
-      .cores = options.cores, .context_tokens = options.context_tokens, .kv_type = options.kv_type};
   if (interactive) {
-    OpenModel model = CHOIR_TRY(open_model(options.model, open));
+    OpenModel model = CHOIR_TRY(open(options));
     return chat(model, settings, options.system, options.raw);
   }
   const std::string prompt = options.has_prompt ? options.prompt : CHOIR_TRY(read_stdin());
@@ -131,7 +139,7 @@ Result<int> run(const Options& options) {
   alone.text = prompt;
   if (Status valid = validate(alone); !valid)
     return usage_error(std::move(valid).error().in("the prompt").message);
-  OpenModel model = CHOIR_TRY(open_model(options.model, open));
+  OpenModel model = CHOIR_TRY(open(options));
   const Request request = with_prompt(settings, options, prompt);
   return options.json ? answer_as_json(model, options, request) : answer(model, request);
 }
@@ -157,11 +165,14 @@ void add_run(CLI::App& root, Run& chosen) {
                   "  choir run smollm2-135m                        chat; /help lists its commands\n"
                   "  choir run ./model.gguf --raw \"Once upon a\"    continue a text\n"
                   "  choir run smollm2-135m < question.txt > answer.txt\n"
+                  "  choir run smollm2-135m --host http://127.0.0.1:8411 \"Name three rivers\"\n"
                   "  choir run smollm2-135m --temperature 0 --json \"Hello\"");
   add_value(*command, "MODEL", options->model, "", "Name or GGUF file")->required();
   CLI::Option* prompt =
       add_value(*command, "PROMPT", options->prompt, "",
                 "What to answer; without it, standard input, or a chat at a terminal");
+  add_value(*command, "--host", options->host, "HOST",
+            "Let a running daemon answer: http://HOST:PORT or its unix socket");
   add_value(*command, "--system", options->system, "TEXT", "System message");
   add_value(*command, "--max-tokens", options->max_tokens, "N", "Stop after N tokens");
   add_sampling(*command, options->sampling);

@@ -58,7 +58,41 @@ Result<OpenModel> open_model(const std::string& name, const OpenOptions& options
   return model;
 }
 
-Result<Completion> generate(Node& node, const Request& request, const OnEvent& on_event) {
+Result<OpenModel> remote_model(const std::string& host, const std::string& name) {
+  OpenModel model;
+  model.name = name;
+  model.daemon = CHOIR_TRY(RemoteDaemon::at(host));
+  model.info.path = CHOIR_TRY(model.daemon->model(name)).path;
+  model.info.name = name;
+  model.info.chat_template = "the daemon's";  // it may have one
+  return model;
+}
+
+namespace {
+
+// Of a daemon, on this thread. The connection is closed at Ctrl-C, which ends the request there.
+Result<Completion> generate_there(const OpenModel& model, Request request,
+                                  const OnEvent& on_event) {
+  const Graceful until_ended;
+  request.executor = model.name;
+  RemoteDaemon::Reader reader;
+  reader.go_on = [] {
+    watch_output();
+    return !interrupted() && output_error() == 0;
+  };
+  if (on_event)
+    reader.on_text = [&](std::size_t /*the only job*/, std::string_view text, std::int32_t tokens) {
+      on_event({.id = {}, .text = text, .output_tokens = tokens});
+    };
+  return model.daemon->run(request, reader);
+}
+
+}  // namespace
+
+Result<Completion> generate(const OpenModel& model, const Request& request,
+                            const OnEvent& on_event) {
+  if (model.daemon) return generate_there(model, request, on_event);
+  Node& node = *model.node;
   const Graceful until_ended;
   Submission submission = CHOIR_TRY(node.submit(request, {.on_event = on_event, .on_done = {}}));
   bool cancelled = false;
