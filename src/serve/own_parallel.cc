@@ -1,11 +1,14 @@
 #include "serve/own_parallel.h"
 
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "choir/parallel_evaluation.h"
+#include "serve/exchange.h"
 #include "serve/parallel_desk.h"
 
 namespace choir::serve {
@@ -66,6 +69,8 @@ class ParallelWork final : public Work {
     return report(std::move(bytes));
   }
 
+  WorkFacts facts() const override { return facts_; }
+
   Output silence(Nanos silent) override {
     if (jobs_ || loads_.empty())
       return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(": ping\n\n") : Output{};
@@ -109,6 +114,11 @@ class ParallelWork final : public Work {
     results_.resize(count);
     tokens_.resize(count);
     left_ = count;
+    const std::string& first = jobs_->shown.front().model;
+    facts_.model =
+        std::ranges::all_of(jobs_->shown, [&](const auto& s) { return s.model == first; })
+            ? first
+            : "several";
     Json list = Json::array();
     for (std::size_t job = 0; job < count; ++job)
       list.push_back(
@@ -129,6 +139,7 @@ class ParallelWork final : public Work {
   }
   std::string ended(std::size_t job, const Completion& completion) {
     --left_;
+    add_usage(facts_, completion.usage);
     EvaluationResult& row = results_[job];
     row = result_of(completion);
     row.session_id = static_cast<std::int32_t>(job);
@@ -157,7 +168,8 @@ class ParallelWork final : public Work {
   std::vector<std::size_t> waiting_;  // jobs whose streams have something
   std::vector<EvaluationResult> results_;
   std::vector<std::size_t> tokens_;  // of each job, so far
-  std::size_t left_ = 0;             // jobs that have not ended
+  WorkFacts facts_;
+  std::size_t left_ = 0;  // jobs that have not ended
   bool head_given_ = false;
   bool ended_ = false;
 };
