@@ -230,6 +230,25 @@ TEST_F(Embedding, SeveralTextsInOnePassGiveTheBitsOfEachAlone) {
   EXPECT_EQ(done.usage.prompt_tokens, tokens);
 }
 
+TEST_F(Embedding, TheTokensOfATextGiveItsBits) {
+  EmbedRequest request{.executor = "m", .texts = {}};
+  for (const Pair& pair : kPairs) request.tokens.push_back(*node_->tokenize("m", pair.a));
+  const EmbedCompletion done = node_->enqueue_embed(request)->result.get();
+  ASSERT_FALSE(done.error) << done.error->message;
+  for (std::size_t i = 0; i < request.tokens.size(); ++i)
+    EXPECT_EQ(done.embeddings.at(i).vector, embed(kPairs[i].a)) << kPairs[i].a;
+}
+
+TEST_F(Embedding, TokensThatAreTooManyAreCutAsTheTextIs) {
+  const std::string text = words(1000);
+  EmbedRequest request{
+      .executor = "m", .texts = {}, .tokens = {*node_->tokenize("m", text)}, .truncate = true};
+  const EmbedCompletion of_tokens = node_->submit_embed(request)->result.get();
+  request.tokens.clear();
+  request.texts = {text};
+  EXPECT_EQ(of_tokens.embeddings, node_->submit_embed(request)->result.get().embeddings);
+}
+
 TEST_F(Embedding, WhatIsTooLongIsCutToWhatFitsWhereThatIsWanted) {
   const std::string fits = words(kTokensMax - 2);
   const EmbedRequest request{.executor = "m", .texts = {words(1000), fits}, .truncate = true};

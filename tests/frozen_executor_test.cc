@@ -96,6 +96,18 @@ FrozenExecutor full() {
                              .kv = {.blob = "kv", .tokens = {7}, .kv_type = KvType::kQ80},
                              .late = true,
                              .awaited = true});
+  EmbedRequest texts{.executor = "a",
+                     .texts = {"one", "two \xC3\xA9"},
+                     .tokens = {},
+                     .truncate = true,
+                     .priority = Priority::kLow,
+                     .deadline = std::chrono::milliseconds(6),
+                     .tenant = "school"};
+  frozen.arrivals.push_back({.id = {12}, .request = {}, .embed = texts});
+  frozen.arrivals.push_back(
+      {.id = {13},
+       .request = {},
+       .embed = EmbedRequest{.executor = "a", .texts = {}, .tokens = {{1, 2}, {3}}}});
   frozen.kept[{1001}] = {
       .blob = "state", .tokens = {4, 5}, .kv_type = KvType::kQ80, .reuse_scope = "school"};
   return frozen;
@@ -225,6 +237,10 @@ const Wrong kWrong[] = {
      "embed"},
     {"WrongRequest", [](FrozenExecutor& f) { f.arrivals[0].request.max_tokens = 0; }, "max_tokens"},
     {"NegativePreparedToken", [](FrozenExecutor& f) { f.arrivals[0].tokens[0] = -1; }, "negative"},
+    {"WrongRequestToEmbed", [](FrozenExecutor& f) { f.arrivals[2].embed->texts.clear(); },
+     "nothing to embed"},
+    {"NegativeTokenToEmbed", [](FrozenExecutor& f) { f.arrivals[3].embed->tokens[1][0] = -1; },
+     "tokens[1][0] is -1"},
     {"KvOfNoConversation", [](FrozenExecutor& f) { f.kept[{0}] = {.blob = "b", .tokens = {1}}; },
      "no conversation"},
     {"LeaseThatIsOver", [](FrozenExecutor& f) { f.leases[0].left_ns = -2; }, "lease"},

@@ -19,6 +19,10 @@ EmbedRequest texts(std::vector<std::string> all) {
   return {.executor = "encoder", .texts = std::move(all)};
 }
 
+EmbedRequest tokens(std::vector<std::vector<TokenId>> all) {
+  return {.executor = "encoder", .texts = {}, .tokens = std::move(all)};
+}
+
 bool ready(const std::future<EmbedCompletion>& result) {
   return result.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
@@ -106,6 +110,50 @@ TEST_F(RuntimeEmbeddings, ATextThatIsTooLongIsCutWhereThatIsWanted) {
   EXPECT_EQ(done.embeddings[2], done.embeddings[1]);
 }
 
+TEST_F(RuntimeEmbeddings, TokensAreComputedAsTheyAre) {
+  EmbedSubmission submission = submit(tokens({{1, 2, 3}, {96}}));
+  node_.finish();
+  const EmbedCompletion done = submission.result.get();
+  ASSERT_FALSE(done.error) << done.error->message;
+  EXPECT_EQ(done.embeddings.at(0), (Embedding{.vector = {3}, .tokens = 3, .truncated = false}));
+  EXPECT_EQ(done.embeddings.at(1).vector, std::vector<float>{1});
+  EXPECT_EQ(done.usage.prompt_tokens, 4);
+}
+
+TEST_F(RuntimeEmbeddings, TokensThatAreWrongAreRefusedAtOnce) {
+  const auto message_of = [&](const EmbedRequest& request) {
+    const auto refused = node_->submit_embed(request);
+    EXPECT_FALSE(refused);
+    return refused ? "taken" : refused.error().message;
+  };
+  EmbedRequest both = tokens({{1}});
+  both.texts = {"a"};
+  EXPECT_EQ(message_of(both), "the texts to embed are given twice: set only one of texts, tokens");
+  EXPECT_EQ(message_of(tokens({{1}, {}})), "tokens[1]: text to embed is empty: it has no tokens");
+  EXPECT_EQ(message_of(tokens({{1, 97}})),
+            "token 97 is not in the vocabulary of 'encoder', which has 0 to 96");
+  EXPECT_EQ(message_of(tokens({{1}, {2, -1}})), "tokens[1][1] is -1, allowed 0 .. 2147483647");
+  EXPECT_EQ(message_of(tokens(std::vector<std::vector<TokenId>>(kEmbedTextsMax + 1, {1}))),
+            "tokens has 2049 entries, allowed at most 2048");
+  EXPECT_EQ(message_of(tokens({std::vector<TokenId>(kPromptTokensMax), {1}})),
+            "tokens has 16777217 tokens, allowed at most 16777216");
+  const auto too_long = node_->submit_embed(tokens({std::vector<TokenId>(600, 1)}));
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error(), node_->submit_embed(texts({std::string(600, 'x')})).error());
+  EXPECT_EQ(node_->info().requests_active, 0);
+}
+
+TEST_F(RuntimeEmbeddings, TokensThatAreTooManyAreCutWhereThatIsWanted) {
+  EmbedRequest request = tokens({std::vector<TokenId>(600, 1), {1}});
+  request.truncate = true;
+  EmbedSubmission submission = submit(request);
+  node_.finish();
+  const EmbedCompletion done = submission.result.get();
+  ASSERT_FALSE(done.error) << done.error->message;
+  EXPECT_EQ(done.embeddings[0], (Embedding{.vector = {512}, .tokens = 512, .truncated = true}));
+  EXPECT_FALSE(done.embeddings[1].truncated);
+}
+
 TEST_F(RuntimeEmbeddings, OneOfASuspendedExecutorEndsByItsDeadlineWithoutAPass) {
   suspend();
   EmbedRequest request = texts({"a"});
@@ -154,6 +202,25 @@ TEST_F(RuntimeEmbeddings, AreInSightAndCountAsActive) {
                 {"active_requests", 0}, {"active_embeddings", 1}, {"suspended_requests", 1}}));
   ASSERT_TRUE(node_->resume("encoder"));
   EXPECT_TRUE(node_.waiting([&] { return node_->wait_idle(milliseconds(100)); }));
+}
+
+TEST_F(RuntimeEmbeddings, ThatWaitForTheirGateBeginInOnePass) {
+  std::vector<EmbedSubmission> gated;
+  std::vector<RequestId> ids;
+  for (const char* text : {"a", "bb", "ccc"}) {
+    gated.push_back(node_->submit_embed(texts({text}), {}, Gated::kYes).value());
+    ids.push_back(gated.back().id);
+    node_.finish();
+  }
+  EXPECT_EQ(node_->executor("encoder")->steps, 0U);
+  EXPECT_EQ(node_->requests().front().waits_for, WaitsFor::kCompany);
+  EmbedSubmission plain = submit(texts({"dddd"}));
+  node_.finish();
+  EXPECT_TRUE(ready(plain.result)) << "they hold nobody back";
+  node_->open_gate(ids);
+  node_.finish();
+  for (EmbedSubmission& one : gated) EXPECT_FALSE(one.result.get().error);
+  EXPECT_EQ(node_->executor("encoder")->steps, 2U);
 }
 
 TEST_F(RuntimeEmbeddings, MoveWithTheirExecutorToAnotherNode) {

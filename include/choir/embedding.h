@@ -1,6 +1,7 @@
 // Texts that an encoder turns into vectors: the request and its completion.
 //
-// Plain values, for any thread. Node::submit_embed() checks a request with validate().
+// Plain values, for any thread. Node::submit_embed() and enqueue_embed() check a request with
+// validate().
 #pragma once
 
 #include <chrono>
@@ -22,8 +23,12 @@ inline constexpr std::size_t kEmbedTextsMax = 2048;
 
 struct EmbedRequest {
   std::string executor;  // as in Request
-  // 1 .. kEmbedTextsMax, UTF-8, together at most kPromptBytesMax bytes; none may be without tokens.
+  // Exactly one of texts and tokens is set, with 1 .. kEmbedTextsMax entries; none may be without
+  // tokens. texts: UTF-8, together at most kPromptBytesMax bytes.
   std::vector<std::string> texts;
+  // Texts as tokens of the model, computed as they are: the marks that the model puts around a text
+  // are not added. Together at most kPromptTokensMax.
+  std::vector<std::vector<TokenId>> tokens = {};
   // true: a text with more tokens than the executor embeds is cut to its first ones. false: the
   // request is refused with kTooLong.
   bool truncate = false;
@@ -38,7 +43,7 @@ struct EmbedRequest {
 
 struct Embedding {
   std::vector<float> vector = {};  // pooled as the model says, not normalized; [embedding_size]
-  std::int32_t tokens = 0;         // computed, with the marks that the model puts around a text
+  std::int32_t tokens = 0;         // computed; of a text, with the marks that the model adds
   bool truncated = false;          // the text had more
   bool operator==(const Embedding&) const = default;
 };
@@ -48,9 +53,11 @@ struct EmbedCompletion {
   RequestId id;
   std::string executor;
   std::vector<Embedding> embeddings =
-      {};                      // of each text, in their order; empty where there is an error
-  std::optional<Error> error;  // kCancelled, kDeadlineExceeded, kTooLong or kEngineFailed
-  Usage usage;                 // prompt_tokens: of all texts together
+      {};  // of each text, in their order; empty where there is an error
+  // kCancelled, kDeadlineExceeded, kTooLong or kEngineFailed; after enqueue_embed() also what the
+  // load of the executor, or the model that it loaded, refuses.
+  std::optional<Error> error;
+  Usage usage;  // prompt_tokens: of all texts together
 };
 
 // As for a Request.

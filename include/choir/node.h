@@ -241,11 +241,12 @@ class CHOIR_API Node {
   // another node. kNotFound if the request is not active.
   Status cancel(RequestId id);
   // Closes the node for new work, to drain it. From now on submit(), run(), submit_embed(),
-  // embed(), add() and migrate() into this node are refused at once with kDraining, and no executor
-  // is loaded for a request that is refused. Accepted requests go on, whether they run or wait.
-  // cancel(), resume(), load() and migrate() to another node work as before. The door cannot be
-  // opened again: a drain ends with shutdown(), and a program that wants to go on makes another
-  // node. Any thread, also inside a callback; does not block; a second call changes nothing.
+  // enqueue_embed(), embed(), add() and migrate() into this node are refused at once with
+  // kDraining, and no executor is loaded for a request that is refused. Accepted requests go on,
+  // whether they run or wait. cancel(), resume(), load() and migrate() to another node work as
+  // before. The door cannot be opened again: a drain ends with shutdown(), and a program that wants
+  // to go on makes another node. Any thread, also inside a callback; does not block; a second call
+  // changes nothing.
   void close_door();
   // Blocks until no request and no embedding is active. Refused inside a callback.
   Status wait_idle();
@@ -264,10 +265,18 @@ class CHOIR_API Node {
   // Submits texts to embed to an executor of an encoder. They are computed together, as many in one
   // pass as its batch and sequences_max take, also with those of other requests; class, cancel(),
   // deadline, suspend(), migrate() and the limit of the queue are as with submit(). It tokenizes on
-  // the calling thread and does not wait for the vectors. Refused at once, besides what submit()
-  // refuses: a text that is longer than the executor embeds (kTooLong, unless `truncate`), a text
-  // without tokens, an executor that generates text.
+  // the calling thread and does not wait for the vectors, but for the load of an executor that is
+  // not in memory. Refused at once, besides what submit() refuses: a text that is longer than the
+  // executor embeds (kTooLong, unless `truncate`), a text without tokens, a token that the
+  // vocabulary does not have, an executor that generates text.
   Result<EmbedSubmission> submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks = {});
+  // submit_embed() for a thread that may not wait: it never waits for a load, a pass, a resize or
+  // another call. Where the executor is in memory, it tokenizes on the calling thread and refuses
+  // what submit_embed() refuses. Otherwise the request waits in the node, as after enqueue(): a
+  // thread of the node loads the executor and tokenizes, cancel() and the deadline end the request
+  // at once, and what only the load can tell is told by the end of the request. Any thread, also
+  // inside a callback.
+  Result<EmbedSubmission> enqueue_embed(EmbedRequest request, EmbedCallbacks callbacks = {});
   // submit_embed() of one text, and waits for its vector. Blocks; refused inside a callback.
   Result<std::vector<float>> embed(std::string_view executor, std::string_view text);
 

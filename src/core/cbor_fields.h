@@ -206,16 +206,19 @@ bool from_json(const Json& json, std::vector<T>& values) {
 
 template <class S, class Field>
 void sampling_fields(S& s, Field&& field) {
-  field("temperature", s.temperature);
-  field("top_k", s.top_k);
-  field("top_p", s.top_p);
-  field("min_p", s.min_p);
-  field("repeat_penalty", s.repeat_penalty);
-  field("frequency_penalty", s.frequency_penalty);
-  field("presence_penalty", s.presence_penalty);
-  field("repeat_last_n", s.repeat_last_n);
-  field("seed", s.seed);
-  field("bias", s.bias);
+  // All members, so that one that is added there and forgotten here does not compile.
+  auto& [temperature, top_k, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty,
+         repeat_last_n, seed, bias] = s;
+  field("temperature", temperature);
+  field("top_k", top_k);
+  field("top_p", top_p);
+  field("min_p", min_p);
+  field("repeat_penalty", repeat_penalty);
+  field("frequency_penalty", frequency_penalty);
+  field("presence_penalty", presence_penalty);
+  field("repeat_last_n", repeat_last_n);
+  field("seed", seed);
+  field("bias", bias);
 }
 
 // ---- all fields of a value: to be called with the name and the place of each

@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "core/cbor_fields.h"
+#include "core/frozen_fields.h"
 #include "core/packed_parts.h"
 
 namespace choir {
@@ -14,6 +14,8 @@ namespace {
 
 using cbor_fields::append_le;
 using cbor_fields::read_le;
+using frozen_fields::EmbeddingParts;
+using frozen_fields::fields;
 
 constexpr std::string_view kFrozen = "CHFZ";
 constexpr std::string_view kMove = "CHMV";
@@ -21,129 +23,6 @@ constexpr std::uint32_t kVersion = 1;  // of both
 
 tl::unexpected<Error> bad(const std::string& why) {
   return fail(Code::kInvalidArgument, "frozen executor: " + why);
-}
-
-// ---- the lists of fields; a change of one needs a new kVersion
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, ExecutorConfig>
-void fields(S& s, Field& field) {
-  field("name", s.name);
-  field("path", s.path);
-  field("context_tokens", s.context_tokens);
-  field("sequences_max", s.sequences_max);
-  field("sequence_tokens_max", s.sequence_tokens_max);
-  field("batch_tokens_max", s.batch_tokens_max);
-  field("shares", s.shares);
-  field("priority", s.priority);
-  field("park_bytes_max", s.park_bytes_max);
-  field("batching", s.batching);
-  field("pinned", s.pinned);
-  field("prefix_cache", s.prefix_cache);
-  field("kv_type", s.kv_type);
-}
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, FrozenSequence>
-void fields(S& s, Field& field) {  // but `value` and `kv`
-  field("gated", s.gated);
-  field("begun", s.begun);
-  field("lifted", s.lifted);
-  field("age_ns", s.age_ns);
-  field("idle_ns", s.idle_ns);
-  field("behind_ns", s.behind_ns);
-  field("text", s.text);
-  field("prompt_tokens", s.usage.prompt_tokens);
-  field("output_tokens", s.usage.output_tokens);
-  field("reused_tokens", s.usage.reused_tokens);
-  field("recomputed_tokens", s.usage.recomputed_tokens);
-  field("queue_seconds", s.usage.queue_seconds);
-  field("first_token_seconds", s.usage.first_token_seconds);
-  field("total_seconds", s.usage.total_seconds);
-  field("first_token_ns", s.first_token_ns);
-  field("conversation", s.conversation.value);
-  field("kv_tokens", s.kv_tokens);
-  field("kv_use", s.kv_use);
-  field("reusing", s.reusing);
-}
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, Request>
-void fields(S& s, Field& field) {
-  field("executor", s.executor);
-  field("messages", s.messages);
-  field("text", s.text);
-  field("tokens", s.tokens);
-  field("parse_special", s.parse_special);
-  field("default_template", s.default_template);
-  field("max_tokens", s.max_tokens);
-  cbor_fields::sampling_fields(s.sampling, field);
-  field("stop", s.stop);
-  field("ignore_eos", s.ignore_eos);
-  field("stream", s.stream);
-  field("priority", s.priority);
-  field("deadline", s.deadline);
-  field("tenant", s.tenant);
-  field("tenant_weight", s.tenant_weight);
-  field("reuse_scope", s.reuse_scope);
-}
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, FrozenArrival>
-void fields(S& s, Field& field) {  // but `request` and `kv`
-  field("id", s.id.value);
-  field("prepared_tokens", s.tokens);
-  field("model_fingerprint", s.model_fingerprint);
-  field("conversation", s.conversation.value);
-  field("late", s.late);
-  field("awaited", s.awaited);
-}
-
-// Numbers of all embeddings side by side, the vectors packed.
-struct EmbeddingParts {
-  std::vector<std::string> vectors;  // little endian floats
-  std::vector<TokenId> tokens;
-  std::vector<TokenId> truncated;
-};
-
-template <class S, class Parts, class Field>
-void fields(S& s, Parts& parts, Field& field) {
-  field("request", s.request.value);
-  field("texts", s.texts);
-  field("next", s.next);
-  field("gated", s.gated);
-  field("vectors", parts.vectors);
-  field("tokens", parts.tokens);
-  field("truncated", parts.truncated);
-}
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, KvState>
-void fields(S& s, Field& field) {  // but `blob`
-  field("kept_tokens", s.tokens);
-  field("kv_type", s.kv_type);
-  field("reuse_scope", s.reuse_scope);
-}
-
-template <class S, class Field>
-requires std::is_same_v<std::remove_const_t<S>, FrozenExecutor>
-void fields(S& s, Field& field) {  // but the lists
-  field("executor", s.key.executor);
-  field("epoch", s.key.epoch.value);
-  field("model_fingerprint", s.model_fingerprint);
-  field("suspended", s.suspended);
-  field("steps", s.counts.steps);
-  field("prompt_tokens", s.counts.prompt_tokens);
-  field("output_tokens", s.counts.output_tokens);
-  field("requests_done", s.counts.requests_done);
-  field("requests_failed", s.counts.requests_failed);
-  field("preemptions", s.counts.preemptions);
-  field("aborts", s.counts.aborts);
-  field("reused_tokens", s.counts.reused_tokens);
-  field("seconds_per_prompt_token", s.counts.seconds_per_prompt_token);
-  field("seconds_per_output_token", s.counts.seconds_per_output_token);
-  field("compute_seconds", s.counts.compute_seconds);
-  field("let_go", s.let_go);
 }
 
 // ---- one of each kind
@@ -223,22 +102,33 @@ FrozenEmbedding unpack_embedding(Unpacker& in) {
 void pack(Packer& out, const FrozenArrival& a) {
   out.cbor([&](auto& field) {
     fields(a, field);
-    fields(a.request, field);
+    field("embeds", a.embed.has_value());
   });
+  if (a.embed)
+    out.cbor([&](auto& field) { fields(*a.embed, field); });
+  else
+    out.cbor([&](auto& field) { fields(a.request, field); });
   out.cbor([&](auto& field) { fields(a.kv, field); });
   out.raw(a.kv.blob);
 }
 
 FrozenArrival unpack_arrival(Unpacker& in) {
   FrozenArrival a;
+  bool embeds = false;
   in.cbor([&](auto& field) {
     fields(a, field);
-    fields(a.request, field);
+    field("embeds", embeds);
   });
+  if (embeds) a.embed.emplace();
+  if (a.embed)
+    in.cbor([&](auto& field) { fields(*a.embed, field); });
+  else
+    in.cbor([&](auto& field) { fields(a.request, field); });
   in.cbor([&](auto& field) { fields(a.kv, field); });
   a.kv.blob = in.raw();
   if (!in.ok()) return a;
-  if (const Status valid = validate(a.request); !valid) in.wrong(valid.error().message);
+  if (const Status valid = a.embed ? validate(*a.embed) : validate(a.request); !valid)
+    in.wrong(valid.error().message);
   for (const TokenId token : a.tokens)
     if (token < 0) in.wrong("a token that is negative");
   return a;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,11 +77,12 @@ struct FrozenEmbedding {
 // A request that was accepted and that no executor has taken yet.
 struct FrozenArrival {
   RequestId id;
-  Request request;
-  std::vector<TokenId> tokens = {};    // none: not known yet
-  std::string model_fingerprint = {};  // whose tokens these are
-  ConversationKey conversation = {};   // as in FrozenSequence
-  KvState kv = {};                     // to begin with; a blob that is empty: none
+  Request request;                         // to generate
+  std::optional<EmbedRequest> embed = {};  // or this one, to embed; the rest is not used then
+  std::vector<TokenId> tokens = {};        // none: not known yet
+  std::string model_fingerprint = {};      // whose tokens these are
+  ConversationKey conversation = {};       // as in FrozenSequence
+  KvState kv = {};                         // to begin with; a blob that is empty: none
   // Its prompt is made when its executor is in memory, by the node to which it was given: the
   // request itself knows how (RequestState::late).
   bool late = false;

@@ -68,6 +68,13 @@ Status check_messages(const std::vector<Message>& messages) {
   return {};
 }
 
+Status check_tokens(std::string_view field, const std::vector<TokenId>& tokens) {
+  const auto wrong = std::ranges::find_if(tokens, [](TokenId token) { return token < 0; });
+  if (wrong == tokens.end()) return {};
+  return in_range(indexed(field, static_cast<std::size_t>(wrong - tokens.begin())), *wrong, 0,
+                  INT32_MAX);
+}
+
 Status check_prompt(const Request& request) {
   const int given =
       int{!request.messages.empty()} + int{!request.text.empty()} + int{!request.tokens.empty()};
@@ -79,9 +86,28 @@ Status check_prompt(const Request& request) {
   CHOIR_CHECK_OK(at_most("text", request.text.size(), "bytes", kPromptBytesMax));
   CHOIR_CHECK_OK(is_utf8("text", request.text));
   CHOIR_CHECK_OK(at_most("tokens", request.tokens.size(), "entries", kPromptTokensMax));
-  for (std::size_t i = 0; i < request.tokens.size(); ++i)
-    if (request.tokens[i] < 0)
-      return in_range(indexed("tokens", i), request.tokens[i], 0, INT32_MAX);
+  return check_tokens("tokens", request.tokens);
+}
+
+Status check_texts_to_embed(const EmbedRequest& request) {
+  if (request.texts.empty() && request.tokens.empty())
+    return bad("texts is empty: there is nothing to embed");
+  if (!request.texts.empty() && !request.tokens.empty())
+    return bad("the texts to embed are given twice: set only one of texts, tokens");
+  CHOIR_CHECK_OK(at_most("texts", request.texts.size(), "entries", kEmbedTextsMax));
+  CHOIR_CHECK_OK(at_most("tokens", request.tokens.size(), "entries", kEmbedTextsMax));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < request.texts.size(); ++i) {
+    bytes += request.texts[i].size();
+    CHOIR_CHECK_OK(at_most("texts", bytes, "bytes", kPromptBytesMax));
+    CHOIR_CHECK_OK(is_utf8(indexed("texts", i), request.texts[i]));
+  }
+  std::size_t tokens = 0;
+  for (std::size_t i = 0; i < request.tokens.size(); ++i) {
+    tokens += request.tokens[i].size();
+    CHOIR_CHECK_OK(at_most("tokens", tokens, "tokens", kPromptTokensMax));
+    CHOIR_CHECK_OK(check_tokens(indexed("tokens", i), request.tokens[i]));
+  }
   return {};
 }
 
@@ -158,14 +184,7 @@ Status validate(const Request& request) {
 
 Status validate(const EmbedRequest& request) {
   CHOIR_CHECK_OK(check_name("executor", request.executor));
-  if (request.texts.empty()) return bad("texts is empty: there is nothing to embed");
-  CHOIR_CHECK_OK(at_most("texts", request.texts.size(), "entries", kEmbedTextsMax));
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < request.texts.size(); ++i) {
-    bytes += request.texts[i].size();
-    CHOIR_CHECK_OK(at_most("texts", bytes, "bytes", kPromptBytesMax));
-    CHOIR_CHECK_OK(is_utf8(indexed("texts", i), request.texts[i]));
-  }
+  CHOIR_CHECK_OK(check_texts_to_embed(request));
   return check_terms(request);
 }
 

@@ -25,24 +25,28 @@ constexpr std::size_t kCarryBytesMax = 65536;  // a token's text, and what stop 
 
 template <class S, class Field>
 void fields(S& s, Field&& field) {
-  field("id", s.id.value);
-  field("request", s.request.value);
-  field("model_fingerprint", s.model_fingerprint);
-  field("tokens", s.tokens);
-  field("prompt_tokens", s.prompt_tokens);
-  field("max_tokens", s.max_tokens);
-  cbor_fields::sampling_fields(s.sampling, field);
-  field("stream_index", s.stream_index);
-  field("stop", s.stop);
-  field("ignore_eos", s.ignore_eos);
-  field("priority", s.priority);
-  field("tenant", s.tenant);
-  field("tenant_weight", s.tenant_weight);
-  field("reuse_scope", s.reuse_scope);
-  field("carry_bytes", s.carry.bytes);
-  field("carry_pending", s.carry.pending);
-  field("next_event", s.next_event);
-  field("deadline_left_ns", s.deadline_left_ns);
+  // All members, so that one that is added there and forgotten here does not compile.
+  auto& [id, request, model_fingerprint, tokens, prompt_tokens, max_tokens, sampling, stream_index,
+         stop, ignore_eos, priority, tenant, tenant_weight, reuse_scope, carry, next_event,
+         deadline_left_ns] = s;
+  field("id", id.value);
+  field("request", request.value);
+  field("model_fingerprint", model_fingerprint);
+  field("tokens", tokens);
+  field("prompt_tokens", prompt_tokens);
+  field("max_tokens", max_tokens);
+  cbor_fields::sampling_fields(sampling, field);
+  field("stream_index", stream_index);
+  field("stop", stop);
+  field("ignore_eos", ignore_eos);
+  field("priority", priority);
+  field("tenant", tenant);
+  field("tenant_weight", tenant_weight);
+  field("reuse_scope", reuse_scope);
+  field("carry_bytes", carry.bytes);
+  field("carry_pending", carry.pending);
+  field("next_event", next_event);
+  field("deadline_left_ns", deadline_left_ns);
 }
 
 // ---- reading, from the outside in

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/patience.h"
+#include "choir/embedding.h"
 #include "choir/ids.h"
 #include "choir/prepared.h"
 #include "choir/request.h"
@@ -65,9 +66,10 @@ struct Continuation {
 // A request that was accepted before its executor could take it (runtime/arrivals.h).
 struct Arrival {
   std::shared_ptr<RequestState> request;
-  Prepared prepared;
-  Continuation continuation;
-  LatePrompt late;
+  std::optional<Prepared> prepared = {};  // unset: it embeds
+  EmbedRequest embed = {};                // of one that embeds; its EmbedWork is made from it
+  Continuation continuation = {};
+  LatePrompt late = {};
 };
 
 // Functions: every question about what is active and every change of it, in one place because one
@@ -167,6 +169,8 @@ class ActiveRequests final : public RequestHome {
   Result<Entry> wait_enlist(Executor& executor, const std::shared_ptr<RequestState>& request);
   // The same without waiting; nullopt: its door is kAway.
   std::optional<Result<Entry>> enlist(Executor& executor, std::span<Executor::Mail> mail);
+  std::optional<Result<Entry>> enlist(Executor& executor,
+                                      const std::shared_ptr<RequestState>& request);
   // All, or those of one executor; by id.
   std::vector<std::shared_ptr<RequestState>> requests(std::optional<ExecutorId> only = {}) const;
   void cancel_all(std::optional<ExecutorId> only);
@@ -181,6 +185,9 @@ class ActiveRequests final : public RequestHome {
   // An error ends the request with it.
   void admit(Executor& executor, const std::shared_ptr<RequestState>& request,
              Result<Executor::Mail> mail);
+  // The same of a request to embed; `made`: its EmbedWork.
+  void admit_embedding(Executor& executor, const std::shared_ptr<RequestState>& request,
+                       Status made);
   void fail_arrivals(ExecutorId id, const Error& error);
   // Those that were cancelled, and those that are late. Asks to be called for the next one.
   void end_arrivals(ExecutorId id);
@@ -243,6 +250,12 @@ class ActiveRequests final : public RequestHome {
   // or returns false where that is full.
   template <class Items, class Post>
   std::optional<Result<Entry>> enlist(State& s, Executor& executor, const Items& items, Post post);
+  std::optional<Result<Entry>> enlist(State& s, Executor& executor,
+                                      const std::shared_ptr<RequestState>& request);
+  // What take_arrivals() gave out is the executor's by `post()`, or ends with `error`.
+  template <class Post>
+  void let_in(Executor& executor, const std::shared_ptr<RequestState>& request, const Error* error,
+              Post post);
   // kOverloaded where `count` more like `request` would be too many, in all or of its tenant.
   Status has_room(InExecutor& executor, const std::string& name, const RequestState& request,
                   std::size_t count) const;

@@ -103,20 +103,32 @@ bool ActiveRequests::refuse(const RequestState& request, const Error& error) {
   return here;
 }
 
-void ActiveRequests::admit(Executor& executor, const std::shared_ptr<RequestState>& request,
-                           Result<Executor::Mail> mail) {
+template <class Post>
+void ActiveRequests::let_in(Executor& executor, const std::shared_ptr<RequestState>& request,
+                            const Error* error, Post post) {
   const Priority priority = request->priority;
   state_.change([&](State& s) {
     InExecutor& activity = s.by_executor.at(executor.id());
     --activity.admitting;
     --activity.arriving;
     request->awaited.store(false);
-    if (mail)
-      CHOIR_CHECK(executor.post_accepted(std::move(*mail)), "an executor takes mail until its end");
+    if (error == nullptr) CHOIR_CHECK(post(), "an executor takes mail until its end");
     next_request(s);
   });
-  if (mail) return lanes_.ready(executor.id(), priority);
-  end_without_executor(executor.id(), request, Finish::kFailed, std::move(mail.error()));
+  if (error == nullptr) return lanes_.ready(executor.id(), priority);
+  end_without_executor(executor.id(), request, Finish::kFailed, *error);
+}
+
+void ActiveRequests::admit(Executor& executor, const std::shared_ptr<RequestState>& request,
+                           Result<Executor::Mail> mail) {
+  let_in(executor, request, mail ? nullptr : &mail.error(),
+         [&] { return executor.post_accepted(std::move(*mail)); });
+}
+
+void ActiveRequests::admit_embedding(Executor& executor,
+                                     const std::shared_ptr<RequestState>& request, Status made) {
+  let_in(executor, request, made ? nullptr : &made.error(),
+         [&] { return executor.embeddings().post_accepted(request); });
 }
 
 void ActiveRequests::fail_arrivals(ExecutorId id, const Error& error) {

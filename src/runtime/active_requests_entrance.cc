@@ -123,15 +123,23 @@ Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(Executor& executor,
       [&](State& s) { return enlist(s, executor, mail, [&] { return executor.post_all(mail); }); });
 }
 
-Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
-    Executor& executor, const std::shared_ptr<RequestState>& request) {
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
+    State& s, Executor& executor, const std::shared_ptr<RequestState>& request) {
   struct Item {
     const std::shared_ptr<RequestState>& request;
   };
   const std::array<Item, 1> one = {Item{request}};
-  return *state_.wait([&](State& s) {
-    return enlist(s, executor, one, [&] { return executor.embeddings().post(request); });
-  });
+  return enlist(s, executor, one, [&] { return executor.embeddings().post(request); });
+}
+
+Result<ActiveRequests::Entry> ActiveRequests::wait_enlist(
+    Executor& executor, const std::shared_ptr<RequestState>& request) {
+  return *state_.wait([&](State& s) { return enlist(s, executor, request); });
+}
+
+std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(
+    Executor& executor, const std::shared_ptr<RequestState>& request) {
+  return state_.with([&](State& s) { return enlist(s, executor, request); });
 }
 
 std::optional<Result<ActiveRequests::Entry>> ActiveRequests::enlist(

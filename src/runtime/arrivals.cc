@@ -39,12 +39,19 @@ void Arrivals::serve(ExecutorId id) {
 }
 
 void Arrivals::hand_over(Executor& executor) {
-  for (Arrival& arrival : p_.active.take_arrivals(executor.id()))
-    p_.active.admit(executor, arrival.request, caught([&] { return mail_of(executor, arrival); }));
+  for (Arrival& arrival : p_.active.take_arrivals(executor.id())) {
+    if (arrival.prepared)
+      p_.active.admit(executor, arrival.request,
+                      caught([&] { return mail_of(executor, arrival); }));
+    else
+      p_.active.admit_embedding(executor, arrival.request, caught([&] {
+                                  return make_embedding(executor, arrival.embed, *arrival.request);
+                                }));
+  }
 }
 
 Result<Executor::Mail> Arrivals::mail_of(const Executor& executor, Arrival& arrival) {
-  Prepared& prepared = arrival.prepared;
+  Prepared& prepared = *arrival.prepared;
   CHOIR_CHECK_OK(must_generate(executor));
   std::vector<TokenId>& tokens = prepared.tokens_;
   KvState kv = std::move(arrival.continuation.kv);
@@ -68,7 +75,9 @@ Result<Executor::Mail> Arrivals::mail_of(const Executor& executor, Arrival& arri
 }
 
 FrozenArrival Arrivals::freeze(Arrival&& arrival) {
-  Prepared& prepared = arrival.prepared;
+  if (!arrival.prepared)
+    return {.id = arrival.request->id, .request = {}, .embed = std::move(arrival.embed)};
+  Prepared& prepared = *arrival.prepared;
   const bool late = static_cast<bool>(arrival.late.open);
   arrival.request->late = std::move(arrival.late.open);
   return {.id = arrival.request->id,
@@ -82,6 +91,7 @@ FrozenArrival Arrivals::freeze(Arrival&& arrival) {
 }
 
 Arrival Arrivals::thaw(FrozenArrival&& frozen, std::shared_ptr<RequestState> request) {
+  if (frozen.embed) return {.request = std::move(request), .embed = std::move(*frozen.embed)};
   Prepared prepared(std::move(frozen.request));
   prepared.tokens_ = std::move(frozen.tokens);
   prepared.fingerprint_ = std::move(frozen.model_fingerprint);

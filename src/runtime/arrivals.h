@@ -1,6 +1,7 @@
-// Requests that were accepted before their executor could take them: it is not in memory, it is
-// moving, or their prompts are not tokenized yet. They wait as values in ActiveRequests, and no
-// thread waits with them. The threads of Background load the executor and hand the requests over.
+// Requests, to generate and to embed, that were accepted before their executor could take them: it
+// is not in memory, it is moving, or their prompts are not tokenized yet. They wait as values in
+// ActiveRequests, and no thread waits with them. The threads of Background load the executor and
+// hand the requests over.
 //
 // Also the loads that somebody watches: of one executor there is one at a time.
 #pragma once

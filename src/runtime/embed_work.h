@@ -1,7 +1,8 @@
 // What a request to embed has beside its RequestState: its texts as tokens, and their vectors.
 //
-// Owned by the RequestState. Made before it is posted; then the turn's owner of its executor
-// writes, and after its end the dispatcher reads.
+// Owned by the RequestState. Made before it is posted, by the caller's thread or one of Background
+// (make_embedding()); then the turn's owner of its executor writes, and after its end the
+// dispatcher reads.
 #pragma once
 
 #include <algorithm>

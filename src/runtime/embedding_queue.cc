@@ -17,6 +17,11 @@ bool EmbeddingQueue::post(std::shared_ptr<RequestState> request) {
   return control_.post_urgent(1, [&] { return came_.post(std::move(request)); });
 }
 
+bool EmbeddingQueue::post_accepted(std::shared_ptr<RequestState> request) {
+  if (request->priority != Priority::kCritical) return came_.post_accepted(std::move(request));
+  return control_.post_urgent(1, [&] { return came_.post_accepted(std::move(request)); });
+}
+
 void EmbeddingQueue::take_mail(Instant now) {
   came_.take_all(mail_);
   for (auto& request : mail_) {

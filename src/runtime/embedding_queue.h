@@ -44,6 +44,8 @@ class EmbeddingQueue {
 
   // Any thread. Needs: it has EmbedWork. False when the mailbox is full.
   bool post(std::shared_ptr<RequestState> request);
+  // One that was accepted already: it is taken though the mailbox is full.
+  bool post_accepted(std::shared_ptr<RequestState> request);
 
   // Whoever has the turn:
   // One pass; none while the executor is suspended. Ends what is cancelled or out of time in any

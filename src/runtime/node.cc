@@ -156,6 +156,10 @@ Result<EmbedSubmission> Node::submit_embed(const EmbedRequest& request, EmbedCal
   return caught([&] { return runtime_->submit_embed(request, std::move(callbacks)); });
 }
 
+Result<EmbedSubmission> Node::enqueue_embed(EmbedRequest request, EmbedCallbacks callbacks) {
+  return caught([&] { return runtime_->enqueue_embed(std::move(request), std::move(callbacks)); });
+}
+
 Result<std::vector<float>> Node::embed(std::string_view executor, std::string_view text) {
   return caught([&] { return runtime_->embed(executor, text); });
 }

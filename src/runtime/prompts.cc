@@ -32,33 +32,67 @@ void cut(std::vector<TokenId>& tokens, std::size_t most, const std::vector<Token
   tokens.insert(tokens.end(), last.begin(), last.end());
 }
 
-// Its tokens, and what there is to say of it before it is computed.
-Result<Embedding> embedding_text(const Executor& executor, std::string_view text, bool truncate,
-                                 std::vector<TokenId>& tokens) {
+// How many tokens a text to embed may have, and whether it is cut to them.
+struct Length {
+  std::size_t most;
+  bool truncate;
+};
+
+tl::unexpected<Error> embeds_less(const Executor& executor, const std::string& what, Fact size) {
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
-  const auto too_long = [&](const std::string& what, Fact size) {
-    return fail(Code::kTooLong,
-                "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
-                    std::to_string(most) + " tokens; shorten it",
-                {std::move(size), Fact::of("n_ctx", most)});
-  };
-  const std::string_view front = front_of(text, most * kBytesPerTokenMax);
-  if (front.size() < text.size() && !truncate)
-    return too_long(std::to_string(text.size()) + " bytes",
-                    Fact::of("n_prompt_bytes", text.size()));
-  const Model& model = executor.model();
-  tokens = CHOIR_TRY(model.tokenize(front, Model::Special::kParse));
-  if (tokens.size() > most && !truncate)
-    return too_long(std::to_string(tokens.size()) + " tokens",
-                    Fact::of("n_prompt_tokens", tokens.size()));
-  const auto marks = CHOIR_TRY(model.tokenize("", Model::Special::kParse));
-  if (tokens.size() <= marks.size())
-    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
-  Embedding embedding{.vector = {},
-                      .truncated = front.size() < text.size() || tokens.size() > most};
-  if (tokens.size() > most) cut(tokens, most, marks);
+  return fail(Code::kTooLong,
+              "text to embed has " + what + ", '" + executor.name() + "' embeds at most " +
+                  std::to_string(most) + " tokens; shorten it",
+              {std::move(size), Fact::of("n_ctx", most)});
+}
+
+// A text of which `tokens` are all, or the first ones; they are cut. `marks`: as in cut().
+Result<Embedding> embedding_tokens(const Executor& executor, const Length& length,
+                                   const std::vector<TokenId>& marks,
+                                   std::vector<TokenId>& tokens) {
+  if (tokens.size() > length.most && !length.truncate)
+    return embeds_less(executor, std::to_string(tokens.size()) + " tokens",
+                       Fact::of("n_prompt_tokens", tokens.size()));
+  Embedding embedding{.vector = {}, .truncated = tokens.size() > length.most};
+  if (embedding.truncated) cut(tokens, length.most, marks);
   embedding.tokens = static_cast<std::int32_t>(tokens.size());
   return embedding;
+}
+
+// Its tokens, and what there is to say of it before it is computed.
+Result<Embedding> embedding_text(const Executor& executor, std::string_view text,
+                                 const Length& length, const std::vector<TokenId>& marks,
+                                 std::vector<TokenId>& tokens) {
+  const std::string_view front = front_of(text, length.most * kBytesPerTokenMax);
+  if (front.size() < text.size() && !length.truncate)
+    return embeds_less(executor, std::to_string(text.size()) + " bytes",
+                       Fact::of("n_prompt_bytes", text.size()));
+  tokens = CHOIR_TRY(executor.model().tokenize(front, Model::Special::kParse));
+  if (tokens.size() <= marks.size())
+    return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
+  auto embedding = embedding_tokens(executor, length, marks, tokens);
+  if (embedding && front.size() < text.size()) embedding->truncated = true;
+  return embedding;
+}
+
+Status are_in_vocabulary(const Executor& executor, const std::vector<TokenId>& tokens) {
+  const std::int32_t vocabulary = executor.model().info().vocab_tokens;
+  for (const TokenId token : tokens)
+    if (token < 0 || token >= vocabulary)
+      return fail(Code::kInvalidArgument,
+                  "token " + std::to_string(token) + " is not in the vocabulary of '" +
+                      executor.name() + "', which has 0 to " + std::to_string(vocabulary - 1));
+  return {};
+}
+
+// The same of a text that is tokens already.
+Result<Embedding> embedding_of_tokens(const Executor& executor, const std::vector<TokenId>& all,
+                                      const Length& length, const std::vector<TokenId>& marks,
+                                      std::vector<TokenId>& tokens) {
+  if (all.empty()) return fail(Code::kInvalidArgument, "text to embed is empty: it has no tokens");
+  CHOIR_CHECK_OK(are_in_vocabulary(executor, all));
+  tokens = all;
+  return embedding_tokens(executor, length, marks, tokens);
 }
 
 }  // namespace
@@ -104,12 +138,7 @@ Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Reque
   const Model& model = executor.model();
   const auto most = static_cast<std::size_t>(executor.sequence_tokens_max());
   if (!request.tokens.empty()) {
-    for (const TokenId token : request.tokens)
-      if (token < 0 || token >= model.info().vocab_tokens)
-        return fail(Code::kInvalidArgument, "token " + std::to_string(token) +
-                                                " is not in the vocabulary of '" + executor.name() +
-                                                "', which has 0 to " +
-                                                std::to_string(model.info().vocab_tokens - 1));
+    CHOIR_CHECK_OK(are_in_vocabulary(executor, request.tokens));
     CHOIR_CHECK_OK(fits_in_context(executor, request.tokens.size()));
     return request.tokens;
   }
@@ -142,15 +171,30 @@ Sequence make_sequence(const Executor& executor, const Request& request) {
   return sequence;
 }
 
-Status embedding_texts(const Executor& executor, const EmbedRequest& request, EmbedWork& work) {
-  work.texts.assign(request.texts.size(), {});
+Status make_embedding(const Executor& executor, const EmbedRequest& request, RequestState& state) {
+  if (executor.model().info().generates)
+    return fail(Code::kInvalidArgument,
+                "'" + executor.name() + "' generates text; embeddings need an encoder model");
+  const Length length{.most = static_cast<std::size_t>(executor.sequence_tokens_max()),
+                      .truncate = request.truncate};
+  const auto marks = CHOIR_TRY(executor.model().tokenize("", Model::Special::kParse));
+  const bool texts = request.tokens.empty();
+  const std::size_t count = texts ? request.texts.size() : request.tokens.size();
+  EmbedWork& work = *state.embedding;
+  work.texts.assign(count, {});
   work.embeddings.clear();
-  for (std::size_t i = 0; i < request.texts.size(); ++i) {
-    auto embedding = embedding_text(executor, request.texts[i], request.truncate, work.texts[i]);
-    if (!embedding && request.texts.size() > 1)
-      return tl::unexpected(std::move(embedding).error().in("texts[" + std::to_string(i) + "]"));
+  std::int32_t tokens = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto embedding =
+        texts ? embedding_text(executor, request.texts[i], length, marks, work.texts[i])
+              : embedding_of_tokens(executor, request.tokens[i], length, marks, work.texts[i]);
+    if (!embedding && count > 1)
+      return tl::unexpected(std::move(embedding).error().in((texts ? "texts[" : "tokens[") +
+                                                            std::to_string(i) + "]"));
     work.embeddings.push_back(CHOIR_TRY(std::move(embedding)));
+    tokens += work.embeddings.back().tokens;
   }
+  state.progress.prompt_tokens.store(tokens);
   return {};
 }
 

@@ -14,8 +14,6 @@
 
 namespace choir {
 
-struct EmbedWork;
-
 // Its messages as the model's template renders them, or its text. kInvalidArgument: the template
 // refuses them.
 Result<Rendered> rendered_prompt(const Model& model, const Request& request);
@@ -26,9 +24,10 @@ inline constexpr std::string_view kChatMlAnswer = "<|im_start|>assistant\n";
 Result<std::vector<TokenId>> prompt_tokens(const Executor& executor, const Request& request);
 // kTooLong where `tokens` leave no room for an answer; kInvalidArgument for none.
 Status fits_in_context(const Executor& executor, std::size_t tokens);
-// The same for texts that an encoder embeds: their tokens, cut where `truncate` says so, and what
-// there is to say of them before they are computed.
-Status embedding_texts(const Executor& executor, const EmbedRequest& request, EmbedWork& work);
+// The same for texts that an encoder embeds: the request's EmbedWork gets their tokens, cut where
+// `truncate` says so, and what there is to say of them before they are computed. kInvalidArgument
+// for a model that generates text.
+Status make_embedding(const Executor& executor, const EmbedRequest& request, RequestState& state);
 // All but its ids and tokens.
 Sequence make_sequence(const Executor& executor, const Request& request);
 // kInvalidArgument for an encoder, which generates nothing.

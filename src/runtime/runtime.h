@@ -118,6 +118,7 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   Status wait_idle(std::chrono::milliseconds most);
   Result<EmbedSubmission> submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks = {},
                                        Gated gated = Gated::kNo);
+  Result<EmbedSubmission> enqueue_embed(EmbedRequest request, EmbedCallbacks callbacks);
   // `most`: its deadline; 0: none.
   Result<std::vector<float>> embed(std::string_view name, std::string_view text,
                                    std::chrono::milliseconds most = {});
@@ -183,6 +184,11 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   Result<std::vector<Begun>> begin_together(std::span<const Request* const> requests,
                                             std::vector<Callbacks> callbacks);
   static std::vector<Submission> submissions_of(std::span<Begun> begun);
+  struct EmbeddingBegun {
+    std::shared_ptr<RequestState> state;
+    EmbedSubmission submission;
+  };
+  EmbeddingBegun begin_embedding(const EmbedRequest& request, EmbedCallbacks callbacks);
   // Requests that come together, as Node::enqueue_all(). Those that are not accepted stay in
   // `together`.
   Status enter(std::span<Arrival> together);
@@ -196,6 +202,9 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   // That it is going to this executor; `priority`: where the request has none.
   void place_in(RequestState& state, const Request& request, ExecutorId id, Priority priority,
                 std::size_t tokens, const ExecutorStats& stats);
+  // The same of a request to embed; its tokens are known, or there are none yet.
+  void place_in(RequestState& state, const EmbedRequest& request, ExecutorId id, Priority priority,
+                const ExecutorStats& stats);
   // Its executor has it: wakes a lane for it, and sets the alarm for its deadline.
   void announce(ExecutorId id, const RequestState& state);
   void ring(ExecutorId id);

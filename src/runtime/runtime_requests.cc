@@ -188,23 +188,20 @@ Result<std::vector<Submission>> Runtime::enqueue_all(std::vector<Prepared> prepa
   std::vector<Begun> begun = CHOIR_TRY(begin_together(requests, std::move(callbacks)));
   std::vector<Arrival> arrivals;
   for (std::size_t i = 0; i < begun.size(); ++i)
-    arrivals.push_back({.request = begun[i].state,
-                        .prepared = std::move(prepared[i]),
-                        .continuation = {},
-                        .late = {}});
+    arrivals.push_back({.request = begun[i].state, .prepared = std::move(prepared[i])});
   CHOIR_CHECK_OK(enter(arrivals));
   return submissions_of(begun);
 }
 
 Status Runtime::enter(std::span<Arrival> together) {
   for (;;) {
-    const ExecutorRow row = CHOIR_TRY(table_.row(together.front().prepared.request_.executor));
+    const ExecutorRow row = CHOIR_TRY(table_.row(together.front().prepared->request_.executor));
     for (const Arrival& one : together)
-      place_in(*one.request, one.prepared.request_, row.id, row.config.priority,
-               one.prepared.tokens_.size(), *row.stats);
+      place_in(*one.request, one.prepared->request_, row.id, row.config.priority,
+               one.prepared->tokens_.size(), *row.stats);
     const bool ready = row.executor && std::ranges::all_of(together, [&](const Arrival& one) {
                          return !one.late.awaited &&
-                                one.prepared.fingerprint_ == row.executor->model().fingerprint();
+                                one.prepared->fingerprint_ == row.executor->model().fingerprint();
                        });
     if (ready) {
       const auto came = CHOIR_TRY(enlist_now(*row.executor, together));
@@ -214,8 +211,8 @@ Status Runtime::enter(std::span<Arrival> together) {
     std::vector<Instant> deadlines;
     for (const Arrival& one : together) {
       RequestState& state = *one.request;
-      state.progress.prompt_tokens.store(one.prepared.prompt_tokens());
-      state.progress.max_tokens.store(one.prepared.request_.max_tokens);
+      state.progress.prompt_tokens.store(one.prepared->prompt_tokens());
+      state.progress.max_tokens.store(one.prepared->request_.max_tokens);
       state.awaited.store(true);
       if (state.deadline != Instant{}) deadlines.push_back(state.deadline);
     }
@@ -230,12 +227,12 @@ Result<std::optional<ActiveRequests::Entry>> Runtime::enlist_now(Executor& execu
                                                                  std::span<Arrival> together) {
   // It may be a smaller one than they were prepared for.
   for (const Arrival& one : together)
-    CHOIR_CHECK_OK(fits_in_context(executor, one.prepared.tokens_.size()));
+    CHOIR_CHECK_OK(fits_in_context(executor, one.prepared->tokens_.size()));
   std::vector<Executor::Mail> mail;
   for (Arrival& one : together) {
     one.request->awaited.store(false);
     mail.push_back(
-        make_mail(executor, one.prepared.request_, one.request, std::move(one.prepared.tokens_)));
+        make_mail(executor, one.prepared->request_, one.request, std::move(one.prepared->tokens_)));
     mail.back().conversation = one.continuation.key;
     mail.back().kv = std::move(one.continuation.kv);
   }
@@ -245,7 +242,7 @@ Result<std::optional<ActiveRequests::Entry>> Runtime::enlist_now(Executor& execu
     if (in) {
       announce(executor.id(), *together[i].request);
     } else {
-      together[i].prepared.tokens_ = std::move(mail[i].sequence.tokens);
+      together[i].prepared->tokens_ = std::move(mail[i].sequence.tokens);
       together[i].continuation.kv = std::move(mail[i].kv);
     }
   }
@@ -291,19 +288,16 @@ Result<Completion> Runtime::run(const Request& request) {
   return CHOIR_TRY(submit(request, {})).result.get();
 }
 
-Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks,
-                                              Gated gated) {
-  CHOIR_CHECK_OK(validate(request));
+Runtime::EmbeddingBegun Runtime::begin_embedding(const EmbedRequest& request,
+                                                 EmbedCallbacks callbacks) {
   if (!exit_watched_.load(std::memory_order_relaxed) && !exit_watched_.exchange(true)) watch_exit();
   const Instant now = clock_.now();
   const RequestId id = directory_->next_id();
   const Instant deadline = request.deadline.count() > 0 ? now + request.deadline : Instant{};
   auto state =
       std::make_shared<RequestState>(id, active_, ExecutorId{}, now, deadline, Callbacks{});
-  state->awaited.store(gated == Gated::kYes);
   state->embedding = std::make_unique<EmbedWork>();
   EmbedWork& work = *state->embedding;
-  EmbedSubmission submission{.id = id, .result = work.promise.get_future()};
   // The request outlives its callbacks, which the dispatcher ends.
   const auto telling = [&work](OnEmbedded tell) -> OnDone {
     if (!tell) return {};
@@ -312,25 +306,61 @@ Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request, Embed
   state->callbacks.on_done = telling(std::move(callbacks.on_done));
   state->callbacks.on_settled = telling(std::move(callbacks.on_settled));
   state->tenant = request.tenant;
+  return {.state = state, .submission = {.id = id, .result = work.promise.get_future()}};
+}
+
+void Runtime::place_in(RequestState& state, const EmbedRequest& request, ExecutorId id,
+                       Priority priority, const ExecutorStats& stats) {
+  state.estimated_seconds = state.progress.prompt_tokens.load() *
+                            speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds);
+  state.priority = request.priority.value_or(priority);
+  state.move_to(active_, id);
+}
+
+Result<EmbedSubmission> Runtime::submit_embed(const EmbedRequest& request, EmbedCallbacks callbacks,
+                                              Gated gated) {
+  CHOIR_CHECK_OK(validate(request));
+  EmbeddingBegun begun = begin_embedding(request, std::move(callbacks));
+  RequestState& state = *begun.state;
+  state.awaited.store(gated == Gated::kYes);
   ActiveRequests::Claim claim;
   for (;;) {
     CHOIR_CHECK_OK(active_.not_draining());  // before anything is loaded
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find_for_request(request.executor, claim));
-    if (executor->model().info().generates)
-      return fail(Code::kInvalidArgument,
-                  "'" + executor->name() + "' generates text; embeddings need an encoder model");
-    CHOIR_CHECK_OK(embedding_texts(*executor, request, work));
-    std::int32_t tokens = 0;
-    for (const Embedding& embedding : work.embeddings) tokens += embedding.tokens;
-    state->estimated_seconds =
-        tokens * speed_or(executor->stats().seconds_per_prompt_token.load(), kPromptTokenSeconds);
-    state->priority = request.priority.value_or(executor->config().priority);
-    state->progress.prompt_tokens.store(tokens);
-    state->move_to(active_, executor->id());
-    if (CHOIR_TRY(active_.wait_enlist(*executor, state)) == ActiveRequests::Entry::kAgain) continue;
-    lanes_.ready(executor->id(), state->priority);
-    if (deadline != Instant{}) alarms_.set_earlier(executor->id(), deadline);
-    return submission;
+    CHOIR_CHECK_OK(make_embedding(*executor, request, state));
+    place_in(state, request, executor->id(), executor->config().priority, executor->stats());
+    if (CHOIR_TRY(active_.wait_enlist(*executor, begun.state)) == ActiveRequests::Entry::kAgain)
+      continue;
+    announce(executor->id(), state);
+    return std::move(begun.submission);
+  }
+}
+
+Result<EmbedSubmission> Runtime::enqueue_embed(EmbedRequest request, EmbedCallbacks callbacks) {
+  CHOIR_CHECK_OK(validate(request));
+  CHOIR_CHECK_OK(active_.not_draining());  // before anything is tokenized
+  EmbeddingBegun begun = begin_embedding(request, std::move(callbacks));
+  RequestState& state = *begun.state;
+  Arrival arrival{.request = begun.state, .embed = std::move(request)};
+  for (;;) {
+    const ExecutorRow row = CHOIR_TRY(table_.row(arrival.embed.executor));
+    if (row.executor) {
+      CHOIR_CHECK_OK(make_embedding(*row.executor, arrival.embed, state));
+      place_in(state, arrival.embed, row.id, row.config.priority, *row.stats);
+      state.awaited.store(false);
+      if (const auto came = active_.enlist(*row.executor, begun.state)) {
+        if (CHOIR_TRY(*came) == ActiveRequests::Entry::kAgain) continue;
+        announce(row.id, state);
+        return std::move(begun.submission);
+      }
+    }
+    place_in(state, arrival.embed, row.id, row.config.priority, *row.stats);
+    state.awaited.store(true);
+    const Instant deadline = state.deadline;
+    if (CHOIR_TRY(active_.hold(row, std::span(&arrival, 1))) == ActiveRequests::Entry::kAgain)
+      continue;
+    if (deadline != Instant{}) alarms_.set_earlier(alarm_of_arrivals(row.id), deadline);
+    return std::move(begun.submission);
   }
 }
 
