@@ -129,6 +129,17 @@ TEST(ReadFields, GivesWhatWasAskedFor) {
   EXPECT_EQ(asked->ignored, std::vector<std::string>{"temp"});
 }
 
+TEST(ReadFields, GivesTextsOrTokensToEmbed) {
+  const auto embed = [](const char* input) {
+    return read_fields(kEmbeddings, Json{{"input", Json::parse(input)}}).value().embed;
+  };
+  EXPECT_EQ(embed(R"("a")").texts, std::vector<std::string>{"a"});
+  EXPECT_EQ(embed(R"(["a", "b"])").texts, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(embed("[1, 2]").tokens, (std::vector<std::vector<TokenId>>{{1, 2}}));
+  EXPECT_EQ(embed("[[1, 2], [3]]").tokens, (std::vector<std::vector<TokenId>>{{1, 2}, {3}}));
+  EXPECT_TRUE(embed("[[1, 2], [3]]").texts.empty());
+}
+
 TEST(ReadFields, TakesNullAsLeftOut) {
   const auto asked = chat(R"("max_tokens": null, "stop": null, "tools": null, "logprobs": null)");
   ASSERT_TRUE(asked) << asked.error().message;

@@ -24,8 +24,7 @@ struct Asked {
   Request request;                   // without executor, text and tokens
   std::vector<Prompt> prompts = {};  // a chat has request.messages instead
   std::int32_t choices = 1;          // of each prompt
-  EmbedRequest embed;
-  std::vector<std::vector<TokenId>> embed_tokens = {};  // instead of texts
+  EmbedRequest embed;                // without executor
 
   bool stream = false;
   bool include_usage = false;

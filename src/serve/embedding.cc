@@ -7,6 +7,7 @@
 #include "base/guarded.h"
 #include "serve/busy.h"
 #include "serve/exchange.h"
+#include "serve/ignored_header.h"
 #include "serve/openai_out.h"
 
 namespace choir::serve {
@@ -15,7 +16,6 @@ namespace {
 struct Slot {
   std::optional<ApiError> error;
   std::optional<EmbedCompletion> done;
-  std::optional<LoadTicket> load;  // to be waited for before submit() is called again
   std::optional<RequestId> submitted;
 };
 
@@ -27,6 +27,11 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   const Asked& asked() const { return asked_; }  // once something is in the slot
   const std::string& executor() const { return executor_; }
+  std::optional<ApiError> wrong_size(std::size_t size) const {
+    if (asked_.dimensions == 0 || std::cmp_equal(asked_.dimensions, size)) return std::nullopt;
+    return field_error("dimensions", "is " + std::to_string(asked_.dimensions) + "; vectors of '" +
+                                         executor_ + "' have " + std::to_string(size));
+  }
 
   // ---- on a door thread
   void open() {
@@ -34,10 +39,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
     if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
-    if (!asked_.embed_tokens.empty())
-      return refuse(
-          field_error("input", "has lists of tokens, which are not embedded yet; send texts"));
-    if (asked_.embed.texts.empty()) return refuse(field_error("input", "is missing"));
+    if (asked_.embed.texts.empty() && asked_.embed.tokens.empty())
+      return refuse(field_error("input", "is missing"));
     if (auto executor = services_.models.known(asked_.model)) {
       executor_ = *executor;
       return submit();
@@ -47,34 +50,20 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   void submit() {
     if (gone_.load()) return;
-    const auto info = services_.node.executor(executor_);
-    if (!info) return refuse(api_error(info.error()));
-    if (!info->loaded) {
-      auto ticket = services_.node.begin_load(executor_);
-      if (!ticket) return refuse(api_error(ticket.error()));
-      slot_.with([&](Slot& s) { s.load = std::move(*ticket); });
-      return wake_();
-    }
-    if (info->model.generates)
-      return refuse(
-          api_error({Code::kInvalidArgument, "'" + executor_ +
-                                                 "' writes text and does not embed it; POST "
-                                                 "/v1/chat/completions uses it"}));
-    if (asked_.dimensions > 0 && asked_.dimensions != info->model.embedding_size)
-      return refuse(field_error("dimensions", "is " + std::to_string(asked_.dimensions) +
-                                                  "; vectors of '" + executor_ + "' have " +
-                                                  std::to_string(info->model.embedding_size)));
-    EmbedRequest request = asked_.embed;
+    if (auto error = unfit()) return refuse(std::move(*error));
+    EmbedRequest request = std::move(asked_.embed);
     request.executor = executor_;
     request.tenant = request_.client.tenant;
     const auto hold = hold_of(services_.node, executor_, request_.client.tenant, asked_.keep_alive);
-    auto submission = services_.node.submit_embed(
-        request, {.on_done = [self = shared_from_this(), hold](const EmbedCompletion& completion) {
+    auto submission = services_.node.enqueue_embed(
+        std::move(request),
+        {.on_done = [self = shared_from_this(), hold](const EmbedCompletion& completion) {
           hold();
           self->done(completion);
         }});
     if (!submission)
-      return refuse(busy_error(services_.node, executor_, request.tenant, submission.error()));
+      return refuse(
+          busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
     slot_.with([&](Slot& s) { s.submitted = submission->id; });
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
   }
@@ -103,6 +92,18 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   }
 
  private:
+  // What the model cannot do; it is known where it is in memory.
+  std::optional<ApiError> unfit() const {
+    const auto info = services_.node.executor(executor_);
+    if (!info) return api_error(info.error());
+    if (!info->loaded) return std::nullopt;
+    if (info->model.generates)
+      return api_error({Code::kInvalidArgument,
+                        "'" + executor_ +
+                            "' writes text and does not embed it; POST /v1/chat/completions uses "
+                            "it"});
+    return wrong_size(static_cast<std::size_t>(info->model.embedding_size));
+  }
   void find_model() {
     if (gone_.load()) return;
     auto executor = services_.models.find(asked_.model);
@@ -111,6 +112,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     post(&Doors::post, &EmbedDesk::submit);
   }
   void done(const EmbedCompletion& completion) {
+    if (completion.error && completion.error->code == Code::kInvalidArgument)
+      if (auto error = unfit()) return refuse(std::move(*error));
     slot_.with([&](Slot& s) { s.done = completion; });
     wake_();
   }
@@ -135,40 +138,33 @@ class EmbeddingWork final : public Work {
   }
 
   Output advance() override {
-    Slot slot = desk_->look();
-    if (slot.load) load_ = std::move(slot.load);
-    if (slot.error) return answer(reply_with_error(*slot.error));
+    const Slot slot = desk_->look();
+    if (slot.error) return refused(*slot.error);
     if (!slot.done) return {};
     facts_.model = desk_->executor();
     add_usage(facts_, slot.done->usage);
-    if (slot.done->error) return answer(reply_with_error(api_error(*slot.done->error)));
-    return answer(reply_with_json(
-        200, to_text(whole_embeddings(desk_->executor(), *slot.done, desk_->asked().base64))));
+    if (slot.done->error) return refused(api_error(*slot.done->error));
+    // A model that was not in memory is known only now.
+    if (const auto error = desk_->wrong_size(slot.done->embeddings.front().vector.size()))
+      return refused(*error);
+    ended_ = true;
+    ReplyHead head{.headers = {{"content-type", "application/json"}}};
+    if (auto ignored = ignored_header(desk_->asked().ignored))
+      head.headers.push_back(std::move(*ignored));
+    return {
+        .head = std::move(head),
+        .bytes = to_text(whole_embeddings(desk_->executor(), *slot.done, desk_->asked().base64)),
+        .end = true};
   }
 
   WorkFacts facts() const override { return facts_; }
 
-  Output silence(Nanos /*silent*/) override {
-    if (!load_) return {};
-    const LoadState state = load_->state();
-    if (state.phase == LoadState::Phase::kLoaded) {
-      load_.reset();
-      desk_->post(&Doors::post, &EmbedDesk::submit);
-    } else if (state.phase == LoadState::Phase::kFailed) {
-      load_.reset();
-      return answer(reply_with_error(api_error(
-          state.error.value_or(Error{Code::kUnavailable, "the model could not be loaded"}))));
-    }
-    return {};
-  }
-
  private:
-  Output answer(const std::unique_ptr<Work>& reply) {
+  Output refused(const ApiError& error) {
     ended_ = true;
-    return reply->advance();
+    return reply_with_error(error)->advance();
   }
   const std::shared_ptr<EmbedDesk> desk_;
-  std::optional<LoadTicket> load_;
   WorkFacts facts_;
   bool ended_ = false;
 };

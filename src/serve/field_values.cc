@@ -150,13 +150,13 @@ std::optional<ApiError> set_input(Asked& asked, const Json& value) {
   else if (are_texts(value))
     asked.embed.texts = value.get<std::vector<std::string>>();
   else if (are_tokens(value))
-    asked.embed_tokens = {value.get<std::vector<TokenId>>()};
+    asked.embed.tokens = {value.get<std::vector<TokenId>>()};
   else if (value.is_array() && !value.empty() && std::ranges::all_of(value, are_tokens))
-    asked.embed_tokens = value.get<std::vector<std::vector<TokenId>>>();
+    asked.embed.tokens = value.get<std::vector<std::vector<TokenId>>>();
   else
     return field_error(
         "input", "is " + shown(value) + "; it takes a text, a list of texts, or lists of tokens");
-  const std::size_t inputs = std::max(asked.embed.texts.size(), asked.embed_tokens.size());
+  const std::size_t inputs = std::max(asked.embed.texts.size(), asked.embed.tokens.size());
   if (inputs > kEmbedTextsMax)
     return field_error("input", "has " + std::to_string(inputs) + " texts, at most " +
                                     std::to_string(kEmbedTextsMax) + " are allowed");
