@@ -1,13 +1,10 @@
 // A node of one core in virtual time, for tests: it goes on only where the test says so.
 #pragma once
 
-#include <gtest/gtest.h>
+#include <utility>
 
-#include <functional>
-#include <string>
-
-#include "base/patience.h"
 #include "sim/driven_node.h"
+#include "tests/stepped.h"
 
 namespace choir {
 
@@ -37,27 +34,13 @@ class Driven {
   void finish() {
     while (step()) {}
   }
-  // `call` waits: this is what happens meanwhile, and where nothing does, a millisecond passes.
   template <class Call>
   auto waiting(Call&& call) {
-    const std::function<void()> others = [this] {
-      if (!step()) clock().advance(std::chrono::milliseconds(1));
-    };
-    instead_of_sleeping = &others;
-    auto got = std::forward<Call>(call)();
-    instead_of_sleeping = nullptr;
-    return got;
+    return while_stepping(*this, std::forward<Call>(call));
   }
 
  private:
-  static sim::Stage made() {
-    sim::Stage stage;
-    stage.broken = [](const std::string& what) { ADD_FAILURE() << what; };
-    stage.on_tick = [] {};
-    stage.after_turn = [](Executor&) {};
-    return stage;
-  }
-  sim::Stage stage_ = made();
+  sim::Stage stage_ = stage_of_test();
   sim::DrivenNode node_;
 };
 

@@ -1,27 +1,20 @@
 // Nodes in virtual time that have one clock: they go on only where the test says so.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "base/patience.h"
 #include "sim/driven_node.h"
+#include "tests/stepped.h"
 
 namespace choir {
 
 class House {
  public:
   explicit House(int nodes) {
-    stage_.broken = [](const std::string& what) { ADD_FAILURE() << what; };
-    stage_.on_tick = [] {};
-    stage_.after_turn = [](Executor&) {};
     for (int i = 0; i < nodes; ++i)
       nodes_.push_back(
           std::make_unique<sim::DrivenNode>(stage_, NodeConfig{}, 1, sim::FakeRules{}));
@@ -49,20 +42,13 @@ class House {
   void finish() {
     while (step()) {}
   }
-  // `call` waits: this is what happens meanwhile.
   template <class Call>
   auto waiting(Call&& call) {
-    const std::function<void()> others = [this] {
-      if (!step()) clock().advance(std::chrono::milliseconds(1));
-    };
-    instead_of_sleeping = &others;
-    auto got = std::forward<Call>(call)();
-    instead_of_sleeping = nullptr;
-    return got;
+    return while_stepping(*this, std::forward<Call>(call));
   }
 
  private:
-  sim::Stage stage_;
+  sim::Stage stage_ = stage_of_test();
   std::vector<std::unique_ptr<sim::DrivenNode>> nodes_;
 };
 

@@ -80,6 +80,15 @@ TEST_F(LeasesTest, AnExecutorLeavesWhenItsLastLeaseEnds) {
   EXPECT_TRUE(leases().empty());
 }
 
+TEST_F(LeasesTest, OneThatHasEndedIsNotShownBeforeItIsTakenOut) {
+  ASSERT_TRUE(node->add(executor("a")));
+  ASSERT_TRUE(node->hold("a", "t", milliseconds(10)));
+  node.clock().advance(milliseconds(10) - Nanos(1));
+  EXPECT_EQ(leases().size(), 1U);
+  node.clock().advance(Nanos(1));
+  EXPECT_TRUE(leases().empty()) << "no alarm has rung yet";
+}
+
 TEST_F(LeasesTest, OneThatNobodyHasHeldStays) {
   ASSERT_TRUE(node->add(executor("a")));
   pass(std::chrono::hours(100));

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
+#include "base/environment.h"
 #include "base/split_name.h"
 #include "choir/catalog.h"
 
@@ -15,11 +15,6 @@ namespace choir {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 std::string home() {
   if (std::string set = environment("HOME"); !set.empty()) return set;

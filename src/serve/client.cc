@@ -2,19 +2,14 @@
 
 #include <curl/curl.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
 #include "base/cache_folder.h"
+#include "base/environment.h"
 
 namespace choir::serve {
 namespace {
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::size_t append(char* bytes, std::size_t size, std::size_t count, void* out) {
   static_cast<std::string*>(out)->append(bytes, size * count);
@@ -27,8 +22,8 @@ std::string default_socket(std::uint16_t port) {
   namespace fs = std::filesystem;
   const std::string name = "choir-" + std::to_string(port) + ".sock";
   std::error_code error;
-  const std::string runtime = variable("XDG_RUNTIME_DIR");
-  if (!runtime.empty() && fs::is_directory(runtime, error) && variable("CHOIR_CACHE").empty())
+  const std::string runtime = environment("XDG_RUNTIME_DIR");
+  if (!runtime.empty() && fs::is_directory(runtime, error) && environment("CHOIR_CACHE").empty())
     return runtime + "/" + name;
   const std::string folder = cache_folder();
   return folder.empty() ? "" : folder + "/" + name;

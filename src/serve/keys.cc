@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
 
 #include "base/disk.h"
+#include "base/environment.h"
 #include "base/file_lock.h"
 #include "choir/request.h"
 #include "choir/text.h"
@@ -174,13 +174,9 @@ std::optional<Client> Keys::client_of(std::string_view presented) const {
 }
 
 std::string default_keys_file() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value == nullptr ? "" : value);
-  };
-  if (const std::string xdg = variable("XDG_CONFIG_HOME"); xdg.starts_with('/'))
+  if (const std::string xdg = environment("XDG_CONFIG_HOME"); xdg.starts_with('/'))
     return xdg + "/choir/keys.json";
-  const std::string home = variable("HOME");
+  const std::string home = environment("HOME");
   return home.empty() ? "" : home + "/.config/choir/keys.json";
 }
 
