@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "serve/busy.h"
+#include "serve/ignored_header.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -23,13 +24,6 @@ std::string random_id(std::string_view prefix) {
     id += digits.data();
   }
   return id;
-}
-
-constexpr std::size_t kIgnoredBytesMax = 512;  // of the header that names ignored fields
-
-// Visible ASCII: a client chooses the names of fields, and must not write headers with them.
-bool is_header_text(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
 // The stop string at which an answer was cut; empty if the model ended it.
@@ -221,11 +215,7 @@ std::shared_ptr<StopStrings> GeneratingDesk::watch_stops(const std::vector<std::
 std::vector<Header> GeneratingDesk::headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
                                                std::int32_t asked_tokens) const {
   std::vector<Header> headers;
-  std::string names;
-  for (const std::string& name : asked_.ignored)
-    if (names.size() + name.size() < kIgnoredBytesMax && is_header_text(name))
-      names += (names.empty() ? "" : ", ") + name;
-  if (!names.empty()) headers.push_back({"x-choir-ignored", names});
+  if (auto ignored = ignored_header(asked_.ignored)) headers.push_back(std::move(*ignored));
   if (dialect_.route == kChat && info.loaded && info.model.chat_template.empty())
     headers.push_back({"x-choir-template", "default"});
   const std::int32_t room = info.config.sequence_tokens_max - prompt_tokens;
