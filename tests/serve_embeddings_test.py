@@ -48,7 +48,7 @@ class Embeddings(unittest.TestCase):
         return [row["embedding"] for row in reply["data"]]
 
     def tokens(self, text):
-        return self.daemon.post("/tokenize", {"model": NAME, "content": text})[1]["tokens"]
+        return self.daemon.post("/tokenize", {"model": NAME, "content": text, "add_special": True})[1]["tokens"]
 
     def loads(self):
         text = self.daemon.request("GET", "/metrics")[2]

@@ -62,7 +62,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
           self->done(completion);
         }});
     if (!submission)
-      return refuse(busy_error(services_.node, executor_, request.tenant, submission.error()));
+      return refuse(
+          busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
     slot_.with([&](Slot& s) { s.submitted = submission->id; });
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
   }
