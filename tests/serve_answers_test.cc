@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <ostream>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "serve/llama_out.h"
 #include "serve/openai_out.h"
 #include "serve/request_of.h"
 #include "tests/golden.h"
@@ -85,6 +87,55 @@ TEST(Answers, OfAChatAreThoseOfOpenAi) {
 TEST(Answers, OfCompletionsAreThoseOfOpenAi) {
   expect_golden("serve_openai_completions.txt", shown(openai_completions(), answer(2, 1)));
 }
+TEST(Answers, OfCompletionAreThoseOfLlama) {
+  expect_golden("serve_llama_completion.txt", shown(llama_completion(), answer(2, 1)));
+}
+
+TEST(Answers, HaveTheFieldsThatWereAskedFor) {
+  AnswerInfo asked = answer(1, 1);
+  asked.return_tokens = true;
+  asked.response_fields = {"tokens", "timings/prompt_n", "prompt/x", "nothing", "stop/"};
+  const std::vector<ChoiceEnd> one = {kEnds[0]};
+  EXPECT_EQ(Json::parse(llama_completion().writer(asked)->whole(one)),
+            Json::parse(R"({"tokens": [7, 8], "timings/prompt_n": 6})"));
+}
+
+TEST(Answers, OfOneChoiceAreNoList) {
+  const std::vector<ChoiceEnd> one = {kEnds[0]};
+  const Json json = Json::parse(llama_completion().writer(answer(1, 1))->whole(one));
+  EXPECT_EQ(json["content"], "ab");
+  EXPECT_EQ(json["tokens"], Json::array()) << "they were not asked for";
+}
+
+struct End {
+  std::string name;
+  Finish finish;
+  std::int32_t max_tokens;  // that were asked for; there are 2
+  std::string stop;
+  std::string type;
+  bool truncated;
+};
+void PrintTo(const End& c, std::ostream* out) { *out << c.name; }
+class LlamaEnds : public testing::TestWithParam<End> {};
+
+TEST_P(LlamaEnds, SayWhatEndedThem) {
+  AnswerInfo asked = answer(1, 1);
+  asked.requests[0].max_tokens = GetParam().max_tokens;
+  const std::vector<ChoiceEnd> one = {{completion("ab", GetParam().finish, 0), GetParam().stop}};
+  const Json json = Json::parse(llama_completion().writer(asked)->whole(one));
+  EXPECT_EQ(json["stop_type"], GetParam().type);
+  EXPECT_EQ(json["stopping_word"], GetParam().stop);
+  EXPECT_EQ(json["truncated"], GetParam().truncated);
+}
+const End kEndings[] = {
+    {"ByTheModel", Finish::kStop, 9, "", "eos", false},
+    {"ByAStopString", Finish::kStop, 9, "end", "word", false},
+    {"ByMaxTokens", Finish::kLength, 2, "", "limit", false},
+    {"ByTheContext", Finish::kLength, std::numeric_limits<std::int32_t>::max(), "", "limit", true},
+};
+INSTANTIATE_TEST_SUITE_P(, LlamaEnds, testing::ValuesIn(kEndings),
+                         [](const auto& c) { return c.param.name; });
+
 TEST(UsageOf, CountsEachPromptOnce) {
   const std::vector<ChoiceEnd> ends = {kEnds[0], kEnds[1], kEnds[1], kEnds[1]};
   const Usage two_of_two = usage_of(ends, 2);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Several answers to a request of `choir serve`, and several prompts in one."""
+"""Several answers to a request of `choir serve`, several prompts in one, and llama.cpp's /completion."""
 
 import json
 import time
@@ -156,6 +156,82 @@ class Prompts(WithDaemon):
                 self.assertEqual((status, reply["error"]["param"]), (400, param))
                 self.assertIn(says, json.dumps(reply))
                 self.assertEqual(self.wait_for_requests(0), [])
+
+
+class Completion(WithDaemon):
+    """llama.cpp's route."""
+
+    BODY = {"prompt": "Once upon a time", "n_predict": 12, "temperature": 0}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.text = cls.daemon.complete()["choices"][0]["text"]
+
+    def test_is_whole(self):
+        for path in ("/completion", "/completions"):
+            reply = self.whole(path, self.BODY)
+            self.assertEqual(reply["content"], self.text)
+            self.assertEqual((reply["index"], reply["stop"], reply["stop_type"]), (0, True, "limit"))
+            self.assertEqual((reply["tokens"], reply["tokens_predicted"], reply["model"]), ([], 12, "stories260K"))
+            self.assertEqual(reply["prompt"], self.BODY["prompt"])
+            self.assertEqual(reply["generation_settings"]["n_predict"], 12)
+            self.assertEqual(reply["timings"]["predicted_n"], 12)
+            self.assertFalse(reply["truncated"])
+
+    def test_gives_tokens(self):
+        reply = self.whole("/completion", self.BODY | {"return_tokens": True, "response_fields": ["tokens"]})
+        self.assertEqual(list(reply), ["tokens"])
+        text = self.whole("/detokenize", {"tokens": reply["tokens"]})["content"]
+        self.assertEqual(text, self.text)
+
+    def test_is_a_stream(self):
+        events = [json.loads(event) for event in self.daemon.events("/completion", self.BODY)]
+        self.assertEqual([event["stop"] for event in events], [False] * (len(events) - 1) + [True])
+        self.assertEqual("".join(event["content"] for event in events), self.text)
+        self.assertEqual(sum(len(event["tokens"]) for event in events), 12)
+        self.assertEqual((events[-1]["content"], events[-1]["stop_type"]), ("", "limit"))
+
+    def test_names_the_word_that_stopped_it(self):
+        word = self.text.split()[2]
+        reply = self.whole("/completion", self.BODY | {"stop": ["no such word", word]})
+        self.assertEqual((reply["stop_type"], reply["stopping_word"]), ("word", word))
+        self.assertEqual(reply["content"], self.text[:self.text.index(word)])
+        events = self.daemon.events("/completion", self.BODY | {"stop": word})
+        self.assertEqual(json.loads(events[-1])["stopping_word"], word)
+
+    def test_ends_at_the_context(self):
+        reply = self.whole("/completion", {"prompt": "Once", "ignore_eos": True, "temperature": 0})
+        self.assertEqual((reply["stop_type"], reply["truncated"]), ("limit", True))
+        self.assertEqual(reply["generation_settings"]["n_predict"], -1)
+
+    def test_takes_tokens_and_lists(self):
+        tokens = self.whole("/tokenize", {"content": self.BODY["prompt"], "add_special": True})["tokens"]
+        self.assertEqual(self.whole("/completion", self.BODY | {"prompt": tokens})["content"], self.text)
+        reply = self.whole("/completion", self.BODY | {"prompt": [tokens, {"prompt_string": self.BODY["prompt"]}]})
+        self.assertEqual([(one["index"], one["content"]) for one in reply], [(0, self.text), (1, self.text)])
+
+    def test_says_the_seed_that_it_drew(self):
+        body = self.BODY | {"temperature": 1}
+        reply = self.whole("/completion", body)
+        again = self.whole("/completion", body | {"seed": reply["generation_settings"]["seed"]})
+        self.assertEqual(again["content"], reply["content"])
+
+    def test_refuses_in_its_own_form(self):
+        rows = [({"n_predict": 5}, "prompt"), ({"n_keep": 5}, "n_keep"), ({"n_probs": 5}, "top_logprobs"),
+                ({"samplers": ["top_k"]}, "samplers"), ({"id_slot": 0}, "id_slot"),
+                ({"prompt": [1, "a"]}, "prompt"), ({"prompt": {"prompt_string": "a", "multimodal_data": ["a"]}},
+                                                   "prompt.multimodal_data")]
+        for more, param in rows:
+            body = ({} if param == "prompt" else self.BODY) | more
+            for stream in (False, True):
+                with self.subTest(more=more, stream=stream):
+                    status, reply = self.daemon.post("/completion", body | {"stream": stream})
+                    self.assertEqual((status, reply["error"]["code"], reply["error"]["param"]), (400, 400, param))
+                    self.assertEqual(reply["error"]["type"], "invalid_request_error")
+        status, reply = self.daemon.post("/completion", self.BODY | {"prompt": "word " * 2000})
+        self.assertEqual((status, reply["error"]["type"]), (400, "exceed_context_size_error"))
+        self.assertGreater(reply["error"]["n_prompt_tokens"], reply["error"]["n_ctx"])
 
 
 if __name__ == "__main__":

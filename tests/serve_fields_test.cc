@@ -17,7 +17,7 @@ ApiResult<Asked> chat(const std::string& more) {
                                         (more.empty() ? "" : ", " + more) + "}"));
 }
 
-constexpr Routes kRoutes[] = {kChat, kCompletion, kEmbeddings};
+constexpr Routes kRoutes[] = {kChat, kCompletion, kEmbeddings, kLlamaCompletion};
 
 // ---- the table ----------------------------------------------------------------------------------
 
@@ -159,6 +159,10 @@ TEST(ReadFields, TakesOnePromptOrAList) {
   EXPECT_EQ(prompts(R"(["a", "b"])"), (Prompts{{"a", {}}, {"b", {}}}));
   EXPECT_EQ(prompts("[[1, 2], [3]]"), (Prompts{{"", {1, 2}}, {"", {3}}}));
   EXPECT_EQ(prompts("[[1]]"), (Prompts{{"", {1}}}));
+  const auto object =
+      read_fields(kLlamaCompletion, Json::parse(R"({"prompt": {"prompt_string": "a"}})"));
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(object->prompts, (Prompts{{"a", {}}}));
 }
 
 struct Wrong {
@@ -222,6 +226,29 @@ TEST(ReadFields, HasALimitForPromptsTimesAnswers) {
   EXPECT_TRUE(asked(128, 1));
   EXPECT_THAT(asked(9, 16).error().message, HasSubstr("9 prompts with 16 answers each"));
   EXPECT_THAT(asked(129, 1).error().message, HasSubstr("129 prompts"));
+}
+
+// What llama.cpp's clients send.
+TEST(ReadFields, OfLlamaAreRefusedUnlessTheyAreOff) {
+  const auto asked = [](const std::string& more) {
+    return read_fields(kLlamaCompletion, Json::parse(R"({"prompt": "a", )" + more + "}"));
+  };
+  const auto off = asked(R"("n_predict": 9, "n_keep": 0, "n_discard": 0, "id_slot": -1,
+      "cache_prompt": false, "n_probs": 0, "t_max_predict_ms": -1, "lora": [], "top_n_sigma": -1,
+      "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "min_keep": 0,
+      "post_sampling_probs": false, "grammar": "", "mirostat": 0, "mirostat_tau": 5, "n_cmpl": 2,
+      "return_tokens": true, "response_fields": ["content", "timings/prompt_n"]})");
+  ASSERT_TRUE(off) << off.error().message;
+  EXPECT_TRUE(off->ignored.empty());
+  EXPECT_EQ(off->request.max_tokens, 9);
+  EXPECT_EQ(off->choices, 2);
+  EXPECT_TRUE(off->return_tokens);
+  EXPECT_EQ(off->response_fields.size(), 2U);
+  for (const char* field :
+       {"n_keep", "n_discard", "id_slot", "n_probs", "t_max_predict_ms", "top_n_sigma", "min_keep"})
+    EXPECT_FALSE(asked("\"" + std::string(field) + "\": 5")) << field;
+  for (const char* field : {"samplers", "lora", "grammar_triggers", "preserved_tokens"})
+    EXPECT_FALSE(asked("\"" + std::string(field) + "\": [\"top_k\"]")) << field;
 }
 
 TEST(ReadFields, NamesTheMessageAndPartThatAreWrong) {

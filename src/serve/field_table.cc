@@ -40,6 +40,9 @@ std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
 
 bool is_false(const Json& value) { return value == false; }
 bool is_zero(const Json& value) { return value.is_number() && value == 0; }
+bool is_not_above_zero(const Json& value) { return value.is_number() && value <= 0; }
+bool is_below_zero(const Json& value) { return value.is_number() && value < 0; }
+bool is_minus_one(const Json& value) { return value.is_number() && value == -1; }
 bool is_one(const Json& value) { return value.is_number() && value == 1; }
 bool is_empty(const Json& value) {
   return value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
@@ -50,6 +53,7 @@ bool is_text_format(const Json& value) {
 bool is_no_tool_choice(const Json& value) { return value == "none" || value == "auto"; }
 bool is_no_function(const Json& value) { return value == "none" || value == "auto"; }
 bool is_text_modality(const Json& value) { return value == Json::array({"text"}); }
+bool is_own_order(const Json& value) { return value == own_samplers(); }
 bool is_no_effort(const Json& value) { return value == "none"; }
 
 template <auto kMember>
@@ -68,11 +72,12 @@ constexpr auto kFields = std::to_array<Field>({
     {"model", "", kAllRoutes, Effect::kActs, Kind::kText, 0, kNameBytes, "Name of the model; may be left out where only one is served", set_member<&Asked::model>},
     {"messages", "", kChat, Effect::kActs, Kind::kList, 0, 0, "The conversation: roles system, developer, user and assistant; text, or parts of text", set_messages},
     {"prompt", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_prompt},
+    {"prompt", "", kLlamaCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_llama_prompt},
     {"input", "", kEmbeddings, Effect::kActs, Kind::kAny, 0, 0, "A text, a list of texts, or lists of tokens", set_input},
     {"encoding_format", "", kEmbeddings, Effect::kActs, Kind::kText, 0, 16, "float or base64", set_encoding_format},
     {"dimensions", "", kEmbeddings, Effect::kActs, Kind::kInteger, 1, kInt32, "Must be the size of the model's vectors", set_member<&Asked::dimensions>},
     {"stream", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Send the text as it comes, as server-sent events", set_member<&Asked::stream>},
-    {"stream_options", "", kGenerating, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options},
+    {"stream_options", "", kChat | kCompletion, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options},
     {"max_tokens", "max_completion_tokens", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Most tokens to generate; left out or -1: to the end of the context", set_max_tokens},
     {"n_predict", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "llama.cpp's name of max_tokens", set_n_predict},
     {"n", "n_cmpl", kGenerating, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "Answers to each prompt; each draws other tokens", set_member<&Asked::choices>},
@@ -89,6 +94,8 @@ constexpr auto kFields = std::to_array<Field>({
     {"seed", "", kGenerating, Effect::kActs, Kind::kInteger, -1, 9007199254740992, "The same seed gives the same answer; left out or -1: another one each time", set_seed},
     {"stop", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Stop before this text, or one of at most 16 texts", set_stop},
     {"ignore_eos", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Go on to max_tokens", set_ignore_eos},
+    {"return_tokens", "", kLlamaCompletion, Effect::kActs, Kind::kBoolean, 0, 0, "Give the tokens of the answer, too; a stream always does", set_member<&Asked::return_tokens>},
+    {"response_fields", "", kLlamaCompletion, Effect::kActs, Kind::kList, 0, 0, "Only these fields of the answer; a/b is the field b of a", set_response_fields},
     {"priority", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 16, "critical, high, normal or low", set_priority},
     {"service_tier", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 32, "flex is the class low, priority and fast are the class high", set_service_tier},
     {"cache_salt", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "KV state is reused only between requests of the same salt", set_member<&Asked::cache_salt>},
@@ -103,6 +110,18 @@ constexpr auto kFields = std::to_array<Field>({
     {"prompt_cache_retention", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "KV state is kept while there is room"},
     {"prompt_cache_options", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "KV state is kept while there is room"},
     {"cache_prompt", "", kGenerating, Effect::kNone, Kind::kAny, 0, 0, "Prompts are always reused"},
+    {"stream_options", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "The last event always has the counts"},
+    {"sse_ping_interval", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "A silent stream has a comment every 15 s"},
+    {"n_cache_reuse", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "KV state is reused where it is the same"},
+    {"dynatemp_exponent", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"xtc_threshold", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"dry_base", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"dry_allowed_length", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"dry_penalty_last_n", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"dry_sequence_breakers", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"mirostat_tau", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"mirostat_eta", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
+    {"adaptive_decay", "", kLlamaCompletion, Effect::kNone, Kind::kAny, 0, 0, "Of a sampler that is off"},
     {"parallel_tool_calls", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "There are no tools to call"},
     {"moderation", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "Nothing is moderated"},
     // ---- refused unless off
@@ -122,12 +141,30 @@ constexpr auto kFields = std::to_array<Field>({
     {"reasoning_effort", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "reasoning is not steered yet; none is accepted", nullptr, is_no_effort},
     {"web_search_options", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there is no web search", nullptr, nullptr},
     {"suffix", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "text is only continued at its end", nullptr, is_empty},
-    {"echo", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the prompt is not repeated; false is accepted", nullptr, is_false},
+    {"echo", "", kCompletion | kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the prompt is not repeated; false is accepted", nullptr, is_false},
     {"typical_p", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
     {"tfs_z", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
     {"mirostat", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
     {"xtc_probability", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
     {"dry_multiplier", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+    {"top_n_sigma", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 and -1 are accepted", nullptr, is_not_above_zero},
+    {"adaptive_target", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; -1 is accepted", nullptr, is_below_zero},
+    {"samplers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the samplers have one order: penalties, temperature, top_k, top_p, min_p; a list of these is accepted", nullptr, is_own_order},
+    {"min_keep", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "samplers keep one token at least; 0 is accepted", nullptr, is_zero},
+    {"backend_sampling", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "there is one kind of sampling; false is accepted", nullptr, is_false},
+    {"post_sampling_probs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, is_false},
+    {"lora", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "adapters are not there yet; an empty list is accepted", nullptr, is_empty},
+    {"timings_per_token", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "timings come with the end; false is accepted", nullptr, is_false},
+    {"return_progress", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the progress of a prompt is not told yet; false is accepted", nullptr, is_false},
+    {"id_slot", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "requests are not bound to slots; -1 is accepted", nullptr, is_minus_one},
+    {"n_keep", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, is_zero},
+    {"n_discard", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, is_zero},
+    {"n_indent", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "lines are not indented; 0 is accepted", nullptr, is_zero},
+    {"t_max_predict_ms", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "there is no limit of time yet; 0 and -1 are accepted", nullptr, is_not_above_zero},
+    {"grammar_lazy", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; false is accepted", nullptr, is_false},
+    {"grammar_triggers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, is_empty},
+    {"preserved_tokens", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, is_empty},
+    {"verbose", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the engine's own state is not shown; false is accepted", nullptr, is_false},
     {"dynatemp_range", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
 });
 // clang-format on

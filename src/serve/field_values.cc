@@ -13,6 +13,7 @@ namespace choir::serve {
 namespace {
 
 constexpr std::size_t kMessagesMost = 4096;
+constexpr std::size_t kResponseFieldsMost = 64;
 constexpr double kBiasMost = 100;
 
 std::string shown(const Json& value) { return printable_line(to_text(value), 60); }
@@ -151,6 +152,26 @@ std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
     if (auto error = add_prompt(at("prompt", i), value[i], asked.prompts)) return error;
   return std::nullopt;
 }
+
+std::optional<ApiError> set_llama_prompt(Asked& asked, const Json& value) {
+  if (!value.is_object()) return set_prompt(asked, value);
+  if (!value.value("multimodal_data", Json()).empty())
+    return field_error("prompt.multimodal_data", "is not possible: prompts are text");
+  return set_prompt(asked, value.value("prompt_string", Json()));
+}
+
+std::optional<ApiError> set_response_fields(Asked& asked, const Json& value) {
+  if (!value.empty() && !are_texts(value))
+    return field_error("response_fields", "is " + shown(value) + "; it takes a list of texts");
+  if (value.size() > kResponseFieldsMost)
+    return field_error("response_fields", "has " + std::to_string(value.size()) +
+                                              " texts, at most " +
+                                              std::to_string(kResponseFieldsMost) + " are allowed");
+  asked.response_fields = value.get<std::vector<std::string>>();
+  return std::nullopt;
+}
+
+Json own_samplers() { return {"penalties", "temperature", "top_k", "top_p", "min_p"}; }
 
 std::optional<ApiError> set_best_of(Asked& asked, const Json& value) {
   if (!value.is_number_integer())

@@ -13,6 +13,9 @@ namespace choir::serve {
 
 std::optional<ApiError> set_messages(Asked& asked, const Json& value);
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value);
+// A text may also be {"prompt_string": text} here.
+std::optional<ApiError> set_llama_prompt(Asked& asked, const Json& value);
+std::optional<ApiError> set_response_fields(Asked& asked, const Json& value);
 std::optional<ApiError> set_input(Asked& asked, const Json& value);
 std::optional<ApiError> set_best_of(Asked& asked, const Json& value);
 std::optional<ApiError> set_stop(Asked& asked, const Json& value);
@@ -25,5 +28,8 @@ std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
 
 // What is wrong between fields that are right one by one.
 std::optional<ApiError> check_together(const Asked& asked);
+
+// The names of Choir's samplers in llama.cpp, in the order in which they are applied.
+Json own_samplers();
 
 }  // namespace choir::serve

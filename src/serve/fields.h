@@ -26,7 +26,8 @@ using Routes = std::uint8_t;
 inline constexpr Routes kChat = 1;
 inline constexpr Routes kCompletion = 2;
 inline constexpr Routes kEmbeddings = 4;
-inline constexpr Routes kGenerating = kChat | kCompletion;
+inline constexpr Routes kLlamaCompletion = 8;
+inline constexpr Routes kGenerating = kChat | kCompletion | kLlamaCompletion;
 inline constexpr Routes kAllRoutes = kGenerating | kEmbeddings;
 
 enum class Effect : std::uint8_t { kActs, kNone, kRefused };

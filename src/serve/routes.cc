@@ -6,6 +6,7 @@
 #include "serve/by_door.h"
 #include "serve/embedding.h"
 #include "serve/generating.h"
+#include "serve/llama_out.h"
 #include "serve/llama_routes.h"
 #include "serve/openai_out.h"
 #include "serve/own_routes.h"
@@ -48,6 +49,8 @@ void add_openai(Router& router, const Services& s) {
 
 void add_routes(Router& router, const Services& services) {
   add_openai(router, services);
+  for (const char* path : {"/completion", "/completions"})
+    add_generating(router, services, path, llama_completion());
   add_llama_routes(router, services);
   add_own_routes(router, services);
 }

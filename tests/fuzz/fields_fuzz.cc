@@ -8,8 +8,8 @@
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace choir::serve;
   std::string_view rest = choir::fuzz::text_of(data, size);
-  const Routes route =
-      std::array{kChat, kCompletion, kEmbeddings}.at(choir::fuzz::take_byte(rest) % 3);
+  const Routes route = std::array{kChat, kCompletion, kEmbeddings, kLlamaCompletion}.at(
+      choir::fuzz::take_byte(rest) % 4);
   const auto json = parse_json(rest);
   if (!json) return 0;
   const auto asked = read_fields(route, *json);
