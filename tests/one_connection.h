@@ -114,6 +114,7 @@ class OneConnection : public testing::Test {
     Local::socket ours(io_);
     boost::asio::local::connect_pair(ours, client_);
     client_.non_blocking(true);
+    host_.clock.advance(std::chrono::hours(1));  // the server has been there for a while
     host_.connection =
         std::make_shared<Connection>(Connection::Socket(std::move(ours)), "1.2.3.4", 1, host_);
     host_.connection->begin();

@@ -173,6 +173,18 @@ TEST_F(OneConnection, OfAServerThatDrainsEndsAfterItsAnswer) {
   EXPECT_FALSE(open());
 }
 
+TEST_F(OneConnection, OfAServerThatDrainsEndsAfterAStreamThatHasBegun) {
+  send(get("/wait"));
+  give({.head = ReplyHead{.streamed = true}, .bytes = "one"});
+  host_.drains = true;
+  tell([](Connection& connection) { connection.end_when_idle(); });
+  ASSERT_TRUE(open());
+  give({.end = true});
+  EXPECT_TRUE(read().ends_with("0\r\n\r\n"));
+  pass(3s);
+  EXPECT_FALSE(open());
+}
+
 TEST_F(OneConnection, OfAServerThatDrainsTakesNoNewRequest) {
   send("GET /now HTTP/1.1\r\n");
   host_.drains = true;

@@ -17,7 +17,9 @@ bool is_lower_hex(std::string_view text) {
   return std::ranges::all_of(
       text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
-bool is_zero(std::string_view text) { return text.find_first_not_of('0') == text.npos; }
+bool is_zero(std::string_view text) {
+  return text.find_first_not_of('0') == std::string_view::npos;
+}
 
 // Versions to come may append something after another '-'.
 bool is_traceparent(std::string_view text) {

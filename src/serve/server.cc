@@ -187,7 +187,7 @@ void Server::Inside::take_in(Connection::Socket socket, bool over_unix_socket) {
 }
 
 std::variant<const Route*, Refusal> Server::Inside::route(std::uint64_t key, HttpRequest& head) {
-  const auto found = router_.find(head);
+  auto found = router_.find(head);
   if (const auto* refusal = std::get_if<Refusal>(&found)) {
     if (!refusal->wrong_key || wrong_keys_.may_fail(network_of(head.address), now())) return found;
     return Refusal{429, "too many wrong keys come from " + head.address, retry_in_a_second()};
