@@ -90,7 +90,7 @@ class CurlExchange {
     }
     // Not "Expect: 100-continue", which costs a second where nobody answers it.
     headers_.reset(curl_slist_append(nullptr, "Expect:"));
-    if (const std::string key = variable("CHOIR_API_KEY"); !key.empty())
+    if (const std::string key = environment("CHOIR_API_KEY"); !key.empty())
       headers_.reset(
           curl_slist_append(headers_.release(), ("Authorization: Bearer " + key).c_str()));
     set(CURLOPT_HTTPHEADER, headers_.get());

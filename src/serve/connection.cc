@@ -22,12 +22,6 @@ using boost::system::error_code;
 constexpr std::size_t kAheadBytesMax = 16U << 10U;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-// The line of a chunk ends in CRLF only: a program in front of this one may end it at a bare LF.
-void check_chunk(std::uint64_t /*size*/, boost::beast::string_view extensions, error_code& error) {
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; };
-  if (std::ranges::any_of(extensions, is_control)) error = http::error::bad_chunk_extension;
-}
-
 }  // namespace
 
 Connection::Connection(Socket socket, std::string address, std::uint64_t key, ConnectionHost& host)
