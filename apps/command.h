@@ -18,6 +18,7 @@ void add_tokenize(CLI::App& root, Run& chosen);
 void add_bench(CLI::App& root, Run& chosen);
 void add_tune(CLI::App& root, Run& chosen);
 void add_doctor(CLI::App& root, Run& chosen);
+void add_api(CLI::App& root, Run& chosen);
 void add_version(CLI::App& root, Run& chosen);
 
 std::string version_line();

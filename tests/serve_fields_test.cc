@@ -37,7 +37,7 @@ TEST(Fields, OfEachClassHaveWhatTheClassNeeds) {
   for (const Field& field : fields()) {
     EXPECT_FALSE(field.meaning.empty()) << field.name;
     EXPECT_EQ(field.set != nullptr, field.effect == Effect::kActs) << field.name;
-    EXPECT_TRUE(field.off == nullptr || field.effect == Effect::kRefused) << field.name;
+    EXPECT_TRUE(field.off.empty() || field.effect == Effect::kRefused) << field.name;
     const bool number = field.kind == Kind::kInteger || field.kind == Kind::kNumber;
     EXPECT_TRUE(!number || field.least < field.most) << field.name;
   }
@@ -142,6 +142,13 @@ TEST(ReadFields, GivesTextsOrTokensToEmbed) {
   EXPECT_TRUE(embed("[[1, 2], [3]]").texts.empty());
 }
 
+TEST(ReadFields, TakesAFieldWithoutANameAsUnknown) {
+  const auto asked = chat(R"("": "a")");
+  ASSERT_TRUE(asked) << asked.error().message;
+  EXPECT_EQ(asked->model, "");
+  EXPECT_EQ(asked->ignored, std::vector<std::string>{""});
+}
+
 TEST(ReadFields, TakesNullAsLeftOut) {
   const auto asked = chat(R"("max_tokens": null, "stop": null, "tools": null, "logprobs": null)");
   ASSERT_TRUE(asked) << asked.error().message;
@@ -197,8 +204,17 @@ const Wrong kWrong[] = {
     {"TextForANumber", R"("temperature": "hot")", "temperature",
      "\"hot\"; it takes a number from 0 to 10"},
     {"NumberOutOfRange", R"("top_p": 1.5)", "top_p", "1.5"},
+    {"WholeNumberThatIsNoDouble", R"("seed": 9007199254740993)", "seed", "to 9007199254740992"},
+    {"WholeNumberBeyondAll", R"("seed": 18446744073709551615)", "seed", "to 9007199254740992"},
     {"FractionForAWholeNumber", R"("max_tokens": 1.5)", "max_tokens", "a whole number"},
     {"NoTokens", R"("max_tokens": 0)", "max_tokens", "is 0"},
+    {"OtherNameOfAField", R"("max_completion_tokens": 0)", "max_completion_tokens",
+     "'max_completion_tokens' is 0"},
+    {"TooManyStops", R"("stop": ["1","2","3","4","5","6","7","8","9","a","b","c","d","e","f","g",
+      "h"])",
+     "stop", "has 17 texts, at most 16"},
+    {"EmptyStop", R"("stop": ["a", ""])", "stop.1", "has 0 bytes"},
+    {"SlashInAName", R"("a/b": 1, "strict_fields": true)", "a/b", "no field of this route"},
     {"Tools", R"("tools": [{"type": "function"}])", "tools", "not understood yet"},
     {"MoreAnswersThanAreAllowed", R"("n": 17)", "n", "is 17; it takes a whole number from 1 to 16"},
     {"JsonMode", R"("response_format": {"type": "json_object"})", "response_format", "only"},

@@ -4,6 +4,7 @@
 
 #include <ostream>
 #include <string>
+#include <utility>
 
 #include "models/sha256.h"
 
@@ -27,6 +28,8 @@ Router table() {
   router.add({.method = "GET", .path = "/v1/models", .handler = none});
   router.add({.method = "GET", .path = "/v1/models/*", .handler = none});
   router.add({.method = "POST", .path = "/v1/completions", .handler = none});
+  router.add({.method = "POST", .path = "/v1/models/*/load", .handler = none});
+  router.add({.method = "POST", .path = "/v1/models/*/pin", .handler = none});
   return router;
 }
 
@@ -60,6 +63,11 @@ const Case kCases[] = {
     {"NullOrigin", "POST", "/v1/completions", "localhost", "null", 403},
     {"OwnOrigin", "POST", "/v1/completions", "localhost", "http://localhost:8411", 0},
     {"AllowedOrigin", "POST", "/v1/completions", "localhost", "https://chat.example", 0},
+    {"RestInTheMiddle", "POST", "/v1/models/a/b/load", "localhost", "", 0},
+    {"EmptyRestInTheMiddle", "POST", "/v1/models//load", "localhost", "", 405},
+    {"NoSuchAction", "POST", "/v1/models/a/fly", "localhost", "", 404},
+    {"ActionByAnotherMethod", "GET", "/v1/models/a/load", "localhost", "", 405},
+    {"NoAction", "POST", "/v1/models/a", "localhost", "", 405},
     {"ForeignOriginMayRead", "GET", "/v1/models", "localhost", "https://evil.example", 0},
 };
 INSTANTIATE_TEST_SUITE_P(, Find, testing::ValuesIn(kCases),
@@ -134,6 +142,70 @@ TEST(FindRoute, SaysWhatThePathTakes) {
   const auto found = table().find(request);
   const auto& refusal = std::get<Refusal>(found);
   EXPECT_EQ(refusal.headers, (std::vector<Header>{{"allow", "POST"}}));
+}
+
+TEST(FindRoute, SaysWhatTheLongestPathTakes) {
+  for (const auto& [path, allowed] :
+       {std::pair("/v1/models/a/load", "POST"), std::pair("/v1/models/a/load/b", "GET"),
+        std::pair("/v1/models", "GET")}) {
+    HttpRequest request{.method = "OPTIONS", .path = path};
+    const auto found = table().find(request);
+    EXPECT_EQ(std::get<Refusal>(found).headers, (std::vector<Header>{{"allow", allowed}})) << path;
+  }
+}
+
+TEST(FindRoute, NamesTheActionsThatThereAre) {
+  HttpRequest request{.method = "POST", .path = "/v1/models/a/fly"};
+  const auto found = table().find(request);
+  EXPECT_EQ(std::get<Refusal>(found).message, "there is no action 'fly'; there are load, pin");
+}
+
+struct TypeCase {
+  std::string name;
+  std::string type;
+  std::string length;
+  int status;  // 0: found
+};
+void PrintTo(const TypeCase& c, std::ostream* out) { *out << c.name; }
+class FindOfType : public testing::TestWithParam<TypeCase> {};
+
+TEST_P(FindOfType, Decides) {
+  HttpRequest request{.method = "POST", .path = "/v1/completions"};
+  if (!GetParam().type.empty()) request.headers.push_back({"content-type", GetParam().type});
+  if (!GetParam().length.empty()) request.headers.push_back({"content-length", GetParam().length});
+  const auto found = table().find(request);
+  const auto* refusal = std::get_if<Refusal>(&found);
+  EXPECT_EQ(refusal == nullptr ? 0 : refusal->status, GetParam().status);
+}
+
+const TypeCase kTypeCases[] = {
+    {"None", "", "2", 0},
+    {"Json", "application/json", "2", 0},
+    {"JsonWithItsCharacters", "Application/JSON ; charset=utf-8", "2", 0},
+    {"KindOfJson", "application/vnd.choir+json", "2", 0},
+    {"AsCurlHasIt", "application/x-www-form-urlencoded", "2", 0},
+    {"Text", "text/plain", "2", 415},
+    {"Xml", "text/xml", "2", 415},
+    {"Form", "multipart/form-data; boundary=a", "2", 415},
+    {"NameThatBeginsLikeJson", "application/json2", "2", 415},
+    {"NoBody", "text/xml", "", 0},
+    {"EmptyBody", "text/xml", "0", 0},
+};
+INSTANTIATE_TEST_SUITE_P(, FindOfType, testing::ValuesIn(kTypeCases),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(FindRoute, LooksAtTheTypeOfABodyInChunks) {
+  HttpRequest request{.method = "POST",
+                      .path = "/v1/completions",
+                      .headers = {{"transfer-encoding", "chunked"}, {"content-type", "text/xml"}}};
+  const auto found = table().find(request);
+  EXPECT_EQ(std::get<Refusal>(found).status, 415);
+}
+
+TEST(FindRoute, GivesTheRestInTheMiddle) {
+  HttpRequest request{.method = "POST", .path = "/v1/models/a/b/load"};
+  static_cast<void>(table().find(request));
+  EXPECT_EQ(request.rest, "a/b");
 }
 
 TEST(FindRoute, GivesTheRest) {

@@ -5,6 +5,7 @@
 
 #include "base/guarded.h"
 #include "serve/api_error.h"
+#include "serve/shaped_body.h"
 
 namespace choir::serve {
 namespace {
@@ -60,10 +61,20 @@ Handler made_by(Doors& doors, Post post, Make make) {
   };
 }
 
+std::unique_ptr<Work> reply_of(const Result<Json>& json) {
+  return json ? reply_with_json(200, to_text(*json)) : reply_with_error(api_error(json.error()));
+}
+
 Make json_of(Answer answer) {
   return [answer = std::move(answer)](const HttpRequest& request) {
-    const Result<Json> json = answer(request);
-    return json ? reply_with_json(200, to_text(*json)) : reply_with_error(api_error(json.error()));
+    return reply_of(answer(request));
+  };
+}
+
+Make json_of(const BodyShape& shape, BodyAnswer answer) {
+  return [shape, answer = std::move(answer)](const HttpRequest& request) {
+    const ApiResult<Json> body = read_shaped_body(shape, request.body);
+    return body ? reply_of(answer(request, *body)) : reply_with_error(body.error());
   };
 }
 
@@ -86,6 +97,12 @@ Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow) {
       [&doors, quick = std::move(quick), slow = std::move(slow)](HttpRequest request, Wake wake) {
         return std::make_unique<Made>(doors, std::move(request), std::move(wake), quick, slow);
       };
+}
+Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
+  return made_by(doors, &Doors::post, json_of(shape, std::move(answer)));
+}
+Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
+  return made_by(doors, &Doors::post_slow, json_of(shape, std::move(answer)));
 }
 
 }  // namespace choir::serve

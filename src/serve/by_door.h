@@ -11,10 +11,13 @@
 #include "serve/doors.h"
 #include "serve/http.h"
 #include "serve/json_in.h"
+#include "serve/shape.h"
 
 namespace choir::serve {
 
 using Answer = std::function<Result<Json>(const HttpRequest&)>;
+// `body` is as read_shaped_body() gives it.
+using BodyAnswer = std::function<Result<Json>(const HttpRequest&, const Json& body)>;
 
 // The answer as JSON with status 200, or the error. `doors` outlives the handler.
 Handler by_door(Doors& doors, Answer answer);
@@ -28,5 +31,11 @@ Handler by_slow_door(Doors& doors, Answer answer);
 using QuickAnswer = std::function<std::optional<ApiResult<Json>>(const HttpRequest&)>;
 using ApiAnswer = std::function<ApiResult<Json>(const HttpRequest&)>;
 Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow);
+
+// The same for a route whose body has this shape, which is read first; a body that is wrong is
+// answered with the error that names the field. What the shape refers to lives as long as the
+// handler.
+Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer);
+Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer);
 
 }  // namespace choir::serve

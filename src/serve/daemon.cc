@@ -1,5 +1,6 @@
 #include "serve/daemon.h"
 
+#include <span>
 #include <utility>
 
 #include "base/clock.h"
@@ -9,6 +10,7 @@
 #include "serve/access_log.h"
 #include "serve/doors.h"
 #include "serve/events.h"
+#include "serve/openapi.h"
 #include "serve/pulls.h"
 #include "serve/routes.h"
 #include "serve/service_manager.h"
@@ -57,6 +59,7 @@ class Daemon::Inside {
   }
 
   const std::vector<std::string>& names() const { return names_; }
+  std::span<const Route> routes() const { return router_.routes(); }
   const Server& server() const { return *server_; }
 
  private:
@@ -106,7 +109,7 @@ class Daemon::Inside {
 Daemon::Daemon(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
 Daemon::~Daemon() = default;
 
-Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
+Result<std::unique_ptr<Daemon::Inside>> Daemon::make(const DaemonConfig& config) {
   const auto metrics = std::make_shared<Metrics>(CHOIR_TRY(metric_names(config.metric_names)));
   std::unique_ptr<AccessLog> access_log;
   if (!config.access_log.empty())
@@ -117,10 +120,20 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
   auto pulls = CHOIR_TRY(Pulls::create(pull));
-  auto inside = std::make_unique<Inside>(metrics, std::move(access_log), std::move(node),
-                                         std::move(pulls), std::move(doors), config);
+  return std::make_unique<Inside>(metrics, std::move(access_log), std::move(node), std::move(pulls),
+                                  std::move(doors), config);
+}
+
+Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
+  auto inside = CHOIR_TRY(make(config));
   CHOIR_CHECK_OK(inside->open(config));
   return std::unique_ptr<Daemon>(new Daemon(std::move(inside)));
+}
+
+Result<ApiDocument> Daemon::api() {
+  const auto inside = CHOIR_TRY(make({}));
+  const auto routes = inside->routes();
+  return ApiDocument{openapi_text(routes), api_markdown(routes), fuzz_dictionary(routes)};
 }
 
 std::vector<std::string> Daemon::addresses() const { return inside_->server().addresses(); }

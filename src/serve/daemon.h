@@ -33,8 +33,18 @@ struct DaemonConfig {
   std::string metric_names = "choir";
 };
 
+// What the HTTP API is, from the tables that the daemon works with.
+struct ApiDocument {
+  std::string openapi;  // JSON
+  std::string markdown;
+  std::string fuzz_dictionary;  // names of fields, for libFuzzer
+};
+
 class Daemon {
  public:
+  // The document of the API, without a daemon: opens nothing and loads nothing.
+  static Result<ApiDocument> api();
+
   // Opens the listeners and declares the models; serves nothing yet. Blocks for files that were not
   // seen before, and for loads with `preload`.
   static Result<std::unique_ptr<Daemon>> start(const DaemonConfig& config);
@@ -53,6 +63,8 @@ class Daemon {
 
  private:
   class Inside;
+  // A node and its routes; nothing is open or declared yet.
+  static Result<std::unique_ptr<Inside>> make(const DaemonConfig& config);
   explicit Daemon(std::unique_ptr<Inside> inside);
   std::unique_ptr<Inside> inside_;
 };

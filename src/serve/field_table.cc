@@ -38,25 +38,6 @@ std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
   return std::nullopt;
 }
 
-bool is_true(const Json& value) { return value == true; }
-bool is_false(const Json& value) { return value == false; }
-bool is_zero(const Json& value) { return value.is_number() && value == 0; }
-bool is_not_above_zero(const Json& value) { return value.is_number() && value <= 0; }
-bool is_below_zero(const Json& value) { return value.is_number() && value < 0; }
-bool is_minus_one(const Json& value) { return value.is_number() && value == -1; }
-bool is_one(const Json& value) { return value.is_number() && value == 1; }
-bool is_empty(const Json& value) {
-  return value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
-}
-bool is_text_format(const Json& value) {
-  return value.is_object() && value.value("type", Json()) == "text";
-}
-bool is_no_tool_choice(const Json& value) { return value == "none" || value == "auto"; }
-bool is_no_function(const Json& value) { return value == "none" || value == "auto"; }
-bool is_text_modality(const Json& value) { return value == Json::array({"text"}); }
-bool is_own_order(const Json& value) { return value == own_samplers(); }
-bool is_no_effort(const Json& value) { return value == "none"; }
-
 template <auto kMember>
 std::optional<ApiError> set_member(Asked& asked, const Json& value) {
   value.get_to(asked.*kMember);
@@ -71,18 +52,18 @@ std::optional<ApiError> set_ignore_eos(Asked& asked, const Json& value) {
 constexpr auto kFields = std::to_array<Field>({
     // ---- acts
     {"model", "", kAllRoutes, Effect::kActs, Kind::kText, 0, kNameBytes, "Name of the model; may be left out where only one is served", set_member<&Asked::model>},
-    {"messages", "", kChat, Effect::kActs, Kind::kList, 0, 0, "The conversation: roles system, developer, user and assistant; text, or parts of text", set_messages},
-    {"prompt", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_prompt},
-    {"prompt", "", kLlamaCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_llama_prompt},
-    {"input", "", kEmbeddings, Effect::kActs, Kind::kAny, 0, 0, "A text, a list of texts, or lists of tokens", set_input},
-    {"encoding_format", "", kEmbeddings, Effect::kActs, Kind::kText, 0, 16, "float or base64", set_encoding_format},
+    {"messages", "", kChat, Effect::kActs, Kind::kList, 0, 0, "The conversation: roles system, developer, user and assistant; text, or parts of text", set_messages, "", "Messages"},
+    {"prompt", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_prompt, "", "Prompt"},
+    {"prompt", "", kLlamaCompletion, Effect::kActs, Kind::kAny, 0, 0, "The text to continue, or its tokens", set_llama_prompt, "", "LlamaPrompt"},
+    {"input", "", kEmbeddings, Effect::kActs, Kind::kAny, 0, 0, "A text, a list of texts, or lists of tokens", set_input, "", "Input"},
+    {"encoding_format", "", kEmbeddings, Effect::kActs, Kind::kText, 0, 16, "float or base64", set_encoding_format, "", "EncodingFormat"},
     {"dimensions", "", kEmbeddings, Effect::kActs, Kind::kInteger, 1, kInt32, "Must be the size of the model's vectors", set_member<&Asked::dimensions>},
     {"stream", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Send the text as it comes, as server-sent events", set_member<&Asked::stream>},
-    {"stream_options", "", kChat | kCompletion, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options},
-    {"max_tokens", "max_completion_tokens", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Most tokens to generate; left out or -1: to the end of the context", set_max_tokens},
-    {"n_predict", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "llama.cpp's name of max_tokens", set_n_predict},
+    {"stream_options", "", kChat | kCompletion, Effect::kActs, Kind::kObject, 0, 0, "include_usage: a last event with the counts", set_stream_options, "", "StreamOptions"},
+    {"max_tokens", "max_completion_tokens", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Most tokens to generate; left out or -1: to the end of the context", set_max_tokens, "", "MaxTokens"},
+    {"n_predict", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "llama.cpp's name of max_tokens", set_n_predict, "", "MaxTokens"},
     {"n", "n_cmpl", kGenerating, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "Answers to each prompt; each draws other tokens", set_member<&Asked::choices>},
-    {"best_of", "", kCompletion, Effect::kActs, Kind::kAny, 0, 0, "As many as n asks for: all answers that are computed are given", set_best_of},
+    {"best_of", "", kCompletion, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "As many as n asks for: all answers that are computed are given", set_best_of},
     {"temperature", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 10, "0 takes the likeliest token, more is freer", set_sampling<&Sampling::temperature>},
     {"top_p", "", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 1, "Draw from the likeliest tokens that add up to this; 1 is off", set_sampling<&Sampling::top_p>},
     {"top_k", "", kGenerating, Effect::kActs, Kind::kInteger, 0, kInt32, "Draw from so many likeliest tokens; 0 is off", set_sampling<&Sampling::top_k>},
@@ -91,17 +72,17 @@ constexpr auto kFields = std::to_array<Field>({
     {"repeat_last_n", "", kGenerating, Effect::kActs, Kind::kInteger, 0, 4096, "Tokens that the penalties look back at", set_sampling<&Sampling::repeat_last_n>},
     {"presence_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens that were there", set_sampling<&Sampling::presence_penalty>},
     {"frequency_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens, the more often they were there", set_sampling<&Sampling::frequency_penalty>},
-    {"logit_bias", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Added to the logits of tokens: {\"token\": bias}, bias from -100 to 100", set_logit_bias},
+    {"logit_bias", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Added to the logits of tokens: {\"token\": bias}, bias from -100 to 100", set_logit_bias, "", "LogitBias"},
     {"seed", "", kGenerating, Effect::kActs, Kind::kInteger, -1, 9007199254740992, "The same seed gives the same answer; left out or -1: another one each time", set_seed},
-    {"stop", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Stop before this text, or one of at most 16 texts", set_stop},
+    {"stop", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Stop before this text, or one of at most 16 texts", set_stop, "", "Stop"},
     {"ignore_eos", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Go on to max_tokens", set_ignore_eos},
     {"return_tokens", "", kLlamaCompletion, Effect::kActs, Kind::kBoolean, 0, 0, "Give the tokens of the answer, too; a stream always does", set_member<&Asked::return_tokens>},
-    {"response_fields", "", kLlamaCompletion, Effect::kActs, Kind::kList, 0, 0, "Only these fields of the answer; a/b is the field b of a", set_response_fields},
-    {"priority", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 16, "critical, high, normal or low", set_priority},
+    {"response_fields", "", kLlamaCompletion, Effect::kActs, Kind::kTexts, 0, 0, "Only these fields of the answer; a/b is the field b of a", set_response_fields},
+    {"priority", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 16, "critical, high, normal or low", set_priority, "", "PriorityName"},
     {"service_tier", "", kAllRoutes, Effect::kActs, Kind::kText, 0, 32, "flex is the class low, priority and fast are the class high", set_service_tier},
     {"cache_salt", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "KV state is reused only between requests of the same salt", set_member<&Asked::cache_salt>},
     {"prompt_cache_key", "", kGenerating, Effect::kActs, Kind::kText, 0, 100, "The same under OpenAI's name", set_member<&Asked::prompt_cache_key>},
-    {"keep_alive", "", kAllRoutes, Effect::kActs, Kind::kAny, 0, 0, "How long the model stays in memory for this tenant after the request: seconds, or a text such as 10m; below 0 for ever, 0 not at all", set_keep_alive},
+    {"keep_alive", "", kAllRoutes, Effect::kActs, Kind::kAny, 0, 0, "How long the model stays in memory for this tenant after the request: seconds, or a text such as 10m; below 0 for ever, 0 not at all", set_keep_alive, "", "KeepAlive"},
     {"strict_fields", "", kAllRoutes, Effect::kActs, Kind::kBoolean, 0, 0, "An unknown field is an error", set_member<&Asked::strict_fields>},
     // ---- accepted without effect
     {"user", "", kAllRoutes, Effect::kNone, Kind::kAny, 0, 0, "The end user, for the client's own records"},
@@ -126,49 +107,49 @@ constexpr auto kFields = std::to_array<Field>({
     {"parallel_tool_calls", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "There are no tools to call"},
     {"moderation", "", kChat, Effect::kNone, Kind::kAny, 0, 0, "Nothing is moderated"},
     // ---- refused unless off
-    {"store", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are not stored; false is accepted", nullptr, is_false},
-    {"logprobs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, is_false},
-    {"top_logprobs", "n_probs", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; 0 is accepted", nullptr, is_zero},
-    {"response_format", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "only {\"type\": \"text\"} is possible yet", nullptr, is_text_format},
-    {"grammar", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, is_empty},
-    {"json_schema", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas are not understood yet", nullptr, is_empty},
-    {"tools", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, is_empty},
-    {"tool_choice", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, is_no_tool_choice},
-    {"functions", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, is_empty},
-    {"function_call", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, is_no_function},
-    {"modalities", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text; [\"text\"] is accepted", nullptr, is_text_modality},
-    {"audio", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text", nullptr, is_empty},
-    {"continue_final_message", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "an answer is not continued yet; false is accepted", nullptr, is_false},
-    {"add_generation_prompt", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "a chat ends with the beginning of an answer; true is accepted", nullptr, is_true},
-    {"prediction", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "predictions are not used", nullptr, is_empty},
-    {"reasoning_effort", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "reasoning is not steered yet; none is accepted", nullptr, is_no_effort},
-    {"web_search_options", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there is no web search", nullptr, nullptr},
-    {"suffix", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "text is only continued at its end", nullptr, is_empty},
-    {"echo", "", kCompletion | kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the prompt is not repeated; false is accepted", nullptr, is_false},
-    {"typical_p", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
-    {"tfs_z", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, is_one},
-    {"mirostat", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
-    {"xtc_probability", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
-    {"dry_multiplier", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
-    {"top_n_sigma", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 and -1 are accepted", nullptr, is_not_above_zero},
-    {"adaptive_target", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; -1 is accepted", nullptr, is_below_zero},
-    {"samplers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the samplers have one order: penalties, temperature, top_k, top_p, min_p; a list of these is accepted", nullptr, is_own_order},
-    {"min_keep", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "samplers keep one token at least; 0 is accepted", nullptr, is_zero},
-    {"backend_sampling", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "there is one kind of sampling; false is accepted", nullptr, is_false},
-    {"post_sampling_probs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, is_false},
-    {"lora", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "adapters are not there yet; an empty list is accepted", nullptr, is_empty},
-    {"timings_per_token", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "timings come with the end; false is accepted", nullptr, is_false},
-    {"return_progress", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the progress of a prompt is not told yet; false is accepted", nullptr, is_false},
-    {"id_slot", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "requests are not bound to slots; -1 is accepted", nullptr, is_minus_one},
-    {"n_keep", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, is_zero},
-    {"n_discard", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, is_zero},
-    {"n_indent", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "lines are not indented; 0 is accepted", nullptr, is_zero},
-    {"t_max_predict_ms", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "there is no limit of time yet; 0 and -1 are accepted", nullptr, is_not_above_zero},
-    {"grammar_lazy", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; false is accepted", nullptr, is_false},
-    {"grammar_triggers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, is_empty},
-    {"preserved_tokens", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, is_empty},
-    {"verbose", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the engine's own state is not shown; false is accepted", nullptr, is_false},
-    {"dynatemp_range", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, is_zero},
+    {"store", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are not stored; false is accepted", nullptr, "[false]"},
+    {"logprobs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, "[false]"},
+    {"top_logprobs", "n_probs", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; 0 is accepted", nullptr, "[0]"},
+    {"response_format", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "only {\"type\": \"text\"} is possible yet", nullptr, R"([{"type": "text"}])"},
+    {"grammar", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, R"([""])"},
+    {"json_schema", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas are not understood yet", nullptr, "[{}]"},
+    {"tools", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, "[[]]"},
+    {"tool_choice", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, R"(["none", "auto"])"},
+    {"functions", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, "[[]]"},
+    {"function_call", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, R"(["none", "auto"])"},
+    {"modalities", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text; [\"text\"] is accepted", nullptr, R"([["text"]])"},
+    {"audio", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "answers are text", nullptr, "[{}]"},
+    {"continue_final_message", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "an answer is not continued yet; false is accepted", nullptr, "[false]"},
+    {"add_generation_prompt", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "a chat ends with the beginning of an answer; true is accepted", nullptr, "[true]"},
+    {"prediction", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "predictions are not used", nullptr, "[{}]"},
+    {"reasoning_effort", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "reasoning is not steered yet; none is accepted", nullptr, R"(["none"])"},
+    {"web_search_options", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there is no web search", nullptr},
+    {"suffix", "", kCompletion, Effect::kRefused, Kind::kAny, 0, 0, "text is only continued at its end", nullptr, R"([""])"},
+    {"echo", "", kCompletion | kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the prompt is not repeated; false is accepted", nullptr, "[false]"},
+    {"typical_p", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, "[1]"},
+    {"tfs_z", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 1 is accepted", nullptr, "[1]"},
+    {"mirostat", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, "[0]"},
+    {"xtc_probability", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, "[0]"},
+    {"dry_multiplier", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, "[0]"},
+    {"top_n_sigma", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 and -1 are accepted", nullptr, "[0, -1]"},
+    {"adaptive_target", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; -1 is accepted", nullptr, "[-1]"},
+    {"samplers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the samplers have one order: penalties, temperature, top_k, top_p, min_p; a list of these is accepted", nullptr, R"([["penalties", "temperature", "top_k", "top_p", "min_p"]])"},
+    {"min_keep", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "samplers keep one token at least; 0 is accepted", nullptr, "[0]"},
+    {"backend_sampling", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "there is one kind of sampling; false is accepted", nullptr, "[false]"},
+    {"post_sampling_probs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; false is accepted", nullptr, "[false]"},
+    {"lora", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "adapters are not there yet; an empty list is accepted", nullptr, "[[]]"},
+    {"timings_per_token", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "timings come with the end; false is accepted", nullptr, "[false]"},
+    {"return_progress", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the progress of a prompt is not told yet; false is accepted", nullptr, "[false]"},
+    {"id_slot", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "requests are not bound to slots; -1 is accepted", nullptr, "[-1]"},
+    {"n_keep", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, "[0]"},
+    {"n_discard", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "a context that is full ends the answer; 0 is accepted", nullptr, "[0]"},
+    {"n_indent", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "lines are not indented; 0 is accepted", nullptr, "[0]"},
+    {"t_max_predict_ms", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "there is no limit of time yet; 0 and -1 are accepted", nullptr, "[0, -1]"},
+    {"grammar_lazy", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; false is accepted", nullptr, "[false]"},
+    {"grammar_triggers", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, "[[]]"},
+    {"preserved_tokens", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet; an empty list is accepted", nullptr, "[[]]"},
+    {"verbose", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "the engine's own state is not shown; false is accepted", nullptr, "[false]"},
+    {"dynatemp_range", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "this sampler is not there; 0 is accepted", nullptr, "[0]"},
 });
 // clang-format on
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "choir/text.h"
+#include "serve/value_rule.h"
 
 namespace choir::serve {
 namespace {
@@ -22,7 +23,7 @@ std::string at(std::string_view field, std::size_t index) {
 }
 
 bool is_token(const Json& value) {
-  return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<TokenId>::max();
+  return fits({Kind::kInteger, 0, std::numeric_limits<TokenId>::max()}, value);
 }
 bool are_tokens(const Json& value) {
   return value.is_array() && !value.empty() && std::ranges::all_of(value, is_token);
@@ -174,8 +175,6 @@ std::optional<ApiError> set_response_fields(Asked& asked, const Json& value) {
 Json own_samplers() { return {"penalties", "temperature", "top_k", "top_p", "min_p"}; }
 
 std::optional<ApiError> set_best_of(Asked& asked, const Json& value) {
-  if (!value.is_number_integer())
-    return field_error("best_of", "is " + shown(value) + "; it takes a whole number");
   asked.best_of = value.get<std::int64_t>();
   return std::nullopt;
 }
@@ -224,6 +223,15 @@ std::optional<ApiError> set_stop(Asked& asked, const Json& value) {
     asked.request.stop = value.get<std::vector<std::string>>();
   else if (!value.is_array() || !value.empty())
     return field_error("stop", "is " + shown(value) + "; it takes a text or a list of texts");
+  const std::vector<std::string>& stop = asked.request.stop;
+  if (stop.size() > kStopStringsMax)
+    return field_error("stop", "has " + std::to_string(stop.size()) + " texts, at most " +
+                                   std::to_string(kStopStringsMax) + " are allowed");
+  for (std::size_t i = 0; i < stop.size(); ++i)
+    if (stop[i].empty() || stop[i].size() > kStopBytesMax)
+      return field_error(value.is_string() ? "stop" : at("stop", i),
+                         "has " + std::to_string(stop[i].size()) + " bytes; it takes 1 to " +
+                             std::to_string(kStopBytesMax));
   return std::nullopt;
 }
 
@@ -234,6 +242,9 @@ std::optional<ApiError> set_logit_bias(Asked& asked, const Json& value) {
         "logit_bias",
         "has " + what + "; it takes tokens as numbers, each with a bias from -100 to 100");
   };
+  if (value.size() > kLogitBiasMax)
+    return field_error("logit_bias", "has " + std::to_string(value.size()) + " tokens, at most " +
+                                         std::to_string(kLogitBiasMax) + " are allowed");
   std::vector<LogitBias>& all = asked.request.sampling.bias;
   const auto add = [&](TokenId token, const Json& bias) -> std::optional<ApiError> {
     if (bias.is_boolean() && !bias.get<bool>()) {

@@ -18,20 +18,11 @@
 #include "serve/api_error.h"
 #include "serve/asked.h"
 #include "serve/json_in.h"
+#include "serve/shape.h"
 
 namespace choir::serve {
 
-// The routes that take a body with fields; bits, because a field may be of several.
-using Routes = std::uint8_t;
-inline constexpr Routes kChat = 1;
-inline constexpr Routes kCompletion = 2;
-inline constexpr Routes kEmbeddings = 4;
-inline constexpr Routes kLlamaCompletion = 8;
-inline constexpr Routes kGenerating = kChat | kCompletion | kLlamaCompletion;
-inline constexpr Routes kAllRoutes = kGenerating | kEmbeddings;
-
 enum class Effect : std::uint8_t { kActs, kNone, kRefused };
-enum class Kind : std::uint8_t { kAny, kBoolean, kInteger, kNumber, kText, kList, kObject };
 
 struct Field {
   std::string_view name;
@@ -44,8 +35,10 @@ struct Field {
   std::string_view meaning;
   // Of a field that acts. The value has the kind and is within least and most.
   std::optional<ApiError> (*set)(Asked& asked, const Json& value) = nullptr;
-  // Of a field that is refused: whether the value is as good as left out.
-  bool (*off)(const Json& value) = nullptr;
+  // Of a field that is refused: the values that are as good as left out, as a JSON list.
+  std::string_view off = "";
+  // Of a field whose kind and limits do not say all: a name of serve/schemas.h.
+  std::string_view schema = "";
 };
 
 std::span<const Field> fields();

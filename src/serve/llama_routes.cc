@@ -16,7 +16,9 @@
 #include "serve/by_door.h"
 #include "serve/field_values.h"
 #include "serve/fields.h"
+#include "serve/llama_shapes.h"
 #include "serve/llama_values.h"
+#include "serve/shaped_body.h"
 
 namespace choir::serve {
 namespace {
@@ -32,7 +34,9 @@ ApiResult<T> in_api(Result<T> result) {
 
 // ---- bodies -------------------------------------------------------------------------------------
 
-ApiResult<Json> object_in(const HttpRequest& request) {
+// Of a route with the fields of chats, which reads them itself, the object as it came.
+ApiResult<Json> body_in(const HttpRequest& request, const BodyShape& shape) {
+  if (shape.table == 0) return read_shaped_body(shape, request.body);
   Json body = CHOIR_TRY(in_api(parse_json(request.body)));
   if (!body.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
@@ -44,13 +48,6 @@ ApiResult<std::string> model_in(const Json& body) {
   if (model.is_null()) return "";
   if (!model.is_string()) return tl::unexpected(field_error("model", "takes a text"));
   return model.get<std::string>();
-}
-
-ApiResult<bool> flag_in(const Json& body, const char* field, bool otherwise) {
-  const Json value = body.value(field, Json(nullptr));
-  if (value.is_null()) return otherwise;
-  if (!value.is_boolean()) return tl::unexpected(field_error(field, "takes true or false"));
-  return value.get<bool>();
 }
 
 template <class T>
@@ -65,9 +62,10 @@ using ModelAnswer =
     std::function<ApiResult<Json>(const Services&, const std::string& executor, const Json& body)>;
 
 // At once where the body's model is in memory; else it is loaded first.
-Handler by_model(const Services& s, ModelAnswer answer) {
-  const auto quick = [&s, answer](const HttpRequest& request) -> std::optional<ApiResult<Json>> {
-    const auto body = object_in(request);
+Handler by_model(const Services& s, const BodyShape& shape, ModelAnswer answer) {
+  const auto quick = [&s, shape,
+                      answer](const HttpRequest& request) -> std::optional<ApiResult<Json>> {
+    const auto body = body_in(request, shape);
     if (!body) return tl::unexpected(body.error());
     const auto model = model_in(*body);
     if (!model) return tl::unexpected(model.error());
@@ -78,8 +76,8 @@ Handler by_model(const Services& s, ModelAnswer answer) {
     if (!info || !info->loaded) return std::nullopt;
     return answer(s, *executor, *body);
   };
-  const auto slow = [&s, answer](const HttpRequest& request) -> ApiResult<Json> {
-    const Json body = CHOIR_TRY(object_in(request));
+  const auto slow = [&s, shape, answer](const HttpRequest& request) -> ApiResult<Json> {
+    const Json body = CHOIR_TRY(body_in(request, shape));
     const std::string model = CHOIR_TRY(model_in(body));
     const std::string executor = CHOIR_TRY(of_model(s.models.find(model)));
     if (const Status loaded = s.node.load(executor); !loaded)
@@ -90,26 +88,16 @@ Handler by_model(const Services& s, ModelAnswer answer) {
 }
 
 ApiResult<Json> tokenized(const Services& s, const std::string& executor, const Json& body) {
-  if (!body.contains("content") || !body["content"].is_string())
-    return tl::unexpected(field_error("content", "is missing; it takes a text"));
-  const bool add_special = CHOIR_TRY(flag_in(body, "add_special", false));
-  const bool parse_special = CHOIR_TRY(flag_in(body, "parse_special", true));
-  const bool with_pieces = CHOIR_TRY(flag_in(body, "with_pieces", false));
   const auto tokens =
       CHOIR_TRY(in_api(tokenize(s.node, executor, body["content"].get_ref<const std::string&>(),
-                                {.add_special = add_special, .parse_special = parse_special})));
-  if (!with_pieces) return Json{{"tokens", tokens}};
+                                {.add_special = body.value("add_special", false),
+                                 .parse_special = body.value("parse_special", true)})));
+  if (!body.value("with_pieces", false)) return Json{{"tokens", tokens}};
   const auto texts = CHOIR_TRY(in_api(token_texts(s.node, executor, tokens)));
   return Json{{"tokens", pieces_json(tokens, texts)}};
 }
 
 ApiResult<Json> detokenized(const Services& s, const std::string& executor, const Json& body) {
-  const bool tokens = body.contains("tokens") && body["tokens"].is_array() &&
-                      std::ranges::all_of(body["tokens"], [](const Json& token) {
-                        return token.is_number_integer() && token >= 0 && token <= INT32_MAX;
-                      });
-  if (!tokens)
-    return tl::unexpected(field_error("tokens", "is missing; it takes a list of tokens"));
   const auto texts =
       CHOIR_TRY(in_api(token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>())));
   std::string content;
@@ -120,18 +108,14 @@ ApiResult<Json> detokenized(const Services& s, const std::string& executor, cons
 // Messages alone are rendered as for POST /v1/chat/completions.
 ApiResult<Json> templated(const Services& s, const std::string& executor, const Json& body) {
   Asked asked;
-  if (!body.contains("messages") || !body["messages"].is_array())
-    return tl::unexpected(field_error("messages", "is missing; it takes a list of messages"));
   if (auto error = set_messages(asked, body["messages"])) return tl::unexpected(std::move(*error));
-  if (CHOIR_TRY(flag_in(body, "continue_final_message", false)))
+  if (body.value("continue_final_message", false))
     return tl::unexpected(
         field_error("continue_final_message", "is not possible: an answer is not continued yet"));
   ChatPrompt prompt;
   prompt.messages = std::move(asked.request.messages);
-  prompt.open_answer = CHOIR_TRY(flag_in(body, "add_generation_prompt", true));
-  const Json tools = body.value("tools", Json(nullptr));
-  if (!tools.is_null() && !tools.is_array())
-    return tl::unexpected(field_error("tools", "takes a list"));
+  prompt.open_answer = body.value("add_generation_prompt", true);
+  const Json tools = body.value("tools", Json::array());
   if (tools.size() > kToolsMax)
     return tl::unexpected(field_error(
         "tools", "has " + std::to_string(tools.size()) + " tools, at most 128 are allowed"));
@@ -232,11 +216,7 @@ class AskedLoads {
   Guarded<Tickets> tickets_;
 };
 
-Result<std::string> model_of(const Services& s, const HttpRequest& request) {
-  const Json body = CHOIR_TRY(parse_json(request.body));
-  if (!body.is_object() || !body.contains("model") || !body["model"].is_string() ||
-      body["model"].get_ref<const std::string&>().empty())
-    return fail(Code::kInvalidArgument, "'model' is missing; it takes the name of a model");
+Result<std::string> model_of(const Services& s, const Json& body) {
   return s.models.find(body["model"].get_ref<const std::string&>());
 }
 
@@ -247,8 +227,8 @@ Result<Json> listed(const Services& s, const AskedLoads& loads) {
 }
 
 // Answers when the load has begun.
-Result<Json> load(const Services& s, const HttpRequest& request, AskedLoads& loads) {
-  const std::string model = CHOIR_TRY(model_of(s, request));
+Result<Json> load(const Services& s, const Json& body, AskedLoads& loads) {
+  const std::string model = CHOIR_TRY(model_of(s, body));
   if (CHOIR_TRY(s.node.executor(model)).loaded)
     return fail(Code::kInvalidArgument, "model '" + model + "' is loaded already");
   LoadTicket ticket = CHOIR_TRY(s.node.begin_load(model));
@@ -257,8 +237,8 @@ Result<Json> load(const Services& s, const HttpRequest& request, AskedLoads& loa
 }
 
 // Answers when its memory is free.
-Result<Json> unload(const Services& s, const HttpRequest& request, AskedLoads& loads) {
-  const std::string model = CHOIR_TRY(model_of(s, request));
+Result<Json> unload(const Services& s, const Json& body, AskedLoads& loads) {
+  const std::string model = CHOIR_TRY(model_of(s, body));
   const bool was_loading = loads.cancel(model);
   if (CHOIR_TRY(s.node.executor(model)).loaded)
     CHOIR_CHECK_OK(s.node.unload(model));
@@ -268,18 +248,24 @@ Result<Json> unload(const Services& s, const HttpRequest& request, AskedLoads& l
 }
 
 void add_texts(Router& router, const Services& s) {
-  const auto add = [&](const char* path, ModelAnswer answer) {
+  const auto add = [&](const char* path, std::string_view summary, const BodyShape& shape,
+                       std::string_view reply, ModelAnswer answer) {
     router.add({.method = "POST",
                 .path = path,
+                .summary = summary,
                 .scopes = kInfer,
                 .body_bytes_max = kInferenceBodyMax,
-                .handler = by_model(s, std::move(answer))});
+                .body = shape,
+                .reply = {reply},
+                .handler = by_model(s, shape, std::move(answer))});
   };
-  add("/tokenize", tokenized);
-  add("/detokenize", detokenized);
-  add("/apply-template", templated);
-  add("/chat/completions/input_tokens", counted);
-  add("/v1/chat/completions/input_tokens", counted);
+  add("/tokenize", "Gives the tokens of a text", kTokenize, "Tokens", tokenized);
+  add("/detokenize", "Gives the text of tokens", kDetokenize, "Content", detokenized);
+  add("/apply-template", "Gives the prompt that the model's template makes of messages", kTemplate,
+      "RenderedPrompt", templated);
+  for (const char* path : {"/chat/completions/input_tokens", "/v1/chat/completions/input_tokens"})
+    add(path, "Counts the tokens of the prompt of a chat", {.table = kChat}, "InputTokens",
+        counted);
 }
 
 void add_models(Router& router, const Services& s) {
@@ -287,40 +273,63 @@ void add_models(Router& router, const Services& s) {
   router.add(
       {.method = "GET",
        .path = "/models",
+       .summary = "Lists the models, with the progress of loads",
+       .reply = {"ModelList"},
        .handler = by_door(s.doors, [&s, loads](const HttpRequest&) { return listed(s, *loads); })});
-  router.add({.method = "POST",
-              .path = "/models/load",
-              .scopes = kAdmin,
-              .handler = by_slow_door(s.doors, [&s, loads](const HttpRequest& request) {
-                return load(s, request, *loads);
-              })});
-  router.add({.method = "POST",
-              .path = "/models/unload",
-              .scopes = kAdmin,
-              .handler = by_slow_door(s.doors, [&s, loads](const HttpRequest& request) {
-                return unload(s, request, *loads);
-              })});
+  router.add(
+      {.method = "POST",
+       .path = "/models/load",
+       .summary = "Begins to load a model",
+       .scopes = kAdmin,
+       .body = kLoad,
+       .reply = {"Success"},
+       .handler = by_slow_door(s.doors, kLoad, [&s, loads](const HttpRequest&, const Json& body) {
+         return load(s, body, *loads);
+       })});
+  router.add(
+      {.method = "POST",
+       .path = "/models/unload",
+       .summary = "Gives a model's memory back",
+       .scopes = kAdmin,
+       .body = kLoad,
+       .reply = {"Success"},
+       .handler = by_slow_door(s.doors, kLoad, [&s, loads](const HttpRequest&, const Json& body) {
+         return unload(s, body, *loads);
+       })});
 }
 
 }  // namespace
 
 void add_llama_routes(Router& router, const Services& s) {
   for (const char* path : {"/health", "/v1/health", "/livez", "/readyz"})
-    router.add(
-        {.method = "GET", .path = path, .scopes = 0, .handler = [&s](const auto&, const auto&) {
-           return reply_with_json(
-               200, to_text(Json{{"status", s.node.info().door_closed ? "draining" : "ok"}}));
-         }});
+    router.add({.method = "GET",
+                .path = path,
+                .summary = "Says that the daemon runs, or ends",
+                .scopes = 0,
+                .reply = {"Health"},
+                .handler = [&s](const auto&, const auto&) {
+                  return reply_with_json(
+                      200,
+                      to_text(Json{{"status", s.node.info().door_closed ? "draining" : "ok"}}));
+                }});
   router.add({.method = "GET",
               .path = "/metrics",
+              .summary = "Gives all counts in Prometheus' text format",
               .scopes = kMetrics,
+              .reply = {.type = "text/plain"},
               .handler = text_by_door(s.doors, "text/plain; version=0.0.4; charset=utf-8",
                                       [&s] { return s.metrics.text(s.node); })});
   router.add({.method = "GET",
               .path = "/props",
+              .summary = "Shows llama.cpp's properties of a model",
+              .query = kModelQuery,
+              .reply = {"Properties"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) { return props(s, r); })});
   router.add({.method = "GET",
               .path = "/slots",
+              .summary = "Shows what a model computes: counts, never text",
+              .query = kSlotsQuery,
+              .reply = {"Slots"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) { return slots(s, r); })});
   add_texts(router, s);
   add_models(router, s);

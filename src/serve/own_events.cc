@@ -13,6 +13,7 @@
 #include "choir/text.h"
 #include "serve/body_fields.h"
 #include "serve/events.h"
+#include "serve/own_shapes.h"
 
 namespace choir::serve {
 namespace {
@@ -132,6 +133,9 @@ std::unique_ptr<Work> begin_events(const Services& services, const HttpRequest& 
 void add_event_routes(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/choir/v1/events",
+              .summary = "Streams what changes: the state, the requests, the log",
+              .query = kEventsQuery,
+              .reply = {.type = "text/event-stream"},
               .handler = [&s](const HttpRequest& request, Wake wake) {
                 return begin_events(s, request, std::move(wake));
               }});

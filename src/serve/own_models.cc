@@ -1,10 +1,12 @@
 #include "serve/own_models.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "choir/text.h"
 #include "serve/body_fields.h"
 #include "serve/by_door.h"
+#include "serve/own_shapes.h"
 
 namespace choir::serve {
 namespace {
@@ -41,24 +44,15 @@ Result<Json> one_model(const Node& node, const std::string& name) {
 
 // ---- sizes --------------------------------------------------------------------------------------
 
-const std::vector<std::string>& size_fields() {
-  static const auto& fields = *new std::vector<std::string>{
-      "model", "sequences_max", "sequence_tokens_max", "context_tokens", "kv_type"};
-  return fields;
-}
-
 // The config of `model` with the sizes that the body names. Where it names no context_tokens, each
 // sequence can be as long as sequence_tokens_max, as after a resize.
-Result<ExecutorConfig> sized(const Models& models, const Json& body) {
-  const std::string model = CHOIR_TRY(needed_text_in(body, "model"));
-  ExecutorConfig config = CHOIR_TRY(models.config_of(model));
-  const auto sequences = CHOIR_TRY(whole_number_in(body, "sequences_max", 1));
-  const auto tokens = CHOIR_TRY(whole_number_in(body, "sequence_tokens_max", 2));
-  const auto cells = CHOIR_TRY(whole_number_in(body, "context_tokens", 2));
-  if (const auto type = CHOIR_TRY(text_in(body, "kv_type")))
-    config.kv_type = CHOIR_TRY(kv_type_named(*type));
-  if (sequences) config.sequences_max = *sequences;
-  if (tokens) config.sequence_tokens_max = *tokens;
+Result<ExecutorConfig> config_in(const Models& models, const Json& body) {
+  ExecutorConfig config = CHOIR_TRY(models.config_of(body.value("model", "")));
+  const bool sized = body.contains("sequences_max") || body.contains("sequence_tokens_max");
+  if (body.contains("kv_type"))
+    config.kv_type = CHOIR_TRY(kv_type_named(body["kv_type"].get<std::string>()));
+  config.sequences_max = body.value("sequences_max", config.sequences_max);
+  config.sequence_tokens_max = body.value("sequence_tokens_max", config.sequence_tokens_max);
   if (config.sequence_tokens_max == 0) config.sequence_tokens_max = config.context_tokens;
   const ModelInfo info = CHOIR_TRY(inspect_model(config.path));
   if (info.context_tokens_trained > 0)
@@ -68,9 +62,9 @@ Result<ExecutorConfig> sized(const Models& models, const Json& body) {
   if (most > std::numeric_limits<std::int32_t>::max())
     return fail(Code::kInvalidArgument, "'sequences_max' times 'sequence_tokens_max' is " +
                                             std::to_string(most) + ", at most 2147483647");
-  if (cells)
-    config.context_tokens = *cells;
-  else if (sequences || tokens)
+  if (body.contains("context_tokens"))
+    body["context_tokens"].get_to(config.context_tokens);
+  else if (sized)
     config.context_tokens = static_cast<std::int32_t>(most);
   config.batch_tokens_max = std::max(config.batch_tokens_max, config.sequences_max);
   CHOIR_CHECK_OK(validate(config));
@@ -91,9 +85,8 @@ Json bytes_row(const LoadEstimate& estimate) {
           {"would_leave", estimate.leave}};
 }
 
-Result<Json> estimated(const Services& s, const HttpRequest& request) {
-  const Json body = CHOIR_TRY(body_with(request, size_fields()));
-  const ExecutorConfig config = CHOIR_TRY(sized(s.models, body));
+Result<Json> estimated(const Services& s, const Json& body) {
+  const ExecutorConfig config = CHOIR_TRY(config_in(s.models, body));
   Json row = {{"model", config.name},
               {"sequences_max", config.sequences_max},
               {"sequence_tokens_max", config.sequence_tokens_max},
@@ -125,21 +118,14 @@ Status check_name(const std::string& name) {
                                           " bytes without '/' and control characters");
 }
 
-Result<Json> declared(const Services& s, const HttpRequest& request) {
-  std::vector<std::string> fields = size_fields();
-  fields.insert(fields.end(), {"name", "priority", "shares", "pinned"});
-  const Json body = CHOIR_TRY(body_with(request, fields));
-  ExecutorConfig config = CHOIR_TRY(sized(s.models, body));
-  if (auto name = CHOIR_TRY(text_in(body, "name"))) config.name = *std::move(name);
+Result<Json> declared(const Services& s, const Json& body) {
+  ExecutorConfig config = CHOIR_TRY(config_in(s.models, body));
+  config.name = body.value("name", config.name);
   CHOIR_CHECK_OK(check_name(config.name));
-  if (const auto priority = CHOIR_TRY(text_in(body, "priority")))
-    config.priority = CHOIR_TRY(priority_named(*priority));
-  if (const auto pinned = CHOIR_TRY(flag_in(body, "pinned"))) config.pinned = *pinned;
-  if (body.contains("shares")) {
-    if (!body["shares"].is_number())
-      return fail(Code::kInvalidArgument, "'shares' takes a number above 0");
-    config.shares = body["shares"].get<double>();
-  }
+  if (body.contains("priority"))
+    config.priority = CHOIR_TRY(priority_named(body["priority"].get<std::string>()));
+  config.pinned = body.value("pinned", config.pinned);
+  config.shares = body.value("shares", config.shares);
   CHOIR_CHECK_OK(s.node.declare(config));
   return one_model(s.node, config.name);
 }
@@ -160,65 +146,65 @@ Result<Json> removed(const Services& s, const HttpRequest& request) {
 
 // ---- actions ------------------------------------------------------------------------------------
 
-Status pin(Node& node, const std::string& name, bool pinned) {
-  ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
-  config.pinned = pinned;
-  return node.update(config);
+using Shown = Result<std::string>;  // the executor that the answer shows
+
+Shown shown(const std::string& name, const Status& done) {
+  CHOIR_CHECK_OK(done);
+  return name;
 }
 
-Status resize(Node& node, const std::string& name, const HttpRequest& request) {
-  const Json body = CHOIR_TRY(body_with(request, {"sequences_max", "sequence_tokens_max"}));
-  const ExecutorInfo info = CHOIR_TRY(node.executor(name));
-  const auto sequences = CHOIR_TRY(whole_number_in(body, "sequences_max", 1));
-  const auto tokens = CHOIR_TRY(whole_number_in(body, "sequence_tokens_max", 1));
-  return node.resize(name, sequences.value_or(info.config.sequences_max),
-                     tokens.value_or(info.config.sequence_tokens_max));
+Shown pin(Node& node, const std::string& name, bool pinned) {
+  ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
+  config.pinned = pinned;
+  return shown(name, node.update(config));
+}
+
+Shown resize(Node& node, const std::string& name, const Json& body) {
+  const ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
+  return shown(name, node.resize(name, body.value("sequences_max", config.sequences_max),
+                                 body.value("sequence_tokens_max", config.sequence_tokens_max)));
 }
 
 // Another executor of the same file and sizes. They share the weights.
-Result<std::string> clone(Node& node, const std::string& name, const HttpRequest& request) {
-  const Json body = CHOIR_TRY(body_with(request, {"name"}));
+Shown clone(Node& node, const std::string& name, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
-  config.name = CHOIR_TRY(needed_text_in(body, "name"));
+  config.name = body.value("name", "");
   CHOIR_CHECK_OK(check_name(config.name));
   CHOIR_CHECK_OK(node.declare(config));
   return config.name;
 }
 
-using Act = Status (*)(Node& node, const std::string& name);
-
+// What POST /choir/v1/models/NAME/ACTION does.
 struct Action {
   std::string_view name;
-  Act act;
-};
-constexpr Action kActions[] = {
-    {"load", [](Node& node, const std::string& name) { return node.load(name); }},
-    {"unload", [](Node& node, const std::string& name) { return node.unload(name); }},
-    {"suspend", [](Node& node, const std::string& name) { return node.suspend(name); }},
-    {"resume", [](Node& node, const std::string& name) { return node.resume(name); }},
-    {"pin", [](Node& node, const std::string& name) { return pin(node, name, true); }},
-    {"unpin", [](Node& node, const std::string& name) { return pin(node, name, false); }},
+  std::string_view summary;
+  Shown (*act)(Node& node, const std::string& model, const Json& body);
+  std::span<const BodyField> fields = {};
 };
 
-Result<Json> changed(const Services& s, const HttpRequest& request) {
-  const std::size_t slash = request.rest.rfind('/');
-  if (slash == std::string::npos || slash == 0)
-    return fail(Code::kNotFound, "the path is /choir/v1/models/NAME/ACTION");
-  const std::string name = CHOIR_TRY(s.models.find(request.rest.substr(0, slash)));
-  const std::string word = request.rest.substr(slash + 1);
-  if (word == "clone") return one_model(s.node, CHOIR_TRY(clone(s.node, name, request)));
-  const auto* const action = std::ranges::find(kActions, word, &Action::name);
-  if (word == "resize") {
-    CHOIR_CHECK_OK(resize(s.node, name, request));
-  } else if (action != std::end(kActions)) {
-    CHOIR_TRY(body_with(request, {}));
-    CHOIR_CHECK_OK(action->act(s.node, name));
-  } else {
-    return fail(Code::kNotFound, "there is no action '" + printable_line(word, 60) +
-                                     "'; there are load, unload, suspend, resume, pin, unpin, "
-                                     "resize and clone");
-  }
-  return one_model(s.node, name);
+constexpr auto kActions = std::to_array<Action>({
+    {"load", "Loads a model now",
+     [](Node& n, const std::string& name, const Json&) { return shown(name, n.load(name)); }},
+    {"unload", "Gives a model's memory back; its next request loads it again",
+     [](Node& n, const std::string& name, const Json&) { return shown(name, n.unload(name)); }},
+    {"suspend", "Lets the requests of a model wait",
+     [](Node& n, const std::string& name, const Json&) { return shown(name, n.suspend(name)); }},
+    {"resume", "Lets the requests of a suspended model go on",
+     [](Node& n, const std::string& name, const Json&) { return shown(name, n.resume(name)); }},
+    {"pin", "Keeps a model in memory once it is loaded",
+     [](Node& n, const std::string& name, const Json&) { return pin(n, name, true); }},
+    {"unpin", "Lets a model leave memory when that is needed",
+     [](Node& n, const std::string& name, const Json&) { return pin(n, name, false); }},
+    {"resize", "Changes how many generations a model runs at once, and how long they may be",
+     resize, kResizeFields},
+    {"clone", "Declares another executor of the same file and sizes, which shares the weights",
+     clone, kCloneFields},
+});
+
+Result<Json> changed(const Services& s, const Action& action, const std::string& model,
+                     const Json& body) {
+  const std::string name = CHOIR_TRY(s.models.find(model));
+  return one_model(s.node, CHOIR_TRY(action.act(s.node, name, body)));
 }
 
 }  // namespace
@@ -264,32 +250,57 @@ Json node_row(const NodeInfo& node) {
 void add_model_routes(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/choir/v1/models",
+              .summary = "Shows each model's state, sizes, memory, leases and counts, and the node",
+              .reply = {"NodeModels"},
               .handler = by_door(s.doors, [&s](const HttpRequest&) -> Result<Json> {
                 return all_models(s.node);
               })});
   router.add(
       {.method = "POST",
        .path = "/choir/v1/models",
+       .summary = "Declares an executor of a model",
        .scopes = kAdmin,
-       .handler = by_slow_door(s.doors, [&s](const HttpRequest& r) { return declared(s, r); })});
+       .body = kDeclare,
+       .reply = {"NodeModel"},
+       .handler = by_slow_door(s.doors, kDeclare, [&s](const HttpRequest&, const Json& body) {
+         return declared(s, body);
+       })});
   router.add({.method = "GET",
               .path = "/choir/v1/models/*",
+              .summary = "Shows one model",
+              .reply = {"NodeModel"},
               .handler = by_door(
                   s.doors, [&s](const HttpRequest& r) { return one_model(s.node, r.rest); })});
-  router.add(
-      {.method = "POST",
-       .path = "/choir/v1/models/*",
-       .scopes = kAdmin,
-       .handler = by_slow_door(s.doors, [&s](const HttpRequest& r) { return changed(s, r); })});
+  for (const Action& action : kActions) {
+    const BodyShape body{.fields = action.fields};
+    router.add({.method = "POST",
+                .path = "/choir/v1/models/*/" + std::string(action.name),
+                .summary = action.summary,
+                .scopes = kAdmin,
+                .body = body,
+                .reply = {"NodeModel"},
+                .handler = by_slow_door(s.doors, body,
+                                        [&s, &action](const HttpRequest& r, const Json& fields) {
+                                          return changed(s, action, r.rest, fields);
+                                        })});
+  }
   router.add(
       {.method = "DELETE",
        .path = "/choir/v1/models/*",
+       .summary = "Removes an executor",
        .scopes = kAdmin,
+       .query = kRemoveQuery,
+       .reply = {"Removed"},
        .handler = by_slow_door(s.doors, [&s](const HttpRequest& r) { return removed(s, r); })});
   router.add(
       {.method = "POST",
        .path = "/choir/v1/estimate",
-       .handler = by_slow_door(s.doors, [&s](const HttpRequest& r) { return estimated(s, r); })});
+       .summary = "Tells what a load or other sizes would take, and who would leave for it",
+       .body = kEstimate,
+       .reply = {"Estimate"},
+       .handler = by_slow_door(s.doors, kEstimate, [&s](const HttpRequest&, const Json& body) {
+         return estimated(s, body);
+       })});
 }
 
 }  // namespace choir::serve

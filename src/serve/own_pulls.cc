@@ -3,8 +3,8 @@
 #include <string>
 #include <utility>
 
-#include "serve/body_fields.h"
 #include "serve/by_door.h"
+#include "serve/own_shapes.h"
 #include "serve/pulls.h"
 
 namespace choir::serve {
@@ -30,10 +30,8 @@ Json all_pulls(const Pulls& pulls) {
   return {{"pulls", std::move(rows)}};
 }
 
-Result<Json> started(Pulls& pulls, const HttpRequest& request) {
-  const Json body = CHOIR_TRY(body_with(request, {"model"}));
-  const std::string model = CHOIR_TRY(needed_text_in(body, "model"));
-  return pull_row(CHOIR_TRY(pulls.start(model)));
+Result<Json> started(Pulls& pulls, const Json& body) {
+  return pull_row(CHOIR_TRY(pulls.start(body["model"].get<std::string>())));
 }
 
 }  // namespace
@@ -41,17 +39,25 @@ Result<Json> started(Pulls& pulls, const HttpRequest& request) {
 void add_pull_routes(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/choir/v1/pulls",
+              .summary = "Lists the pulls of models that were begun",
+              .reply = {"Pulls"},
               .handler = by_door(s.doors, [&s](const HttpRequest&) -> Result<Json> {
                 return all_pulls(s.pulls);
               })});
-  router.add(
-      {.method = "POST",
-       .path = "/choir/v1/pulls",
-       .scopes = kAdmin,
-       .handler = by_door(s.doors, [&s](const HttpRequest& r) { return started(s.pulls, r); })});
+  router.add({.method = "POST",
+              .path = "/choir/v1/pulls",
+              .summary = "Begins to fetch a model of the catalogue; one job for all who ask",
+              .scopes = kAdmin,
+              .body = kPull,
+              .reply = {"Pull"},
+              .handler = by_door(s.doors, kPull, [&s](const HttpRequest&, const Json& body) {
+                return started(s.pulls, body);
+              })});
   router.add({.method = "DELETE",
               .path = "/choir/v1/pulls/*",
+              .summary = "Cancels a pull",
               .scopes = kAdmin,
+              .reply = {"Pull"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
                 return pull_row(CHOIR_TRY(s.pulls.cancel(r.rest)));
               })});

@@ -55,12 +55,16 @@ Json request_row(const RequestInfo& r) {
 void add_request_routes(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/choir/v1/requests",
+              .summary = "Lists the requests that wait or run",
+              .reply = {"Requests"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
                 return requests_in_sight(s.node, r.client);
               })});
   router.add({.method = "DELETE",
               .path = "/choir/v1/requests/*",
+              .summary = "Cancels a request",
               .scopes = kAdmin,
+              .reply = {"Cancelled"},
               .handler = by_door(
                   s.doors, [&s](const HttpRequest& r) { return cancelled(s.node, r.rest); })});
 }

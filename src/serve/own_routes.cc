@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "serve/body_fields.h"
 #include "serve/by_door.h"
 #include "serve/own_events.h"
 #include "serve/own_models.h"
 #include "serve/own_parallel.h"
 #include "serve/own_pulls.h"
 #include "serve/own_requests.h"
+#include "serve/own_shapes.h"
 
 namespace choir::serve {
 
@@ -19,19 +19,24 @@ void add_own_routes(Router& router, const Services& s) {
   add_event_routes(router, s);
   router.add({.method = "POST",
               .path = "/choir/v1/parallel",
+              .summary = "Runs several prompts or models at once, and reports",
               .scopes = kInfer,
               .body_bytes_max = kInferenceBodyMax,
+              .body = kParallel,
+              .reply = {.schema = "Report", .may_stream = true},
               .handler = [&s](HttpRequest request, Wake wake) {
                 return begin_parallel(s, std::move(request), std::move(wake));
               }});
   router.add({.method = "POST",
               .path = "/choir/v1/stop",
+              .summary = "Ends the daemon, as SIGTERM does",
               .scopes = kAdmin,
-              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
-                CHOIR_TRY(body_with(r, {}));
-                s.stop();
-                return Json{{"stopping", true}};
-              })});
+              .reply = {"Stopping"},
+              .handler = by_door(s.doors, BodyShape{},
+                                 [&s](const HttpRequest&, const Json&) -> Result<Json> {
+                                   s.stop();
+                                   return Json{{"stopping", true}};
+                                 })});
 }
 
 }  // namespace choir::serve

@@ -4,9 +4,13 @@
 #include <array>
 #include <string_view>
 
+#include "choir/text.h"
+
 namespace choir::serve {
 namespace {
 
+constexpr std::size_t kTypeShown = 60;
+constexpr std::size_t kPathShown = 300;
 constexpr std::array<std::string_view, 3> kLoopback = {"localhost", "127.0.0.1", "[::1]"};
 
 // "LocalHost:8411" -> "localhost"; "[::1]:8411" -> "[::1]".
@@ -50,12 +54,52 @@ std::string names_of(Scopes scopes) {
 }
 
 // Whether the route's path matches; then `rest` is what its '*' stands for.
-bool matches(const std::string& pattern, const std::string& path, std::string& rest) {
-  if (!pattern.ends_with('*')) return pattern == path;
-  const std::string_view front(pattern.data(), pattern.size() - 1);
-  if (!path.starts_with(front) || path.size() == front.size()) return false;
-  rest = path.substr(front.size());
+bool matches(std::string_view pattern, std::string_view path, std::string& rest) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == path;
+  const std::string_view front = pattern.substr(0, star);
+  const std::string_view back = pattern.substr(star + 1);
+  if (path.size() <= front.size() + back.size() || !path.starts_with(front) ||
+      !path.ends_with(back))
+    return false;
+  rest = path.substr(front.size(), path.size() - front.size() - back.size());
   return true;
+}
+
+// JSON under its name, under that of a form, as curl -d sends it and the examples of other programs
+// have it, or without a name.
+bool is_json_type(std::string_view type) {
+  std::string name = lower_case(type.substr(0, type.find(';')));
+  while (name.ends_with(' ') || name.ends_with('\t')) name.pop_back();
+  return name.empty() || name == "application/json" || name.ends_with("+json") ||
+         name == "application/x-www-form-urlencoded";
+}
+
+std::optional<Refusal> other_type(const HttpRequest& head) {
+  const std::string_view length = head.header("content-length");
+  const bool has_body = !head.header("transfer-encoding").empty() ||
+                        length.find_first_not_of('0') != std::string_view::npos;
+  const std::string_view type = head.header("content-type");
+  if (!has_body || is_json_type(type)) return std::nullopt;
+  return Refusal{415, "the body is '" + printable_line(type, kTypeShown) + "'; '" + head.path +
+                          "' takes application/json"};
+}
+
+// "load, unload" where routes of this method have a path such as .../*/load, and this path has
+// something else at its end; empty where there are none.
+std::string actions_at(std::span<const Route> routes, const std::string& method,
+                       std::string_view path) {
+  std::string actions;
+  for (const Route& route : routes) {
+    const std::size_t star = route.path.find('*');
+    if (star == std::string::npos || star + 1 == route.path.size() || route.method != method)
+      continue;
+    const std::string_view front(route.path.data(), star);
+    const std::size_t slash = path.rfind('/');
+    if (path.starts_with(front) && slash > front.size())
+      actions += (actions.empty() ? "" : ", ") + route.path.substr(star + 2);
+  }
+  return actions;
 }
 
 }  // namespace
@@ -74,23 +118,38 @@ std::variant<const Route*, Refusal> Router::find(HttpRequest& head) const {
 }
 
 std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
-  std::string allowed;
   const std::string method = head.method == "HEAD" ? "GET" : head.method;
+  const Route* found = nullptr;
+  std::string allowed;
+  std::size_t longest = 0;
   for (const Route& route : routes_) {
     std::string rest;
-    if (!matches(route.path, head.path, rest)) continue;
-    if (route.method == method) {
-      if (auto refusal = not_allowed(head, route)) return *std::move(refusal);
-      head.rest = std::move(rest);
-      return &route;
+    if (route.path.size() < longest || !matches(route.path, head.path, rest)) continue;
+    if (route.path.size() > longest) {
+      longest = route.path.size();
+      allowed.clear();
+      found = nullptr;
     }
-    if (allowed.find(route.method) == std::string::npos)
-      allowed += (allowed.empty() ? "" : ", ") + route.method;
+    allowed += (allowed.empty() ? "" : ", ") + route.method;
+    if (route.method != method) continue;
+    found = &route;
+    head.rest = std::move(rest);
   }
-  if (allowed.empty())
-    return Refusal{404, "there is no '" + head.path + "' here; /v1/models lists the models"};
-  return Refusal{
-      405, "'" + head.path + "' takes " + allowed + ", not " + head.method, {{"allow", allowed}}};
+  if (found == nullptr) return unknown(head, method, allowed);
+  if (auto refusal = not_allowed(head, *found)) return *std::move(refusal);
+  if (method != "GET")
+    if (auto refusal = other_type(head)) return *std::move(refusal);
+  return found;
+}
+
+Refusal Router::unknown(const HttpRequest& head, const std::string& method,
+                        const std::string& allowed) const {
+  const std::string path = printable_line(head.path, kPathShown);
+  if (const std::string actions = actions_at(routes_, method, head.path); !actions.empty())
+    return {404,
+            "there is no action '" + path.substr(path.rfind('/') + 1) + "'; there are " + actions};
+  if (allowed.empty()) return {404, "there is no '" + path + "' here; /v1/models lists the models"};
+  return {405, "'" + path + "' takes " + allowed + ", not " + head.method, {{"allow", allowed}}};
 }
 
 std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route) const {

@@ -5,12 +5,15 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "serve/http.h"
 #include "serve/keys.h"
+#include "serve/shape.h"
 
 namespace choir::serve {
 
@@ -19,9 +22,15 @@ inline constexpr std::size_t kAdminBodyMax = 64U << 10U;
 
 struct Route {
   std::string method;
-  std::string path;  // "/v1/models"; a '*' at the end stands for the rest, which may not be empty
-  Scopes scopes = kView;  // that the client needs; 0: the route is open
+  // "/v1/models". One '*' stands for what is not empty: at the end for the rest, in the middle for
+  // what is before the last part ("/choir/v1/models/*/load").
+  std::string path;
+  std::string_view summary = "";  // what it does, in one line, for the document of the API
+  Scopes scopes = kView;          // that the client needs; 0: the route is open
   std::size_t body_bytes_max = kAdminBodyMax;
+  std::span<const BodyField> query = {};  // what may stand behind '?'
+  BodyShape body = {};
+  ReplyShape reply = {};
   Handler handler;
 };
 
@@ -50,16 +59,20 @@ class Router {
       : rules_(std::move(rules)), keys_(std::move(keys)) {}
 
   void add(Route route) { routes_.push_back(std::move(route)); }
+  std::span<const Route> routes() const { return routes_; }
 
-  // The route for this head, whose body has not been read. Sets `rest` and `client`. Refused: a
-  // foreign Host (421), a foreign Origin that would change state (403), an unknown path (404), a
-  // method that the path does not have (405, with `allow`), no key or a wrong one where there are
-  // keys (401), a scope that the client does not have (403). A client of the unix socket has all
+  // The route for this head, whose body has not been read. Sets `rest` and `client`. Of several
+  // paths that match, the longest counts. Refused: a foreign Host (421), a foreign Origin that
+  // would change state (403), an unknown path (404), a method that the path does not have (405,
+  // with `allow`), no key or a wrong one where there are keys (401), a scope that the client does
+  // not have (403), a body of another type than JSON (415). A client of the unix socket has all
   // scopes; where there are no keys, one of TCP has all but kAdmin. HEAD is answered where GET is.
   std::variant<const Route*, Refusal> find(HttpRequest& head) const;
 
  private:
   std::variant<const Route*, Refusal> route_of(HttpRequest& head) const;
+  Refusal unknown(const HttpRequest& head, const std::string& method,
+                  const std::string& allowed) const;
   std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
   const HostRules rules_;
   const Keys keys_;

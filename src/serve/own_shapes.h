@@ -1,0 +1,72 @@
+// The bodies and queries of Choir's own routes, as rows of serve/shape.h.
+//
+// Values; any thread.
+#pragma once
+
+#include <array>
+
+#include "choir/request.h"
+#include "serve/router.h"
+#include "serve/shape.h"
+
+namespace choir::serve {
+
+inline constexpr double kTokensMost = 1 << 24;
+inline constexpr ValueRule kNameRule = {Kind::kText, 1, kNameBytesMax};
+inline constexpr BodyField kModelNeeded = {"model", kNameRule, "Its name", true};
+inline constexpr BodyField kSequencesField = {
+    "sequences_max", {Kind::kInteger, 1, 256}, "Most generations at once"};
+inline constexpr BodyField kSequenceTokensField = {
+    "sequence_tokens_max", {Kind::kInteger, 2, kTokensMost}, "Longest prompt and answer together"};
+inline constexpr BodyField kCellsField = {
+    "context_tokens", {Kind::kInteger, 2, kTokensMost}, "KV cells of all sequences together"};
+inline constexpr BodyField kKvTypeField = {
+    "kv_type", {Kind::kText, 0, 16}, "Of the KV cells", false, "KvType"};
+
+inline constexpr auto kEstimateFields = std::to_array<BodyField>(
+    {kModelNeeded, kSequencesField, kSequenceTokensField, kCellsField, kKvTypeField});
+inline constexpr auto kDeclareFields = std::to_array<BodyField>({
+    kModelNeeded,
+    {"name", kNameRule, "Of the new executor; left out: that of the model"},
+    {"priority", {Kind::kText, 0, 16}, "The class of its requests", false, "PriorityName"},
+    {"shares", {Kind::kNumber, 0.001, 1000}, "Its weight beside others of its class"},
+    {"pinned", {Kind::kBoolean}, "Keep it in memory once it is loaded"},
+    kSequencesField,
+    kSequenceTokensField,
+    kCellsField,
+    kKvTypeField,
+});
+inline constexpr auto kCloneFields =
+    std::to_array<BodyField>({{"name", kNameRule, "Of the new executor", true}});
+inline constexpr auto kPullFields =
+    std::to_array<BodyField>({{"model", kNameRule, "Its name in the catalogue", true}});
+inline constexpr auto kParallelFields = std::to_array<BodyField>({
+    {"jobs", {Kind::kList}, "What is asked for, each with the fields of chat and its own"},
+    {"models", {Kind::kTexts}, "Instead of jobs: each of these models answers each prompt"},
+    {"prompts", {Kind::kTexts}, "Instead of jobs: the prompts for all models"},
+    {"stream", {Kind::kBoolean}, "Send the texts as they come, as server-sent events"},
+});
+
+inline constexpr auto kResizeFields =
+    std::to_array<BodyField>({kSequencesField, kSequenceTokensField});
+inline constexpr auto kRemoveQuery = std::to_array<BodyField>({
+    {"requests",
+     {Kind::kText, 0, 16},
+     "cancel: end its requests with it; else it is refused while it has some",
+     false,
+     "Cancel"},
+});
+inline constexpr auto kEventsQuery = std::to_array<BodyField>({
+    {"topics",
+     {Kind::kText, 0, 64},
+     "Which of state, requests and log; all if left out",
+     false,
+     "Topics"},
+});
+
+inline constexpr BodyShape kEstimate = {.fields = kEstimateFields};
+inline constexpr BodyShape kDeclare = {.fields = kDeclareFields};
+inline constexpr BodyShape kPull = {.fields = kPullFields};
+inline constexpr BodyShape kParallel = {.fields = kParallelFields, .unknown = Unknown::kIgnored};
+
+}  // namespace choir::serve

@@ -1,0 +1,235 @@
+// What routes answer, as far as clients may count on it; all objects may have more members.
+#include <array>
+
+#include "serve/schemas.h"
+
+namespace choir::serve {
+namespace {
+
+constexpr auto kSchemas = std::to_array<Schema>({
+    {"Error", R"({
+  "type": "object", "required": ["error"],
+  "properties": {"error": {
+    "type": "object", "required": ["message", "type", "param", "code"],
+    "properties": {
+      "message": {"type": "string", "description": "one sentence"},
+      "type": {"type": "string"},
+      "param": {"type": ["string", "null"], "description": "the field that is wrong"},
+      "code": {"type": ["string", "null"]},
+      "pointer": {"type": "string", "description": "its place in the body, a JSON pointer"}},
+    "additionalProperties": {"type": "integer", "description": "numbers of the error"}}}
+})"},
+    {"Event", R"({
+  "description": "each server-sent event of the stream",
+  "type": "object", "required": ["data"],
+  "properties": {"data": {"type": "string"}, "event": {"type": "string"}}
+})"},
+    {"Model", R"({
+  "type": "object", "required": ["id", "object", "created", "owned_by", "meta", "status"],
+  "properties": {
+    "id": {"type": "string", "description": "the name that requests use"},
+    "object": {"const": "model"},
+    "created": {"type": "integer"},
+    "owned_by": {"type": "string"},
+    "meta": {"type": "object", "description": "sizes, under llama.cpp's names"},
+    "status": {"type": "object", "required": ["value"],
+               "properties": {"value": {"type": "string"}}},
+    "capabilities": {"type": "array", "items": {"type": "string"}}}
+})"},
+    {"ModelList", R"({
+  "type": "object", "required": ["object", "data"],
+  "properties": {
+    "object": {"const": "list"},
+    "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}}
+})"},
+    {"Usage", R"({
+  "type": "object", "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
+  "properties": {
+    "prompt_tokens": {"type": "integer"},
+    "completion_tokens": {"type": "integer"},
+    "total_tokens": {"type": "integer"},
+    "prompt_tokens_details": {
+      "type": "object", "properties": {"cached_tokens": {"type": "integer"}}}}
+})"},
+    {"ChatCompletion", R"({
+  "type": "object", "required": ["id", "object", "created", "model", "choices", "usage"],
+  "properties": {
+    "id": {"type": "string"},
+    "object": {"const": "chat.completion"},
+    "created": {"type": "integer"},
+    "model": {"type": "string"},
+    "choices": {"type": "array", "items": {
+      "type": "object", "required": ["index", "message", "finish_reason"],
+      "properties": {
+        "index": {"type": "integer"},
+        "message": {
+          "type": "object", "required": ["role", "content"],
+          "properties": {"role": {"const": "assistant"}, "content": {"type": "string"}}},
+        "finish_reason": {"enum": ["stop", "length"]}}}},
+    "usage": {"$ref": "#/components/schemas/Usage"},
+    "timings": {"type": "object", "description": "under llama.cpp's names"}}
+})"},
+    {"TextCompletion", R"({
+  "type": "object", "required": ["id", "object", "created", "model", "choices", "usage"],
+  "properties": {
+    "id": {"type": "string"},
+    "object": {"const": "text_completion"},
+    "created": {"type": "integer"},
+    "model": {"type": "string"},
+    "choices": {"type": "array", "items": {
+      "type": "object", "required": ["index", "text", "finish_reason"],
+      "properties": {
+        "index": {"type": "integer"},
+        "text": {"type": "string"},
+        "finish_reason": {"enum": ["stop", "length"]}}}},
+    "usage": {"$ref": "#/components/schemas/Usage"},
+    "timings": {"type": "object", "description": "under llama.cpp's names"}}
+})"},
+    {"EmbeddingList", R"({
+  "type": "object", "required": ["object", "model", "data", "usage"],
+  "properties": {
+    "object": {"const": "list"},
+    "model": {"type": "string"},
+    "data": {"type": "array", "items": {
+      "type": "object", "required": ["object", "index", "embedding"],
+      "properties": {
+        "object": {"const": "embedding"},
+        "index": {"type": "integer"},
+        "embedding": {
+          "description": "numbers, or with base64 the bytes of little-endian floats",
+          "anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}]}}}},
+    "usage": {"type": "object"}}
+})"},
+    {"Tokens", R"({
+  "type": "object", "required": ["tokens"],
+  "properties": {"tokens": {"type": "array"}}
+})"},
+    {"Content", R"({
+  "type": "object", "required": ["content"],
+  "properties": {"content": {"type": "string"}}
+})"},
+    {"RenderedPrompt", R"({
+  "type": "object", "required": ["prompt"],
+  "properties": {"prompt": {"type": "string"}}
+})"},
+    {"InputTokens", R"({
+  "type": "object", "required": ["input_tokens"],
+  "properties": {"input_tokens": {"type": "integer"}}
+})"},
+    {"Success", R"({
+  "type": "object", "required": ["success"],
+  "properties": {"success": {"const": true}}
+})"},
+    {"Properties", R"({
+  "type": "object", "required": ["total_slots", "model_path", "is_sleeping"],
+  "properties": {
+    "total_slots": {"type": "integer"},
+    "model_path": {"type": "string"},
+    "is_sleeping": {"type": "boolean", "description": "it is not in memory"}}
+})"},
+    {"Slots", R"({
+  "type": "array",
+  "items": {
+    "type": "object", "required": ["id", "n_ctx", "is_processing"],
+    "properties": {
+      "id": {"type": "integer"},
+      "n_ctx": {"type": "integer"},
+      "is_processing": {"type": "boolean"}}}
+})"},
+    {"Health", R"({
+  "type": "object", "required": ["status"],
+  "properties": {"status": {"enum": ["ok", "draining"]}}
+})"},
+    {"NodeModel", R"({
+  "type": "object",
+  "required": ["name", "path", "state", "priority", "pinned", "leases", "running", "waiting"],
+  "properties": {
+    "name": {"type": "string"},
+    "path": {"type": "string"},
+    "state": {"enum": ["loaded", "suspended", "unloaded"]},
+    "priority": {"$ref": "#/components/schemas/PriorityName"},
+    "pinned": {"type": "boolean"},
+    "leases": {"type": "array", "items": {
+      "type": "object", "required": ["tenant", "seconds_left"],
+      "properties": {
+        "tenant": {"type": "string"},
+        "seconds_left": {"type": ["number", "null"], "description": "null: for ever"}}}},
+    "sequences_max": {"type": "integer"},
+    "sequence_tokens_max": {"type": "integer"},
+    "context_tokens": {"type": "integer"},
+    "running": {"type": "integer"},
+    "waiting": {"type": "integer"}}
+})"},
+    {"NodeModels", R"({
+  "type": "object", "required": ["models", "node"],
+  "properties": {
+    "models": {"type": "array", "items": {"$ref": "#/components/schemas/NodeModel"}},
+    "node": {
+      "type": "object",
+      "properties": {
+        "cores": {"type": "integer"},
+        "lanes": {"type": "array", "items": {"type": "integer"}, "description": "threads of each"},
+        "memory_bytes_max": {"type": "integer"},
+        "memory_bytes_promised": {"type": "integer"},
+        "requests_active": {"type": "integer"},
+        "draining": {"type": "boolean"}}}}
+})"},
+    {"Requests", R"({
+  "type": "object", "required": ["requests"],
+  "properties": {"requests": {"type": "array", "items": {
+    "type": "object", "required": ["id", "model", "tenant", "priority", "state", "waits_for"],
+    "properties": {
+      "id": {"type": "string"},
+      "model": {"type": "string"},
+      "tenant": {"type": "string"},
+      "priority": {"$ref": "#/components/schemas/PriorityName"},
+      "state": {"type": "string"},
+      "waits_for": {"type": "string"},
+      "ahead": {"type": "integer", "description": "how many are before it"},
+      "expected_seconds": {"type": ["number", "null"], "description": "until it begins"}}}}}
+})"},
+    {"Removed", R"({
+  "type": "object", "required": ["name", "removed"],
+  "properties": {"name": {"type": "string"}, "removed": {"const": true}}
+})"},
+    {"Estimate", R"({
+  "type": "object", "required": ["model", "need_bytes", "free_bytes", "fits", "would_leave"],
+  "properties": {
+    "model": {"type": "string"},
+    "need_bytes": {"type": "integer"},
+    "free_bytes": {"type": "integer"},
+    "fits": {"type": "boolean"},
+    "would_leave": {"type": "array", "items": {"type": "string"}}}
+})"},
+    {"Pull", R"({
+  "type": "object", "required": ["model", "state", "bytes_done", "bytes_total", "error"],
+  "properties": {
+    "model": {"type": "string"},
+    "state": {"type": "string"},
+    "bytes_done": {"type": "integer"},
+    "bytes_total": {"type": "integer"},
+    "path": {"type": ["string", "null"]},
+    "error": {"type": ["object", "null"]}}
+})"},
+    {"Pulls", R"({
+  "type": "object", "required": ["pulls"],
+  "properties": {"pulls": {"type": "array", "items": {"$ref": "#/components/schemas/Pull"}}}
+})"},
+    {"Report", R"({
+  "type": "object", "description": "the report of `choir parallel --json`"
+})"},
+    {"Cancelled", R"({
+  "type": "object", "required": ["id", "cancelled"],
+  "properties": {"id": {"type": "string"}, "cancelled": {"const": true}}
+})"},
+    {"Stopping", R"({
+  "type": "object", "required": ["stopping"],
+  "properties": {"stopping": {"const": true}}
+})"},
+});
+
+}  // namespace
+
+std::span<const Schema> reply_schemas() { return kSchemas; }
+
+}  // namespace choir::serve
