@@ -7,6 +7,7 @@
 #include "base/guarded.h"
 #include "serve/busy.h"
 #include "serve/exchange.h"
+#include "serve/model_defaults.h"
 #include "serve/openai_out.h"
 
 namespace choir::serve {
@@ -64,6 +65,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
       return refuse(field_error("dimensions", "is " + std::to_string(asked_.dimensions) +
                                                   "; vectors of '" + executor_ + "' have " +
                                                   std::to_string(info->model.embedding_size)));
+    fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
     EmbedRequest request = asked_.embed;
     request.executor = executor_;
     request.tenant = request_.client.tenant;

@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::size_t kShown = 60;  // characters of a wrong value
 
-std::string number_text(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15)
-    return std::to_string(static_cast<std::int64_t>(value));
-  return Json(value).dump();
-}
-
 std::string takes(const Field& field) {
   const auto range = " from " + number_text(field.least) + " to " + number_text(field.most);
   switch (field.kind) {
@@ -64,26 +58,6 @@ bool fits(const Field& field, const Json& value) {
   return false;
 }
 
-const Field* find(Routes route, std::string_view name) {
-  for (const Field& field : fields())
-    if ((field.routes & route) != 0 && (field.name == name || field.alias == name)) return &field;
-  return nullptr;
-}
-
-std::optional<ApiError> read(const Field& field, const Json& value, Asked& asked) {
-  if (field.effect == Effect::kNone) return std::nullopt;
-  if (field.effect == Effect::kRefused) {
-    if (field.off != nullptr && field.off(value)) return std::nullopt;
-    ApiError error = field_error(field.name, "is not possible: " + std::string(field.meaning));
-    error.code = "unsupported_value";
-    return error;
-  }
-  if (!fits(field, value))
-    return field_error(
-        field.name, "is " + printable_line(to_text(value), kShown) + "; it takes " + takes(field));
-  return field.set(asked, value);
-}
-
 std::string unknown(Routes route, const std::string& name) {
   std::vector<std::string> known;
   for (const Field& field : fields())
@@ -94,16 +68,44 @@ std::string unknown(Routes route, const std::string& name) {
 
 }  // namespace
 
+std::string number_text(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15)
+    return std::to_string(static_cast<std::int64_t>(value));
+  return Json(value).dump();
+}
+
+const Field* field_named(Routes route, std::string_view name) {
+  for (const Field& field : fields())
+    if ((field.routes & route) != 0 && (field.name == name || field.alias == name)) return &field;
+  return nullptr;
+}
+
+std::optional<ApiError> set_field(const Field& field, const Json& value, Asked& asked) {
+  if (field.effect == Effect::kNone) return std::nullopt;
+  if (field.effect == Effect::kRefused) {
+    if (field.off != nullptr && field.off(value)) return std::nullopt;
+    ApiError error = field_error(field.name, "is not possible: " + std::string(field.meaning));
+    error.code = "unsupported_value";
+    return error;
+  }
+  if (!fits(field, value))
+    return field_error(
+        field.name, "is " + printable_line(to_text(value), kShown) + "; it takes " + takes(field));
+  if (auto error = field.set(asked, value)) return error;
+  asked.given.push_back(field.name);
+  return std::nullopt;
+}
+
 ApiResult<Asked> read_fields(Routes route, const Json& body) {
   if (!body.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
   Asked asked;
   for (const auto& [name, value] : body.items()) {
-    const Field* field = find(route, name);
+    const Field* field = field_named(route, name);
     if (field == nullptr) {
       asked.ignored.push_back(name);
     } else if (!value.is_null()) {
-      if (auto error = read(*field, value, asked)) return tl::unexpected(std::move(*error));
+      if (auto error = set_field(*field, value, asked)) return tl::unexpected(std::move(*error));
     }
   }
   if (asked.strict_fields && !asked.ignored.empty()) {

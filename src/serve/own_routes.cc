@@ -202,8 +202,9 @@ void add_own_routes(Router& router, const Services& s) {
               })});
   router.add({.method = "GET",
               .path = "/choir/v1/models/*",
-              .handler = by_door(
-                  s.doors, [&s](const HttpRequest& r) { return one_model(s.node, r.rest); })});
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
+                return one_model(s.node, CHOIR_TRY(s.models.known(r.rest)));
+              })});
   router.add(
       {.method = "POST",
        .path = "/choir/v1/models/*",

@@ -1,6 +1,6 @@
 // Which handler answers which request, and which requests are refused by their head alone.
 //
-// The table is filled before the server runs, then only read: any thread.
+// The table is filled before the server runs; then find() and the keys are on the loop thread.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +51,10 @@ class Router {
 
   void add(Route route) { routes_.push_back(std::move(route)); }
 
+  // From the next request on.
+  void set_keys(Keys keys) { keys_ = std::move(keys); }
+  const Keys& keys() const { return keys_; }
+
   // The route for this head, whose body has not been read. Sets `rest` and `client`. Refused: a
   // foreign Host (421), a foreign Origin that would change state (403), an unknown path (404), a
   // method that the path does not have (405, with `allow`), no key or a wrong one where there are
@@ -62,7 +66,7 @@ class Router {
   std::variant<const Route*, Refusal> route_of(HttpRequest& head) const;
   std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
   const HostRules rules_;
-  const Keys keys_;
+  Keys keys_;
   std::vector<Route> routes_;
 };
 
