@@ -54,7 +54,9 @@ Result<int> create(const Options& options) {
     client.scopes = static_cast<serve::Scopes>(client.scopes | *scope);
   }
   print(CHOIR_TRY(serve::add_key(file_of(options), client)) + "\n");
-  note("This is the only time that the key is shown. A daemon knows it from its next start on.\n");
+  note(
+      "This is the only time that the key is shown. A daemon knows it from its next start on, or "
+      "after SIGHUP.\n");
   return kExitOk;
 }
 
@@ -76,7 +78,8 @@ Result<int> list(const Options& options) {
 
 Result<int> remove(const Options& options) {
   CHOIR_CHECK_OK(serve::remove_key(file_of(options), options.name));
-  print("the key '" + options.name + "' is gone; a daemon forgets it with its next start\n");
+  print("the key '" + options.name +
+        "' is gone; a daemon forgets it with its next start, or after SIGHUP\n");
   return kExitOk;
 }
 

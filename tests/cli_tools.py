@@ -16,8 +16,10 @@ TIMEOUT = 120  # seconds; a run takes a fraction of one, a busy machine multipli
 
 def environment(models=None, **more):
     """Ours, without what would change the output."""
-    env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "CHOIR_LOG", "CHOIR_MODELS")}
+    env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "CHOIR_LOG", "CHOIR_MODELS")
+           and not k.startswith("CHOIR_SERVE_")}
     env["CHOIR_CACHE"] = CACHE.name
+    env["XDG_CONFIG_HOME"] = CACHE.name
     if models is not None:
         env["CHOIR_MODELS"] = str(models)
     return env | more

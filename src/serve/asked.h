@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "choir/embedding.h"
@@ -33,6 +35,8 @@ struct Asked {
   bool stream = false;
   bool include_usage = false;
   bool max_tokens_given = false;
+  // Where the client named none; the context may have less room.
+  std::int32_t max_tokens_otherwise = std::numeric_limits<std::int32_t>::max();
   bool seed_given = false;
   bool return_tokens = false;
   std::vector<std::string> response_fields = {};  // of the answer; none: all of them
@@ -43,6 +47,7 @@ struct Asked {
   std::string cache_salt;                                    // narrows reuse
   std::string prompt_cache_key;                              // the same under OpenAI's name
   std::vector<std::string> ignored = {};                     // fields that are in no class
+  std::vector<std::string_view> given = {};                  // fields that act, as Field::name
 };
 
 }  // namespace choir::serve

@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "choir/units.h"
@@ -70,6 +71,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void end_when_idle();
   // At once; its work gives up. For an end that is not the client's.
   void close() { end(503); }
+  // The name of the key whose request it answers now; empty: none.
+  std::string_view client_key() const {
+    return exchange_ ? std::string_view(exchange_->key) : std::string_view();
+  }
 
  private:
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;

@@ -4,19 +4,45 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/guarded.h"
 #include "base/log.h"
 #include "choir/catalog.h"
 #include "choir/node.h"
 #include "serve/access_log.h"
+#include "serve/config_route.h"
 #include "serve/doors.h"
 #include "serve/events.h"
 #include "serve/openapi.h"
 #include "serve/pulls.h"
+#include "serve/key_reload.h"
 #include "serve/routes.h"
 #include "serve/service_manager.h"
 #include "serve/services.h"
 
 namespace choir::serve {
+namespace {
+
+// How threads that may outlive the server post to its loop.
+class LoopPost {
+ public:
+  void open(Server& server) {
+    server_.with([&](Server*& s) { s = &server; });
+  }
+  void close() {
+    server_.with([](Server*& s) { s = nullptr; });
+  }
+  // Any thread; does not block. Nothing happens once it is closed.
+  void post(std::function<void()> work) {
+    server_.with([&](Server*& s) {
+      if (s != nullptr) s->post(std::move(work));
+    });
+  }
+
+ private:
+  Guarded<Server*> server_{nullptr};
+};
+
+}  // namespace
 
 // In the order in which it is made; it ends in the other order: first connections, then the
 // threads that submit for them, then the node.
@@ -32,16 +58,21 @@ class Daemon::Inside {
         pulls_(std::move(pulls)),
         doors_(std::move(doors)),
         router_(config.host_rules, config.keys),
-        drain_(config.drain) {
+        drain_(config.drain),
+        keys_file_(config.keys_file),
+        keys_needed_(config.keys_needed) {
     add_routes(router_, services_);
+    add_config_route(router_, config.settings);
   }
+  ~Inside() { loop_.close(); }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
 
   Status open(const DaemonConfig& config) {
-    for (const std::string& name : config.models) {
-      const std::string executor = CHOIR_TRY(models_.declare(name));
-      names_.push_back(executor);
-      if (config.preload) CHOIR_CHECK_OK(node_->load(executor));
-    }
+    for (const ModelConfig& model : config.models)
+      names_.push_back(CHOIR_TRY(models_.declare(model)));
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (config.preload || config.models[i].preload) CHOIR_CHECK_OK(node_->load(names_[i]));
     ServerConfig server = config.server;
     server.on_reply = [this](int status) { metrics_->on_reply(status); };
     if (access_log_)
@@ -49,11 +80,13 @@ class Daemon::Inside {
         access_log_->add(std::move(exchange), unix_ms());
       };
     server_ = CHOIR_TRY(Server::create(server, router_));
+    loop_.open(*server_);
+    server_->on_signal([this] { end(); });
+    server_->on_hangup([this] { read_keys_again(); });
     return {};
   }
 
   void run() {
-    server_->on_signal([this] { end(); });
     tell_service_manager(ServiceState::kReady);  // connections are taken in already
     server_->run();
   }
@@ -87,20 +120,42 @@ class Daemon::Inside {
                              " s; a second signal ends at once");
   }
 
+  // On the loop; the file is read on a door thread.
+  void read_keys_again() {
+    const Status posted = doors_->post_slow([this, before = router_.keys()] {
+      auto keys = keys_again(keys_file_, before, keys_needed_);
+      loop_.post([this, keys = std::move(keys)] { take_keys(keys); });
+    });
+    if (!posted) log(LogLevel::kError, "the keys are not read again: " + posted.error().message);
+  }
+  void take_keys(const Result<Keys>& keys) {
+    if (!keys) {
+      log(LogLevel::kError, "the keys stay as they were: " + keys.error().message);
+      return;
+    }
+    const std::vector<std::string> removed = removed_keys(router_.keys(), *keys);
+    router_.set_keys(*keys);
+    server_->end_clients(removed);
+    log(LogLevel::kInfo, "there are " + std::to_string(keys->all().size()) + " keys now");
+  }
+
   const std::shared_ptr<Metrics> metrics_;
   const std::unique_ptr<AccessLog> access_log_;  // null: there is none
   const std::unique_ptr<Node> node_;
   Models models_;
   const std::unique_ptr<Pulls> pulls_;
+  LoopPost loop_;
   const std::unique_ptr<Doors> doors_;
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_,
       [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
   const Services services_{*node_, models_, *doors_, *metrics_, *pulls_, events_, [this] {
-                             server_->post([this] { end(); });
+                             loop_.post([this] { end(); });
                            }};
   Router router_;
   const Nanos drain_;
+  const std::string keys_file_;
+  const bool keys_needed_;
   std::vector<std::string> names_;  // of the models that were declared at the start
   bool draining_ = false;           // on the loop
   std::unique_ptr<Server> server_;

@@ -23,9 +23,13 @@ struct DaemonConfig {
   NodeConfig node;
   ModelDefaults model_defaults;
   HostRules host_rules;
-  Keys keys;  // none: requests over TCP need no key and may not change the daemon
-  std::vector<std::string> models;  // declared at the start; names or files
-  bool preload = false;             // and loaded before the first request
+  Keys keys;                 // none: requests over TCP need no key and may not change the daemon
+  std::string keys_file;     // empty: default_keys_file(); read again on SIGHUP
+  bool keys_needed = false;  // others than this machine reach it: no keys are not taken on SIGHUP
+  bool open_to_all = false;  // an address that is not loopback is allowed without keys
+  std::vector<ModelConfig> models;  // declared at the start
+  bool preload = false;             // all of them are loaded before the first request
+  Json settings;                    // what GET /choir/v1/config says
   std::chrono::seconds drain{30};   // most time for work in flight once the daemon is to end
   // A line for each exchange: a file that is appended to, or "-" for stderr; empty: none.
   std::string access_log = {};

@@ -8,6 +8,7 @@
 #include "serve/busy.h"
 #include "serve/exchange.h"
 #include "serve/ignored_header.h"
+#include "serve/model_defaults.h"
 #include "serve/openai_out.h"
 
 namespace choir::serve {
@@ -51,6 +52,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   void submit() {
     if (gone_.load()) return;
     if (auto error = unfit()) return refuse(std::move(*error));
+    fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
     EmbedRequest request = std::move(asked_.embed);
     request.executor = executor_;
     request.tenant = request_.client.tenant;

@@ -299,18 +299,21 @@ std::optional<ApiError> set_service_tier(Asked& asked, const Json& value) {
   return std::nullopt;
 }
 
-// As Ollama has it: seconds, or a text of numbers with units ("1h30m"); below 0 is for ever.
-std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value) {
+std::optional<std::chrono::milliseconds> keep_alive_of(const Json& value) {
   const auto time = value.is_number()   ? std::optional(value.get<double>())
                     : value.is_string() ? seconds_of(value.get_ref<const std::string&>())
                                         : std::nullopt;
-  if (!time || !std::isfinite(*time))
-    return field_error("keep_alive", "is " + shown(value) +
-                                         "; it takes seconds, or a text such as 90s, 10m or 24h");
+  if (!time || !std::isfinite(*time)) return std::nullopt;
   constexpr double kForEver = 1e10;
   const double seconds = *time < 0 ? kForEver : std::min(*time, kForEver);
-  asked.keep_alive = std::chrono::milliseconds(std::llround(seconds * 1000));
-  return std::nullopt;
+  return std::chrono::milliseconds(std::llround(seconds * 1000));
+}
+
+std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value) {
+  asked.keep_alive = keep_alive_of(value);
+  if (asked.keep_alive) return std::nullopt;
+  return field_error(
+      "keep_alive", "is " + shown(value) + "; it takes seconds, or a text such as 90s, 10m or 24h");
 }
 
 std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value) {

@@ -3,6 +3,7 @@
 // Pure: any thread, does not block. Each returns the first error.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include "serve/api_error.h"
@@ -24,6 +25,9 @@ std::optional<ApiError> set_stream_options(Asked& asked, const Json& value);
 std::optional<ApiError> set_priority(Asked& asked, const Json& value);
 std::optional<ApiError> set_service_tier(Asked& asked, const Json& value);
 std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value);
+// As Ollama has it: seconds, or a text of numbers with units ("1h30m"); below 0 is for ever.
+// nullopt for anything else.
+std::optional<std::chrono::milliseconds> keep_alive_of(const Json& value);
 std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
 
 // What is wrong between fields that are right one by one.

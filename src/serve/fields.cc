@@ -9,13 +9,6 @@
 namespace choir::serve {
 namespace {
 
-const Field* find(Routes route, std::string_view name) {
-  if (name.empty()) return nullptr;  // as an alias that is not there
-  for (const Field& field : fields())
-    if ((field.routes & route) != 0 && (field.name == name || field.alias == name)) return &field;
-  return nullptr;
-}
-
 bool is_off(const Field& field, const Json& value) {
   const Json off = Json::parse(field.off, nullptr, /*allow_exceptions=*/false);
   return off.is_array() && std::ranges::find(off, value) != off.end();
@@ -41,9 +34,12 @@ std::optional<ApiError> read(const Field& field, const std::string& name, const 
   }
   const ValueRule rule{field.kind, field.least, field.most};
   if (!fits(rule, value)) return wrong_value(name, rule, value);
-  auto error = field.set(asked, value);
-  if (error) name_as_given(*error, field, name);
-  return error;
+  if (auto error = field.set(asked, value)) {
+    name_as_given(*error, field, name);
+    return error;
+  }
+  asked.given.push_back(field.name);
+  return std::nullopt;
 }
 
 std::vector<std::string> names_of(Routes route) {
@@ -55,12 +51,23 @@ std::vector<std::string> names_of(Routes route) {
 
 }  // namespace
 
+const Field* field_named(Routes route, std::string_view name) {
+  if (name.empty()) return nullptr;  // as an alias that is not there
+  for (const Field& field : fields())
+    if ((field.routes & route) != 0 && (field.name == name || field.alias == name)) return &field;
+  return nullptr;
+}
+
+std::optional<ApiError> set_field(const Field& field, const Json& value, Asked& asked) {
+  return read(field, std::string(field.name), value, asked);
+}
+
 ApiResult<Asked> read_fields(Routes route, const Json& body) {
   if (!body.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
   Asked asked;
   for (const auto& [name, value] : body.items()) {
-    const Field* field = find(route, name);
+    const Field* field = field_named(route, name);
     if (field == nullptr) {
       asked.ignored.push_back(name);
     } else if (!value.is_null()) {

@@ -42,6 +42,11 @@ struct Field {
 };
 
 std::span<const Field> fields();
+// By its name or its alias; null: the route has no such field.
+const Field* field_named(Routes route, std::string_view name);
+
+// Checks one value and sets what it is of, which `asked` then knows as given.
+std::optional<ApiError> set_field(const Field& field, const Json& value, Asked& asked);
 
 // Reads all fields of a body. The first error is returned.
 ApiResult<Asked> read_fields(Routes route, const Json& body);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "serve/busy.h"
 #include "serve/ignored_header.h"
+#include "serve/model_defaults.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -113,6 +114,7 @@ void GeneratingDesk::submit(const std::string& executor) {
         model_error({Code::kInvalidArgument, "'" + executor +
                                                  "' is an encoder: it embeds text "
                                                  "and writes none; POST /v1/embeddings uses it"}));
+  fill_in(services_.models.defaults_of(executor), request_.client, asked_);
   auto accepted = accept(*info);
   if (!accepted) return refuse(std::move(accepted).error());
   slot_.with([&](Slot& s) { s.accepted = std::move(*accepted); });

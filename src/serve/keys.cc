@@ -173,6 +173,12 @@ std::optional<Client> Keys::client_of(std::string_view presented) const {
   return found->client;
 }
 
+Result<Keys> keys_of(const std::string& named) {
+  auto keys = Keys::read(named.empty() ? default_keys_file() : named);
+  if (!keys && named.empty() && keys.error().code == Code::kNotFound) return Keys();
+  return keys;
+}
+
 std::string default_keys_file() {
   if (const std::string xdg = environment("XDG_CONFIG_HOME"); xdg.starts_with('/'))
     return xdg + "/choir/keys.json";

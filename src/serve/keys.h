@@ -33,6 +33,7 @@ class Keys {
 
   bool empty() const { return keys_.empty(); }
   const std::vector<Key>& all() const { return keys_; }
+  bool operator==(const Keys&) const = default;
   // The client whose key this is. The time does not depend on which key it is, or how much of one
   // is right.
   std::optional<Client> client_of(std::string_view presented) const;
@@ -40,6 +41,9 @@ class Keys {
  private:
   std::vector<Key> keys_;
 };
+
+// The keys of the file that is named; where none is, of default_keys_file() if it is there.
+Result<Keys> keys_of(const std::string& named);
 
 // XDG_CONFIG_HOME/choir/keys.json, else ~/.config/choir/keys.json; empty when there is no home.
 std::string default_keys_file();

@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include "choir/model_info.h"
 #include "choir/text.h"
@@ -26,9 +28,14 @@ std::int64_t unix_seconds_of(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
 }
 
-Error not_found(std::string_view name, const Node& node) {
+}  // namespace
+
+Error Models::not_found(std::string_view name) const {
   std::vector<std::string> names;
-  for (const ExecutorInfo& executor : node.executors()) names.push_back(executor.config.name);
+  for (const ExecutorInfo& executor : node_.executors()) names.push_back(executor.config.name);
+  configured_.with([&](const Configured& c) {
+    for (const auto& [alias, executor] : c.aliases) names.push_back(alias);
+  });
   if (const auto local = local_models())
     for (const LocalModel& model : *local) names.push_back(model.name);
   const auto near = nearest(name, names);
@@ -36,8 +43,6 @@ Error not_found(std::string_view name, const Node& node) {
                                (near ? "; did you mean '" + *near + "'?"
                                      : "; GET /v1/models lists those that are there")};
 }
-
-}  // namespace
 
 Result<std::string> Models::known(std::string_view name) const {
   const auto executors = node_.executors();
@@ -49,19 +54,25 @@ Result<std::string> Models::known(std::string_view name) const {
   const std::string wanted = without_gguf(name);
   for (const ExecutorInfo& executor : executors)
     if (executor.config.name == name || executor.config.name == wanted) return executor.config.name;
-  return tl::unexpected(not_found(name, node_));
+  const auto meant = configured_.with([&](const Configured& c) -> std::optional<std::string> {
+    const auto found = c.aliases.find(name);
+    if (found == c.aliases.end()) return std::nullopt;
+    return found->second;
+  });
+  if (meant) return *meant;
+  return tl::unexpected(not_found(name));
 }
 
 Result<std::string> Models::find(std::string_view name) {
   if (auto executor = known(name)) return executor;
   const LocalModel model = CHOIR_TRY(file_of(name));
-  return declare_file(model.name, model.path);
+  return declare_file({.model = model.name}, model.path);
 }
 
 Result<ExecutorConfig> Models::config_of(std::string_view name) const {
   if (const auto executor = known(name)) return CHOIR_TRY(node_.executor(*executor)).config;
   const LocalModel model = CHOIR_TRY(file_of(name));
-  return config_of_file(model.name, model.path);
+  return config_of_file({.model = model.name}, model.path);
 }
 
 // Of one that is not declared.
@@ -76,41 +87,80 @@ Result<LocalModel> Models::file_of(std::string_view name) const {
     return fail(Code::kNotFound, "model '" + wanted +
                                      "' is not on this machine yet: `choir pull` or POST "
                                      "/choir/v1/pulls fetches it");
-  return tl::unexpected(not_found(name, node_));
+  return tl::unexpected(not_found(name));
 }
 
-Result<std::string> Models::declare(const std::string& name) {
-  const std::string path = CHOIR_TRY(resolve_model(name));
-  return declare_file(
-      name == path ? std::filesystem::path(path).stem().string() : without_gguf(name), path);
+Result<std::string> Models::declare(const ModelConfig& model) {
+  const std::string path = CHOIR_TRY(resolve_model(model.model));
+  return declare_file(model, path);
 }
 
-Result<ExecutorConfig> Models::config_of_file(const std::string& name,
+Result<ExecutorConfig> Models::config_of_file(const ModelConfig& model,
                                               const std::string& path) const {
-  const ModelInfo model = CHOIR_TRY(inspect_model(path));
-  if (!model.not_run.empty())
-    return fail(Code::kInvalidArgument,
-                "'" + name + "' is " + model.not_run + ", which Choir does not run");
+  const ModelInfo info = CHOIR_TRY(inspect_model(path));
   ExecutorConfig config;
-  config.name = name;
+  config.name = client_name(model);
+  if (!info.not_run.empty())
+    return fail(Code::kInvalidArgument,
+                "'" + config.name + "' is " + info.not_run + ", which Choir does not run");
   config.path = path;
-  config.sequences_max = defaults_.sequences_max;
-  config.kv_type = defaults_.kv_type;
-  const std::int32_t asked =
-      defaults_.context_tokens > 0 ? defaults_.context_tokens : kContextTokens;
+  config.sequences_max = model.sequences > 0 ? model.sequences : defaults_.sequences_max;
+  config.kv_type = model.kv_type.value_or(defaults_.kv_type);
+  config.shares = model.shares;
+  config.priority = model.requests.priority;
+  config.batching = model.batching;
+  config.batch_tokens_max = model.batch_tokens;
+  config.prefix_cache = model.prefix_cache;
+  config.pinned = model.pinned;
+  const std::int32_t context =
+      model.context_tokens > 0 ? model.context_tokens : defaults_.context_tokens;
+  const std::int32_t asked = context > 0 ? context : kContextTokens;
   config.sequence_tokens_max =
-      model.context_tokens_trained > 0 ? std::min(asked, model.context_tokens_trained) : asked;
+      info.context_tokens_trained > 0 ? std::min(asked, info.context_tokens_trained) : asked;
   config.context_tokens =
-      config.sequence_tokens_max * std::min(kCellsPerContext, defaults_.sequences_max);
+      config.sequence_tokens_max * std::min(kCellsPerContext, config.sequences_max);
   return config;
 }
 
-Result<std::string> Models::declare_file(const std::string& name, const std::string& path) {
-  const ExecutorConfig config = CHOIR_TRY(config_of_file(name, path));
+Result<std::string> Models::declare_file(const ModelConfig& model, const std::string& path) {
+  const ExecutorConfig config = CHOIR_TRY(config_of_file(model, path));
   return declaring_.with([&](bool& /*one at a time*/) -> Result<std::string> {
     if (node_.executor(config.name)) return config.name;
+    CHOIR_CHECK_OK(are_free(model.aliases));
     CHOIR_CHECK_OK(node_.declare(config));
+    configured_.with([&](Configured& c) {
+      c.models[config.name] = std::make_shared<const ModelConfig>(model);
+      for (const std::string& alias : model.aliases) c.aliases[alias] = config.name;
+    });
     return config.name;
+  });
+}
+
+Status Models::are_free(const std::vector<std::string>& aliases) const {
+  for (const std::string& alias : aliases)
+    if (const auto other = known(alias))
+      return fail(Code::kAlreadyExists, "the alias '" + printable_line(alias, kNameShown) +
+                                            "' is a name of '" + *other + "' already");
+  return {};
+}
+
+RequestDefaults Models::defaults_of(const std::string& executor) const {
+  const auto model =
+      configured_.with([&](const Configured& c) -> std::shared_ptr<const ModelConfig> {
+        const auto found = c.models.find(executor);
+        return found == c.models.end() ? nullptr : found->second;
+      });
+  RequestDefaults defaults = model ? model->requests : RequestDefaults{};
+  if (!defaults.keep_alive) defaults.keep_alive = defaults_.keep_alive;
+  return defaults;
+}
+
+std::vector<std::string> Models::aliases_of(const std::string& executor) const {
+  return configured_.with([&](const Configured& c) {
+    std::vector<std::string> names;
+    for (const auto& [alias, of] : c.aliases)
+      if (of == executor) names.push_back(alias);
+    return names;
   });
 }
 
@@ -129,6 +179,7 @@ Json Models::row(const ExecutorInfo& e) const {
               {"object", "model"},
               {"created", unix_seconds_of(e.config.path)},
               {"owned_by", "choir"},
+              {"aliases", aliases_of(e.config.name)},
               {"meta", std::move(meta)},
               {"status", {{"value", loaded ? (e.suspended ? "suspended" : "loaded") : "unloaded"}}},
               {"running", e.running},
@@ -162,9 +213,11 @@ Json Models::list() const {
 Result<Json> Models::one(std::string_view name) const {
   const Json all = list();
   const std::string wanted = without_gguf(name);
+  const auto executor = known(name);
   for (const Json& model : all["data"])
-    if (model["id"] == name || model["id"] == wanted) return model;
-  return tl::unexpected(not_found(name, node_));
+    if (model["id"] == name || model["id"] == wanted || (executor && model["id"] == *executor))
+      return model;
+  return tl::unexpected(not_found(name));
 }
 
 }  // namespace choir::serve

@@ -3,7 +3,12 @@
 // Any thread may call. Each executor has the name of its model.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +18,7 @@
 #include "choir/config.h"
 #include "choir/node.h"
 #include "serve/json_in.h"
+#include "serve/model_config.h"
 
 namespace choir::serve {
 
@@ -23,6 +29,8 @@ struct ModelDefaults {
   std::int32_t context_tokens = 0;
   std::int32_t sequences_max = 8;
   KvType kv_type = KvType::kF16;
+  // After the last request of each tenant; not set: until the memory is needed.
+  std::optional<std::chrono::milliseconds> keep_alive = {};
 };
 inline constexpr std::int32_t kContextTokens = 4096;
 
@@ -31,8 +39,8 @@ class Models {
   // The node outlives this object.
   Models(Node& node, const ModelDefaults& defaults) : node_(node), defaults_(defaults) {}
 
-  // The executor of a name: of one that is declared, with or without ".gguf"; of the only one where
-  // the name is empty. kNotFound, with the nearest name. Does not block.
+  // The executor of a name: of one that is declared, with or without ".gguf"; of an alias; of the
+  // only one where the name is empty. kNotFound, with the nearest name. Does not block.
   Result<std::string> known(std::string_view name) const;
   // known(), or else a file of the models folder is declared. Reads the folder, and tries a file
   // that was not seen before (seconds). A path is no name here.
@@ -40,21 +48,34 @@ class Models {
   // The config that find() gives a model; of one that is declared, its own. As find(), but nothing
   // is declared.
   Result<ExecutorConfig> config_of(std::string_view name) const;
-  // As the user of this machine names a model: a path, too.
-  Result<std::string> declare(const std::string& name);
+  // As the user of this machine names a model: a path, too. kAlreadyExists: an alias is the name of
+  // another one.
+  Result<std::string> declare(const ModelConfig& model);
+
+  // What a request to this executor has where it says nothing. Does not block.
+  RequestDefaults defaults_of(const std::string& executor) const;
 
   // The lists of GET /v1/models and of one model. Reads the models folder.
   Json list() const;
   Result<Json> one(std::string_view name) const;
 
  private:
+  // What the configuration says, by executor, and whose alias a name is.
+  struct Configured {
+    std::map<std::string, std::shared_ptr<const ModelConfig>> models;
+    std::map<std::string, std::string, std::less<>> aliases;
+  };
   Result<LocalModel> file_of(std::string_view name) const;
-  Result<ExecutorConfig> config_of_file(const std::string& name, const std::string& path) const;
-  Result<std::string> declare_file(const std::string& name, const std::string& path);
+  Result<ExecutorConfig> config_of_file(const ModelConfig& model, const std::string& path) const;
+  Result<std::string> declare_file(const ModelConfig& model, const std::string& path);
+  Status are_free(const std::vector<std::string>& aliases) const;
+  std::vector<std::string> aliases_of(const std::string& executor) const;
+  Error not_found(std::string_view name) const;
   Json row(const ExecutorInfo& executor) const;
   Node& node_;
   const ModelDefaults defaults_;
   Guarded<bool> declaring_;  // one at a time: two requests may name the same new model
+  Guarded<Configured> configured_;
 };
 
 }  // namespace choir::serve

@@ -1,6 +1,5 @@
 #include "serve/request_of.h"
 
-#include <limits>
 #include <random>
 #include <utility>
 
@@ -12,7 +11,7 @@ Request request_of(Asked& asked, const Client& client, const std::string& execut
   request.tenant = client.tenant;
   request.tenant_weight = client.weight;
   request.default_template = true;
-  if (!asked.max_tokens_given) request.max_tokens = std::numeric_limits<std::int32_t>::max();
+  if (!asked.max_tokens_given) request.max_tokens = asked.max_tokens_otherwise;
   if (!asked.seed_given) request.sampling.seed = std::random_device{}();
   if (!asked.cache_salt.empty() || !asked.prompt_cache_key.empty())
     request.reuse_scope = request.tenant + "/" + asked.cache_salt + "/" + asked.prompt_cache_key;

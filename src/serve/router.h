@@ -1,6 +1,6 @@
 // Which handler answers which request, and which requests are refused by their head alone.
 //
-// The table is filled before the server runs, then only read: any thread.
+// The table is filled before the server runs; then find() and the keys are on the loop thread.
 #pragma once
 
 #include <cstddef>
@@ -61,6 +61,10 @@ class Router {
   void add(Route route) { routes_.push_back(std::move(route)); }
   std::span<const Route> routes() const { return routes_; }
 
+  // From the next request on.
+  void set_keys(Keys keys) { keys_ = std::move(keys); }
+  const Keys& keys() const { return keys_; }
+
   // The route for this head, whose body has not been read. Sets `rest` and `client`. Of several
   // paths that match, the longest counts. Refused: a foreign Host (421), a foreign Origin that
   // would change state (403), an unknown path (404), a method that the path does not have (405,
@@ -75,7 +79,7 @@ class Router {
                   const std::string& allowed) const;
   std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
   const HostRules rules_;
-  const Keys keys_;
+  Keys keys_;
   std::vector<Route> routes_;
 };
 

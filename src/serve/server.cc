@@ -49,6 +49,20 @@ void raise_descriptors() {
   static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+// Calls its handler for each signal of its set.
+struct SignalWait {
+  SignalWait(asio::io_context& io, std::function<void()> what) : set(io), handle(std::move(what)) {}
+  asio::signal_set set;
+  std::function<void()> handle;
+  void wait(const std::shared_ptr<SignalWait>& self) {
+    set.async_wait([self](error_code stopped, int /*signal*/) {
+      if (stopped) return;
+      self->handle();
+      self->wait(self);
+    });
+  }
+};
+
 std::string_view type_of(int status) {
   switch (status) {
     case 401:
@@ -102,6 +116,7 @@ class Server::Inside final : public ConnectionHost {
   void run();
   void drain(std::function<void()> idle);
   void close_all();
+  void end_clients(const std::vector<std::string>& keys);
 
   // ConnectionHost
   std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) override;
@@ -240,6 +255,14 @@ void Server::Inside::tell_when_idle() {
   asio::post(io, std::exchange(idle_, nullptr));
 }
 
+void Server::Inside::end_clients(const std::vector<std::string>& keys) {
+  std::vector<std::shared_ptr<Connection>> ended;
+  for (const auto& [key, connection] : connections_)
+    if (std::ranges::find(keys, connection->client_key()) != keys.end())
+      ended.push_back(connection);
+  for (const auto& connection : ended) connection->close();
+}
+
 void Server::Inside::close_all() {
   listeners_.close();
   for (auto& [key, connection] : std::exchange(connections_, {})) connection->close();
@@ -271,22 +294,18 @@ void Server::stop() {
 void Server::post(std::function<void()> work) { asio::post(inside_->io, std::move(work)); }
 
 void Server::on_signal(std::function<void()> handle) {
-  struct Waiting {
-    Waiting(asio::io_context& io, std::function<void()> what)
-        : set(io, SIGTERM, SIGINT), handle(std::move(what)) {}
-    asio::signal_set set;
-    std::function<void()> handle;
-    void wait(const std::shared_ptr<Waiting>& self) {
-      set.async_wait([self](error_code stopped, int /*signal*/) {
-        if (stopped) return;
-        self->handle();
-        self->wait(self);
-      });
-    }
-  };
-  const auto waiting = std::make_shared<Waiting>(inside_->io, std::move(handle));
+  const auto waiting = std::make_shared<SignalWait>(inside_->io, std::move(handle));
+  waiting->set.add(SIGTERM);
+  waiting->set.add(SIGINT);
   waiting->wait(waiting);
 }
+void Server::on_hangup(std::function<void()> handle) {
+  const auto waiting = std::make_shared<SignalWait>(inside_->io, std::move(handle));
+  waiting->set.add(SIGHUP);
+  waiting->wait(waiting);
+}
+
+void Server::end_clients(const std::vector<std::string>& keys) { inside_->end_clients(keys); }
 
 void Server::after(Nanos time, std::function<void()> work) {
   const auto timer = std::make_shared<asio::steady_timer>(inside_->io, time);

@@ -58,10 +58,14 @@ class Server {
   // Calls `work` on the loop.
   void post(std::function<void()> work);
 
-  // Calls `handle` on the loop for each of SIGTERM and SIGINT. On the thread of run(), before it.
+  // Calls `handle` on the loop for each of SIGTERM and SIGINT, or for each SIGHUP. On the thread of
+  // run(), before it.
   void on_signal(std::function<void()> handle);
+  void on_hangup(std::function<void()> handle);
   // Calls `work` on the loop after a time. On the loop only.
   void after(Nanos time, std::function<void()> work);
+  // Ends at once what is answered to clients whose keys have these names. On the loop only.
+  void end_clients(const std::vector<std::string>& keys);
 
   std::size_t connections() const;  // any thread
 

@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::size_t kShown = 60;  // characters of a wrong value, or of an unknown name
 
-std::string number_text(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e18)
-    return std::to_string(static_cast<std::int64_t>(value));
-  return Json(value).dump();
-}
-
 bool within(const ValueRule& rule, double value) {
   return std::isfinite(value) && value >= rule.least && value <= rule.most;
 }
@@ -45,6 +39,12 @@ std::string pointer_part(std::string_view name) {
 }
 
 }  // namespace
+
+std::string number_text(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e18)
+    return std::to_string(static_cast<std::int64_t>(value));
+  return Json(value).dump();
+}
 
 std::string takes(const ValueRule& rule) {
   const auto range = " from " + number_text(rule.least) + " to " + number_text(rule.most);

@@ -13,6 +13,8 @@
 
 namespace choir::serve {
 
+// "65535", "0.05": a limit as it is shown.
+std::string number_text(double value);
 // "a whole number from 1 to 256".
 std::string takes(const ValueRule& rule);
 bool fits(const ValueRule& rule, const Json& value);

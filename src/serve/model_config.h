@@ -1,0 +1,43 @@
+// What the configuration says of one model. Plain values; any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "choir/config.h"
+#include "serve/json_in.h"
+
+namespace choir::serve {
+
+// What a request to the model has where it says nothing itself.
+struct RequestDefaults {
+  std::int32_t max_tokens = 0;     // 0: to the end of the context
+  std::string system = {};         // first message of a chat that has no system message
+  Json sampling = Json::object();  // fields of serve/fields.h, checked
+  std::optional<std::chrono::milliseconds> keep_alive = {};
+  Priority priority = Priority::kNormal;  // of the executor
+};
+
+struct ModelConfig {
+  std::string name = {};   // that clients use; empty: that of `model`
+  std::string model = {};  // a name of the models folder or the catalogue, or the path of a file
+  std::vector<std::string> aliases = {};
+  bool preload = false;
+  bool pinned = false;
+  std::int32_t context_tokens = 0;  // of one sequence; 0: that of ModelDefaults
+  std::int32_t sequences = 0;       // 0: those of ModelDefaults
+  std::optional<KvType> kv_type = {};
+  double shares = 1;
+  Batching batching = Batching::kContinuous;
+  std::int32_t batch_tokens = 512;
+  bool prefix_cache = true;
+  RequestDefaults requests = {};
+};
+
+// The name by which clients know it: "a" of the file "/models/a.gguf".
+std::string client_name(const ModelConfig& model);
+
+}  // namespace choir::serve
