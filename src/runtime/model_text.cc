@@ -24,10 +24,11 @@ Result<std::shared_ptr<const Model>> model_of(const Node& node, std::string_view
 Result<std::vector<TokenId>> plain_with_marks(const Model& model, std::string_view text) {
   const auto bare = CHOIR_TRY(model.tokenize("a", Model::Special::kContinue));
   const auto marked = CHOIR_TRY(model.tokenize("a", Model::Special::kParse));
-  const auto inside = std::ranges::search(marked, bare);
+  const auto inside = std::search(marked.begin(), marked.end(), bare.begin(), bare.end());
+  if (inside == marked.end()) return fail(Code::kEngineFailed, "marks cannot be told from text");
   auto tokens = CHOIR_TRY(model.tokenize(text, Model::Special::kPlain));
-  tokens.insert(tokens.begin(), marked.begin(), inside.begin());
-  tokens.insert(tokens.end(), inside.end(), marked.end());
+  tokens.insert(tokens.begin(), marked.begin(), inside);
+  tokens.insert(tokens.end(), inside + std::ssize(bare), marked.end());
   return tokens;
 }
 
