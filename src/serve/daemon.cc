@@ -12,9 +12,9 @@
 #include "serve/config_route.h"
 #include "serve/doors.h"
 #include "serve/events.h"
+#include "serve/key_reload.h"
 #include "serve/openapi.h"
 #include "serve/pulls.h"
-#include "serve/key_reload.h"
 #include "serve/routes.h"
 #include "serve/service_manager.h"
 #include "serve/services.h"
@@ -149,9 +149,14 @@ class Daemon::Inside {
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_,
       [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
-  const Services services_{*node_, models_, *doors_, *metrics_, *pulls_, events_, [this] {
-                             loop_.post([this] { end(); });
-                           }};
+  const Services services_{*node_,
+                           models_,
+                           *doors_,
+                           *metrics_,
+                           *pulls_,
+                           events_,
+                           [this] {
+                             loop_.post([this] { end(); }); }};
   Router router_;
   const Nanos drain_;
   const std::string keys_file_;

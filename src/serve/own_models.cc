@@ -269,10 +269,9 @@ void add_model_routes(Router& router, const Services& s) {
               .path = "/choir/v1/models/*",
               .summary = "Shows one model",
               .reply = {"NodeModel"},
-              .handler = by_door(
-                  s.doors, [&s](const HttpRequest& r) -> Result<Json> {
-                    return one_model(s.node, CHOIR_TRY(s.models.known(r.rest)));
-                  })});
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
+                return one_model(s.node, CHOIR_TRY(s.models.known(r.rest)));
+              })});
   for (const Action& action : kActions) {
     const BodyShape body{.fields = action.fields};
     router.add({.method = "POST",

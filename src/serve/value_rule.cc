@@ -26,9 +26,7 @@ bool within_whole(const ValueRule& rule, const Json& value) {
          whole <= static_cast<std::int64_t>(rule.most);
 }
 
-bool is_token(const Json& value) {
-  return fits({Kind::kInteger, 0, INT32_MAX}, value);
-}
+bool is_token(const Json& value) { return fits({Kind::kInteger, 0, INT32_MAX}, value); }
 
 // A part of a JSON pointer: '~' and '/' have a meaning in it.
 std::string pointer_part(std::string_view name) {
