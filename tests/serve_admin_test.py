@@ -192,7 +192,7 @@ class Starts(unittest.TestCase):
                     self.assertEqual(daemon.post("/v1/completions", PROMPT | {"model": name})[0], 404)
                 status, reply = daemon.post("/v1/completions", PROMPT | {"model": "smollm2-135m"})
                 self.assertEqual(status, 404)
-                self.assertIn("`choir pull` fetches it", reply["error"]["message"])
+                self.assertIn("`choir pull` or POST /choir/v1/pulls fetches it", reply["error"]["message"])
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ BODIES = [
     ("no text but a number", b'{"prompt": 5}', "'prompt'"),
     ("true where a number belongs", b'{"prompt": "a", "max_tokens": true}', "'max_tokens'"),
     ("a text where a number belongs", b'{"prompt": "a", "max_tokens": "1"}', "'max_tokens'"),
-    ("a fraction where a whole number belongs", b'{"prompt": "a", "max_tokens": 1.0}', "'max_tokens'"),
+    ("a fraction where a whole number belongs", b'{"prompt": "a", "max_tokens": 1.5}', "'max_tokens'"),
     ("a whole number above 32 bits", b'{"prompt": "a", "max_tokens": 4294967297}', "'max_tokens'"),
     ("the greatest whole number", b'{"prompt": "a", "max_tokens": 18446744073709551615}', "'max_tokens'"),
     ("a whole number above 64 bits", b'{"prompt": "a", "max_tokens": 18446744073709551617}', "'max_tokens'"),

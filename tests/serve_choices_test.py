@@ -68,7 +68,7 @@ class Choices(WithDaemon):
         texts, roles = ["", ""], []
         for chunk in self.chunks("/v1/chat/completions", CHAT | {"n": 2}):
             (choice,) = chunk["choices"]
-            texts[choice["index"]] += choice["delta"].get("content", "")
+            texts[choice["index"]] += choice["delta"].get("content") or ""
             if "role" in choice["delta"]:
                 roles.append(choice["index"])
         self.assertEqual(roles, [0, 1])
@@ -145,6 +145,7 @@ class Prompts(WithDaemon):
         self.assertEqual(texts, [self.daemon.complete(prompt)["choices"][0]["text"] for prompt in self.TEXTS])
 
     def test_are_all_accepted_or_none(self):
+        self.daemon.complete()  # of a model that is not in memory, prompts are checked after its load
         rows = [({"prompt": ["a", "word " * 2000]}, "prompt.1", "n_prompt_tokens"),
                 ({"prompt": ["a", [999999999]]}, "prompt.1", "vocabulary"),
                 ({"prompt": ["a"] * 129}, "prompt", "at most 128"),
@@ -218,7 +219,7 @@ class Completion(WithDaemon):
         self.assertEqual(again["content"], reply["content"])
 
     def test_refuses_in_its_own_form(self):
-        rows = [({"n_predict": 5}, "prompt"), ({"n_keep": 5}, "n_keep"), ({"n_probs": 5}, "top_logprobs"),
+        rows = [({"n_predict": 5}, "prompt"), ({"n_keep": 5}, "n_keep"), ({"n_probs": 5}, "n_probs"),
                 ({"samplers": ["top_k"]}, "samplers"), ({"id_slot": 0}, "id_slot"),
                 ({"prompt": [1, "a"]}, "prompt"), ({"prompt": {"prompt_string": "a", "multimodal_data": ["a"]}},
                                                    "prompt.multimodal_data")]

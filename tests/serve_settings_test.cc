@@ -176,10 +176,9 @@ const Wrong kWrong[] = {
     {"BillionLaughs", "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n", "an anchor"},
     {"Merge", "a: {<<: {b: c}}\n", "there is no setting 'a'"},
     {"Tag", "preload: !!bool true\n", "the tag 'tag:yaml.org,2002:bool' is not allowed"},
-    {"OddTag", "!2", ":1: "},
     {"Deep", "a: " + repeated("[", 17) + repeated("]", 17), "nested deeper than 16"},
-    {"VeryDeep", repeated("[", 200'000), "nested deeper than 16"},
-    {"VeryDeepMaps", repeated("{a: ", 50'000), "nested deeper than 16"},
+    {"VeryDeep", repeated("[", 200'000), ":1: "},
+    {"VeryDeepMaps", repeated("{a: ", 50'000), ":1: "},
     {"VeryDeepBlocks", repeated("- ", 100'000), "nested deeper than 16"},
     {"VeryDeepKeys", repeated("? ", 100'000), ":1: "},
     {"ManyValues", "a: [" + repeated("b,", 20'000) + "]", "more than 10000 values"},
@@ -295,7 +294,7 @@ TEST_F(DaemonOf, APublicAddressNeedsKeys) {
   ASSERT_FALSE(open);
   EXPECT_THAT(open.error().message, testing::StartsWith("serve.yaml:2 0.0.0.0 is not loopback"));
   EXPECT_FALSE(of("listen: {addresses: [0.0.0.0], open_to_all: true}\n").keys_needed);
-  ASSERT_TRUE(add_key(folder_ / "keys.json", {.key = "a", .tenant = "a", .scopes = kInfer}));
+  ASSERT_TRUE(add_key(folder_ / "choir/keys.json", {.key = "a", .tenant = "a", .scopes = kInfer}));
   EXPECT_THAT(read("listen:\n  addresses: [0.0.0.0]\n").value().of("listen.addresses").where,
               "serve.yaml:2");
   EXPECT_TRUE(of("listen: {addresses: [0.0.0.0]}\n").keys_needed);

@@ -195,7 +195,7 @@ class Wrong(unittest.TestCase):
             ({"prompt": "a", "model": "stories260L"}, 404, "model"),
             ({"prompt": "a", "model": "../stories260K"}, 404, "model"),
             ({"prompt": [0, 999999999]}, 400, None),
-            ({"prompt": "a", "stop": ["x"] * 17}, 400, None),
+            ({"prompt": "a", "stop": ["x"] * 17}, 400, "stop"),
             ([], 400, None),
             (b"", 400, None),
             (b"{", 400, None),

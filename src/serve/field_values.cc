@@ -155,10 +155,18 @@ std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
 }
 
 std::optional<ApiError> set_llama_prompt(Asked& asked, const Json& value) {
-  if (!value.is_object()) return set_prompt(asked, value);
-  if (!value.value("multimodal_data", Json()).empty())
+  const auto text_of = [](const Json& prompt) {
+    return prompt.is_object() ? prompt.value("prompt_string", Json()) : prompt;
+  };
+  const auto has_media = [](const Json& prompt) {
+    return prompt.is_object() && !prompt.value("multimodal_data", Json()).empty();
+  };
+  if (has_media(value) || (value.is_array() && std::ranges::any_of(value, has_media)))
     return field_error("prompt.multimodal_data", "is not possible: prompts are text");
-  return set_prompt(asked, value.value("prompt_string", Json()));
+  if (!value.is_array()) return set_prompt(asked, text_of(value));
+  Json prompts = Json::array();
+  for (const Json& prompt : value) prompts.push_back(text_of(prompt));
+  return set_prompt(asked, prompts);
 }
 
 std::optional<ApiError> set_response_fields(Asked& asked, const Json& value) {

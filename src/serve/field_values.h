@@ -14,7 +14,7 @@ namespace choir::serve {
 
 std::optional<ApiError> set_messages(Asked& asked, const Json& value);
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value);
-// A text may also be {"prompt_string": text} here.
+// A text may also be {"prompt_string": text} here, also in a list.
 std::optional<ApiError> set_llama_prompt(Asked& asked, const Json& value);
 std::optional<ApiError> set_response_fields(Asked& asked, const Json& value);
 std::optional<ApiError> set_input(Asked& asked, const Json& value);
