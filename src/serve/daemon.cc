@@ -63,6 +63,7 @@ class Daemon::Inside {
         keys_needed_(config.keys_needed) {
     add_routes(router_, services_);
     add_config_route(router_, config.settings);
+    add_openapi(router_);  // last: it describes those that are there
   }
   ~Inside() { loop_.close(); }
   Inside(const Inside&) = delete;

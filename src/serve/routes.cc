@@ -10,7 +10,6 @@
 #include "serve/llama_out.h"
 #include "serve/llama_routes.h"
 #include "serve/openai_out.h"
-#include "serve/openapi.h"
 #include "serve/own_routes.h"
 
 namespace choir::serve {
@@ -78,7 +77,6 @@ void add_routes(Router& router, const Services& services) {
         {path, llama_completion(), "Continues a text or tokens, as llama.cpp has it", ""});
   add_llama_routes(router, services);
   add_own_routes(router, services);
-  add_openapi(router);  // last: it describes those that are there
 }
 
 }  // namespace choir::serve
