@@ -128,7 +128,7 @@ class Models(unittest.TestCase):
             self.assertEqual(read_reply(connection)[0], 503)
 
     def test_have_an_estimate_that_comes_true(self):
-        sizes = {"model": MODEL, "sequences_max": 2, "sequence_tokens_max": 128, "kv_type": "q8_0"}
+        sizes = {"model": MODEL, "sequences_max": 2, "sequence_tokens_max": 128, "kv_type": "f16"}
         before = self.daemon.get("/choir/v1/models")[1]["models"]
         status, told = self.daemon.post("/choir/v1/estimate", sizes)
         self.assertEqual((status, told["fits"], told["would_leave"], told["missing_bytes"]), (200, True, [], 0), told)
@@ -288,7 +288,7 @@ class Events(unittest.TestCase):
 
             def tenants(name, count):
                 seen = set()
-                readers[name].until(lambda _, data: seen.update(row["tenant"] for row in data.get("set", [])) or
+                readers[name].until(lambda _, data: seen.update(row["tenant"] for row in data.get("set", data.get("rows", []))) or
                                     len(seen) == count)
                 return seen
 
