@@ -163,12 +163,19 @@ Result<Json> props(const Services& s, const HttpRequest& request) {
   return props_json(executor, marks ? *marks : TextMarks{}, build);
 }
 
+constexpr std::size_t kFlagBytesMax = 16;  // of the value of fail_on_no_slot
+
 Result<Json> slots(const Services& s, const HttpRequest& request) {
   const ExecutorInfo executor = CHOIR_TRY(executor_in(s, request));
   Json rows = slots_json(executor, s.node.requests());
   const bool full =
       std::ranges::all_of(rows, [](const Json& slot) { return slot["is_processing"].get<bool>(); });
-  if (full && !query_value(request.query, "fail_on_no_slot").empty())
+  const std::string fail_when_full = query_value(request.query, "fail_on_no_slot");
+  if (fail_when_full.size() > kFlagBytesMax)
+    return fail(Code::kInvalidArgument, "'fail_on_no_slot' has " +
+                                            std::to_string(fail_when_full.size()) +
+                                            " bytes, at most " + std::to_string(kFlagBytesMax));
+  if (full && !fail_when_full.empty())
     return fail(Code::kUnavailable, "all slots of '" + executor.config.name + "' are in use");
   return rows;
 }

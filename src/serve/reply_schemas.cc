@@ -10,12 +10,13 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"Error", R"({
   "type": "object", "required": ["error"],
   "properties": {"error": {
-    "type": "object", "required": ["message", "type", "param", "code"],
+    "type": "object", "required": ["message", "type", "code"],
     "properties": {
       "message": {"type": "string", "description": "one sentence"},
       "type": {"type": "string"},
       "param": {"type": ["string", "null"], "description": "the field that is wrong"},
-      "code": {"type": ["string", "null"]},
+      "code": {"type": ["string", "integer", "null"],
+        "description": "a word; on llama.cpp's /completion the status, as there"},
       "pointer": {"type": "string", "description": "its place in the body, a JSON pointer"}},
     "additionalProperties": {"type": "integer", "description": "numbers of the error"}}}
 })"},

@@ -40,6 +40,10 @@ def before_call(context, case, kwargs):
             body[name] = SHORT
     if case.path.endswith(("/completions", "/completion")) and body.get("max_tokens") is None:
         body["max_tokens"] = SHORT
+    if "n" in body:
+        body.pop("n_cmpl", None)  # its other name
+    elif "n_cmpl" in body:
+        body["n"] = body.pop("n_cmpl")
     if is_whole(body.get("best_of")) and 1 <= body["best_of"] <= 16:
         body["best_of"] = body["n"] if is_whole(body.get("n")) and 1 <= body["n"] <= 16 else 1
     for name in ("prompt", "tokens", "input"):
