@@ -36,9 +36,9 @@ struct Field {
   // Of a field that acts. The value has the kind and is within least and most.
   std::optional<ApiError> (*set)(Asked& asked, const Json& value) = nullptr;
   // Of a field that is refused: the values that are as good as left out, as a JSON list.
-  std::string_view off = "";
+  std::string_view off = {};
   // Of a field whose kind and limits do not say all: a name of serve/schemas.h.
-  std::string_view schema = "";
+  std::string_view schema = {};
 };
 
 std::span<const Field> fields();

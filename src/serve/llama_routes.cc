@@ -62,7 +62,7 @@ using ModelAnswer =
     std::function<ApiResult<Json>(const Services&, const std::string& executor, const Json& body)>;
 
 // At once where the body's model is in memory; else it is loaded first.
-Handler by_model(const Services& s, const BodyShape& shape, ModelAnswer answer) {
+Handler by_model(const Services& s, const BodyShape& shape, const ModelAnswer& answer) {
   const auto quick = [&s, shape,
                       answer](const HttpRequest& request) -> std::optional<ApiResult<Json>> {
     const auto body = body_in(request, shape);

@@ -34,7 +34,7 @@ std::string scope_of(const Route& route);
 struct StatusRow {
   int status;
   std::string_view when;
-  std::string_view header = "";  // that may come with it
+  std::string_view header = {};  // that may come with it
 };
 std::span<const StatusRow> error_statuses();
 // Whether a request of this route may be answered so, apart from what is wrong with its HTTP.

@@ -25,7 +25,7 @@ struct Route {
   // "/v1/models". One '*' stands for what is not empty: at the end for the rest, in the middle for
   // what is before the last part ("/choir/v1/models/*/load").
   std::string path;
-  std::string_view summary = "";  // what it does, in one line, for the document of the API
+  std::string_view summary = {};  // what it does, in one line, for the document of the API
   Scopes scopes = kView;          // that the client needs; 0: the route is open
   std::size_t body_bytes_max = kAdminBodyMax;
   std::span<const BodyField> query = {};  // what may stand behind '?'

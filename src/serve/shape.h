@@ -47,7 +47,7 @@ struct BodyField {
   ValueRule rule;
   std::string_view meaning;
   bool required = false;
-  std::string_view schema = "";  // a name of serve/schemas.h, where the rule does not say all
+  std::string_view schema = {};  // a name of serve/schemas.h, where the rule does not say all
 };
 
 // What is done with a field that has no row. An own route refuses it with the nearest name; other
@@ -62,7 +62,7 @@ struct BodyShape {
 
 // The answer with status 200.
 struct ReplyShape {
-  std::string_view schema = "";  // a name of serve/schemas.h; empty: any JSON
+  std::string_view schema = {};  // a name of serve/schemas.h; empty: any JSON
   std::string_view type = "application/json";
   bool may_stream = false;  // as server-sent events, where the request asks for that
 };
