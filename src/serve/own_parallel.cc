@@ -66,7 +66,7 @@ class ParallelWork final : public Work {
       bytes += told(waiting_[taken], jobs_->submissions[waiting_[taken]].stream.take());
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(taken));
     if (left_ > 0) return desk_->stream() ? with_head(std::move(bytes)) : Output{};
-    return report(std::move(bytes));
+    return report(bytes);
   }
 
   WorkFacts facts() const override { return facts_; }
@@ -152,7 +152,7 @@ class ParallelWork final : public Work {
                      {"error", error_of(completion.error)},
                      {"usage", usage_of(completion.usage)}});
   }
-  Output report(std::string bytes) {
+  Output report(const std::string& bytes) {
     ended_ = true;
     const std::string report = json_text(
         report_of(std::move(results_), jobs_->load_seconds, desk_->seconds_since(jobs_->began)));
