@@ -133,7 +133,7 @@ std::string_view pull_reason(const Error& error) {
 }
 
 std::string pull_sentence(const Error& error) {
-  const std::string message = error.message.substr(0, error.message.find(" (log: "));
+  std::string message = error.message.substr(0, error.message.find(" (log: "));
   const std::string_view reason = pull_reason(error);
   if (reason == "disk_full") return "the disk of the models folder is full: " + message;
   if (reason == "no_network") return "the package index cannot be reached: " + message;
