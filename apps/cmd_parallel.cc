@@ -227,6 +227,7 @@ Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& 
   config.node.cores = CHOIR_TRY(daemon.cores());
   if (config.prompts.empty()) config.prompts = usual_prompts();
   std::vector<std::string> executors;
+  executors.reserve(words.size());
   for (const ModelWord& word : words) executors.push_back(word.model);
   return evaluate_there(daemon, config, executors, options);
 }

@@ -34,7 +34,7 @@ class Made final : public Work {
   // By the quick one if it can, else by the slow one.
   Made(Doors& doors, HttpRequest request, Wake wake, QuickAnswer quick, ApiAnswer slow) {
     const auto asked = std::make_shared<const HttpRequest>(std::move(request));
-    const auto answer = [desk = desk_, wake](const ApiResult<Json>& json) {
+    const auto answer = [desk = desk_, wake = std::move(wake)](const ApiResult<Json>& json) {
       desk->put(json ? reply_with_json(200, to_text(*json)) : reply_with_error(json.error()));
       wake();
     };
