@@ -56,7 +56,8 @@ def finish(bench, rows, as_json, check):
         print(f"{bench} on {machine()}")
         print(f"{'':46} {'choir':>10} {'peer':>10} {'ratio':>8} {'goal':>8} {'':7} unit, peer")
         for r in rows:
-            goal = f">={r['goal']:.2f}" if r["goal"] else ""
+            sign = ">=" if r["better"] == "higher" else "<="
+            goal = f"{sign}{r['goal']:.2f}" if r["goal"] else ""
             peer, ratio = ("", "") if r["peer"] is None else (f"{r['peer']:.2f}", f"{r['ratio']:.2f}")
             unit = ", ".join(filter(None, [r["unit"], r["peer_name"]]))
             print(f"{r['name']:46} {r['choir']:>10.2f} {peer:>10} {ratio:>8} {goal:>8} "

@@ -25,6 +25,10 @@ class Summary(unittest.TestCase):
         self.assertEqual((row["this"], row["other"], row["ratio"]), (20, 10, 2))
         self.assertEqual((row["ratio_lowest"], row["ratio_highest"]), (1, 3))
 
+    def test_the_best_runs_are_compared_too(self):
+        row, = against.summary([pair(50, 10, "lower"), pair(12, 90, "lower")])
+        self.assertAlmostEqual(row["ratio_of_bests"], 10 / 12)
+
     def test_nothing_is_divided_by_nothing(self):
         row, = against.summary([pair(0, 3, "lower")])
         self.assertIsNone(row["ratio"])
