@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "serve/query.h"
+
 namespace choir::serve {
 namespace {
 

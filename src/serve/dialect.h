@@ -6,6 +6,7 @@
 // p * choices + c.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "choir/request.h"
 #include "choir/text_stream.h"
+#include "choir/units.h"
 #include "serve/api_error.h"
 #include "serve/fields.h"
 #include "serve/json_in.h"
@@ -74,6 +76,12 @@ struct Dialect {
 };
 
 // ---- what dialects share; pure: any thread, does not block
+
+// A comment that keeps a stream alive, and after how much silence it comes.
+inline constexpr std::string_view kPing = ": ping\n\n";
+inline constexpr Nanos kPingEvery = std::chrono::seconds(15);
+// Of events that are made before the socket has taken them; what a stream has unread may be on top.
+inline constexpr std::size_t kBytesAtOnce = 64U << 10U;
 
 // Whether an answer has ended by itself.
 bool ended_well(Finish finish);

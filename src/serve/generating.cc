@@ -14,11 +14,6 @@
 namespace choir::serve {
 namespace {
 
-constexpr Nanos kPingEvery = std::chrono::seconds(15);
-constexpr std::string_view kPing = ": ping\n\n";
-// Of events that are made before the socket has taken them; what a stream has unread may be on top.
-constexpr std::size_t kBytesAtOnce = 64U << 10U;
-
 class Generating final : public Work {
  public:
   Generating(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake)

@@ -1,13 +1,11 @@
 #include "serve/generating_desk.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <random>
 #include <utility>
 
 #include "base/clock.h"
 #include "serve/busy.h"
+#include "serve/exchange.h"
 #include "serve/ignored_header.h"
 #include "serve/model_defaults.h"
 #include "serve/request_of.h"
@@ -15,17 +13,7 @@
 namespace choir::serve {
 namespace {
 
-// The prefix and 128 random bits.
-std::string random_id(std::string_view prefix) {
-  std::random_device random;
-  std::string id(prefix);
-  for (int i = 0; i < 4; ++i) {
-    std::array<char, 9> digits{};
-    std::snprintf(digits.data(), digits.size(), "%08x", static_cast<unsigned>(random()));
-    id += digits.data();
-  }
-  return id;
-}
+constexpr std::size_t kIdBytes = 16;  // random ones of an answer's id
 
 // The stop string at which an answer was cut; empty if the model ended it.
 std::string stop_of(const Node& node, const Completion& completion,
@@ -126,7 +114,7 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   const std::string& executor = info.config.name;
   const std::int32_t asked_tokens = asked_.request.max_tokens;
   std::vector<Request> requests = requests_of(asked_, request_.client, executor);
-  AnswerInfo answer{.id = random_id(dialect_.id_prefix),
+  AnswerInfo answer{.id = std::string(dialect_.id_prefix) + random_hex(kIdBytes),
                     .model = executor,
                     .created = unix_ms() / 1000,
                     .prompts = requests.size(),

@@ -1,6 +1,6 @@
 #include "serve/http.h"
 
-#include <charconv>
+#include "serve/query.h"
 
 namespace choir::serve {
 namespace {
@@ -14,13 +14,6 @@ class Known final : public Work {
  private:
   Output output_;
 };
-
-std::optional<char> escaped(std::string_view digits) {
-  unsigned value = 0;
-  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-  if (digits.size() != 2 || end.ptr != digits.data() + 2) return std::nullopt;
-  return static_cast<char>(value);
-}
 
 bool has_dots(std::string_view path) {
   while (!path.empty()) {
@@ -108,7 +101,7 @@ std::optional<std::string> decoded_path(std::string_view target) {
   for (std::size_t i = 0; i < raw.size(); ++i) {
     char character = raw[i];
     if (character == '%') {
-      const auto value = escaped(raw.substr(i + 1, 2));
+      const auto value = escaped_byte(raw.substr(i + 1, 2));
       if (!value) return std::nullopt;
       character = *value;
       i += 2;

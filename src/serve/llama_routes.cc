@@ -18,6 +18,7 @@
 #include "serve/fields.h"
 #include "serve/llama_shapes.h"
 #include "serve/llama_values.h"
+#include "serve/query.h"
 #include "serve/shaped_body.h"
 
 namespace choir::serve {

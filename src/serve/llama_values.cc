@@ -19,27 +19,6 @@ constexpr std::string_view kChatMl =
     "'<|im_end|>\\n' -}}{%- endfor -%}{%- if add_generation_prompt -%}{{- "
     "'<|im_start|>assistant\\n' -}}{%- endif -%}";
 
-std::optional<std::string> decoded(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i] == '+' ? ' ' : text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0)
-      return std::nullopt;
-    out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
-    i += 2;
-  }
-  return out;
-}
-
 Json piece_json(const std::string& bytes) {
   if (!first_invalid_utf8(bytes)) return bytes;
   Json numbers = Json::array();
@@ -65,19 +44,6 @@ bool computes(const RequestInfo& request) {
 }
 
 }  // namespace
-
-std::string query_value(std::string_view query, std::string_view key) {
-  while (!query.empty()) {
-    const std::size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const std::size_t equals = pair.find('=');
-    if (pair.substr(0, equals) != key) continue;
-    if (equals == std::string_view::npos) return "";
-    return decoded(pair.substr(equals + 1)).value_or("");
-  }
-  return "";
-}
 
 Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::string>& texts) {
   Json rows = Json::array();

@@ -13,10 +13,6 @@
 
 namespace choir::serve {
 
-// The value of a key in the query of a path ("model=a%20b&x=1"); empty: it is not there, or has an
-// escape that is none.
-std::string query_value(std::string_view query, std::string_view key);
-
 // Tokens with the bytes of each: a text where they are UTF-8, else a list of numbers.
 Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::string>& texts);
 

@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "choir/machine.h"
 #include "choir/text.h"
-#include "serve/body_fields.h"
 #include "serve/events.h"
 #include "serve/own_shapes.h"
+#include "serve/query.h"
 
 namespace choir::serve {
 namespace {

@@ -12,9 +12,9 @@
 
 #include "choir/model_info.h"
 #include "choir/text.h"
-#include "serve/body_fields.h"
 #include "serve/by_door.h"
 #include "serve/own_shapes.h"
+#include "serve/query.h"
 
 namespace choir::serve {
 namespace {

@@ -8,16 +8,12 @@
 #include <vector>
 
 #include "choir/parallel_evaluation.h"
+#include "serve/dialect.h"
 #include "serve/exchange.h"
 #include "serve/parallel_desk.h"
 
 namespace choir::serve {
 namespace {
-
-constexpr std::size_t kBytesAtOnce = 64U << 10U;  // of texts in one piece of output
-constexpr Nanos kPingEvery = std::chrono::seconds(15);
-
-std::string event_of(const Json& json) { return "data: " + to_text(json) + "\n\n"; }
 
 Json usage_of(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
@@ -73,7 +69,8 @@ class ParallelWork final : public Work {
 
   Output silence(Nanos silent) override {
     if (jobs_ || loads_.empty())
-      return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(": ping\n\n") : Output{};
+      return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(std::string(kPing))
+                                                              : Output{};
     std::string news;
     for (const auto& [executor, ticket] : loads_) {
       const LoadState state = ticket.state();

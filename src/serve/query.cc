@@ -1,11 +1,50 @@
-#include "serve/body_fields.h"
+#include "serve/query.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "choir/text.h"
-#include "serve/llama_values.h"
 
 namespace choir::serve {
+namespace {
+
+// With its escapes decoded; nullopt where one is none.
+std::optional<std::string> decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i] == '+' ? ' ' : text[i];
+      continue;
+    }
+    const auto byte = escaped_byte(text.substr(i + 1, 2));
+    if (!byte) return std::nullopt;
+    out += *byte;
+    i += 2;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<char> escaped_byte(std::string_view digits) {
+  unsigned value = 0;
+  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (digits.size() != 2 || end.ptr != digits.data() + 2) return std::nullopt;
+  return static_cast<char>(value);
+}
+
+std::string query_value(std::string_view query, std::string_view key) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    const std::size_t equals = pair.find('=');
+    if (pair.substr(0, equals) != key) continue;
+    if (equals == std::string_view::npos) return "";
+    return decoded(pair.substr(equals + 1)).value_or("");
+  }
+  return "";
+}
 
 Result<std::optional<std::vector<std::string>>> list_in_query(std::string_view query,
                                                               std::string_view field) {

@@ -1,4 +1,4 @@
-// Lists in the query of a path.
+// The query of a path: what follows '?'.
 //
 // Pure: any thread, does not block.
 #pragma once
@@ -11,6 +11,13 @@
 #include "choir/result.h"
 
 namespace choir::serve {
+
+// The byte of an escape, of which these are the two digits ("2F" -> '/').
+std::optional<char> escaped_byte(std::string_view digits);
+
+// The value of a key in the query of a path ("model=a%20b&x=1"); empty: it is not there, or has an
+// escape that is none.
+std::string query_value(std::string_view query, std::string_view key);
 
 // "topics" of "topics=a,b&x=1" -> {"a", "b"}; nullopt where it is not in the query. An error where
 // the query has another field.
