@@ -2,18 +2,13 @@
 // costs. The client of the daemon runs on the same cores.
 //
 //   ./dev bench http
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -21,6 +16,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "bench/daemon/daemon.h"
 #include "bench/report/report.h"
 #include "choir/catalog.h"
 #include "choir/node.h"
@@ -100,43 +96,17 @@ class Native {
 
 class Http {
  public:
-  explicit Http(const std::string& path) {
-    int out[2];
-    CHOIR_CHECK(pipe(out) == 0, "a pipe can be had");
-    process_ = fork();
-    if (process_ == 0) {
-      dup2(out[1], STDOUT_FILENO);
-      close(out[0]);
-      const char* choir = std::getenv("CHOIR_BIN");
-      const std::string sequences = std::to_string(kStreams);
-      const std::string context = std::to_string(kSequenceTokens);
-      execl(choir, choir, "serve", "--port", "0", "--bind", "127.0.0.1", "--unix-socket", "",
-            "--model", path.c_str(), "--preload", "--sequences", sequences.c_str(),
-            "--context-tokens", context.c_str(), nullptr);
-      _exit(127);
-    }
-    close(out[1]);
-    std::FILE* lines = fdopen(out[0], "r");
-    unsigned port = 0;
-    CHOIR_CHECK(std::fscanf(lines, "Choir serves on http://127.0.0.1:%u", &port) == 1,
-                "the daemon says where it is");
-    std::fclose(lines);
-    port_ = static_cast<std::uint16_t>(port);
-  }
-  ~Http() {
-    kill(process_, SIGTERM);
-    waitpid(process_, nullptr, 0);
-  }
-  Http(const Http&) = delete;
-  Http& operator=(const Http&) = delete;
+  explicit Http(const std::string& path)
+      : daemon_({"--unix-socket", "", "--model", path, "--preload", "--sequences",
+                 std::to_string(kStreams), "--context-tokens", std::to_string(kSequenceTokens)}) {}
 
   double streams(int first_prompt) {
     const auto began = Clock::now();
     std::vector<pollfd> all;
     std::vector<std::string> tails(kStreams);
     for (int i = 0; i < kStreams; ++i) {
-      all.push_back({.fd = connect_to(), .events = POLLIN, .revents = 0});
-      send_all(all.back().fd, post(first_prompt + i, kTokens));
+      all.push_back({.fd = daemon_.connect(), .events = POLLIN, .revents = 0});
+      send_all(all.back().fd, completion(first_prompt + i, kTokens));
     }
     for (int open = kStreams; open > 0;) {
       poll(all.data(), all.size(), -1);
@@ -156,9 +126,9 @@ class Http {
     return seconds_since(began);
   }
   double first_token(int prompt) {
-    const int socket = connect_to();
+    const int socket = daemon_.connect();
     const auto began = Clock::now();
-    send_all(socket, post(prompt, 2));
+    send_all(socket, completion(prompt, 2));
     std::string got;
     double first = 0;
     while (got.find("[DONE]") == std::string::npos) {
@@ -173,10 +143,10 @@ class Http {
   }
   // Replies a second on one connection.
   double health() {
-    const int socket = connect_to();
+    const int socket = daemon_.connect();
     const auto began = Clock::now();
     for (int i = 0; i < kHealth; ++i) {
-      send_all(socket, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      send_all(socket, get("/health"));
       char bytes[1024];
       CHOIR_CHECK(recv(socket, bytes, sizeof bytes, 0) > 0, "it answers");
     }
@@ -186,35 +156,15 @@ class Http {
   }
 
  private:
-  static std::string post(int prompt, int tokens) {
-    const std::string body = nlohmann::json{
-        {"prompt", prompt_of(prompt)},
-        {"max_tokens", tokens},
-        {"stream", true},
-        {"ignore_eos", true},
-        {"seed", prompt}}.dump();
-    return "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
-           std::to_string(body.size()) + "\r\n\r\n" + body;
+  static std::string completion(int prompt, int tokens) {
+    return post("/v1/completions", nlohmann::json{{"prompt", prompt_of(prompt)},
+                                                  {"max_tokens", tokens},
+                                                  {"stream", true},
+                                                  {"ignore_eos", true},
+                                                  {"seed", prompt}}
+                                       .dump());
   }
-  int connect_to() const {
-    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port_);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHOIR_CHECK(connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0,
-                "the daemon listens");
-    const int on = 1;
-    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return socket;
-  }
-  static void send_all(int socket, const std::string& bytes) {
-    CHOIR_CHECK(send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-                    static_cast<ssize_t>(bytes.size()),
-                "a small request is sent at once");
-  }
-  pid_t process_ = 0;
-  std::uint16_t port_ = 0;
+  const Daemon daemon_;
 };
 
 }  // namespace

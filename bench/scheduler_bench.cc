@@ -127,9 +127,13 @@ double microseconds_per_step(int sequences, bool observed) {
 #else
   (void)observed;
 #endif
-  Rig rig(sequences, rules);
+  // Two seconds of steps; a sequence has tokens for so many of them only.
+  const int steps = std::clamp(128'000 / sequences, 500, 10'000);
   std::vector<double> runs;
-  for (int run = 0; run < 9; ++run) runs.push_back(rig.microseconds_per_step(1000));
+  for (int rigs = 0; rigs < 20; ++rigs) {
+    Rig rig(sequences, rules);
+    for (int run = 0; run < 9; ++run) runs.push_back(rig.microseconds_per_step(steps));
+  }
   return median(runs);
 }
 
@@ -179,11 +183,14 @@ std::vector<Row> beside_waiting() {
 
 int main(int argc, char** argv) {
   using namespace choir::bench;
-  const Arguments arguments = parse(argc, argv, "The scheduler's own cost, without an engine");
+  const Arguments arguments =
+      parse(argc, argv, "The scheduler's own cost, without an engine", Loads::kNamed);
   std::vector<Row> rows;
   const auto measure = [&](int sequences, bool observed) {
-    rows.push_back({.name = "a step with " + std::to_string(sequences) + " sequences" +
-                            (observed ? ", observed" : ""),
+    const std::string name =
+        "a step with " + std::to_string(sequences) + " sequences" + (observed ? ", observed" : "");
+    if (!arguments.wants(name)) return;
+    rows.push_back({.name = name,
                     .unit = "us",
                     .choir = microseconds_per_step(sequences, observed),
                     .peer = {},
@@ -195,6 +202,7 @@ int main(int argc, char** argv) {
 #ifdef CHOIR_BENCH_OBSERVER
   for (const int sequences : {1, 64}) measure(sequences, true);
 #endif
-  for (Row& row : beside_waiting()) rows.push_back(std::move(row));
+  if (arguments.wants("waiting"))
+    for (Row& row : beside_waiting()) rows.push_back(std::move(row));
   return finish("scheduler", rows, arguments);
 }

@@ -1,0 +1,39 @@
+// `choir serve` as a process of its own, and raw sockets to it: what the benchmarks of HTTP share.
+// Loopback only.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace choir::bench {
+
+class Daemon {
+ public:
+  // Starts the program CHOIR_BIN with `serve` and these arguments, on a free port. Before any
+  // thread: it forks.
+  explicit Daemon(const std::vector<std::string>& arguments);
+  // Ends it with SIGTERM and waits for it.
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  int connect() const;  // a blocking socket; the caller closes it
+  // Bytes of memory of the process that are resident now.
+  std::uint64_t resident_bytes() const;
+
+ private:
+  pid_t process_ = 0;
+  std::uint16_t port_ = 0;
+};
+
+int connect_to_path(const std::string& unix_socket);
+void send_all(int socket, std::string_view bytes);
+// A request with a JSON body, as bytes.
+std::string post(std::string_view path, std::string_view body);
+std::string get(std::string_view path);
+
+}  // namespace choir::bench

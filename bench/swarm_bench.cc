@@ -1,0 +1,297 @@
+// Ten thousand clients of one daemon: 8,000 that watch its events, 1,000 that wait in queues, 992
+// that read a stream slowly, and 8 that read as fast as they can. What do the 8 lose, and what does
+// an idle client cost?
+//
+//   ./dev bench swarm
+//
+// The slow readers' texts are written before anything is measured, and wait in the daemon's and the
+// system's buffers; those that wait are in the queue of a suspended model.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+#include "bench/daemon/daemon.h"
+#include "bench/report/report.h"
+#include "choir/catalog.h"
+
+namespace choir::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::json;
+
+constexpr int kEvents = 8000;
+constexpr int kWaiting = 1000;
+constexpr int kSlow = 992;
+constexpr int kFast = 8;
+constexpr int kRuns = 5;
+constexpr int kFastTokens = 256;
+constexpr int kSlowTokens = 128;  // about 24 KiB of events
+constexpr std::size_t kSlowBytes = 4096;
+constexpr std::chrono::seconds kSlowEvery{10};
+constexpr int kSlowBuffer = 4096;
+constexpr std::chrono::seconds kSettle{3};
+constexpr rlim_t kDescriptors = 16384;
+
+double seconds_since(Clock::time_point began) {
+  return std::chrono::duration<double>(Clock::now() - began).count();
+}
+
+std::string completion(const std::string& model, int number, int tokens, const char* priority) {
+  return post("/v1/completions",
+              Json{{"model", model},
+                   {"prompt", "Letter " + std::to_string(number * 7919) + ". Dear friend,"},
+                   {"max_tokens", tokens},
+                   {"stream", true},
+                   {"ignore_eos", true},
+                   {"priority", priority},
+                   {"seed", number}}
+                  .dump());
+}
+
+// Clients that take what comes and do nothing with it, on one thread: as many as are watched cost
+// the machine little beside what the daemon does for them.
+class Watchers {
+ public:
+  Watchers() : poll_(epoll_create1(EPOLL_CLOEXEC)) {}
+  ~Watchers() {
+    stop_.store(true);
+    if (thread_.joinable()) thread_.join();
+    for (const int socket : sockets_) close(socket);
+    close(poll_);
+  }
+  Watchers(const Watchers&) = delete;
+  Watchers& operator=(const Watchers&) = delete;
+
+  void add(int socket) {
+    fcntl(socket, F_SETFL, O_NONBLOCK);
+    sockets_.push_back(socket);
+    epoll_event event{.events = EPOLLIN, .data = {.fd = socket}};
+    CHOIR_CHECK(epoll_ctl(poll_, EPOLL_CTL_ADD, socket, &event) == 0, "a socket is watched");
+  }
+  void begin() {
+    thread_ = std::thread([this] { read(); });
+  }
+  int lost() const { return lost_.load(); }
+
+ private:
+  void read() {
+    std::vector<epoll_event> events(256);
+    std::vector<char> bytes(65536);
+    while (!stop_.load()) {
+      const int count = epoll_wait(poll_, events.data(), static_cast<int>(events.size()), 100);
+      for (int i = 0; i < count; ++i) {
+        const int socket = events[static_cast<std::size_t>(i)].data.fd;
+        if (recv(socket, bytes.data(), bytes.size(), 0) > 0) continue;
+        epoll_ctl(poll_, EPOLL_CTL_DEL, socket, nullptr);
+        lost_.fetch_add(1);
+      }
+    }
+  }
+  const int poll_;
+  std::vector<int> sockets_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> lost_{0};
+  std::thread thread_;
+};
+
+// Each takes a few bytes every ten seconds, all on one thread.
+class SlowReaders {
+ public:
+  ~SlowReaders() {
+    stop_.store(true);
+    if (thread_.joinable()) thread_.join();
+    for (const int socket : sockets_) close(socket);
+  }
+  void add(int socket) {
+    setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kSlowBuffer, sizeof kSlowBuffer);
+    fcntl(socket, F_SETFL, O_NONBLOCK);
+    sockets_.push_back(socket);
+  }
+  void begin() {
+    thread_ = std::thread([this] { read(); });
+  }
+  int dropped() const { return dropped_.load(); }
+
+ private:
+  void read() {
+    std::vector<char> bytes(kSlowBytes);
+    std::vector<bool> gone(sockets_.size());
+    const auto pause = kSlowEvery / sockets_.size();
+    for (std::size_t i = 0; !stop_.load(); i = (i + 1) % sockets_.size()) {
+      std::this_thread::sleep_for(pause);
+      if (gone[i]) continue;
+      const ssize_t count = recv(sockets_[i], bytes.data(), bytes.size(), 0);
+      if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) continue;
+      gone[i] = true;
+      dropped_.fetch_add(1);
+    }
+  }
+  std::vector<int> sockets_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> dropped_{0};
+  std::thread thread_;
+};
+
+// Tokens a second of the eight.
+double fast(const Daemon& daemon, int first) {
+  const auto began = Clock::now();
+  std::vector<pollfd> all;
+  std::vector<std::string> tails(kFast);
+  for (int i = 0; i < kFast; ++i) {
+    all.push_back({.fd = daemon.connect(), .events = POLLIN, .revents = 0});
+    send_all(all.back().fd, completion("fast", first + i, kFastTokens, "normal"));
+  }
+  for (int open = kFast; open > 0;) {
+    poll(all.data(), all.size(), -1);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i].fd < 0 || all[i].revents == 0) continue;
+      char bytes[16384];
+      const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
+      CHOIR_CHECK(count > 0, "the stream goes on to its end");
+      tails[i].append(bytes, static_cast<std::size_t>(count));
+      if (tails[i].size() > 64) tails[i].erase(0, tails[i].size() - 64);
+      if (tails[i].find("[DONE]") == std::string::npos) continue;
+      close(all[i].fd);
+      all[i].fd = -1;
+      --open;
+    }
+  }
+  return kFast * kFastTokens / seconds_since(began);
+}
+
+// The JSON of a reply with a length; closes the socket.
+Json ask(int socket, const std::string& request) {
+  send_all(socket, request);
+  std::string got;
+  std::size_t end = std::string::npos;
+  std::size_t length = 0;
+  while (end == std::string::npos || got.size() < end + length) {
+    char bytes[16384];
+    const ssize_t count = recv(socket, bytes, sizeof bytes, 0);
+    CHOIR_CHECK(count > 0, "the daemon answers");
+    got.append(bytes, static_cast<std::size_t>(count));
+    if (end != std::string::npos || got.find("\r\n\r\n") == std::string::npos) continue;
+    end = got.find("\r\n\r\n") + 4;
+    length = std::stoul(got.substr(got.find("content-length: ") + 16));
+  }
+  close(socket);
+  return Json::parse(got.substr(end));
+}
+
+Json model_of(const Daemon& daemon, const std::string& name) {
+  return ask(daemon.connect(), get("/choir/v1/models/" + name));
+}
+
+// Until `enough` holds of the model; ten minutes at most.
+template <class Enough>
+void wait_for(const Daemon& daemon, const std::string& name, const char* what, Enough enough) {
+  for (int i = 0; i < 6000; ++i) {
+    if (enough(model_of(daemon, name))) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  std::fprintf(stderr, "swarm: after ten minutes not yet: %s\n%s\n", what,
+               model_of(daemon, name).dump().c_str());
+  std::exit(1);
+}
+
+std::string found(const char* name) {
+  const auto path = resolve_model(name);
+  if (path) return *path;
+  std::fprintf(stderr, "swarm: %s\n", path.error().message.c_str());
+  std::exit(1);
+}
+
+}  // namespace
+}  // namespace choir::bench
+
+int main(int argc, char** argv) {
+  using namespace choir;
+  using namespace choir::bench;
+  namespace fs = std::filesystem;
+  const Arguments arguments = parse(argc, argv, "Ten thousand clients of one daemon");
+  const rlimit descriptors{kDescriptors, kDescriptors};
+  CHOIR_CHECK(setrlimit(RLIMIT_NOFILE, &descriptors) == 0,
+              "16,384 descriptors are allowed (run it as root, or raise `ulimit -Hn`)");
+  const std::string path = found("smollm2-135m");
+  const fs::path folder = fs::temp_directory_path() / ("choir-swarm-" + std::to_string(getpid()));
+  fs::create_directories(folder);
+  fs::create_symlink(path, folder / "fast.gguf");
+  fs::create_symlink(path, folder / "waits.gguf");
+  fs::create_symlink(path, folder / "slow.gguf");
+
+  std::vector<Row> rows;
+  {
+    const std::string admin = folder / "choir.sock";
+    const Daemon daemon({"--unix-socket", admin, "--model", folder / "fast.gguf", "--model",
+                         folder / "waits.gguf", "--model", folder / "slow.gguf", "--preload",
+                         "--sequences", "64", "--context-tokens", "2048"});
+    ask(connect_to_path(admin), post("/choir/v1/models/waits/suspend", ""));
+    int number = 1;
+    fast(daemon, number += kFast);  // warm
+    std::vector<double> alone;
+    for (int run = 0; run < kRuns; ++run) alone.push_back(fast(daemon, number += kFast));
+
+    const std::uint64_t before = daemon.resident_bytes();
+    Watchers watchers;
+    for (int i = 0; i < kEvents; ++i) {
+      const int socket = daemon.connect();
+      send_all(socket, get("/choir/v1/events"));
+      watchers.add(socket);
+    }
+    watchers.begin();
+    std::this_thread::sleep_for(kSettle);
+    const double idle_kib = static_cast<double>(daemon.resident_bytes() - before) / 1024 / kEvents;
+
+    Watchers waiting;
+    for (int i = 0; i < kWaiting; ++i) {
+      const int socket = daemon.connect();
+      send_all(socket, completion("waits", ++number, kFastTokens, "normal"));
+      waiting.add(socket);
+    }
+    waiting.begin();
+    wait_for(daemon, "waits", "1,000 requests wait", [](const Json& model) {
+      return model["waiting"].get<int>() + model["running"].get<int>() == kWaiting;
+    });
+    SlowReaders slow;
+    for (int i = 0; i < kSlow; ++i) {
+      const int socket = daemon.connect();
+      send_all(socket, completion("slow", ++number, kSlowTokens, "low"));
+      slow.add(socket);
+    }
+    slow.begin();
+    wait_for(daemon, "slow", "the slow readers' texts are written", [](const Json& model) {
+      return model["output_tokens"].get<int>() >= kSlow * kSlowTokens;
+    });
+
+    std::vector<double> beside;
+    for (int run = 0; run < kRuns; ++run) beside.push_back(fast(daemon, number += kFast));
+    const Row ratio{.name = "8 fast readers beside 9,992 others / alone",
+                    .unit = "tok/s",
+                    .choir = median(beside),
+                    .peer = median(alone),
+                    .peer_name = "alone",
+                    .goal = 0.95};
+    rows = {ratio, row("resident, each of 8,000 idle clients", "KiB", idle_kib, 32),
+            row("slow readers that were dropped", "", slow.dropped(), 0),
+            row("watchers and waiting ones that were dropped", "", watchers.lost() + waiting.lost(),
+                0)};
+  }
+  fs::remove_all(folder);
+  return finish("swarm", rows, arguments);
+}
