@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <deque>
 #include <thread>
 
@@ -13,6 +15,7 @@ namespace choir::serve {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 class EventsTest : public testing::Test {
  protected:
@@ -67,6 +70,50 @@ TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
   EXPECT_EQ(taken(two), taken(three));
   EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
   EXPECT_GT(woken.load(), 0);
+}
+
+TEST_F(EventsTest, ManyReadersAreToldLessOftenAndPartByPart) {
+  constexpr std::size_t kReaders = 128;  // two ticks from look to look, and three with one more
+  std::vector<std::uint64_t> all;
+  std::array<std::atomic<bool>, kReaders> told{};
+  const auto count = [&] {
+    return std::ranges::count_if(told, [](const auto& t) { return t.load(); });
+  };
+  const auto wait_for = [&](std::ptrdiff_t readers) {
+    while (count() < readers) std::this_thread::yield();
+  };
+  for (std::size_t i = 0; i < kReaders; ++i) {
+    all.push_back(events->join(kStateTopic, {.scopes = kView}, [&told, i] { told.at(i) = true; }));
+    if (i == 0) next_frame(all.front());  // the look that began with it has ended
+  }
+  next_tick();
+  for (std::size_t i = 1; i < kReaders; ++i) next_frame(all[i]);
+  ASSERT_TRUE(node->declare({.name = "a", .path = "a.gguf"}));
+  const std::uint64_t late = join(kStateTopic);
+  next_tick();
+  EXPECT_THAT(next_frame(late), Not(HasSubstr(R"("name":"a")"))) << "the node is not looked at yet";
+  wait_for(kReaders);
+  for (auto& one : told) one = false;
+  next_tick();
+  EXPECT_THAT(next_frame(late), HasSubstr(R"("name":"a")"));
+  wait_for(43);
+  EXPECT_EQ(count(), 43);
+  next_tick();
+  EXPECT_EQ(count(), 86);
+  next_tick();
+  EXPECT_EQ(count(), 128);
+  for (const std::uint64_t reader : all) events->leave(reader);
+}
+
+TEST(EventPace, GrowsWithTheReaders) {
+  struct Row {
+    std::size_t readers;
+    int ticks;
+  };
+  for (const Row& row : {Row{0, 1}, Row{1, 1}, Row{64, 1}, Row{65, 2}, Row{128, 2}, Row{640, 10},
+                         Row{1280, 20}, Row{8000, 20}, Row{1'000'000, 20}})
+    EXPECT_EQ(ticks_between_looks(row.readers), row.ticks) << row.readers;
+  EXPECT_EQ(kEventTick * ticks_between_looks(8000), std::chrono::seconds(5));
 }
 
 TEST_F(EventsTest, TellWhatChanges) {

@@ -65,6 +65,15 @@ TEST(FrameQueue, OfASlowReaderIsDroppedAndBeginsAnewWhenItReads) {
   EXPECT_NE(queue.take(), nullptr);
 }
 
+TEST(FrameQueue, OfAReaderThatDoesNotReadHasFewFrames) {
+  FrameQueue queue;
+  queue.begin({});
+  for (std::size_t i = 0; i < FrameQueue::kFramesMax; ++i) queue.add(frame(1));
+  EXPECT_FALSE(queue.empty());
+  queue.add(frame(1));
+  EXPECT_TRUE(queue.empty());
+}
+
 std::vector<std::string> events_of(const std::string& text, std::size_t piece) {
   EventLines lines;
   std::vector<std::string> events;

@@ -14,7 +14,8 @@
 namespace choir::serve {
 namespace {
 
-constexpr Nanos kLookEvery = std::chrono::milliseconds(250);
+constexpr std::size_t kReadersEachTick = 64;
+constexpr std::size_t kTicksMost = 20;
 constexpr std::size_t kLinesMax = 200;  // of the log between two looks
 constexpr std::string_view kAll = "*";
 
@@ -31,7 +32,15 @@ Json model_event_row(const ExecutorInfo& executor) {
   return row;
 }
 
+// So many of `all` that `parts` such parts are all of them.
+std::size_t part_of(std::size_t all, std::size_t parts) { return (all + parts - 1) / parts; }
+
 }  // namespace
+
+int ticks_between_looks(std::size_t readers) {
+  return static_cast<int>(
+      std::clamp<std::size_t>(part_of(readers, kReadersEachTick), 1, kTicksMost));
+}
 
 Events::~Events() { watch_log(false); }
 
@@ -44,7 +53,9 @@ std::uint64_t Events::join(Topics topics, const Client& client, Wake wake) {
     const std::uint64_t id = ++s.last_reader;
     log_begins = (topics & kLogTopic) != 0;
     s.readers.emplace(id, Reader{topics, audience_of(client), std::move(wake), {}});
+    s.snapshot_wanted = true;
     first = !std::exchange(s.ticking, true);
+    if (first) s.ticks_to_look = 0;
     return id;
   });
   if (log_begins) watch_log(true);
@@ -64,7 +75,10 @@ void Events::leave(std::uint64_t reader) {
 Frame Events::take(std::uint64_t reader) {
   return state_.with([&](State& s) -> Frame {
     const auto found = s.readers.find(reader);
-    return found == s.readers.end() ? nullptr : found->second.queue.take();
+    if (found == s.readers.end()) return nullptr;
+    Frame frame = found->second.queue.take();
+    if (!frame && found->second.queue.wants_snapshot()) s.snapshot_wanted = true;
+    return frame;
   });
 }
 
@@ -75,43 +89,77 @@ bool Events::ended() const {
 // ---- looking ------------------------------------------------------------------------------------
 
 void Events::tick() {
-  const bool look_now = state_.with([](State& s) {
+  std::vector<Wake> wakes;
+  const bool node_ends = node_.info().door_closed;
+  const Look look = state_.with([&](State& s) {
     s.ticking = !s.readers.empty();
-    return s.ticking && !std::exchange(s.looking, true);
+    wakes = next_wakes(s);
+    const Look next = s.ticking && !s.looking ? next_look(s, node_ends) : Look::kNone;
+    s.looking = s.looking || next != Look::kNone;
+    return next;
   });
-  if (look_now) {
-    const Status posted = doors_.post([self = shared_from_this()] { self->look(); });
-    if (!posted) state_.with([](State& s) { s.looking = false; });  // the doors are busy: later
+  if (look != Look::kNone) {
+    const Status posted = doors_.post([self = shared_from_this(), look] { self->look(look); });
+    if (!posted)  // the doors are busy: later
+      state_.with([](State& s) {
+        s.looking = false;
+        s.ticks_to_look = 0;
+      });
   }
+  for (const Wake& wake : wakes) wake();
   const bool again = state_.with([](const State& s) { return s.ticking; });
-  if (again) after_(kLookEvery, [self = shared_from_this()] { self->tick(); });
+  if (again) after_(kEventTick, [self = shared_from_this()] { self->tick(); });
 }
 
-void Events::look() {
-  const Wanted wanted = this->wanted();
+Events::Look Events::next_look(State& s, bool node_ends) {
+  if (--s.ticks_to_look > 0 && (s.ended || !node_ends))
+    return s.snapshot_wanted ? Look::kSnapshots : Look::kNone;
+  s.ticks_to_look = ticks_between_looks(s.readers.size());
+  return Look::kNode;
+}
+
+void Events::look(Look what) {
+  const Wanted wanted = this->wanted(what);
   const Made made = make(wanted);
   hand_out(made, node_.info().door_closed);
 }
 
-Events::Wanted Events::wanted() {
-  return state_.with([](State& s) {
+Events::Wanted Events::wanted(Look what) {
+  return state_.with([&](State& s) {
     Wanted wanted;
+    wanted.look = what;
+    s.snapshot_wanted = false;
     for (auto& [id, reader] : s.readers) {
       wanted.topics |= reader.topics;
       const bool snapshot = reader.queue.wants_snapshot();
       if ((reader.topics & kStateTopic) != 0) wanted.state_snapshot |= snapshot;
       if ((reader.topics & kRequestsTopic) != 0) wanted.audiences[reader.audience] |= snapshot;
     }
-    wanted.lines = std::exchange(s.lines, {});
-    wanted.lines_dropped = std::exchange(s.lines_dropped, 0);
+    if (what == Look::kNode) {
+      wanted.lines = std::exchange(s.lines, {});
+      wanted.lines_dropped = std::exchange(s.lines_dropped, 0);
+    }
     return wanted;
   });
 }
 
+// Whether the last look has seen all that the readers watch.
+bool Events::knows_all(const Wanted& wanted) const {
+  return (knows_state_ || (wanted.topics & kStateTopic) == 0) &&
+         std::ranges::all_of(wanted.audiences, [&](const auto& audience) {
+           return request_tables_.contains(audience.first);
+         });
+}
+
 Events::Made Events::make(const Wanted& wanted) {
   Made made;
-  if ((wanted.topics & kStateTopic) != 0) make_state(wanted, made);
-  make_requests(wanted, made);
+  if (wanted.look == Look::kNode || !knows_all(wanted)) see_node(wanted, made);
+  if (wanted.state_snapshot)
+    made.state_whole = frame_of("snapshot", ++frame_, state_table_.whole());
+  for (const auto& [audience, snapshot] : wanted.audiences)
+    if (snapshot)
+      made.requests_whole[audience] =
+          frame_of("snapshot", ++frame_, request_tables_.at(audience).whole());
   if (!wanted.lines.empty()) {
     std::string lines;
     for (const std::string& line : wanted.lines) lines += (lines.empty() ? "" : ",") + line;
@@ -122,18 +170,22 @@ Events::Made Events::make(const Wanted& wanted) {
   return made;
 }
 
-void Events::make_state(const Wanted& wanted, Made& made) {
+void Events::see_node(const Wanted& wanted, Made& made) {
+  knows_state_ = (wanted.topics & kStateTopic) != 0;
+  if (knows_state_) see_state(made);
+  see_requests(wanted, made);
+}
+
+void Events::see_state(Made& made) {
   TableFrames::Table table;
   table.rest = to_text({{"node", node_row(node_.info())}});
   for (const ExecutorInfo& executor : node_.executors())
     table.rows.emplace(executor.config.name, to_text(model_event_row(executor)));
   const std::string changed = state_table_.change_to(std::move(table));
   if (!changed.empty()) made.state = frame_of("delta", ++frame_, changed);
-  if (wanted.state_snapshot)
-    made.state_whole = frame_of("snapshot", ++frame_, state_table_.whole());
 }
 
-void Events::make_requests(const Wanted& wanted, Made& made) {
+void Events::see_requests(const Wanted& wanted, Made& made) {
   std::erase_if(request_tables_,
                 [&](const auto& table) { return !wanted.audiences.contains(table.first); });
   if (wanted.audiences.empty()) {
@@ -161,21 +213,39 @@ void Events::make_requests(const Wanted& wanted, Made& made) {
     TableFrames& frames = request_tables_.try_emplace(audience, "requests").first->second;
     const std::string changed = frames.change_to(std::move(tables[audience]));
     if (!changed.empty()) made.requests[audience] = frame_of("delta", ++frame_, changed);
-    if (snapshot) made.requests_whole[audience] = frame_of("snapshot", ++frame_, frames.whole());
   }
 }
 
 void Events::hand_out(const Made& made, bool ended) {
-  std::vector<Wake> wakes;
-  state_.with([&](State& s) {
+  const std::vector<Wake> wakes = state_.with([&](State& s) {
     s.looking = false;
     s.ended = s.ended || ended;
+    const std::size_t before = s.to_wake.empty() ? 0 : s.wakes_each_tick;
     for (auto& [id, reader] : s.readers) {
       feed(reader, made);
-      if (s.ended || !reader.queue.empty()) wakes.push_back(reader.wake);
+      if ((!s.ended && reader.queue.empty()) || reader.wakes_soon) continue;
+      reader.wakes_soon = true;
+      s.to_wake.push_back(id);
     }
+    const int parts = s.ended ? 1 : ticks_between_looks(s.readers.size());
+    s.wakes_each_tick =
+        std::max(before, part_of(s.to_wake.size(), static_cast<std::size_t>(parts)));
+    return next_wakes(s);
   });
   for (const Wake& wake : wakes) wake();
+}
+
+// Takes the next part of those that have frames.
+std::vector<Wake> Events::next_wakes(State& s) {
+  std::vector<Wake> wakes;
+  while (!s.to_wake.empty() && wakes.size() < s.wakes_each_tick) {
+    const auto found = s.readers.find(s.to_wake.front());
+    s.to_wake.pop_front();
+    if (found == s.readers.end()) continue;
+    found->second.wakes_soon = false;
+    wakes.push_back(found->second.wake);
+  }
+  return wakes;
 }
 
 // One that came after the look began is fed by the next.

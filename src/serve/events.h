@@ -1,15 +1,19 @@
 // What happens in the daemon, for those who watch: models and node (topic `state`), requests, and
 // lines of the log.
 //
-// While somebody watches, a door thread looks at the node four times a second and makes one frame
-// for each topic that has changed; all readers share its bytes. Readers of requests see those of
-// their tenant, or all with the scope admin; readers of one kind share. With no reader there is no
-// timer and nothing is looked at.
+// While somebody watches, a door thread looks at the node four times a second, less often for many
+// readers, and makes one frame for each topic that has changed; all readers share its bytes.
+// Readers of requests see those of their tenant, or all with the scope admin; readers of one kind
+// share. Many readers are woken one part after another, over the time between two looks, so that
+// they hold up no other connection. With no reader there is no timer and nothing is looked at.
 //
 // Functions are called on the loop thread where nothing else is said.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,6 +38,12 @@ using Topics = std::uint8_t;
 inline constexpr Topics kStateTopic = 1;
 inline constexpr Topics kRequestsTopic = 2;
 inline constexpr Topics kLogTopic = 4;
+
+inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
+// How many ticks pass from one look at the node to the next: 1 for up to 64 readers, then in
+// proportion to their number, at most 20, which are 5 s. A frame costs some 15 us for each reader,
+// so the readers together take at most a few per cent of a core. Pure; any thread.
+int ticks_between_looks(std::size_t readers);
 
 class Events : public std::enable_shared_from_this<Events> {
  public:
@@ -61,18 +71,26 @@ class Events : public std::enable_shared_from_this<Events> {
     std::string audience;  // of requests: "*": all, else "=" and the tenant
     Wake wake;
     FrameQueue queue;
+    bool wakes_soon = false;  // it is in State::to_wake
   };
   struct State {
     std::map<std::uint64_t, Reader> readers;
     std::uint64_t last_reader = 0;
+    std::deque<std::uint64_t> to_wake;  // readers that have frames; one that has left may be there
+    std::size_t wakes_each_tick = 0;
     bool ticking = false;
-    bool looking = false;  // a door thread has, or will have, look()
+    int ticks_to_look = 0;         // until the node is looked at
+    bool snapshot_wanted = false;  // by a reader that no look knows of
+    bool looking = false;          // a door thread has, or will have, look()
     bool ended = false;
     std::vector<std::string> lines;  // JSON of log lines that nobody has been told of
     std::uint64_t lines_dropped = 0;
   };
+  // kSnapshots: of what the last look has seen, for new readers.
+  enum class Look : std::uint8_t { kNone, kSnapshots, kNode };
   // What a look needs to know of the readers.
   struct Wanted {
+    Look look = Look::kNode;
     Topics topics = 0;
     std::map<std::string, bool> audiences;  // of requests; whether a snapshot is wanted
     bool state_snapshot = false;
@@ -89,13 +107,17 @@ class Events : public std::enable_shared_from_this<Events> {
   };
 
   void tick();
-  void look();  // on a door thread, one at a time
-  Wanted wanted();
+  static Look next_look(State& s, bool node_ends);
+  void look(Look what);  // on a door thread, one at a time
+  Wanted wanted(Look what);
+  bool knows_all(const Wanted& wanted) const;
   Made make(const Wanted& wanted);
-  void make_state(const Wanted& wanted, Made& made);
-  void make_requests(const Wanted& wanted, Made& made);
+  void see_node(const Wanted& wanted, Made& made);
+  void see_state(Made& made);
+  void see_requests(const Wanted& wanted, Made& made);
   void hand_out(const Made& made, bool ended);
   static void feed(Reader& reader, const Made& made);
+  static std::vector<Wake> next_wakes(State& s);
   void watch_log(bool on);
   void log_line(LogLevel level, std::string_view line);  // any thread
 
@@ -106,6 +128,7 @@ class Events : public std::enable_shared_from_this<Events> {
 
   // Of look() alone.
   std::uint64_t frame_ = 0;
+  bool knows_state_ = false;  // the table is that of the last look
   TableFrames state_table_{"state"};
   std::map<std::string, TableFrames> request_tables_;  // by audience
   std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request

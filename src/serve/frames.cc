@@ -55,8 +55,8 @@ void FrameQueue::begin(const std::vector<Frame>& snapshot) {
 
 void FrameQueue::add(const Frame& frame) {
   if (wants_snapshot_ || behind_) return;
-  if (bytes_ + frame->size() > kBytesMax) {
-    frames_.clear();
+  if (bytes_ + frame->size() > kBytesMax || frames_.size() >= kFramesMax) {
+    frames_ = {};
     bytes_ = 0;
     behind_ = true;
     return;

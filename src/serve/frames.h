@@ -49,6 +49,7 @@ class TableFrames {
 class FrameQueue {
  public:
   static constexpr std::size_t kBytesMax = 1U << 20U;
+  static constexpr std::size_t kFramesMax = 16;  // a few seconds: then a snapshot tells it in less
 
   // Whether the next frames are to be a snapshot.
   bool wants_snapshot() const { return wants_snapshot_; }
