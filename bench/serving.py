@@ -283,7 +283,7 @@ def vanish(arguments, copies, folder, peer):
         while True:
             model = daemon.model(daemon.names[0])
             free = time.monotonic() - gone
-            if model["running"] == 0 and model["waiting"] == 0 and model["cells"] == model["cached_cells"]:
+            if model["running"] == 0 and model["waiting"] == 0 and model["cells"] == 0:
                 break
             if free > 30:
                 raise RuntimeError(f"30 s after all clients had gone: {model}")

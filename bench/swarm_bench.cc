@@ -131,15 +131,21 @@ class SlowReaders {
  private:
   void read() {
     std::vector<char> bytes(kSlowBytes);
+    std::vector<std::string> tails(sockets_.size());
     std::vector<bool> gone(sockets_.size());
     const auto pause = kSlowEvery / sockets_.size();
     for (std::size_t i = 0; !stop_.load(); i = (i + 1) % sockets_.size()) {
       std::this_thread::sleep_for(pause);
       if (gone[i]) continue;
       const ssize_t count = recv(sockets_[i], bytes.data(), bytes.size(), 0);
-      if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) continue;
-      gone[i] = true;
-      dropped_.fetch_add(1);
+      if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) continue;
+      if (count > 0) {
+        tails[i].append(bytes.data(), static_cast<std::size_t>(count));
+        if (tails[i].size() > 64) tails[i].erase(0, tails[i].size() - 64);
+        continue;
+      }
+      gone[i] = true;  // one that has had all of its text may be disconnected as idle
+      if (tails[i].find("[DONE]") == std::string::npos) dropped_.fetch_add(1);
     }
   }
   std::vector<int> sockets_;
