@@ -27,8 +27,8 @@ TEST(ParallelJobs, EachModelAnswersEachPromptAndNeighboursHaveDifferentModels) {
 
 TEST(ParallelJobs, HaveTheDefaultsOfTheCommandLine) {
   const ParallelConfig usual;
-  const Request& request =
-      read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y"}]})").jobs[1].asked.request;
+  const ParallelAsked asked = read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y"}]})");
+  const Request& request = asked.jobs[1].asked.request;
   EXPECT_EQ(request.max_tokens, usual.max_tokens);
   EXPECT_EQ(request.sampling.temperature, usual.temperature);
   EXPECT_EQ(request.sampling.seed, 1000U);
