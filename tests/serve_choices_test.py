@@ -175,7 +175,7 @@ class Completion(WithDaemon):
             self.assertEqual(reply["content"], self.text)
             self.assertEqual((reply["index"], reply["stop"], reply["stop_type"]), (0, True, "limit"))
             self.assertEqual((reply["tokens"], reply["tokens_predicted"], reply["model"]), ([], 12, "stories260K"))
-            self.assertEqual(reply["prompt"], self.BODY["prompt"])
+            self.assertEqual(reply["prompt"], "<s> " + self.BODY["prompt"])
             self.assertEqual(reply["generation_settings"]["n_predict"], 12)
             self.assertEqual(reply["timings"]["predicted_n"], 12)
             self.assertFalse(reply["truncated"])

@@ -59,19 +59,27 @@ TEST(LlamaValues, OfSlotsAreCountsOfRequestsThatCompute) {
 TEST(LlamaValues, OfPropertiesSayWhatIsNotKnownBeforeTheLoad) {
   ExecutorInfo info = executor();
   info.loaded = false;
-  const Json cold = props_json(info, {}, "b");
+  const Json cold = props_json(info, {}, {}, "b");
   EXPECT_EQ(cold["is_sleeping"], true);
   EXPECT_EQ(cold["chat_template"], nullptr);
   EXPECT_EQ(cold["total_slots"], 2);
   EXPECT_EQ(cold["default_generation_settings"]["n_ctx"], 256);
   EXPECT_EQ(cold["model_path"], "/models/m.gguf");
+  Asked defaults;
+  defaults.seed_given = true;
+  defaults.request.sampling.seed = 42;
+  defaults.max_tokens_otherwise = 64;
+  EXPECT_EQ(cold["default_generation_settings"]["params"]["seed"], 4294967295U);
+  EXPECT_EQ(cold["default_generation_settings"]["params"]["n_predict"], -1);
   info.loaded = true;
-  EXPECT_TRUE(props_json(info, {"<s>", "</s>"}, "b")["chat_template"].is_string());
+  EXPECT_TRUE(props_json(info, defaults, {"<s>", "</s>"}, "b")["chat_template"].is_string());
   info.model.chat_template = "own";
-  const Json warm = props_json(info, {"<s>", "</s>"}, "b");
+  const Json warm = props_json(info, defaults, {"<s>", "</s>"}, "b");
   EXPECT_EQ(warm["chat_template"], "own");
   EXPECT_EQ(warm["bos_token"], "<s>");
   EXPECT_EQ(warm["is_sleeping"], false);
+  EXPECT_EQ(warm["default_generation_settings"]["params"]["seed"], 42);
+  EXPECT_EQ(warm["default_generation_settings"]["params"]["n_predict"], 64);
 }
 
 }  // namespace

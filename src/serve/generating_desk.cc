@@ -7,6 +7,7 @@
 #include "serve/busy.h"
 #include "serve/exchange.h"
 #include "serve/ignored_header.h"
+#include "serve/llama_detail.h"
 #include "serve/model_defaults.h"
 #include "serve/request_of.h"
 
@@ -123,7 +124,10 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
                     .include_usage = asked_.include_usage,
                     .return_tokens = asked_.return_tokens,
                     .response_fields = asked_.response_fields};
-  if (dialect_.detailed) answer.requests = requests;
+  if (dialect_.detailed) {
+    answer.requests = requests;
+    show_what_is_computed(services_.node, executor, answer.requests);
+  }
   auto prompts = prepare_all(std::move(requests));
   if (!prompts) return tl::unexpected(std::move(prompts).error());
   for (const Prepared& prompt : *prompts) answer.prompt_tokens.push_back(prompt.prompt_tokens());

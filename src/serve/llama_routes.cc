@@ -18,6 +18,7 @@
 #include "serve/fields.h"
 #include "serve/llama_shapes.h"
 #include "serve/llama_values.h"
+#include "serve/model_defaults.h"
 #include "serve/query.h"
 #include "serve/shaped_body.h"
 
@@ -113,6 +114,7 @@ ApiResult<Json> templated(const Services& s, const std::string& executor, const 
   if (body.value("continue_final_message", false))
     return tl::unexpected(
         field_error("continue_final_message", "is not possible: an answer is not continued yet"));
+  fill_in(s.models.defaults_of(executor), {}, asked);
   ChatPrompt prompt;
   prompt.messages = std::move(asked.request.messages);
   prompt.open_answer = body.value("add_generation_prompt", true);
@@ -131,6 +133,7 @@ ApiResult<Json> templated(const Services& s, const std::string& executor, const 
 ApiResult<Json> counted(const Services& s, const std::string& executor, const Json& body) {
   Asked asked = CHOIR_TRY(read_fields(kChat, body));
   if (asked.request.messages.empty()) return tl::unexpected(field_error("messages", "is missing"));
+  fill_in(s.models.defaults_of(executor), {}, asked);
   asked.request.executor = executor;
   asked.request.default_template = true;
   const auto count = [](std::int64_t tokens) {
@@ -161,7 +164,9 @@ Result<Json> props(const Services& s, const HttpRequest& request) {
   static const std::string& build = *new std::string(build_text());
   // Empty also where it has just left.
   const auto marks = text_marks(s.node, executor.config.name);
-  return props_json(executor, marks ? *marks : TextMarks{}, build);
+  Asked defaults;
+  fill_in(s.models.defaults_of(executor.config.name), request.client, defaults);
+  return props_json(executor, defaults, marks ? *marks : TextMarks{}, build);
 }
 
 constexpr std::size_t kFlagBytesMax = 16;  // of the value of fail_on_no_slot

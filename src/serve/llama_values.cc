@@ -11,7 +11,7 @@ namespace choir::serve {
 namespace {
 
 // As the engine has it for a random one.
-constexpr std::uint32_t kRandomSeed = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint64_t kRandomSeed = std::numeric_limits<std::uint32_t>::max();
 
 // What the messages of a model without a template go through.
 constexpr std::string_view kChatMl =
@@ -52,10 +52,15 @@ Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::stri
   return rows;
 }
 
-Json props_json(const ExecutorInfo& executor, const TextMarks& marks, std::string_view build) {
-  const Sampling sampling;
+Json props_json(const ExecutorInfo& executor, const Asked& defaults, const TextMarks& marks,
+                std::string_view build) {
+  const Sampling& sampling = defaults.request.sampling;
+  const std::int32_t most =
+      defaults.max_tokens_otherwise == std::numeric_limits<std::int32_t>::max()
+          ? -1
+          : defaults.max_tokens_otherwise;
   const bool templated = !executor.model.chat_template.empty();
-  Json params = {{"seed", kRandomSeed},
+  Json params = {{"seed", defaults.seed_given ? sampling.seed : kRandomSeed},
                  {"temperature", sampling.temperature},
                  {"top_k", sampling.top_k},
                  {"top_p", sampling.top_p},
@@ -64,8 +69,8 @@ Json props_json(const ExecutorInfo& executor, const TextMarks& marks, std::strin
                  {"repeat_penalty", sampling.repeat_penalty},
                  {"presence_penalty", sampling.presence_penalty},
                  {"frequency_penalty", sampling.frequency_penalty},
-                 {"max_tokens", -1},
-                 {"n_predict", -1},
+                 {"max_tokens", most},
+                 {"n_predict", most},
                  {"ignore_eos", false},
                  {"stream", false}};
   return {{"default_generation_settings",

@@ -16,9 +16,9 @@ constexpr double kTokensMost = 1 << 24;
 constexpr double kInt32 = 2147483647;
 constexpr auto kBatchings = std::to_array<std::string_view>(
     {"continuous", "one_at_a_time", "collect", "collect_busy"});  // in the order of Batching
-constexpr auto kSamplingFields =
-    std::to_array<std::string_view>({"temperature", "top_k", "top_p", "min_p", "repeat_penalty",
-                                     "repeat_last_n", "presence_penalty", "frequency_penalty"});
+constexpr auto kSamplingFields = std::to_array<std::string_view>(
+    {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n",
+     "presence_penalty", "frequency_penalty", "seed"});
 
 template <class Enum, class Names>
 Enum named(const Names& names, const Json& value) {

@@ -22,7 +22,8 @@ MODELS = {  # by repository and file
 }
 POOLING = "mean"  # of that encoder
 
-TEMPERATURE = 0.8  # of requests that name none
+# llama-server takes any name for its only model. These are the ones that the tests send.
+OTHER_NAMES = ["davinci-002", "gpt-3.5-turbo", "gpt-3.5-turbo-instruct", "text-embedding-3-small", "codellama70b"]
 
 TEMPLATES = {
     "chatml": "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
@@ -43,12 +44,10 @@ ALWAYS = {
     "--slots", "--no-slots",  # GET /slots shows counts only, to those who may look
     "--no-ui",
 }
-# Flags with a value that is left out: answers do not depend on it.
+# Flags with a value that is not asked for: answers do not depend on it.
 SPEED = {"--batch-size", "--ubatch-size", "--threads", "-fa"}
-# The same for what only a request says here. Tests that need it of the server have their line in the table.
-BY_REQUEST = {"--seed", "--n-predict"}
-VALUES = {"--port", "--host", "--temp", "--hf-repo", "--hf-file", "--model", "--alias", "--ctx-size",
-          "--parallel", "--api-key", "--chat-template", "--chat-template-file", "--reasoning",
+VALUES = {"--port", "--host", "--temp", "--seed", "--hf-repo", "--hf-file", "--model", "--alias", "--ctx-size",
+          "--parallel", "--n-predict", "--api-key", "--chat-template", "--chat-template-file", "--reasoning",
           "--pooling"}
 
 
@@ -61,7 +60,7 @@ def parsed(arguments):
     flags = {}
     rest = iter(arguments)
     for flag in rest:
-        if flag in SPEED | BY_REQUEST:
+        if flag in SPEED:
             next(rest)
         elif flag in VALUES:
             flags[flag] = next(rest)
@@ -120,22 +119,23 @@ def keys_file(key):
     return file
 
 
-def model_arguments(flags):
-    """For the one model that llama-server would serve."""
+def model_settings(flags):
+    """Of the one model that llama-server would serve; null where it would serve none."""
     model = model_of(flags)
     if model is None:
-        return []
+        return None
     name = flags.get("--alias", model.stem)
     if "," in name:
         end("--alias with several names has no counterpart")
     if flags.get("--pooling", POOLING) != POOLING:
         end(f"--pooling {flags['--pooling']} has no counterpart: an encoder pools as its file says")
-    if float(flags.get("--temp", TEMPERATURE)) != TEMPERATURE:
-        end(f"--temp {flags['--temp']} has no counterpart: a request says its temperature")
     sequences = int(flags.get("--parallel", 1))
     context = int(flags.get("--ctx-size", 4096)) // (1 if "--kv-unified" in flags else sequences)
-    return ["--model", named(model, template_of(flags), name), "--preload", "--sequences", sequences,
-            "--context-tokens", context]
+    sampling = {field: float(flags[flag]) for flag, field in (("--temp", "temperature"),) if flag in flags}
+    sampling |= {"seed": int(flags[flag]) for flag in ("--seed",) if flag in flags}
+    return {"model": str(named(model, template_of(flags), name)), "aliases": OTHER_NAMES, "preload": True,
+            "sequences": sequences, "context_tokens": context, "sampling": sampling,
+            "max_tokens_default": max(0, int(flags.get("--n-predict", 0)))}
 
 
 def command_of(flags):
@@ -144,7 +144,10 @@ def command_of(flags):
         command += ["--bind", host]
     if "--api-key" in flags:
         command += ["--keys", keys_file(flags["--api-key"])]
-    return command + model_arguments(flags)
+    model = model_settings(flags)
+    config = FOLDER / "serve.yaml"
+    config.write_text(json.dumps({"models": [model] if model else []}), encoding="utf-8")
+    return command + ["--config", config]
 
 
 def main():
