@@ -1,7 +1,7 @@
 // choir key: the API keys of a daemon.
-#include <algorithm>
 #include <memory>
 
+#include "choir/priority_named.h"
 #include "choir/request.h"
 #include "choir/text.h"
 #include "command.h"
@@ -42,10 +42,10 @@ Result<int> create(const Options& options) {
     return usage_error("--weight is " + shortest(static_cast<float>(options.weight)) +
                        ", it takes 0.001 to 1000");
   client.weight = options.weight;
-  const auto best = std::ranges::find(kPriorityNames, options.best);
-  if (best == kPriorityNames.end())
+  const auto best = priority_named(options.best);
+  if (!best)
     return usage_error("--class is '" + options.best + "', it takes critical, high, normal or low");
-  client.best = static_cast<Priority>(best - kPriorityNames.begin());
+  client.best = *best;
   if (options.scopes.empty()) client.scopes = serve::kView | serve::kInfer;
   for (const std::string& name : options.scopes) {
     const auto scope = serve::scope_named(name);

@@ -9,6 +9,7 @@
 #include "choir/catalog.h"
 #include "choir/machine.h"
 #include "choir/parallel_evaluation.h"
+#include "choir/priority_named.h"
 #include "choir/text.h"
 #include "command.h"
 #include "exit_code.h"
@@ -32,9 +33,8 @@ struct Options {
   bool json = false;
 };
 
-Result<Priority> priority_named(const std::string& word) {
-  const auto at = std::ranges::find(kPriorityNames, word);
-  if (at != kPriorityNames.end()) return static_cast<Priority>(at - kPriorityNames.begin());
+Result<Priority> priority_in(const std::string& word) {
+  if (const auto priority = priority_named(word)) return *priority;
   const std::vector<std::string> names(kPriorityNames.begin(), kPriorityNames.end());
   const auto near = nearest(word, names);
   return fail(Code::kInvalidArgument, "'" + word + "' is no priority" +
@@ -53,7 +53,7 @@ Result<ModelWord> split_priority(const std::string& word) {
   if (colon == std::string::npos || word.find('/', colon) != std::string::npos)
     return ModelWord{word, {}};
   if (resolve_model(word)) return ModelWord{word, {}};
-  return ModelWord{word.substr(0, colon), CHOIR_TRY(priority_named(word.substr(colon + 1)))};
+  return ModelWord{word.substr(0, colon), CHOIR_TRY(priority_in(word.substr(colon + 1)))};
 }
 
 Result<std::vector<ModelWord>> model_words(const Options& options) {
@@ -69,7 +69,7 @@ Result<std::vector<ModelWord>> model_words(const Options& options) {
       return fail(
           Code::kInvalidArgument,
           "'" + options.models[i] + "' has a priority of its own and a --priority; leave one out");
-    words[i].priority = CHOIR_TRY(priority_named(options.priorities[i]));
+    words[i].priority = CHOIR_TRY(priority_in(options.priorities[i]));
   }
   return words;
 }

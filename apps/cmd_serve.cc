@@ -1,6 +1,9 @@
 // choir serve: the daemon.
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "choir/catalog.h"
 #include "command.h"
 #include "exit_code.h"
 #include "serve/daemon.h"
@@ -10,20 +13,29 @@
 namespace choir::app {
 namespace {
 
+constexpr std::string_view kFirstModel = "smollm2-135m";  // of the catalogue
+
 void print_welcome(const serve::Daemon& daemon, bool has_keys) {
   const std::vector<std::string> addresses = daemon.addresses();
   const std::vector<std::string> models = daemon.models();
+  const auto local = local_models();
+  const bool has_files = local && !local->empty();
   std::string out = "Choir serves on";
   for (const std::string& address : addresses) out += " " + address;
   out += "\n";
-  if (models.empty()) {
+  if (models.empty() && !has_files) {
+    out +=
+        "  models    none yet; `choir pull " + std::string(kFirstModel) + "` fetches a small one\n";
+  } else if (models.empty()) {
     out += "  models    those of the models folder, by name; `choir models` lists them\n";
   } else {
     out += "  models   ";
     for (const std::string& name : models) out += " " + name;
     out += "\n";
   }
-  const std::string model = models.empty() ? "NAME" : models.front();
+  const std::string model = !models.empty() ? models.front()
+                            : has_files     ? local->front().name
+                                            : std::string(kFirstModel);
   if (addresses.front().starts_with("http"))
     out += "  try       curl " + addresses.front() + "/v1/chat/completions" +
            (has_keys ? " -H 'Authorization: Bearer KEY'" : "") + " -d '{\"model\": \"" + model +

@@ -162,6 +162,30 @@ class Starts(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn("another program has it", done.stderr)
 
+    def test_refuse_two_files_of_one_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder) / name / "x.gguf" for name in "ab"]
+            for file in files:
+                file.parent.mkdir()
+                file.write_bytes(Path(STORIES).read_bytes())
+            done = choir("serve", "--port", 0, "--model", files[0], "--model", files[1])
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"two files have the name 'x': '{files[0]}' and '{files[1]}'", done.stderr)
+
+    def test_take_a_model_that_is_given_twice_once(self):
+        with Daemon("--model", STORIES) as daemon:
+            self.assertEqual([row["id"] for row in daemon.get("/v1/models")[1]["data"]], ["stories260K"])
+            self.assertEqual(daemon.process.stdout.readline(), "  models    stories260K\n")
+
+    def test_listen_on_localhost(self):
+        with Daemon("--bind", "LocalHost") as daemon:
+            self.assertEqual(daemon.get("/health")[0], 200)
+
+    def test_of_an_empty_folder_name_a_real_command(self):
+        with tempfile.TemporaryDirectory() as folder, Daemon(model=None, models=folder) as daemon:
+            self.assertIn("`choir pull smollm2-135m`", daemon.process.stdout.readline())
+            self.assertIn('"model": "smollm2-135m"', daemon.process.stdout.readline())
+
     def test_listen_on_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "choir.sock"

@@ -133,6 +133,22 @@ class Models(unittest.TestCase):
             self.assertEqual(chat["choices"][0]["message"]["content"], text["choices"][0]["text"])
             self.assertEqual(chat["usage"]["prompt_tokens"], text["usage"]["prompt_tokens"])
 
+    def test_have_their_defaults_in_parallel(self):
+        user = {"role": "user", "content": "Once"}
+        status, report = self.daemon.post("/choir/v1/parallel", {"models": ["tales"], "prompts": ["Once"]})
+        self.assertEqual(status, 200, report)
+        text = json.dumps(report)
+        self.assertIn(json.dumps(self.chat(user)["choices"][0]["message"]["content"]), text)
+
+    def test_are_forgotten_with_their_aliases(self):
+        file = self.file.with_name("aliases.yaml")
+        file.write_text(FILE)
+        with Daemon("--config", file, model=None, models=file.parent) as daemon:
+            self.assertEqual(daemon.admin("DELETE", "/choir/v1/models/tales")[0], 200)
+            status, reply = daemon.post("/v1/completions", PROMPT | {"model": "fast"})
+            self.assertEqual((status, reply["error"]["code"]), (404, "model_not_found"))
+            self.assertIn("there is no model 'fast'", reply["error"]["message"])
+
     def test_are_held_after_each_request(self):
         self.completion()
         end = time.monotonic() + TIMEOUT

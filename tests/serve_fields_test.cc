@@ -150,6 +150,11 @@ TEST(ReadFields, TakesAFieldWithoutANameAsUnknown) {
   EXPECT_EQ(asked->ignored, std::vector<std::string>{""});
 }
 
+TEST(ReadFields, TakesTwoNamesWithOneValue) {
+  EXPECT_EQ(chat(R"("n": 2, "n_cmpl": 2, "max_tokens": 5, "n_predict": 5)")->choices, 2);
+  EXPECT_EQ(chat(R"("n": 2, "n_cmpl": null)")->choices, 2);
+}
+
 TEST(ReadFields, TakesNullAsLeftOut) {
   const auto asked = chat(R"("max_tokens": null, "stop": null, "tools": null, "logprobs": null)");
   ASSERT_TRUE(asked) << asked.error().message;
@@ -211,6 +216,9 @@ const Wrong kWrong[] = {
     {"NoTokens", R"("max_tokens": 0)", "max_tokens", "is 0"},
     {"OtherNameOfAField", R"("max_completion_tokens": 0)", "max_completion_tokens",
      "'max_completion_tokens' is 0"},
+    {"TwoNamesWithTwoValues", R"("n": 2, "n_cmpl": 3)", "n_cmpl", "is 3 and 'n' is 2"},
+    {"ThirdNameWithAnotherValue", R"("max_completion_tokens": 2, "n_predict": 3)", "n_predict",
+     "is 3 and 'max_completion_tokens' is 2"},
     {"TooManyStops", R"("stop": ["1","2","3","4","5","6","7","8","9","a","b","c","d","e","f","g",
       "h"])",
      "stop", "has 17 texts, at most 16"},

@@ -122,8 +122,11 @@ class Models(unittest.TestCase):
             connection.sendall(post_bytes("/v1/completions", {"prompt": "a", "model": "twin"}))
             until(lambda: self.daemon.get("/choir/v1/requests")[1]["requests"])
             status, reply = self.daemon.admin("DELETE", "/choir/v1/models/twin")
-            self.assertEqual(status, 429)
+            self.assertEqual((status, reply["error"]["code"]), (409, "model_busy"))
             self.assertIn("requests=cancel", reply["error"]["message"])
+            for path, body in (("/choir/v1/models/twin/unload", {}), ("/models/unload", {"model": "twin"})):
+                status, reply = self.daemon.admin("POST", path, body)
+                self.assertEqual((status, reply["error"]["code"]), (409, "model_busy"))
             self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/twin?requests=cancel")[0], 200)
             self.assertEqual(read_reply(connection)[0], 503)
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "choir/parallel_evaluation.h"
+#include "serve/model_defaults.h"
+#include "serve/request_of.h"
 
 namespace choir::serve {
 namespace {
@@ -27,13 +29,35 @@ TEST(ParallelJobs, EachModelAnswersEachPromptAndNeighboursHaveDifferentModels) {
 
 TEST(ParallelJobs, HaveTheDefaultsOfTheCommandLine) {
   const ParallelConfig usual;
-  const ParallelAsked asked = read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y"}]})");
-  const Request& request = asked.jobs[1].asked.request;
+  Asked asked = read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y"}]})").jobs[1].asked;
+  const Request request = request_of(asked, {}, "a");
   EXPECT_EQ(request.max_tokens, usual.max_tokens);
   EXPECT_EQ(request.sampling.temperature, usual.temperature);
   EXPECT_EQ(request.sampling.seed, 1000U);
   EXPECT_EQ(request.messages, (std::vector<Message>{{"user", "y"}}));
   EXPECT_TRUE(request.default_template);
+}
+
+TEST(ParallelJobs, HaveTheModelsDefaultsBeforeThose) {
+  RequestDefaults model;
+  model.sampling = {{"temperature", 0.25}, {"seed", 9}};
+  model.system = "s";
+  model.max_tokens = 7;
+  ParallelAsked all = read(R"({"jobs": [{"prompt": "x"}, {"prompt": "y", "max_tokens": 3,
+      "temperature": 1, "seed": 4, "system": "own"}]})");
+  std::vector<Request> requests;
+  for (ParallelJob& job : all.jobs) {
+    fill_in(model, {}, job.asked);
+    requests.push_back(request_of(job.asked, {}, "a"));
+  }
+  EXPECT_EQ(requests[0].max_tokens, 7);
+  EXPECT_EQ(requests[0].sampling.temperature, 0.25F);
+  EXPECT_EQ(requests[0].sampling.seed, 9U);
+  EXPECT_EQ(requests[0].messages, (std::vector<Message>{{"system", "s"}, {"user", "x"}}));
+  EXPECT_EQ(requests[1].max_tokens, 3);
+  EXPECT_EQ(requests[1].sampling.temperature, 1.0F);
+  EXPECT_EQ(requests[1].sampling.seed, 4U);
+  EXPECT_EQ(requests[1].messages, (std::vector<Message>{{"system", "own"}, {"user", "y"}}));
 }
 
 TEST(ParallelJobs, TakeWhatIsForAllAndTheirOwnFieldsWin) {

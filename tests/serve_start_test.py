@@ -90,6 +90,7 @@ class Start(unittest.TestCase):
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=False, env=environment())
         self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
         self.assertIn("free some space", done.stderr)
+        self.assertFalse((self.folder / "keys.json.new").exists())
         self.assertRegex(choir("key", "list", "--keys", file).stdout, r"\nalice .*\n$")
         self.assertEqual(choir("key", "new", "bob", "--keys", file).returncode, 0)
 

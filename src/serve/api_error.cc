@@ -71,6 +71,16 @@ ApiError api_error(const Error& error) {
           .headers = advice_of(error.code)};
 }
 
+ApiError state_error(const Error& error) {
+  ApiError refused = api_error(error);
+  if (error.code != Code::kOverloaded) return refused;
+  refused.status = 409;
+  refused.type = "conflict_error";
+  refused.code = "model_busy";
+  refused.headers = {{"x-should-retry", "false"}};
+  return refused;
+}
+
 ApiError model_error(const Error& error) {
   ApiError wrong = api_error(error);
   wrong.param = "model";

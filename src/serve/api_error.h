@@ -26,7 +26,11 @@ struct ApiError {
 // The one table of what each reason of the core is over HTTP.
 ApiError api_error(const Error& error);
 
-// The same for the model that a request names.
+// The same for a change of a model: what is refused because the model has requests, or is just
+// changing, is 409 and not worth trying again by itself.
+ApiError state_error(const Error& error);
+
+// The same as api_error() for the model that a request names.
 ApiError model_error(const Error& error);
 
 // A field that is wrong: 400.

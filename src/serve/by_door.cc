@@ -61,27 +61,27 @@ Handler made_by(Doors& doors, Post post, Make make) {
   };
 }
 
-std::unique_ptr<Work> reply_of(const Result<Json>& json) {
-  return json ? reply_with_json(200, to_text(*json)) : reply_with_error(api_error(json.error()));
+std::unique_ptr<Work> reply_of(const Result<Json>& json, ErrorForm error) {
+  return json ? reply_with_json(200, to_text(*json)) : reply_with_error(error(json.error()));
 }
 
-Make json_of(Answer answer) {
-  return [answer = std::move(answer)](const HttpRequest& request) {
-    return reply_of(answer(request));
+Make json_of(Answer answer, ErrorForm error) {
+  return [answer = std::move(answer), error](const HttpRequest& request) {
+    return reply_of(answer(request), error);
   };
 }
 
-Make json_of(const BodyShape& shape, BodyAnswer answer) {
-  return [shape, answer = std::move(answer)](const HttpRequest& request) {
+Make json_of(const BodyShape& shape, BodyAnswer answer, ErrorForm error) {
+  return [shape, answer = std::move(answer), error](const HttpRequest& request) {
     const ApiResult<Json> body = read_shaped_body(shape, request.body);
-    return body ? reply_of(answer(request, *body)) : reply_with_error(body.error());
+    return body ? reply_of(answer(request, *body), error) : reply_with_error(body.error());
   };
 }
 
 }  // namespace
 
 Handler by_door(Doors& doors, Answer answer) {
-  return made_by(doors, &Doors::post, json_of(std::move(answer)));
+  return made_by(doors, &Doors::post, json_of(std::move(answer), api_error));
 }
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
   return made_by(doors, &Doors::post,
@@ -89,8 +89,8 @@ Handler text_by_door(Doors& doors, std::string type, std::function<std::string()
                    return reply_with({.headers = {{"content-type", type}}}, text());
                  });
 }
-Handler by_slow_door(Doors& doors, Answer answer) {
-  return made_by(doors, &Doors::post_slow, json_of(std::move(answer)));
+Handler by_slow_door(Doors& doors, Answer answer, ErrorForm error) {
+  return made_by(doors, &Doors::post_slow, json_of(std::move(answer), error));
 }
 Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow) {
   return
@@ -99,10 +99,10 @@ Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow) {
       };
 }
 Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
-  return made_by(doors, &Doors::post, json_of(shape, std::move(answer)));
+  return made_by(doors, &Doors::post, json_of(shape, std::move(answer), api_error));
 }
-Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
-  return made_by(doors, &Doors::post_slow, json_of(shape, std::move(answer)));
+Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer, ErrorForm error) {
+  return made_by(doors, &Doors::post_slow, json_of(shape, std::move(answer), error));
 }
 
 }  // namespace choir::serve

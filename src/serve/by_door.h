@@ -23,8 +23,10 @@ using BodyAnswer = std::function<Result<Json>(const HttpRequest&, const Json& bo
 Handler by_door(Doors& doors, Answer answer);
 // A text of this content type.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
-// The same as by_door() for what may take seconds.
-Handler by_slow_door(Doors& doors, Answer answer);
+// The same as by_door() for what may take seconds. `error`: what an error of the answer is over
+// HTTP.
+using ErrorForm = ApiError (*)(const Error&);
+Handler by_slow_door(Doors& doors, Answer answer, ErrorForm error = api_error);
 
 // Answers with errors that name a field. The first one is nullopt where it would take seconds;
 // then the other one is called, on the thread for that.
@@ -36,6 +38,7 @@ Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow);
 // answered with the error that names the field. What the shape refers to lives as long as the
 // handler.
 Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer);
-Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer);
+Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer,
+                     ErrorForm error = api_error);
 
 }  // namespace choir::serve

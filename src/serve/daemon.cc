@@ -1,5 +1,6 @@
 #include "serve/daemon.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -37,6 +38,12 @@ class LoopPost {
       if (s != nullptr) s->post(std::move(work));
     });
   }
+  // As post(), after a time. On the loop only.
+  void post_after(Nanos time, std::function<void()> work) {
+    server_.with([&](Server*& s) {
+      if (s != nullptr) s->after(time, std::move(work));
+    });
+  }
 
  private:
   Guarded<Server*> server_{nullptr};
@@ -70,10 +77,13 @@ class Daemon::Inside {
   Inside& operator=(const Inside&) = delete;
 
   Status open(const DaemonConfig& config) {
-    for (const ModelConfig& model : config.models)
-      names_.push_back(CHOIR_TRY(models_.declare(model)));
-    for (std::size_t i = 0; i < names_.size(); ++i)
-      if (config.preload || config.models[i].preload) CHOIR_CHECK_OK(node_->load(names_[i]));
+    std::vector<std::string> preloaded;
+    for (const ModelConfig& model : config.models) {
+      const std::string name = CHOIR_TRY(models_.declare(model));
+      if (config.preload || model.preload) preloaded.push_back(name);
+      if (std::ranges::find(names_, name) == names_.end()) names_.push_back(name);
+    }
+    for (const std::string& name : preloaded) CHOIR_CHECK_OK(node_->load(name));
     ServerConfig server = config.server;
     server.on_reply = [this](int status) { metrics_->on_reply(status); };
     if (access_log_)
@@ -149,7 +159,7 @@ class Daemon::Inside {
   const std::unique_ptr<Doors> doors_;
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_,
-      [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
+      [this](Nanos time, std::function<void()> work) { loop_.post_after(time, std::move(work)); });
   const Services services_{*node_,
                            models_,
                            *doors_,

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "choir/priority_named.h"
 #include "choir/text.h"
 #include "serve/value_rule.h"
 
@@ -291,9 +292,10 @@ std::optional<ApiError> set_stream_options(Asked& asked, const Json& value) {
 }
 
 std::optional<ApiError> set_priority(Asked& asked, const Json& value) {
-  for (std::size_t i = 0; i < kPriorityNames.size(); ++i) {
-    if (value != kPriorityNames.at(i)) continue;
-    asked.request.priority = asked.embed.priority = static_cast<Priority>(i);
+  const auto priority =
+      value.is_string() ? priority_named(value.get_ref<const std::string&>()) : std::nullopt;
+  if (priority) {
+    asked.request.priority = asked.embed.priority = *priority;
     return std::nullopt;
   }
   return field_error("priority", "is " + shown(value) + "; it takes critical, high, normal or low");

@@ -1,6 +1,8 @@
 #include "serve/fields.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <vector>
 
 #include "serve/field_values.h"
@@ -42,6 +44,28 @@ std::optional<ApiError> read(const Field& field, const std::string& name, const 
   return std::nullopt;
 }
 
+// llama.cpp's name has a row of its own.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kMoreNames = {
+    {{"max_tokens", "n_predict"}, {"max_completion_tokens", "n_predict"}}};
+
+// Two names of one field with different values.
+std::optional<ApiError> check_names(Routes route, const Json& body) {
+  const auto differ = [&](std::string_view one, std::string_view other) -> std::optional<ApiError> {
+    const Json first = body.value(std::string(one), Json());
+    const Json second = body.value(std::string(other), Json());
+    if (first.is_null() || second.is_null() || first == second) return std::nullopt;
+    return field_error(other, "is " + to_text(second) + " and '" + std::string(one) + "' is " +
+                                  to_text(first) + "; they are two names of one field, give one");
+  };
+  for (const Field& field : fields())
+    if ((field.routes & route) != 0 && field.effect == Effect::kActs && !field.alias.empty())
+      if (auto error = differ(field.name, field.alias)) return error;
+  if ((route & kGenerating) == 0) return std::nullopt;
+  for (const auto& [one, other] : kMoreNames)
+    if (auto error = differ(one, other)) return error;
+  return std::nullopt;
+}
+
 std::vector<std::string> names_of(Routes route) {
   std::vector<std::string> names;
   for (const Field& field : fields())
@@ -76,6 +100,7 @@ ApiResult<Asked> read_fields(Routes route, const Json& body) {
   }
   if (asked.strict_fields && !asked.ignored.empty())
     return tl::unexpected(unknown_field(asked.ignored.front(), names_of(route)));
+  if (auto error = check_names(route, body)) return tl::unexpected(std::move(*error));
   if (auto error = check_together(asked)) return tl::unexpected(std::move(*error));
   return asked;
 }

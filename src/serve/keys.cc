@@ -17,6 +17,7 @@
 #include "base/disk.h"
 #include "base/environment.h"
 #include "base/file_lock.h"
+#include "choir/priority_named.h"
 #include "choir/request.h"
 #include "choir/text.h"
 #include "models/sha256.h"
@@ -87,9 +88,9 @@ Result<Key> key_of(const Json& json, const std::string& where) {
   if (!weight.is_number() || weight < kTenantWeightMin || weight > kTenantWeightMax)
     return wrong("'weight' takes a number from 0.001 to 1000");
   key.client.weight = weight.get<double>();
-  const auto best = std::ranges::find(kPriorityNames, text("class"));
-  if (best == kPriorityNames.end()) return wrong("'class' takes critical, high, normal or low");
-  key.client.best = static_cast<Priority>(best - kPriorityNames.begin());
+  const auto best = priority_named(text("class"));
+  if (!best) return wrong("'class' takes critical, high, normal or low");
+  key.client.best = *best;
   const Json scopes = json.value("scopes", Json());
   if (!scopes.is_array()) return wrong("'scopes' is no list");
   for (const Json& scope : scopes) {
@@ -110,15 +111,19 @@ Status write(const std::string& path, const std::vector<Key>& keys) {
   ::unlink(fresh.c_str());
   const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (file.get() < 0) return tl::unexpected(write_error(fresh, errno, kElsewhere));
+  const auto failed = [&](const std::string& what) {
+    const int reason = errno;
+    ::unlink(fresh.c_str());
+    return tl::unexpected(write_error(what, reason, kElsewhere));
+  };
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t count = ::write(file.get(), text.data() + done, text.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return tl::unexpected(write_error(fresh, errno, kElsewhere));
+    if (count < 0) return failed(fresh);
     done += static_cast<std::size_t>(count);
   }
-  if (::fsync(file.get()) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0)
-    return tl::unexpected(write_error(path, errno, kElsewhere));
+  if (::fsync(file.get()) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0) return failed(path);
   sync_folder(fs::path(path).parent_path().string());
   return {};
 }

@@ -262,7 +262,7 @@ Result<Json> unload(const Services& s, const Json& body, AskedLoads& loads) {
 
 void add_texts(Router& router, const Services& s) {
   const auto add = [&](const char* path, std::string_view summary, const BodyShape& shape,
-                       std::string_view reply, ModelAnswer answer) {
+                       std::string_view reply, const ModelAnswer& answer) {
     router.add({.method = "POST",
                 .path = path,
                 .summary = summary,
@@ -270,7 +270,7 @@ void add_texts(Router& router, const Services& s) {
                 .body_bytes_max = kInferenceBodyMax,
                 .body = shape,
                 .reply = {reply},
-                .handler = by_model(s, shape, std::move(answer))});
+                .handler = by_model(s, shape, answer)});
   };
   add("/tokenize", "Gives the tokens of a text", kTokenize, "Tokens", tokenized);
   add("/detokenize", "Gives the text of tokens", kDetokenize, "Content", detokenized);
@@ -306,9 +306,10 @@ void add_models(Router& router, const Services& s) {
        .scopes = kAdmin,
        .body = kLoad,
        .reply = {"Success"},
-       .handler = by_slow_door(s.doors, kLoad, [&s, loads](const HttpRequest&, const Json& body) {
-         return unload(s, body, *loads);
-       })});
+       .handler = by_slow_door(
+           s.doors, kLoad,
+           [&s, loads](const HttpRequest&, const Json& body) { return unload(s, body, *loads); },
+           state_error)});
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "choir/model_info.h"
@@ -14,6 +16,7 @@ namespace choir::serve {
 namespace {
 
 constexpr std::size_t kNameShown = 60;
+constexpr std::size_t kPathShown = 200;
 
 std::string without_gguf(std::string_view name) {
   return std::string(name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name);
@@ -21,6 +24,11 @@ std::string without_gguf(std::string_view name) {
 
 // Every sequence may be as long as the context while the others are short.
 constexpr std::int32_t kCellsPerContext = 4;
+
+bool is_same_file(const std::string& one, const std::string& other) {
+  std::error_code error;  // one of them is not there
+  return one == other || std::filesystem::equivalent(one, other, error);
+}
 
 // When the file was last written, in seconds since 1970; 0: it is not there.
 std::int64_t unix_seconds_of(const std::string& path) {
@@ -125,7 +133,14 @@ Result<ExecutorConfig> Models::config_of_file(const ModelConfig& model,
 Result<std::string> Models::declare_file(const ModelConfig& model, const std::string& path) {
   const ExecutorConfig config = CHOIR_TRY(config_of_file(model, path));
   return declaring_.with([&](bool& /*one at a time*/) -> Result<std::string> {
-    if (node_.executor(config.name)) return config.name;
+    if (const auto known = node_.executor(config.name)) {
+      if (is_same_file(known->config.path, config.path)) return config.name;
+      return fail(Code::kAlreadyExists,
+                  "two files have the name '" + config.name + "': '" +
+                      printable_line(known->config.path, kPathShown) + "' and '" +
+                      printable_line(config.path, kPathShown) +
+                      "'; rename one, or give it a name in the file of settings");
+    }
     CHOIR_CHECK_OK(are_free(model.aliases));
     CHOIR_CHECK_OK(node_.declare(config));
     configured_.with([&](Configured& c) {
@@ -133,6 +148,13 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
       for (const std::string& alias : model.aliases) c.aliases[alias] = config.name;
     });
     return config.name;
+  });
+}
+
+void Models::forget(const std::string& executor) {
+  configured_.with([&](Configured& c) {
+    c.models.erase(executor);
+    std::erase_if(c.aliases, [&](const auto& alias) { return alias.second == executor; });
   });
 }
 

@@ -48,9 +48,12 @@ class Models {
   // The config that find() gives a model; of one that is declared, its own. As find(), but nothing
   // is declared.
   Result<ExecutorConfig> config_of(std::string_view name) const;
-  // As the user of this machine names a model: a path, too. kAlreadyExists: an alias is the name of
-  // another one.
+  // As the user of this machine names a model: a path, too. One that is declared already stays as
+  // it is. kAlreadyExists: an alias is the name of another one, or another file has this name.
   Result<std::string> declare(const ModelConfig& model);
+  // Of an executor that the node does not have any more: its aliases and what the configuration
+  // says of its requests. Does not block.
+  void forget(const std::string& executor);
 
   // What a request to this executor has where it says nothing. Does not block.
   RequestDefaults defaults_of(const std::string& executor) const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "choir/model_info.h"
+#include "choir/priority_named.h"
 #include "choir/text.h"
 #include "serve/by_door.h"
 #include "serve/own_shapes.h"
@@ -98,12 +99,12 @@ Result<Json> estimated(const Services& s, const Json& body) {
 
 // ---- declaring and removing ---------------------------------------------------------------------
 
-Result<Priority> priority_named(const std::string& name) {
-  const auto found = std::ranges::find(kPriorityNames, name);
-  if (found == kPriorityNames.end())
+Result<Priority> priority_in(const std::string& name) {
+  const auto priority = priority_named(name);
+  if (!priority)
     return fail(Code::kInvalidArgument, "'priority' is '" + printable_line(name, 60) +
                                             "'; it takes critical, high, normal or low");
-  return static_cast<Priority>(found - kPriorityNames.begin());
+  return *priority;
 }
 
 // What clients can write in a path.
@@ -123,7 +124,7 @@ Result<Json> declared(const Services& s, const Json& body) {
   config.name = body.value("name", config.name);
   CHOIR_CHECK_OK(check_name(config.name));
   if (body.contains("priority"))
-    config.priority = CHOIR_TRY(priority_named(body["priority"].get<std::string>()));
+    config.priority = CHOIR_TRY(priority_in(body["priority"].get<std::string>()));
   config.pinned = body.value("pinned", config.pinned);
   config.shares = body.value("shares", config.shares);
   CHOIR_CHECK_OK(s.node.declare(config));
@@ -141,6 +142,7 @@ Result<Json> removed(const Services& s, const HttpRequest& request) {
     return fail(Code::kOverloaded, "'" + name + "' has " + std::to_string(info.active) +
                                        " requests; ?requests=cancel ends them with it");
   CHOIR_CHECK_OK(s.node.remove(name, Drain::kCancel));
+  s.models.forget(name);
   return Json{{"name", name}, {"removed", true}};
 }
 
@@ -280,19 +282,21 @@ void add_model_routes(Router& router, const Services& s) {
                 .scopes = kAdmin,
                 .body = body,
                 .reply = {"NodeModel"},
-                .handler = by_slow_door(s.doors, body,
-                                        [&s, &action](const HttpRequest& r, const Json& fields) {
-                                          return changed(s, action, r.rest, fields);
-                                        })});
+                .handler = by_slow_door(
+                    s.doors, body,
+                    [&s, &action](const HttpRequest& r, const Json& fields) {
+                      return changed(s, action, r.rest, fields);
+                    },
+                    state_error)});
   }
-  router.add(
-      {.method = "DELETE",
-       .path = "/choir/v1/models/*",
-       .summary = "Removes an executor",
-       .scopes = kAdmin,
-       .query = kRemoveQuery,
-       .reply = {"Removed"},
-       .handler = by_slow_door(s.doors, [&s](const HttpRequest& r) { return removed(s, r); })});
+  router.add({.method = "DELETE",
+              .path = "/choir/v1/models/*",
+              .summary = "Removes an executor",
+              .scopes = kAdmin,
+              .query = kRemoveQuery,
+              .reply = {"Removed"},
+              .handler = by_slow_door(
+                  s.doors, [&s](const HttpRequest& r) { return removed(s, r); }, state_error)});
   router.add(
       {.method = "POST",
        .path = "/choir/v1/estimate",

@@ -10,15 +10,37 @@
 namespace choir::serve {
 namespace {
 
+// Each place costs a look at all requests.
+constexpr int kPlacesMax = 100;
+
+bool has_begun(const RequestInfo& request) {
+  switch (request.phase) {
+    case RequestPhase::kPrefill:
+    case RequestPhase::kDecode:
+    case RequestPhase::kParked:
+    case RequestPhase::kEnding:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The oldest that wait have their place in the queue, the others only their state.
 Json requests_in_sight(const Node& node, const Client& client) {
   Json rows = Json::array();
+  int places = 0;
   for (const RequestInfo& request : node.requests()) {
     if (!sees(client, request)) continue;
     Json row = request_row(request);
     row["age_seconds"] = request.age_seconds;
-    if (const auto place = node.place(request.id)) {
-      row["ahead"] = place->ahead;
-      row["expected_seconds"] = place->seconds ? Json(*place->seconds) : Json(nullptr);
+    if (has_begun(request)) {
+      row["ahead"] = 0;
+      row["expected_seconds"] = 0.0;
+    } else if (++places <= kPlacesMax) {
+      if (const auto place = node.place(request.id)) {
+        row["ahead"] = place->ahead;
+        row["expected_seconds"] = place->seconds ? Json(*place->seconds) : Json(nullptr);
+      }
     }
     rows.push_back(std::move(row));
   }

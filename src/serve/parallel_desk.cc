@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "serve/model_defaults.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -130,6 +131,7 @@ void ParallelDesk::prepare() {
   while (prepared_.size() < end) {
     const std::size_t job = prepared_.size();
     Asked& asked = asked_.jobs[job].asked;
+    fill_in(services_.models.defaults_of(executors_[job]), request_.client, asked);
     const bool default_template = asked.request.default_template;
     Request request = request_of(asked, request_.client, executors_[job]);
     request.default_template = default_template;

@@ -97,15 +97,14 @@ Fault read_own(Json& job, OwnFields& own) {
   return std::nullopt;
 }
 
-// The values that `choir parallel` has where nothing is said.
+// The values that `choir parallel` has where nothing is said. They do not count as given: the
+// model's own go before them.
 void take_defaults(const Json& job, std::size_t number, Asked& asked) {
   const ParallelConfig usual;
   const std::array<std::string_view, 3> tokens = {"max_tokens", "max_completion_tokens",
                                                   "n_predict"};
-  if (std::ranges::none_of(tokens, [&](std::string_view field) { return has(job, field); })) {
-    asked.request.max_tokens = usual.max_tokens;
-    asked.max_tokens_given = true;
-  }
+  if (std::ranges::none_of(tokens, [&](std::string_view field) { return has(job, field); }))
+    asked.max_tokens_otherwise = usual.max_tokens;
   if (!has(job, "temperature")) asked.request.sampling.temperature = usual.temperature;
   if (!has(job, "seed")) {
     asked.request.sampling.seed = number * 1000;

@@ -9,8 +9,9 @@
 //   raw            true: the prompt as it stands, without the chat template
 //   deadline_ms    from the submission to the last token
 //   default_template   false: without a chat template, the messages' texts one after the other
-// Left out, max_tokens, temperature and seed are those of `choir parallel`: 100, 0.7, and 1000
-// times the number of the job. A field that is not known is an error.
+// Left out, max_tokens, temperature and seed are those of the model's configuration, or else those
+// of `choir parallel`: 100, 0.7, and 1000 times the number of the job. A field that is not known is
+// an error.
 //
 // Pure: any thread, does not block.
 #pragma once

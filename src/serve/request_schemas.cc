@@ -53,8 +53,15 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"type": "object", "required": ["prompt_string"],
      "properties": {
        "prompt_string": {"$ref": "#/components/schemas/Prompt"},
-       "multimodal_data": {"enum": [[], null]}}}],
-  "examples": ["Once upon a time", {"prompt_string": "Once upon a time"}]
+       "multimodal_data": {"enum": [[], null]}}},
+    {"type": "array", "minItems": 1, "maxItems": 128, "items": {"anyOf": [
+      {"$ref": "#/components/schemas/OnePrompt"},
+      {"type": "object", "required": ["prompt_string"],
+       "properties": {
+         "prompt_string": {"$ref": "#/components/schemas/OnePrompt"},
+         "multimodal_data": {"enum": [[], null]}}}]}}],
+  "examples": ["Once upon a time", {"prompt_string": "Once upon a time"},
+               ["Once", {"prompt_string": "upon"}]]
 })"},
     {"OnePrompt", R"({
   "description": "a text, or a list of tokens",

@@ -1,8 +1,11 @@
 // The rows of settings() in serve/settings.h.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "serve/daemon.h"
 #include "serve/field_values.h"
@@ -21,9 +24,21 @@ Nanos nanos_of(const Json& seconds) {
 }
 
 void set_addresses(DaemonConfig& d, const Json& v) {
-  v.get_to(d.server.endpoints.hosts);
+  std::vector<std::string>& hosts = d.server.endpoints.hosts;
+  hosts.clear();
+  const auto add = [&](const std::string& host) {
+    if (std::ranges::find(hosts, host) == hosts.end()) hosts.push_back(host);
+  };
+  for (const Json& host : v) {
+    if (lower_case(host.get<std::string>()) != "localhost") {
+      add(host.get<std::string>());
+      continue;
+    }
+    add("127.0.0.1");
+    add("::1");
+  }
   // A client that connects to an address names it as its host.
-  for (const std::string& host : d.server.endpoints.hosts) d.host_rules.hosts.push_back(host);
+  for (const std::string& host : hosts) d.host_rules.hosts.push_back(host);
 }
 
 void set_models(DaemonConfig& d, const Json& v) {
@@ -49,7 +64,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .least = 1,
      .most = 16,
      .otherwise = R"(["127.0.0.1", "::1"])",
-     .meaning = "Address to listen on",
+     .meaning = "Address to listen on; localhost is 127.0.0.1 and ::1",
      .to_daemon = set_addresses},
     {.name = "listen.port",
      .flag = "--port",

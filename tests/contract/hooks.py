@@ -27,6 +27,15 @@ def known_tokens(value):
     return [known_tokens(part) for part in value] if isinstance(value, list) else value
 
 
+# Names of one field: given together, they have one value.
+SAME = (
+    (("max_tokens", "max_completion_tokens", "n_predict"), lambda value: is_whole(value) and (value == -1 or 1 <= value <= INT32)),
+    (("n", "n_cmpl"), lambda value: is_whole(value) and 1 <= value <= 16),
+    (("repeat_penalty", "repetition_penalty"),
+     lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-6 <= value <= 10),
+)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     body = case.body
@@ -38,11 +47,13 @@ def before_call(context, case, kwargs):
     for name in ("max_tokens", "max_completion_tokens", "n_predict"):
         if is_whole(body.get(name)) and SHORT < body[name] <= INT32:
             body[name] = SHORT
-    if case.path.endswith(("/completions", "/completion")) and body.get("max_tokens") is None:
+    for names, is_right in SAME:
+        given = [name for name in names if body.get(name) is not None]
+        if all(is_right(body[name]) for name in given):
+            body |= {name: body[given[0]] for name in given}
+    if case.path.endswith(("/completions", "/completion")) and all(body.get(name) is None for name in SAME[0][0]):
         body["max_tokens"] = SHORT
-    if "n" in body:
-        body.pop("n_cmpl", None)  # its other name
-    elif "n_cmpl" in body:
+    if "n_cmpl" in body and "n" not in body:
         body["n"] = body.pop("n_cmpl")
     if is_whole(body.get("best_of")) and 1 <= body["best_of"] <= 16:
         body["best_of"] = body["n"] if is_whole(body.get("n")) and 1 <= body["n"] <= 16 else 1
