@@ -1,4 +1,5 @@
 // choir serve: the daemon.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,15 +16,25 @@ namespace {
 
 constexpr std::string_view kFirstModel = "smollm2-135m";  // of the catalogue
 
+// A model of the models folder for a first chat: one of the catalogue if there is one, as others
+// may be encoders, which the files would have to be opened to know; empty: the folder is.
+std::string local_model() {
+  const auto local = local_models();
+  if (!local || local->empty()) return {};
+  const auto known = std::ranges::find_if(*local, [](const LocalModel& model) {
+    return std::ranges::find(catalog(), model.name, &CatalogEntry::name) != catalog().end();
+  });
+  return known != local->end() ? known->name : local->front().name;
+}
+
 void print_welcome(const serve::Daemon& daemon, bool has_keys) {
   const std::vector<std::string> addresses = daemon.addresses();
   const std::vector<std::string> models = daemon.models();
-  const auto local = local_models();
-  const bool has_files = local && !local->empty();
+  const std::string local = models.empty() ? local_model() : std::string();
   std::string out = "Choir serves on";
   for (const std::string& address : addresses) out += " " + address;
   out += "\n";
-  if (models.empty() && !has_files) {
+  if (models.empty() && local.empty()) {
     out +=
         "  models    none yet; `choir pull " + std::string(kFirstModel) + "` fetches a small one\n";
   } else if (models.empty()) {
@@ -33,9 +44,9 @@ void print_welcome(const serve::Daemon& daemon, bool has_keys) {
     for (const std::string& name : models) out += " " + name;
     out += "\n";
   }
-  const std::string model = !models.empty() ? models.front()
-                            : has_files     ? local->front().name
-                                            : std::string(kFirstModel);
+  const std::string model = !models.empty()  ? models.front()
+                            : !local.empty() ? local
+                                             : std::string(kFirstModel);
   if (addresses.front().starts_with("http"))
     out += "  try       curl " + addresses.front() + "/v1/chat/completions" +
            (has_keys ? " -H 'Authorization: Bearer KEY'" : "") + " -d '{\"model\": \"" + model +

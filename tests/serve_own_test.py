@@ -344,7 +344,8 @@ class Host(unittest.TestCase):
         self.assertIn("Session 1", shown.stderr)
 
     def test_that_is_wrong_says_so(self):
-        rows = [(["--host", "http://127.0.0.1:1"], 1, "no daemon answers"), (["--host", "nowhere"], 1, "neither"),
+        rows = [(["--host", "http://127.0.0.1:1"], 1, "no daemon answers"), (["--host", "127.0.0.1:1"], 1, "no daemon answers"),
+                (["--host", "[::1]:1"], 1, "no daemon answers"), (["--host", "nowhere"], 1, "neither"),
                 (["--host", self.daemon.url, "--cores", 1], 2, "the daemon's")]
         for options, code, says in rows:
             with self.subTest(options=options):

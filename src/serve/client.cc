@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <utility>
@@ -119,6 +120,15 @@ std::size_t read_events(char* bytes, std::size_t size, std::size_t count, void* 
   return size * count;
 }
 
+// "localhost:8411", "[::1]:8411".
+bool is_host_and_port(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == 0 || colon == std::string_view::npos) return false;
+  const std::string_view port = text.substr(colon + 1);
+  return text.find('/') == std::string_view::npos && !port.empty() &&
+         std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
+}
+
 constexpr int kLookMs = 50;
 
 // Carries it out, and looks at the reader now and then.
@@ -152,6 +162,7 @@ Result<DaemonAddress> daemon_address(const std::string& text) {
     return DaemonAddress{.url = rest, .socket = {}};
   }
   if (rest.starts_with(kUnix)) rest.erase(0, kUnix.size());
+  if (is_host_and_port(rest)) return DaemonAddress{.url = "http://" + rest, .socket = {}};
   if (rest.find('/') == std::string::npos)
     return fail(Code::kInvalidArgument,
                 "'" + text + "' is neither http://HOST:PORT nor the path of a unix socket");
