@@ -57,8 +57,8 @@ ServeFlags::ServeFlags(CLI::App& command) {
 Result<serve::Config> ServeFlags::read() const {
   serve::ConfigSources sources;
   sources.variables = serve::environment();
-  std::optional<std::string> file;
-  if (file_->count() > 0) file = file_->results().back();
+  const auto file =
+      file_->count() > 0 ? std::optional<std::string>(file_->results().back()) : std::nullopt;
   sources.file = CHOIR_TRY(serve::find_config_file(file, sources.variables));
   for (const auto& [setting, option] : flags_) {
     if (option->count() == 0) continue;

@@ -205,8 +205,11 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
     Json row = request_row(request);
     row["submitted_ms"] = submitted;
     const std::string text = to_text(row);
-    for (const std::string& audience : {std::string(kAll), "=" + request.tenant})
+    const auto show_to = [&](const std::string& audience) {
       if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);
+    };
+    show_to(std::string(kAll));
+    show_to("=" + request.tenant);
   }
   submitted_ms_ = std::move(submitted_ms);
   for (const auto& [audience, snapshot] : wanted.audiences) {
