@@ -2,7 +2,6 @@
 // costs. The client of the daemon runs on the same cores.
 //
 //   ./dev bench http
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,27 +101,12 @@ class Http {
 
   double streams(int first_prompt) {
     const auto began = Clock::now();
-    std::vector<pollfd> all;
-    std::vector<std::string> tails(kStreams);
+    std::vector<int> sockets;
     for (int i = 0; i < kStreams; ++i) {
-      all.push_back({.fd = daemon_.connect(), .events = POLLIN, .revents = 0});
-      send_all(all.back().fd, completion(first_prompt + i, kTokens));
+      sockets.push_back(daemon_.connect());
+      send_all(sockets.back(), completion(first_prompt + i, kTokens));
     }
-    for (int open = kStreams; open > 0;) {
-      poll(all.data(), all.size(), -1);
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].fd < 0 || all[i].revents == 0) continue;
-        char bytes[16384];
-        const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
-        CHOIR_CHECK(count > 0, "the stream goes on to its end");
-        tails[i].append(bytes, static_cast<std::size_t>(count));
-        if (tails[i].size() > 64) tails[i].erase(0, tails[i].size() - 64);
-        if (tails[i].find("[DONE]") == std::string::npos) continue;
-        close(all[i].fd);
-        all[i].fd = -1;
-        --open;
-      }
-    }
+    read_streams(sockets);
     return seconds_since(began);
   }
   double first_token(int prompt) {

@@ -10,6 +10,7 @@ load, the median of alternating runs. Needs `choir pull smollm2-135m`.
 Choir is driven through `choir parallel`, the peer through its HTTP API; at these rates HTTP costs under 1 %.
 Loopback only; stops by itself.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -87,26 +88,33 @@ def alone(arguments, copies):
     return rows
 
 
+@contextlib.contextmanager
+def four_copies(bench):
+    """Four files of SmolLM2-135M in a folder of their own, so that neither side can share their weights."""
+    pulled = subprocess.run([CHOIR, "pull", "smollm2-135m"], capture_output=True, text=True, check=False)
+    models = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
+    found = [m["path"] for m in models["local"] if m["name"] == "smollm2-135m"]
+    if pulled.returncode != 0 or not found:
+        sys.exit(f"bench {bench}: smollm2-135m is needed: {pulled.stderr.strip()}")
+    with tempfile.TemporaryDirectory(prefix=f"choir-{bench}-") as folder:
+        copies = [os.path.join(folder, f"model-{i + 1}.gguf") for i in range(4)]
+        for copy in copies:
+            shutil.copyfile(found[0], copy)
+        yield copies
+
+
 def main():
     parser = report.parser(__doc__)
     parser.add_argument("--without-openvino", action="store_true")
     arguments = parser.parse_args()
 
-    pulled = subprocess.run([CHOIR, "pull", "smollm2-135m"], capture_output=True, text=True, check=False)
-    models = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
-    found = [m["path"] for m in models["local"] if m["name"] == "smollm2-135m"]
-    if pulled.returncode != 0 or not found:
-        sys.exit(f"bench router: smollm2-135m is needed: {pulled.stderr.strip()}")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="choir-router-") as folder:
-        copies = []
-        for i in range(4):  # four files, so that neither side can share their weights
-            copies.append(os.path.join(folder, f"model-{i + 1}.gguf"))
-            shutil.copyfile(found[0], copies[-1])
+    with four_copies("router") as copies:
+        folder = os.path.dirname(copies[0])
         if arguments.no_peers:
             rows = alone(arguments, copies)
             sys.exit(report.finish("router", rows, arguments.json, arguments.check))
-        server_program = peer_check.trusted_program(REPO, "llama-server", found[:1])
+        server_program = peer_check.trusted_program(REPO, "llama-server", copies[:1])
         for name, models_count, each, extra, peer_name, goal in LOADS:
             if not report.wants(arguments, name):
                 continue

@@ -22,7 +22,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -368,18 +367,10 @@ PARTS = [loads, replies, health, cold, vanish, tenants, the_end]
 
 def main():
     arguments = report.parser(__doc__).parse_args()
-    pulled = subprocess.run([CHOIR, "pull", "smollm2-135m"], capture_output=True, text=True, check=False)
-    models = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
-    found = [m["path"] for m in models["local"] if m["name"] == "smollm2-135m"]
-    if pulled.returncode != 0 or not found:
-        sys.exit(f"bench serving: smollm2-135m is needed: {pulled.stderr.strip()}")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="choir-serving-") as folder:
-        copies = []
-        for i in range(4):  # four files, so that neither side can share their weights
-            copies.append(os.path.join(folder, f"model-{i + 1}.gguf"))
-            shutil.copyfile(found[0], copies[-1])
-        peer = None if arguments.no_peers else peer_check.trusted_program(REPO, "llama-server", found[:1])
+    with router.four_copies("serving") as copies:
+        folder = os.path.dirname(copies[0])
+        peer = None if arguments.no_peers else peer_check.trusted_program(REPO, "llama-server", copies[:1])
         for part in PARTS:
             rows += part(arguments, copies, folder, peer)
     sys.exit(report.finish("serving", rows, arguments.json, arguments.check))

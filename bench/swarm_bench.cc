@@ -7,7 +7,6 @@
 // The slow readers' texts are written before anything is measured, and wait in the daemon's and the
 // system's buffers; those that wait are in the queue of a suspended model.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -157,27 +156,12 @@ class SlowReaders {
 // Tokens a second of the eight.
 double fast(const Daemon& daemon, int first) {
   const auto began = Clock::now();
-  std::vector<pollfd> all;
-  std::vector<std::string> tails(kFast);
+  std::vector<int> sockets;
   for (int i = 0; i < kFast; ++i) {
-    all.push_back({.fd = daemon.connect(), .events = POLLIN, .revents = 0});
-    send_all(all.back().fd, completion("fast", first + i, kFastTokens, "normal"));
+    sockets.push_back(daemon.connect());
+    send_all(sockets.back(), completion("fast", first + i, kFastTokens, "normal"));
   }
-  for (int open = kFast; open > 0;) {
-    poll(all.data(), all.size(), -1);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (all[i].fd < 0 || all[i].revents == 0) continue;
-      char bytes[16384];
-      const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
-      CHOIR_CHECK(count > 0, "the stream goes on to its end");
-      tails[i].append(bytes, static_cast<std::size_t>(count));
-      if (tails[i].size() > 64) tails[i].erase(0, tails[i].size() - 64);
-      if (tails[i].find("[DONE]") == std::string::npos) continue;
-      close(all[i].fd);
-      all[i].fd = -1;
-      --open;
-    }
-  }
+  read_streams(sockets);
   return kFast * kFastTokens / seconds_since(began);
 }
 

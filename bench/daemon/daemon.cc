@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -86,6 +87,27 @@ void send_all(int socket, std::string_view bytes) {
   CHOIR_CHECK(
       send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()),
       "a small request is sent at once");
+}
+
+void read_streams(const std::vector<int>& sockets) {
+  std::vector<pollfd> all;
+  for (const int socket : sockets) all.push_back({.fd = socket, .events = POLLIN, .revents = 0});
+  std::vector<std::string> tails(all.size());
+  for (std::size_t open = all.size(); open > 0;) {
+    poll(all.data(), all.size(), -1);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i].fd < 0 || all[i].revents == 0) continue;
+      char bytes[16384];
+      const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
+      CHOIR_CHECK(count > 0, "the stream goes on to its end");
+      tails[i].append(bytes, static_cast<std::size_t>(count));
+      if (tails[i].size() > 64) tails[i].erase(0, tails[i].size() - 64);
+      if (tails[i].find("[DONE]") == std::string::npos) continue;
+      close(all[i].fd);
+      all[i].fd = -1;
+      --open;
+    }
+  }
 }
 
 std::string post(std::string_view path, std::string_view body) {

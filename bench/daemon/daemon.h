@@ -32,6 +32,8 @@ class Daemon {
 
 int connect_to_path(const std::string& unix_socket);
 void send_all(int socket, std::string_view bytes);
+// Reads streams of events as fast as they come, each to its [DONE], and closes the sockets.
+void read_streams(const std::vector<int>& sockets);
 // A request with a JSON body, as bytes.
 std::string post(std::string_view path, std::string_view body);
 std::string get(std::string_view path);
