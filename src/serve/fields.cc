@@ -51,11 +51,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kMoreName
 // Two names of one field with different values.
 std::optional<ApiError> check_names(Routes route, const Json& body) {
   const auto differ = [&](std::string_view one, std::string_view other) -> std::optional<ApiError> {
-    const Json first = body.value(std::string(one), Json());
-    const Json second = body.value(std::string(other), Json());
-    if (first.is_null() || second.is_null() || first == second) return std::nullopt;
-    return field_error(other, "is " + to_text(second) + " and '" + std::string(one) + "' is " +
-                                  to_text(first) + "; they are two names of one field, give one");
+    const auto first = body.find(std::string(one));
+    const auto second = body.find(std::string(other));
+    if (first == body.end() || second == body.end() || first->is_null() || second->is_null() ||
+        *first == *second)
+      return std::nullopt;
+    return field_error(other, "is " + to_text(*second) + " and '" + std::string(one) + "' is " +
+                                  to_text(*first) + "; they are two names of one field, give one");
   };
   for (const Field& field : fields())
     if ((field.routes & route) != 0 && field.effect == Effect::kActs && !field.alias.empty())
