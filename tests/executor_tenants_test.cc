@@ -79,6 +79,40 @@ TEST(ExecutorTenants, ATenantForEveryRequestTakesNoMemory) {
   }
 }
 
+TEST(ExecutorTenants, APromptIsReadBeforeTheDecodesOfATenantThatHasHadAsMuch) {
+  Stage stage({.slots = 4, .prefix_cache = false});
+  const auto loud = stage.post(with_front(10, 1), {.max_tokens = 50, .tenant = "loud"});
+  stage.turn();
+  stage.turn();
+  const auto quiet = stage.post(with_front(10, 2), {.max_tokens = 50, .tenant = "quiet"});
+  const auto output_tokens = [&] { return stage.executor->stats().output_tokens.load(); };
+  const std::uint64_t before = output_tokens();
+  stage.turn();
+  EXPECT_EQ(output_tokens(), before + 1) << "the prompt alone, and its first token";
+  stage.turn();
+  EXPECT_EQ(output_tokens(), before + 3) << "both decode";
+  stage.turns();
+  EXPECT_EQ(stage.end_of(loud).usage.output_tokens, 50);
+  EXPECT_EQ(stage.end_of(quiet).usage.output_tokens, 50);
+}
+
+TEST(ExecutorTenants, PassesAreShortWhereAnotherTenantMayCome) {
+  const auto per_token = std::chrono::milliseconds(4);
+  Stage stage({.slots = 8, .prefix_cache = false, .rules = {.token = per_token}});
+  const auto five_prompts = [&] {
+    for (TokenId i = 0; i < 5; ++i) stage.post(with_front(10, i), {.tenant = "loud"});
+    const std::uint64_t before = stage.prompt_tokens();
+    stage.turn();
+    const std::uint64_t read = stage.prompt_tokens() - before;
+    stage.turns();
+    return read;
+  };
+  EXPECT_EQ(five_prompts(), 60U) << "one tenant: all at once";
+  stage.post(with_front(10, 1), {.max_tokens = 20, .tenant = "loud"});
+  stage.ask(with_front(10, 2), {.tenant = "quiet"});
+  EXPECT_EQ(five_prompts(), 24U) << "until there are 16 tokens, which is the least";
+}
+
 // Two tenants of unlike requests that always want more, for 1,000 passes.
 class Weighted : public testing::TestWithParam<std::int32_t> {
  protected:

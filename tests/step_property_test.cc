@@ -23,7 +23,10 @@ SeqView seq(std::uint64_t id, std::int32_t known, Priority priority) {
 class Workload {
  public:
   explicit Workload(std::uint32_t seed) : rng_(seed) {
-    limits_ = {.batch_tokens_max = upto(16), .chunk_tokens_max = upto(16), .outputs_max = upto(8)};
+    limits_ = {.batch_tokens_max = upto(16),
+               .chunk_tokens_max = upto(16),
+               .outputs_max = upto(8),
+               .chunk_tokens_enough = upto(16)};
     slots_ = std::min({upto(8), limits_.batch_tokens_max, limits_.outputs_max});
     const int n = upto(12);
     for (int i = 0; i < n; ++i) {
@@ -90,6 +93,7 @@ class Workload {
     for (Row& row : live_) {
       row.view.priority =
           aged(row.priority, now_ - row.view.arrived, std::chrono::milliseconds(100));
+      row.view.tenant = &served_[row.tenant];
       row.view.tenant_served = served_[row.tenant];
     }
   }
@@ -126,7 +130,7 @@ class Workload {
       computed_ += slice.count;
     }
     ASSERT_LE(plan.tokens(), limits_.batch_tokens_max);
-    ASSERT_LE(chunk, limits_.chunk_tokens_max);
+    ASSERT_LE(chunk, limits_.chunk_tokens_max * 3 / 2) << "the end of a prompt is not cut off";
     ASSERT_LE(outputs, limits_.outputs_max);
     ASSERT_LE(held(), kCells);
     ASSERT_LE(holders(), slots_);

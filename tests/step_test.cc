@@ -28,6 +28,16 @@ SeqView whole(std::uint64_t id, std::int32_t known) {
   return view;
 }
 
+SeqView of_tenant(const char* tenant, SeqView view) {
+  view.tenant = tenant;
+  return view;
+}
+
+StepLimits enough(std::int32_t tokens, StepLimits limits) {
+  limits.chunk_tokens_enough = tokens;
+  return limits;
+}
+
 StepLimits limits(std::int32_t batch, std::int32_t chunk, std::int32_t cells,
                   std::int32_t slots = 9, std::int32_t outputs = 9) {
   return {batch, chunk, cells, slots, outputs};
@@ -60,6 +70,15 @@ const Case kOrder[] = {
      limits(2, 4, 100),
      {{{{3}, 8, 1, true}, {{1}, 8, 1, true}}, {}}},
     {"PromptIsCutAtTheChunk", {seq(1, 10, 4)}, limits(8, 3, 100), {{{{1}, 4, 3, false}}, {}}},
+    {"TheEndOfAPromptIsNotCutOff", {seq(1, 10, 4)}, limits(8, 4, 100), {{{{1}, 4, 6, true}}, {}}},
+    {"TheEndOfAPromptIsCutAtTheBatch",
+     {seq(1, 10, 4)},
+     limits(5, 4, 100),
+     {{{{1}, 4, 5, false}}, {}}},
+    {"NoPromptBeginsOnceThereIsEnough",
+     {seq(1, 5, 0), seq(2, 4, 0), seq(3, 2, 0)},
+     enough(6, limits(20, 20, 100)),
+     {{{{1}, 0, 5, true}, {{2}, 0, 4, true}}, {}}},
     {"TheChunkIsForAllPromptsTogether",
      {seq(1, 5, 0), seq(2, 9, 0)},
      limits(20, 8, 100),
@@ -94,6 +113,43 @@ const Case kOrder[] = {
      {{{{2}, 8, 1, true}, {{1}, 8, 1, true}}, {}}},
 };
 INSTANTIATE_TEST_SUITE_P(Order, PlanStep, testing::ValuesIn(kOrder),
+                         [](const auto& c) { return c.param.name; });
+
+const char kA[] = "a";
+const char kB[] = "b";
+
+const Case kTenants[] = {
+    {"DecodesWaitForThePromptOfATenantThatHasHadLess",
+     {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 9, 8, kHigh, 20)),
+      of_tenant(kB, seq(3, 4, 0, kHigh, 20))},
+     limits(20, 20, 100),
+     {{{{2}, 8, 1, true}, {{3}, 0, 4, true}}, {}}},
+    {"TheyWaitForOneThatHasHadAsMuch",
+     {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 50))},
+     limits(20, 20, 100),
+     {{{{2}, 0, 4, true}}, {}}},
+    {"TheyDoNotWaitForOneThatHasHadMore",
+     {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 51))},
+     limits(20, 20, 100),
+     {{{{1}, 8, 1, true}, {{2}, 0, 4, true}}, {}}},
+    {"NorForOneOfAnotherClass",
+     {of_tenant(kA, seq(1, 9, 8, kLow, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
+     limits(20, 20, 100),
+     {{{{1}, 8, 1, true}, {{2}, 0, 4, true}}, {}}},
+    {"NorForOneThatFindsNoRoom",
+     {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
+     limits(20, 20, 3),
+     {{{{1}, 8, 1, true}}, {}}},
+    {"NorForOneThatFindsNoSlot",
+     {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
+     limits(20, 20, 100, 0),
+     {{{{1}, 8, 1, true}}, {}}},
+    {"AnotherTenantsPromptWaitsToo",
+     {of_tenant(kA, seq(1, 4, 0, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
+     limits(20, 20, 100),
+     {{{{2}, 0, 4, true}}, {}}},
+};
+INSTANTIATE_TEST_SUITE_P(Tenants, PlanStep, testing::ValuesIn(kTenants),
                          [](const auto& c) { return c.param.name; });
 
 const Case kWhole[] = {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "choir/ids.h"
@@ -16,6 +17,7 @@ namespace choir {
 struct SeqView {
   SeqId id;
   Priority priority = Priority::kNormal;  // after ageing
+  const void* tenant = nullptr;           // which it is of; only compared
   double tenant_served = 0;          // what its tenant has had (policy/tenants.h); less goes first
   Instant arrived;                   // earlier goes first within all that
   std::int32_t known_tokens = 0;     // >= 1; prompt plus sampled
@@ -28,10 +30,12 @@ struct SeqView {
 
 struct StepLimits {
   std::int32_t batch_tokens_max = 512;  // tokens of one pass; the engine's micro-batch
-  std::int32_t chunk_tokens_max = 256;  // most prompt tokens of all sequences in this pass
+  std::int32_t chunk_tokens_max = 256;  // of prompts, in this pass; half as many more may end one
   std::int32_t kv_cells_free = 0;       // cells that no sequence holds
   std::int32_t slots_free = 0;          // sequences that may still get their first cell
   std::int32_t outputs_max = 256;       // most slices with `sample`; more aborts llama.cpp
+  // Once the prompts of this pass have so many tokens together, no further one is placed.
+  std::int32_t chunk_tokens_enough = std::numeric_limits<std::int32_t>::max();
   bool operator==(const StepLimits&) const = default;
 };
 

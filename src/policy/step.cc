@@ -1,6 +1,7 @@
 #include "policy/step.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "base/check.h"
@@ -44,6 +45,13 @@ class Planner {
       return std::tie(rows_[a].priority, rows_[a].tenant_served, a) <
              std::tie(rows_[b].priority, rows_[b].tenant_served, b);
     });
+    for (const std::uint32_t i : prompts_) {
+      if (has_room_now(rows_[i])) {
+        first_prompt_ = rows_[i];
+        break;
+      }
+      if (!holds(rows_[i])) break;  // none behind it starts
+    }
   }
 
   void place_decodes() {
@@ -57,7 +65,9 @@ class Planner {
 
   void place_prompts() {
     bool start_barred = false;
+    std::int32_t placed = 0;
     for (const std::uint32_t i : prompts_) {
+      if (placed >= left_.chunk_tokens_enough) return;
       const SeqView& row = rows_[i];
       const bool starts = !holds(row);
       if (is_barred(row) || (starts && start_barred) || most_tokens(row) == 0) continue;
@@ -68,7 +78,8 @@ class Planner {
       while (left_.kv_cells_free == 0 && preempt_from(first_worse_than(row.priority))) {}
       const std::int32_t count = std::min(most_tokens(row), left_.kv_cells_free);
       if (count == 0 || (row.whole && count < row.pending_tokens())) continue;
-      if (!row.whole) left_.chunk_tokens_max -= count;
+      if (!row.whole) left_.chunk_tokens_max -= std::min(count, left_.chunk_tokens_max);
+      placed += count;
       if (starts) {
         --left_.slots_free;
         room_ -= row.known_tokens;
@@ -88,7 +99,16 @@ class Planner {
 
  private:
   bool is_barred(const SeqView& row) const {
-    return critical_only_ && row.priority != Priority::kCritical;
+    if (critical_only_ && row.priority != Priority::kCritical) return true;
+    // Its turn comes once the tenant of that prompt has had as much.
+    return first_prompt_ && row.priority == first_prompt_->priority &&
+           row.tenant != first_prompt_->tenant && row.tenant_served >= first_prompt_->tenant_served;
+  }
+
+  // Whether a token of it can be placed without taking cells or a slot from another.
+  bool has_room_now(const SeqView& row) const {
+    if (row.whole) return false;
+    return holds(row) ? left_.kv_cells_free > 0 : left_.slots_free > 0 && room_ >= row.known_tokens;
   }
 
   // As many of its tokens as the pass takes, cells aside.
@@ -96,7 +116,9 @@ class Planner {
     const std::int32_t pending = row.pending_tokens();
     if (pending == 0) return 0;
     if (row.whole) return left_.batch_tokens_max >= pending && left_.outputs_max > 0 ? pending : 0;
-    const std::int32_t count = std::min({pending, left_.chunk_tokens_max, left_.batch_tokens_max});
+    std::int32_t chunk = left_.chunk_tokens_max;
+    if (pending - chunk <= chunk / 2) chunk = pending;  // the rest would cost a pass of its own
+    const std::int32_t count = std::min({pending, chunk, left_.batch_tokens_max});
     return count == pending && left_.outputs_max == 0 ? count - 1 : count;
   }
 
@@ -159,6 +181,7 @@ class Planner {
   StepLimits left_;        // what of the limits is not used up yet
   std::int32_t room_ = 0;  // free cells, less what the holders lack
   bool critical_only_ = false;
+  std::optional<SeqView> first_prompt_;  // of those that can be read in this pass
 };
 
 }  // namespace

@@ -28,17 +28,21 @@ struct StepScratch {
 //
 //   0. While a CRITICAL prompt is pending, only CRITICAL sequences are placed: its first token
 //      does not wait for the decode of another. Ageing lifts others to CRITICAL, so none starves.
+//      While a prompt is pending whose tenant has had no more than the others, no sequence of
+//      another tenant and of its class is placed: a tenant that asks little gets its first tokens
+//      nearly as fast as if the others asked little, too. What it computes is counted, so their
+//      turn comes in the next pass or soon after it.
 //   1. Decodes go first, best rank first. One that finds no cell takes the cells of the
 //      worst-ranked holder behind it.
 //   2. What is left of the batch goes to prompts, those of the least served tenant of each class
-//      first, together at most chunk_tokens_max tokens (a `whole` sequence goes entirely or not at
-//      all, and counts against the batch only). A holder that finds no cell takes those of the
-//      worst-ranked holder of a strictly worse class.
-//      A prompt without cells starts only when there is a free slot and room for all of its known
-//      tokens beside those that the holders still lack: a prompt that starts without would lose
-//      its cells to the next decode, again and again. It makes room at the expense of strictly
-//      worse classes if that is enough; if not, none behind it starts either, so that room
-//      gathers.
+//      first, together at most chunk_tokens_max tokens, or half as many more where that ends a
+//      prompt; none begins once they have chunk_tokens_enough. (A `whole` sequence goes entirely or
+//      not at all, and counts against the batch only.) A holder that finds no cell takes those of
+//      the worst-ranked holder of a strictly worse class. A prompt without cells starts only when
+//      there is a free slot and room for all of its known tokens beside those that the holders
+//      still lack: a prompt that starts without would lose its cells to the next decode, again and
+//      again. It makes room at the expense of strictly worse classes if that is enough; if not,
+//      none behind it starts either, so that room gathers.
 //   3. If work is pending and nothing was placed, one holder is preempted (the worst-ranked; those
 //      without work first), so successive calls never all stand still.
 //

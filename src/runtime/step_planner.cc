@@ -7,6 +7,9 @@
 namespace choir {
 
 const StepPlan& StepPlanner::plan(int threads, bool contended) {
+  passes_of_one_tenant_ = p_.live.tenants().accounts() > 1
+                              ? 0
+                              : std::min(passes_of_one_tenant_ + 1, kPassesOfOneTenant);
   p_.sharing.begin_turn();
   woken_for_plan_ = false;
   auto may_wait = FrontSharing::MayWait::kYes;
@@ -61,6 +64,7 @@ SeqView StepPlanner::view(const LiveSequence& live) const {
   const Priority priority = live.class_now(p_.facts.node());
   return {.id = live.value.id,
           .priority = priority,
+          .tenant = live.tenant,
           .tenant_served = p_.live.tenants().level(*live.tenant, priority),
           .arrived = live.arrived,
           .known_tokens = live.value.known_tokens(),
@@ -71,16 +75,23 @@ StepLimits StepPlanner::limits(int threads, bool contended) const {
   const KvUse held = p_.memory.use();
   const EngineConfig& engine = p_.memory.config();
   const NodeRules& node = p_.facts.node();
+  const bool several_tenants = passes_of_one_tenant_ < kPassesOfOneTenant;
+  const auto chunk = [&](bool others_wait, Nanos quantum) {
+    return chunk_tokens(
+        {.seconds_per_token = p_.speeds.seconds_per_prompt_token(threads, engine.batch_tokens_max),
+         .contended = others_wait,
+         .quantum = quantum_beside(quantum, node.urgent.first_token()),
+         .batch_tokens_max = engine.batch_tokens_max});
+  };
+  const Nanos quantum = node.quantum.load();
+  contended = contended || wanted_.decodes > 0 || p_.control.immune();
   return {.batch_tokens_max = engine.batch_tokens_max,
-          .chunk_tokens_max = chunk_tokens(
-              {.seconds_per_token =
-                   p_.speeds.seconds_per_prompt_token(threads, engine.batch_tokens_max),
-               .contended = contended || wanted_.decodes > 0 || p_.control.immune(),
-               .quantum = quantum_beside(node.quantum.load(), node.urgent.first_token()),
-               .batch_tokens_max = engine.batch_tokens_max}),
+          .chunk_tokens_max = chunk(contended || several_tenants, quantum),
           .kv_cells_free = engine.context_tokens - held.cells,
           .slots_free = engine.sequences_max - held.slots,
-          .outputs_max = engine.sequences_max};
+          .outputs_max = engine.sequences_max,
+          .chunk_tokens_enough = several_tenants ? chunk(true, std::min(quantum, kQuantumOfTenants))
+                                                 : engine.batch_tokens_max};
 }
 
 // policy/step starts prompts in the order of the queue until one finds no room, and then none

@@ -42,6 +42,12 @@ class StepPlanner {
   void count_standing_back(Instant ended);
 
  private:
+  // Where a second tenant was there within so many passes, it is expected again: passes stay short
+  // enough that its prompt would not wait long, as beside other executors, and one that has read
+  // prompts for so long takes no further prompt.
+  static constexpr int kPassesOfOneTenant = 2000;
+  static constexpr Nanos kQuantumOfTenants = std::chrono::milliseconds(20);
+
   struct Wanted {  // by views_
     std::int32_t cells = 0;
     std::int32_t slots = 0;
@@ -62,8 +68,9 @@ class StepPlanner {
   const Parts p_;
   std::vector<SeqView> views_;
   Wanted wanted_;
-  std::vector<LiveSequence*> candidates_;  // in views_, and they rest
-  bool woken_for_plan_ = false;            // candidates have begun in this turn
+  std::vector<LiveSequence*> candidates_;          // in views_, and they rest
+  bool woken_for_plan_ = false;                    // candidates have begun in this turn
+  int passes_of_one_tenant_ = kPassesOfOneTenant;  // since there were several, counted to there
   StepScratch scratch_;
   StepPlan plan_;
 };
