@@ -1,0 +1,243 @@
+// What AMX would give to the products of packed weights: the instructions alone, then an
+// arrangement of them that gives the same bits as the avx512 table, beside that table.
+//
+// It says nothing where the CPU, or the system, has no AMX. docs/performance.md has the log.
+//
+//   ./dev bench tiles
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+#include "bench/report/report.h"
+#include "bench/tiles/products.h"
+#include "choir/machine.h"
+#include "kernels/kernel_table.h"
+
+namespace choir::bench {
+namespace {
+
+// Asks for the tiles of the whole process. Before there are threads.
+bool permitted() {
+  constexpr long kRequest = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  std::ifstream file("/proc/cpuinfo");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  return text.find("amx_int8") != std::string::npos &&
+         syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+}
+
+double seconds(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Seconds in which each of the threads did its work.
+double together(int threads, const std::function<void(int)>& work) {
+  return seconds([&] {
+    std::vector<std::thread> others;
+    for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
+    work(0);
+    for (std::thread& other : others) other.join();
+  });
+}
+
+constexpr int kRuns = 30;
+
+// The best of each, in alternating runs: the machine is not always equally fast.
+std::vector<double> best_of(int threads, const std::vector<std::function<void(int)>>& works) {
+  std::vector<double> best(works.size(), 1e9);
+  for (int run = 0; run < kRuns; ++run)
+    for (std::size_t i = 0; i < works.size(); ++i)
+      best[i] = std::min(best[i], together(threads, works[i]));
+  return best;
+}
+
+// --- the instructions alone ---
+
+constexpr long kRounds = 50'000;
+
+void only_tiles(int columns) {
+  shape_tiles(columns);
+  for (long i = 0; i < kRounds; ++i)
+    asm volatile(
+        "tdpbssd %tmm6, %tmm4, %tmm0\n\ttdpbssd %tmm7, %tmm4, %tmm1\n\t"
+        "tdpbssd %tmm6, %tmm5, %tmm2\n\ttdpbssd %tmm7, %tmm5, %tmm3");
+}
+
+#define CHOIR_EIGHT(what, from)                                                     \
+  what from "0\n\t" what from "1\n\t" what from "2\n\t" what from "3\n\t" what from \
+            "4\n\t" what from "5\n\t" what from "6\n\t" what from "7\n\t"
+#define CHOIR_SUMS                                                                           \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm10", "xmm11", "xmm12", \
+      "xmm13", "xmm14", "xmm15", "xmm16", "xmm17"
+
+CHOIR_AVX512 void only_vnni() {
+  for (long i = 0; i < kRounds; ++i)
+    asm volatile(CHOIR_EIGHT("vpdpbusd %%zmm30, %%zmm31, ", "%%zmm")
+                     CHOIR_EIGHT("vpdpbusd %%zmm30, %%zmm31, ", "%%zmm1")::
+                         : CHOIR_SUMS);
+}
+
+// 32 multiply-adds of 16 floats, beside the load of one tile or not.
+template <bool kTile>
+CHOIR_AVX512 void only_floats() {
+  alignas(64) static const std::byte numbers[1024] = {};
+  shape_tiles(32);
+  for (long i = 0; i < kRounds; ++i) {
+    if constexpr (kTile) load_tile<6>(numbers, 64);
+    asm volatile(CHOIR_EIGHT("vfmadd231ps %%zmm30, %%zmm31, ", "%%zmm")
+                     CHOIR_EIGHT("vfmadd231ps %%zmm30, %%zmm31, ", "%%zmm1")
+                         CHOIR_EIGHT("vfmadd231ps %%zmm30, %%zmm31, ", "%%zmm")
+                             CHOIR_EIGHT("vfmadd231ps %%zmm30, %%zmm31, ", "%%zmm1")::
+                                 : CHOIR_SUMS);
+  }
+}
+
+void instructions(int threads, std::vector<Row>& rows) {
+  const std::vector<double> best =
+      best_of(threads, {[](int) { only_tiles(64); }, [](int) { only_tiles(32); },
+                        [](int) { only_tiles(16); }, [](int) { only_vnni(); },
+                        [](int) { only_floats<true>(); }, [](int) { only_floats<false>(); }});
+  const auto rate = [&](std::size_t i, double each) {
+    return each * static_cast<double>(kRounds * threads) / best[i] / 1e9;
+  };
+  const std::string with = ", threads: " + std::to_string(threads);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const int columns = 64 >> i;
+    rows.push_back({.name = "tiles of " + std::to_string(columns) + " columns" + with,
+                    .unit = "GMAC/s",
+                    .choir = rate(i, 4.0 * 256 * columns),
+                    .peer = rate(3, 16.0 * 64),
+                    .peer_name = "vpdpbusd",
+                    .goal = {}});
+  }
+  rows.push_back({.name = "float multiply-adds beside tileloadd" + with,
+                  .unit = "G/s",
+                  .choir = rate(4, 32.0 * 16),
+                  .peer = rate(5, 32.0 * 16),
+                  .peer_name = "alone",
+                  .goal = {}});
+}
+
+// --- products ---
+
+template <class T>
+std::unique_ptr<T, decltype(&std::free)> lines(std::size_t count) {
+  return {static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64)), std::free};
+}
+
+// Any bits are weights, except that a half must be a number.
+std::unique_ptr<std::byte, decltype(&std::free)> random_weights(const PackedShape& shape,
+                                                                std::mt19937& random) {
+  auto weights = lines<std::byte>(shape.bytes());
+  for (std::size_t i = 0; i < shape.bytes(); ++i)
+    weights.get()[i] = static_cast<std::byte>(random());
+  const std::size_t scale_bytes =
+      static_cast<std::size_t>(shape.blocks() * kernels::packed_bytes(shape.type).scales);
+  for (std::int64_t g = 0; g < shape.groups(); ++g)
+    for (std::size_t i = 0; i < scale_bytes; i += 2) {
+      const auto half = static_cast<std::uint16_t>(0x2000 + random() % 0x400);
+      std::memcpy(weights.get() + static_cast<std::size_t>(g) * shape.group_bytes() +
+                      shape.scales_offset() + i,
+                  &half, 2);
+    }
+  return weights;
+}
+
+template <PackedType kType>
+void product(const char* name, std::int64_t columns, std::int64_t batch, int threads,
+             std::vector<Row>& rows) {
+  const kernels::KernelTable& table = *kernels::avx512_table();
+  const PackedShape shape{kType, columns, 1024};
+  std::mt19937 random(7);
+  const auto weights = random_weights(shape, random);
+  std::normal_distribution<float> normal;
+  std::vector<float> a(static_cast<std::size_t>(batch * columns));
+  for (float& x : a) x = normal(random);
+  const auto prepared =
+      lines<std::byte>(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
+  for (std::int64_t row = 0; row < batch; ++row)
+    table.prepare_row(shape, a.data() + row * columns, kernels::place_row(row, batch, 16),
+                      prepared.get());
+  std::vector<float> theirs(static_cast<std::size_t>(batch * shape.rows));
+  std::vector<float> ours(theirs.size());
+  kernels::Product p;
+  p.shape = shape;
+  p.weights = weights.get();
+  p.prepared = prepared.get();
+  p.rows = batch;
+  p.c_stride = shape.rows;
+  std::vector<std::unique_ptr<Quadrants, decltype(&std::free)>> quadrants;
+  std::vector<std::unique_ptr<Scratch, decltype(&std::free)>> scratches;
+  for (int t = 0; t < threads; ++t) {
+    quadrants.push_back(lines<Quadrants>(static_cast<std::size_t>(batch / 32)));
+    scratches.push_back(lines<Scratch>(1));
+  }
+  const std::int64_t each = shape.groups() / threads / 2 * 2;
+  const auto end_of = [&](int t) { return t + 1 == threads ? shape.groups() : (t + 1) * each; };
+  const std::vector<double> best = best_of(
+      threads,
+      {[&](int t) {
+         shape_tiles(32);
+         kernels::Product mine = p;
+         mine.c = ours.data();
+         multiply_with_tiles<kType>(mine, t * each, end_of(t), *scratches[t], quadrants[t].get());
+       },
+       [&](int t) {
+         kernels::Product mine = p;
+         mine.c = theirs.data();
+         const auto at_once = static_cast<std::int64_t>((128U << 10) / shape.group_bytes());
+         for (std::int64_t g = t * each; g < end_of(t); g += at_once)
+           table.multiply(mine, g, std::min(end_of(t), g + at_once));
+       }});
+  CHOIR_CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0,
+              "tiles give the bits of the avx512 table");
+  const double products = static_cast<double>(columns * shape.rows * batch) / 1e9;
+  rows.push_back({.name = std::string(name) + " " + std::to_string(columns) + " x 1024, batch " +
+                          std::to_string(batch) + ", threads: " + std::to_string(threads),
+                  .unit = "GMAC/s",
+                  .choir = products / best[0],
+                  .peer = products / best[1],
+                  .peer_name = "avx512",
+                  .goal = {}});
+}
+
+}  // namespace
+}  // namespace choir::bench
+
+int main(int argc, char** argv) {
+  using namespace choir::bench;
+  const Arguments arguments =
+      parse(argc, argv, "AMX tiles alone, and products with them beside the avx512 table");
+  std::vector<Row> rows;
+  if (choir::kernels::avx512_table() == nullptr || !permitted()) {
+    std::fprintf(stderr, "no AMX here: nothing is measured\n");
+    return finish("tiles", rows, arguments);
+  }
+  const int cores = choir::read_machine().cores;
+  for (const int threads : {1, cores}) {
+    if (threads == cores && cores == 1) continue;
+    instructions(threads, rows);
+  }
+  using choir::kernels::PackedType;
+  for (const std::int64_t columns : {640, 2048, 4096})
+    for (const std::int64_t batch : {32, 256}) {
+      product<PackedType::kQ41>("Q4_1", columns, batch, 1, rows);
+      product<PackedType::kQ80>("Q8_0", columns, batch, 1, rows);
+    }
+  return finish("tiles", rows, arguments);
+}
