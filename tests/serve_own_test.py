@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 import time
 import unittest
@@ -27,12 +28,19 @@ def until(holds):
     return value
 
 
+def figures_masked(report):
+    """A report without what each run measures anew."""
+    return re.sub(r"\d+\.\d\d", "0.00", report)
+
+
 class Parallel(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.daemon = cls.enterClassContext(Daemon())
-        cls.report = json.loads(choir("parallel", "--model", STORIES, *RAW, "--sessions", 2, "--max-tokens", 8, "--json",
-                                      *(word for prompt in PROMPTS for word in ("--prompt", prompt))).stdout)
+        command = ["parallel", "--model", STORIES, *RAW, "--sessions", 2, "--max-tokens", 8,
+                   *(word for prompt in PROMPTS for word in ("--prompt", prompt))]
+        cls.report = json.loads(choir(*command, "--json").stdout)
+        cls.printed = choir(*command).stdout
 
     def requests(self):
         return self.daemon.get("/choir/v1/requests")[1]["requests"]
@@ -59,6 +67,16 @@ class Parallel(unittest.TestCase):
             self.assertEqual(mine[-2]["tokens"], 8)
         self.assertEqual([s["text"] for s in events[-1]["report"]["sessions"]],
                          [s["text"] for s in self.report["sessions"]])
+        self.assertEqual(figures_masked(events[-1]["text"]), figures_masked(self.printed[self.printed.index("====="):]))
+
+    def test_catalogue_says_what_can_be_fetched_and_what_is_there(self):
+        status, reply = self.daemon.get("/choir/v1/catalogue")
+        self.assertEqual(status, 200)
+        self.assertIn("smollm2-135m", [model["name"] for model in reply["models"]])
+        for model in reply["models"]:
+            self.assertEqual(set(model), {"name", "description", "license", "bytes", "local"})
+            self.assertGreater(model["bytes"], 1 << 20)
+        self.assertGreater(reply["node"]["memory_bytes_max"], 0)
 
     def test_loads_a_model_first(self):
         self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/unload")

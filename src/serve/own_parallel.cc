@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,16 @@ Json error_of(const std::optional<Error>& error) {
   Json json = {{"code", to_string(error->code)}, {"message", error->message}};
   for (const Fact& fact : error->facts) json[fact.name] = fact.value;
   return json;
+}
+
+// What render() says of the models and the cores.
+ParallelConfig config_of(const ParallelSubmitted& jobs) {
+  std::set<std::string> names;
+  for (const ParallelSubmitted::Shown& shown : jobs.shown) names.insert(shown.model);
+  ParallelConfig config;
+  for (const std::string& name : names) config.models.push_back({.path = {}, .name = name});
+  config.node.cores = jobs.cores;
+  return config;
 }
 
 class ParallelWork final : public Work {
@@ -151,10 +162,12 @@ class ParallelWork final : public Work {
   }
   Output report(const std::string& bytes) {
     ended_ = true;
-    const std::string report = json_text(
-        report_of(std::move(results_), jobs_->load_seconds, desk_->seconds_since(jobs_->began)));
+    const EvaluationReport all =
+        report_of(std::move(results_), jobs_->load_seconds, desk_->seconds_since(jobs_->began));
+    const std::string report = json_text(all);
     if (!desk_->stream()) return reply_with_json(200, report)->advance();
-    Output output = with_head(bytes + R"(data: {"type":"report","report":)" + report + "}\n\n");
+    Output output = with_head(bytes + R"(data: {"type":"report","report":)" + report +
+                              R"(,"text":)" + to_text(render(all, config_of(*jobs_))) + "}\n\n");
     output.end = true;
     return output;
   }

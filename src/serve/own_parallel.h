@@ -5,7 +5,8 @@
 //   begin   jobs: [{job, model, prompt}]
 //   text    job, text, tokens: how many so far
 //   end     job, finish, error, usage: counts and seconds
-//   report  report: as json_text() of choir/parallel_evaluation.h gives it
+//   report  report: as json_text() of choir/parallel_evaluation.h gives it; text: as render() does,
+//           which is what `choir parallel` prints
 //   error   error: nothing follows
 // Without `stream` the reply is the report alone. All models are in memory before the first job is
 // submitted, and `total_seconds` begins there. A job that fails is a row with its error.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "serve/by_door.h"
+#include "serve/own_catalogue.h"
 #include "serve/own_events.h"
 #include "serve/own_models.h"
 #include "serve/own_parallel.h"
@@ -16,6 +17,7 @@ void add_own_routes(Router& router, const Services& s) {
   add_request_routes(router, s);
   add_model_routes(router, s);
   add_pull_routes(router, s);
+  add_catalogue_routes(router, s);
   add_event_routes(router, s);
   router.add({.method = "POST",
               .path = "/choir/v1/parallel",

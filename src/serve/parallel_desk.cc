@@ -145,6 +145,7 @@ void ParallelDesk::submit() {
   ParallelSubmitted all;
   all.submissions.resize(asked_.jobs.size());
   all.load_seconds = load_seconds_;
+  all.cores = services_.node.info().cores;
   std::map<std::string, std::vector<std::size_t>> by_executor;
   for (std::size_t job = 0; job < asked_.jobs.size(); ++job) {
     all.shown.push_back({executors_[job], asked_.jobs[job].prompt});

@@ -29,7 +29,8 @@ struct ParallelSubmitted {
   std::vector<Submission> submissions;        // of each job; of one that was refused: no request
   std::map<std::size_t, Completion> refused;  // by job
   double load_seconds = 0;
-  Instant began;  // of the first submission
+  std::int32_t cores = 0;  // of the node
+  Instant began;           // of the first submission
 };
 
 // Shared by the work on the loop, the door threads, and the callbacks of the requests. Functions:

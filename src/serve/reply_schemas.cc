@@ -202,6 +202,20 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "fits": {"type": "boolean"},
     "would_leave": {"type": "array", "items": {"type": "string"}}}
 })"},
+    {"Catalogue", R"({
+  "type": "object", "required": ["models", "folder_models", "node"],
+  "properties": {
+    "models": {"type": "array", "items": {
+      "type": "object", "required": ["name", "description", "license", "bytes", "local"],
+      "properties": {
+        "name": {"type": "string"},
+        "description": {"type": "string"},
+        "license": {"type": "string"},
+        "bytes": {"type": "integer", "description": "of the finished file"},
+        "local": {"type": "boolean", "description": "it is in the models folder"}}}},
+    "folder_models": {"type": "integer", "description": "files in the models folder"},
+    "node": {"type": "object"}}
+})"},
     {"Pull", R"({
   "type": "object", "required": ["model", "state", "bytes_done", "bytes_total", "error"],
   "properties": {

@@ -1,0 +1,48 @@
+// Numbers, sizes and times as people read them. Pure.
+import { words } from "./words/en.ts";
+
+const kLocale = "en";
+const whole = new Intl.NumberFormat(kLocale, { maximumFractionDigits: 0 });
+const one = new Intl.NumberFormat(kLocale, { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+
+export const integer = (x: number): string => whole.format(x);
+
+// Three figures or so: 0.42, 7.3, 412.
+export function short(x: number | null | undefined): string {
+  if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
+  if (x !== 0 && Math.abs(x) < 1) return x.toFixed(2);
+  return Math.abs(x) < 100 ? one.format(x).replace(/\.0$/, "") : whole.format(x);
+}
+
+const kUnits = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+export function bytes(x: number | null | undefined): string {
+  if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
+  let unit = 0;
+  let value = x;
+  while (Math.abs(value) >= 1024 && unit < kUnits.length - 1) {
+    value /= 1024;
+    ++unit;
+  }
+  return `${unit === 0 || value >= 100 ? whole.format(value) : one.format(value)} ${kUnits[unit] ?? ""}`;
+}
+
+export function seconds(x: number | null | undefined): string {
+  if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
+  if (x < 1) return `${whole.format(x * 1000)} ms`;
+  if (x < 60) return `${one.format(x)} s`;
+  if (x < 3600) return `${Math.floor(x / 60)} min ${Math.floor(x % 60)} s`;
+  return `${Math.floor(x / 3600)} h ${Math.floor((x % 3600) / 60)} min`;
+}
+
+// Of something that lives: no fractions that flicker.
+export function age(x: number): string {
+  return x < 60 ? `${Math.max(0, Math.floor(x))} s` : seconds(x);
+}
+
+const clockTime = new Intl.DateTimeFormat(kLocale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+export const clock = (ms: number): string => clockTime.format(ms);
+
+export const percent = (part: number, of: number): number => (of > 0 ? Math.round((100 * part) / of) : 0);
+
+// A word of a shell.
+export const quoted = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`);

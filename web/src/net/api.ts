@@ -1,0 +1,146 @@
+// Calls of the daemon. Each carries the session's token, which is in sessionStorage and nowhere else.
+import { signal } from "@preact/signals";
+import { words } from "../words/en.ts";
+import { SseReader, type SseEvent } from "./sse.ts";
+import type { SessionInfo } from "./wire.ts";
+
+const kTokenName = "choir.token";
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly code: string = "",
+  ) {
+    super(message);
+  }
+}
+
+export type Session =
+  | { state: "unknown" }
+  | { state: "open"; info: SessionInfo }
+  | { state: "needed"; expired: boolean }; // a key is needed
+
+export const session = signal<Session>({ state: "unknown" });
+export const may = (scope: string): boolean => session.value.state === "open" && session.value.info.scopes.includes(scope);
+export const token = (): string => sessionStorage.getItem(kTokenName) ?? "";
+
+function headers(more: Record<string, string> = {}): Headers {
+  const all = new Headers(more);
+  const secret = token();
+  if (secret) all.set("authorization", `Bearer ${secret}`);
+  return all;
+}
+
+// What an error of the daemon says, for people.
+async function errorOf(reply: Response): Promise<ApiError> {
+  let message = `${reply.status} ${reply.statusText}`;
+  let code = "";
+  try {
+    const body = (await reply.json()) as { error?: { message?: string; code?: unknown } };
+    if (body.error?.message) message = body.error.message;
+    if (typeof body.error?.code === "string") code = body.error.code;
+  } catch {
+    // The status alone, then.
+  }
+  return new ApiError(reply.status, message, code);
+}
+
+export async function call(method: string, path: string, body?: unknown, abort?: AbortSignal): Promise<Response> {
+  const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "content-type": "application/json" }), cache: "no-store" };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  if (abort) init.signal = abort;
+  let reply: Response;
+  try {
+    reply = await fetch(path, init);
+  } catch (error) {
+    if (abort?.aborted) throw error;
+    throw new ApiError(0, words.errors.unreachable);
+  }
+  if (reply.ok) return reply;
+  const error = await errorOf(reply);
+  if (reply.status === 401) keyNeeded();
+  throw error;
+}
+
+export async function get<T>(path: string, abort?: AbortSignal): Promise<T> {
+  return (await (await call("GET", path, undefined, abort)).json()) as T;
+}
+
+export async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown, abort?: AbortSignal): Promise<T> {
+  return (await (await call(method, path, body, abort)).json()) as T;
+}
+
+// The events of a reply, one by one. Ends with the body; throws when the connection breaks.
+export async function* eventsOf(reply: Response): AsyncGenerator<SseEvent> {
+  if (!reply.body) return;
+  const reader = reply.body.getReader();
+  const decoder = new TextDecoder();
+  const sse = new SseReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield* sse.take(decoder.decode(value, { stream: true }));
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+// ---- the session --------------------------------------------------------------------------------
+
+function keyNeeded(): void {
+  const was = session.peek();
+  sessionStorage.removeItem(kTokenName);
+  if (was.state !== "needed") session.value = { state: "needed", expired: was.state === "open" };
+}
+
+// The code of a one-use link stands behind '#'; it leaves the address and the history at once.
+function codeInAddress(): string {
+  const found = /^#code=([\w-]+)$/.exec(location.hash);
+  if (!found) return "";
+  history.replaceState(null, "", location.pathname + location.search);
+  return found[1] ?? "";
+}
+
+async function exchange(init: { key?: string; code?: string }): Promise<void> {
+  const all = new Headers({ "content-type": "application/json" });
+  if (init.key) all.set("authorization", `Bearer ${init.key}`);
+  const body = init.code ? JSON.stringify({ code: init.code }) : "{}";
+  const reply = await fetch("/choir/v1/session", { method: "POST", headers: all, body, cache: "no-store" });
+  if (!reply.ok) throw await errorOf(reply);
+  const info = (await reply.json()) as SessionInfo;
+  if (info.token) sessionStorage.setItem(kTokenName, info.token);
+  session.value = { state: "open", info };
+}
+
+export async function useKey(key: string): Promise<void> {
+  await exchange({ key });
+}
+
+export async function endSession(): Promise<void> {
+  await call("DELETE", "/choir/v1/session").catch(() => undefined);
+  sessionStorage.removeItem(kTokenName);
+  await findSession();
+}
+
+// Who we are. An open daemon (no keys, loopback) answers without a token.
+export async function findSession(): Promise<void> {
+  const code = codeInAddress();
+  if (code) {
+    try {
+      await exchange({ code });
+      return;
+    } catch {
+      // Used already, or too old: what was allowed before still is.
+    }
+  }
+  try {
+    const info = await get<SessionInfo>("/choir/v1/session");
+    session.value = { state: "open", info };
+  } catch (error) {
+    // A token of a daemon that was started again is not known any more; without it we may be let in.
+    if (error instanceof ApiError && error.status === 401 && session.peek().state === "needed") return;
+  }
+}

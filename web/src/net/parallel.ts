@@ -1,0 +1,26 @@
+// One call of POST /choir/v1/parallel: several jobs on one stream.
+import { ApiError, call, eventsOf } from "./api.ts";
+import { words } from "../words/en.ts";
+import type { ParallelEvent } from "./wire.ts";
+
+export interface ParallelTaker {
+  loading(percent: number): void; // the model that is behind the most
+  event(event: ParallelEvent): void;
+}
+
+// Returns when the report has come. Throws ApiError when the daemon says no or the stream breaks.
+export async function runParallel(body: Record<string, unknown>, taker: ParallelTaker, abort: AbortSignal): Promise<void> {
+  const reply = await call("POST", "/choir/v1/parallel", { ...body, stream: true }, abort);
+  for await (const event of eventsOf(reply)) {
+    if (event.comment) {
+      const percent = /^loading (\d+) %$/.exec(event.comment)?.[1];
+      if (percent) taker.loading(Number(percent));
+      continue;
+    }
+    const data = JSON.parse(event.data) as ParallelEvent;
+    if (data.type === "error") throw new ApiError(0, data.error.message);
+    taker.event(data);
+    if (data.type === "report") return;
+  }
+  throw new ApiError(0, words.errors.broken);
+}

@@ -1,0 +1,88 @@
+// What the events of GET /choir/v1/events add up to. Pure: a frame and a view in, the next view out; rows that did not
+// change stay the same objects, so a list draws only those that did.
+import type { Hello, ModelRow, NodeRow, RequestRow, TableFrame } from "../net/wire.ts";
+
+export type Table<Row> = ReadonlyMap<string, Row>;
+
+export interface EndedRequest {
+  row: RequestRow; // as it was last seen
+  ended_ms: number; // of the browser's clock
+}
+
+export interface View {
+  hello: Hello | null;
+  models: Table<ModelRow>;
+  node: NodeRow | null;
+  requests: Table<RequestRow>;
+  ended: readonly EndedRequest[]; // newest first; of this page's time only
+  restarts: number; // how often another daemon answered than before
+  known: { state: boolean; requests: boolean }; // a snapshot has come
+}
+
+export const kEndedMax = 300;
+export const kEndedMs = 15 * 60 * 1000;
+
+export const emptyView: View = {
+  hello: null,
+  models: new Map(),
+  node: null,
+  requests: new Map(),
+  ended: [],
+  restarts: 0,
+  known: { state: false, requests: false },
+};
+
+export type Frame =
+  | { event: "hello"; data: Hello }
+  | { event: "snapshot"; data: TableFrame<never> }
+  | { event: "delta"; data: TableFrame<never> };
+
+function changed<Row>(table: Table<Row>, frame: TableFrame<Row>, keyOf: (row: Row) => string): Table<Row> {
+  if (frame.rows) return new Map(frame.rows.map((row) => [keyOf(row), row]));
+  const set = frame.set ?? [];
+  const gone = (frame.gone ?? []).filter((key) => table.has(key));
+  if (set.length === 0 && gone.length === 0) return table;
+  const next = new Map(table);
+  for (const key of gone) next.delete(key);
+  for (const row of set) next.set(keyOf(row), row);
+  return next;
+}
+
+function withEnded(view: View, next: Table<RequestRow>, now: number): readonly EndedRequest[] {
+  const ended: EndedRequest[] = [];
+  for (const [id, row] of view.requests) if (!next.has(id)) ended.push({ row, ended_ms: now });
+  if (ended.length === 0) return view.ended;
+  return [...ended.reverse(), ...view.ended].filter((e) => now - e.ended_ms < kEndedMs).slice(0, kEndedMax);
+}
+
+export function reduce(view: View, frame: Frame, now: number): View {
+  if (frame.event === "hello") {
+    const restarted = view.hello !== null && view.hello.epoch !== frame.data.epoch;
+    // Another daemon: what it does not send is not there. The rows stay until its snapshot comes.
+    return {
+      ...view,
+      hello: frame.data,
+      restarts: view.restarts + (restarted ? 1 : 0),
+      ended: restarted ? [] : view.ended,
+      known: { state: false, requests: false },
+    };
+  }
+  const data = frame.data as TableFrame<unknown>;
+  const whole = frame.event === "snapshot";
+  if (data.topic === "state") {
+    if (!whole && !view.known.state) return view;
+    const rest = data.rest as { node?: NodeRow } | null | undefined;
+    return {
+      ...view,
+      models: changed(view.models, data as TableFrame<ModelRow>, (row) => row.name),
+      node: rest?.node ?? view.node,
+      known: { ...view.known, state: true },
+    };
+  }
+  if (data.topic === "requests") {
+    if (!whole && !view.known.requests) return view;
+    const requests = changed(view.requests, data as TableFrame<RequestRow>, (row) => row.id);
+    return { ...view, requests, ended: withEnded(view, requests, now), known: { ...view.known, requests: true } };
+  }
+  return view;
+}

@@ -1,0 +1,55 @@
+// The colour and the letter of each model. Pure. Both follow the name: a model looks the same on each visit, unless a
+// second one wants the same.
+
+// Each has 3:1 against both grounds of the page.
+export const kColours = [
+  "#3b82f6", "#cd6a08", "#2a9a52", "#c2418f", "#8b5cf6", "#0e9399", "#e0474c", "#9a8512",
+] as const;
+
+export interface Look {
+  colour: number; // in kColours
+  letter: string;
+}
+
+function hash(name: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < name.length; ++i) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  return h >>> 0;
+}
+
+function letterOf(name: string, taken: ReadonlySet<string>): string {
+  for (const c of name.toUpperCase()) if (/[A-Z]/.test(c) && !taken.has(c)) return c;
+  for (let i = 0; i < 26; ++i) {
+    const c = String.fromCharCode(65 + i);
+    if (!taken.has(c)) return c;
+  }
+  return "?";
+}
+
+export function looksOf(names: Iterable<string>): Map<string, Look> {
+  const looks = new Map<string, Look>();
+  const letters = new Set<string>();
+  const colours = new Set<number>();
+  for (const name of [...new Set(names)].sort()) {
+    let colour = hash(name) % kColours.length;
+    if (colours.size < kColours.length) while (colours.has(colour)) colour = (colour + 1) % kColours.length;
+    const letter = letterOf(name, letters);
+    colours.add(colour);
+    letters.add(letter);
+    looks.set(name, { colour, letter });
+  }
+  return looks;
+}
+
+// WCAG's contrast of two colours "#rrggbb".
+export function contrast(a: string, b: string): number {
+  const light = (hex: string): number => {
+    const part = (at: number): number => {
+      const c = parseInt(hex.slice(at, at + 2), 16) / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    };
+    return 0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5);
+  };
+  const [x, y] = [light(a), light(b)];
+  return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+}

@@ -1,0 +1,39 @@
+// What a person has chosen for this browser. No secret is among it.
+import { effect, signal } from "@preact/signals";
+
+export type Theme = "system" | "light" | "dark";
+
+function read(name: string, otherwise: string): string {
+  try {
+    return localStorage.getItem(name) ?? otherwise;
+  } catch {
+    return otherwise; // a browser that stores nothing
+  }
+}
+
+function keep(name: string, value: string): void {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It holds for this page, then.
+  }
+}
+
+const stored = read("choir.theme", "system");
+export const theme = signal<Theme>(stored === "light" || stored === "dark" ? stored : "system");
+export const letterKeys = signal(read("choir.keys", "on") === "on");
+export const reducedMotion = signal(false);
+
+export function watchPrefs(): void {
+  effect(() => {
+    document.documentElement.dataset["theme"] = theme.value;
+    keep("choir.theme", theme.value);
+  });
+  effect(() => keep("choir.keys", letterKeys.value ? "on" : "off"));
+  const motion = matchMedia("(prefers-reduced-motion: reduce)");
+  const look = (): void => {
+    reducedMotion.value = motion.matches;
+  };
+  motion.addEventListener("change", look);
+  look();
+}

@@ -1,0 +1,124 @@
+// What all views look at.
+import { computed, signal } from "@preact/signals";
+import { get } from "../net/api.ts";
+import { Live } from "../net/live.ts";
+import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
+import { emptyView, reduce, type View } from "./frames.ts";
+import { looksOf, type Look } from "./models.ts";
+import { TurnLog } from "./turns.ts";
+
+export const view = signal<View>(emptyView);
+export const turns = new TurnLog();
+export const turnsTick = signal(0); // counts frames of turns
+export const now = signal(Date.now()); // once a second while the page is in sight
+
+export const live = new Live({
+  frame: (frame) => {
+    view.value = reduce(view.peek(), frame, Date.now());
+  },
+  turns: (frame) => {
+    turns.add(frame, performance.now());
+    ++turnsTick.value;
+  },
+});
+
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now();
+}, 1000);
+
+export const models = computed<ModelRow[]>(() => [...view.value.models.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));
+export const running = computed(() => models.value.reduce((sum, m) => sum + m.running, 0));
+export const waiting = computed(() => models.value.reduce((sum, m) => sum + m.waiting, 0));
+
+// ---- models on disk and in the catalogue --------------------------------------------------------
+
+export const listed = signal<ListedModel[] | null>(null);
+export const catalogue = signal<CatalogueEntry[] | null>(null);
+export const pulls = signal<PullRow[]>([]);
+const catalogueAsked = signal(false);
+
+// All that there is to know of the models has come once.
+export const modelsKnown = computed(() => view.value.known.state && listed.value !== null && catalogueAsked.value);
+
+// Models that can be asked, the surest first: those of the daemon's settings, those of the catalogue, then other files of
+// the models folder, among which may be encoders; what a model can do is known once it was loaded.
+export const writers = computed<string[]>(() => {
+  const all = new Map((listed.value ?? []).map((m) => [m.id, m]));
+  const writes = (name: string): boolean => {
+    const can = all.get(name)?.capabilities;
+    return !can || can.includes("chat");
+  };
+  const offered = (catalogue.value ?? []).filter((c) => c.local).map((c) => c.name);
+  const served = models.value.map((m) => m.name);
+  const rank = (name: string): number => (served.includes(name) ? 0 : 2) + (offered.includes(name) ? 0 : 1);
+  return [...new Set([...served, ...all.keys()])].filter(writes).sort((a, b) => rank(a) - rank(b) || offered.indexOf(a) - offered.indexOf(b) || (a < b ? -1 : 1));
+});
+// Of those, the ones that a demo takes by itself.
+export const sureWriters = computed<string[]>(() => {
+  const offered = (catalogue.value ?? []).map((c) => c.name);
+  const sure = writers.value.filter((name) => view.value.models.has(name) || offered.includes(name));
+  return sure.length > 0 ? sure : writers.value;
+});
+
+const names = computed(() => {
+  const all = new Set<string>(models.value.map((m) => m.name));
+  for (const m of listed.value ?? []) all.add(m.id);
+  return [...all].sort().join("\n");
+});
+const looks = computed<Map<string, Look>>(() => looksOf(names.value.split("\n").filter(Boolean)));
+export function lookOf(model: string): Look {
+  return looks.value.get(model) ?? looksOf([model]).get(model) ?? { colour: 0, letter: "?" };
+}
+
+export async function findModels(): Promise<void> {
+  const [all, offered] = await Promise.allSettled([
+    get<{ data: ListedModel[] }>("/v1/models"),
+    get<{ models: CatalogueEntry[] }>("/choir/v1/catalogue"),
+  ]);
+  if (all.status === "fulfilled") listed.value = all.value.data;
+  if (offered.status === "fulfilled") catalogue.value = offered.value.models;
+  catalogueAsked.value = true;
+}
+
+export const pulling = computed(() => pulls.value.some((p) => p.state === "running" || p.state === "waiting"));
+let pullTimer = 0;
+
+// Once a second while something is fetched.
+export async function watchPulls(): Promise<void> {
+  clearTimeout(pullTimer);
+  try {
+    const before = pulling.peek();
+    pulls.value = (await get<{ pulls: PullRow[] }>("/choir/v1/pulls")).pulls;
+    if (before && !pulling.peek()) await findModels();
+  } catch {
+    // The bar says that the daemon does not answer.
+  }
+  if (pulling.peek()) pullTimer = window.setTimeout(() => void watchPulls(), 1000);
+}
+
+// ---- history ------------------------------------------------------------------------------------
+
+export interface Curve {
+  seconds: Map<number, number | null>; // by second of the daemon's clock
+}
+
+export const historySeconds = 300;
+export const history = signal<{ now: number; totals: Map<string, Map<number, number | null>>; models: Map<string, number | null> } | null>(null);
+
+// The last figure of each model comes along.
+export async function readHistory(abort?: AbortSignal): Promise<void> {
+  const before = history.peek();
+  const wanted = before === null ? historySeconds : Math.min(historySeconds, Math.ceil((Date.now() - before.now) / 1000) + 5);
+  const reply = await get<HistoryReply>(`/choir/v1/history?seconds=${Math.max(5, wanted)}`, abort);
+  const last = Math.floor(reply.now_ms / 1000);
+  const totals = new Map<string, Map<number, number | null>>();
+  for (const [name, values] of Object.entries(reply.totals)) {
+    const all = new Map(before?.totals.get(name) ?? []);
+    values.forEach((value, i) => all.set(last - (values.length - 1 - i) * reply.step_seconds, value));
+    for (const second of all.keys()) if (second <= last - historySeconds) all.delete(second);
+    totals.set(name, all);
+  }
+  const each = new Map<string, number | null>();
+  for (const [name, model] of Object.entries(reply.models)) each.set(name, model["output_tokens_per_second"]?.at(-1) ?? null);
+  history.value = { now: reply.now_ms, totals, models: each };
+}

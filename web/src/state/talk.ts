@@ -1,0 +1,159 @@
+// The chat of Play: columns with a model each, and one prompt for all. One stream carries all answers. It outlives the
+// view, so that another view may be looked at while a model writes.
+import { batch, signal, type Signal } from "@preact/signals";
+import { ApiError } from "../net/api.ts";
+import { runParallel } from "../net/parallel.ts";
+import { messagesOf } from "./jobs.ts";
+import type { JobUsage } from "../net/wire.ts";
+
+export const kColumnsMax = 8;
+const kFlushMs = 100; // texts reach the page at most ten times a second
+
+export interface Answer {
+  state: "loading" | "waiting" | "writing" | "ended" | "stopped" | "failed";
+  percent: number | null; // of loading
+  text: string;
+  tokens: number;
+  began: number; // performance.now() of its first token; 0: none yet
+  speed: number | null; // tokens a second; while it writes of the browser's clock, then what the daemon reports
+  finish: string;
+  usage: JobUsage | null;
+  error: string;
+}
+
+export interface Said {
+  prompt: string;
+  model: string;
+  answer: Signal<Answer>;
+}
+
+export interface Column {
+  id: number;
+  model: Signal<string>;
+  said: Signal<Said[]>;
+}
+
+export interface Settings {
+  system: string;
+  temperature: number;
+  maxTokens: number;
+  seed: number | null;
+  priority: string;
+}
+
+let lastColumn = 0;
+export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), said: signal([]) });
+
+export const columns = signal<Column[]>([]);
+export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "normal" });
+export const draft = signal("");
+export const talking = signal<AbortController | null>(null);
+
+export const freshAnswer: Answer = {
+  state: "waiting", percent: null, text: "", tokens: 0, began: 0, speed: null, finish: "", usage: null, error: "",
+};
+
+export async function say(prompt: string): Promise<void> {
+  const abort = new AbortController();
+  talking.value = abort;
+  const s = settings.peek();
+  const all = columns.peek();
+  const jobs = all.map((column) => ({
+    model: column.model.peek(),
+    messages: messagesOf(column.said.peek().map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
+    max_tokens: s.maxTokens,
+    temperature: s.temperature,
+    seed: s.seed ?? -1,
+    priority: s.priority,
+    default_template: false, // a base model goes on with the text; a template that it never saw would confuse it
+  }));
+  const answers = all.map(() => signal<Answer>({ ...freshAnswer }));
+  batch(() =>
+    all.forEach((column, i) => {
+      column.said.value = [...column.said.peek(), { prompt, model: column.model.peek(), answer: answers[i] as Signal<Answer> }];
+    }),
+  );
+  await follow({ jobs }, answers, abort);
+  talking.value = null;
+}
+
+// Carries the events of one call into the answers. Ends when all have ended; a failure is in the answers.
+export async function follow(body: Record<string, unknown>, answers: readonly Signal<Answer>[], abort: AbortController, onReport?: (report: { report: unknown; text: string | null }) => void, onEnd?: (job: number, answer: Answer) => void): Promise<void> {
+  const next: Answer[] = answers.map((a) => ({ ...a.peek() }));
+  const touched = new Set<number>();
+  const flush = (): void => {
+    const at = performance.now();
+    batch(() => {
+      for (const i of touched) {
+        const a = next[i];
+        const target = answers[i];
+        if (!a || !target) continue;
+        if (a.state === "writing" && a.began > 0 && at > a.began + 200) a.speed = ((a.tokens - 1) * 1000) / (at - a.began);
+        target.value = { ...a };
+      }
+    });
+    touched.clear();
+  };
+  const timer = setInterval(flush, kFlushMs);
+  const all = (change: (a: Answer) => void): void => {
+    next.forEach((a, i) => {
+      if (a.state === "ended" || a.state === "failed") return;
+      change(a);
+      touched.add(i);
+    });
+  };
+  try {
+    await runParallel(
+      body,
+      {
+        loading: (percent) =>
+          all((a) => {
+            a.state = "loading";
+            a.percent = percent;
+          }),
+        event: (event) => {
+          if (event.type === "begin") all((a) => (a.state = "waiting"));
+          if (event.type === "text") {
+            const a = next[event.job];
+            if (!a) return;
+            if (a.began === 0) a.began = performance.now();
+            a.state = "writing";
+            a.text += event.text;
+            a.tokens = event.tokens;
+            touched.add(event.job);
+          }
+          if (event.type === "end") {
+            const a = next[event.job];
+            if (!a) return;
+            a.state = event.error ? "failed" : "ended";
+            a.error = event.error?.message ?? "";
+            a.finish = event.finish;
+            a.usage = event.usage;
+            a.tokens = event.usage.output_tokens;
+            touched.add(event.job);
+            onEnd?.(event.job, a);
+          }
+          if (event.type === "report") {
+            for (const row of event.report.sessions ?? []) {
+              const a = next[row.session_id];
+              if (!a || row.tokens === 0) continue;
+              a.speed = row.tokens_per_second;
+              touched.add(row.session_id);
+            }
+            onReport?.({ report: event.report, text: event.text ?? null });
+          }
+        },
+      },
+      abort.signal,
+    );
+  } catch (error) {
+    const stopped = abort.signal.aborted;
+    const message = error instanceof ApiError || error instanceof Error ? error.message : String(error);
+    all((a) => {
+      a.state = stopped ? "stopped" : "failed";
+      a.error = stopped ? "" : message;
+    });
+  }
+  clearInterval(timer);
+  flush();
+}

@@ -1,0 +1,90 @@
+// The turns of each lane, as the topic `turns` tells them. Plain objects that are changed in place: at most 60 s of
+// blocks are kept, and the canvas reads them at each drawing.
+import type { TurnsFrame } from "../net/wire.ts";
+
+export interface Block {
+  begin: number; // us since the daemon began
+  length: number;
+  model: string;
+  prompt: number; // rows
+  decode: number;
+  priority: string;
+  turns: number; // that were merged into this block
+}
+
+export interface Lane {
+  lane: number;
+  threads: number;
+  blocks: Block[]; // by begin
+  missing: number; // turns that the daemon's ring has lost
+}
+
+export const kKeptUs = 60_000_000;
+
+export class TurnLog {
+  lanes: Lane[] = [];
+  now = 0; // of the last frame
+  private received = 0; // performance.now() of it
+
+  // `at` is the browser's clock in milliseconds.
+  add(frame: TurnsFrame, at: number): void {
+    if (frame.now_us < this.now) this.lanes = []; // another daemon
+    this.now = frame.now_us;
+    this.received = at;
+    for (const told of frame.lanes) {
+      let lane = this.lanes.find((l) => l.lane === told.lane);
+      if (!lane) {
+        lane = { lane: told.lane, threads: told.threads, blocks: [], missing: 0 };
+        this.lanes.push(lane);
+        this.lanes.sort((a, b) => a.lane - b.lane);
+      }
+      lane.threads = told.threads;
+      lane.missing += told.missing;
+      // What a frame tells again, after a reconnection, is there already.
+      const last = lane.blocks.at(-1);
+      const known = last ? last.begin + last.length : -1;
+      for (const [begin, length, model, prompt, decode, priority, turns] of told.blocks)
+        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns });
+    }
+    for (const lane of this.lanes) {
+      const old = lane.blocks.findIndex((b) => b.begin + b.length > this.now - kKeptUs);
+      if (old > 0) lane.blocks.splice(0, old);
+      if (old < 0) lane.blocks.length = 0;
+    }
+  }
+
+  // The daemon's time, estimated: that of the last frame and what has passed since.
+  clock(at: number): number {
+    return this.now === 0 ? 0 : this.now + Math.max(0, at - this.received) * 1000;
+  }
+
+  clear(): void {
+    this.lanes = [];
+    this.now = 0;
+  }
+}
+
+export interface ModelTime {
+  model: string;
+  us: number; // of computing, times the threads that computed
+  turns: number;
+  prompt: number;
+  decode: number;
+}
+
+// What each model has had between two times, by name.
+export function timesOf(lanes: readonly Lane[], from: number, to: number): ModelTime[] {
+  const times = new Map<string, ModelTime>();
+  for (const lane of lanes)
+    for (const block of lane.blocks) {
+      const inside = Math.min(block.begin + block.length, to) - Math.max(block.begin, from);
+      if (inside <= 0) continue;
+      let time = times.get(block.model);
+      if (!time) times.set(block.model, (time = { model: block.model, us: 0, turns: 0, prompt: 0, decode: 0 }));
+      time.us += inside * lane.threads;
+      time.turns += block.turns;
+      time.prompt += block.prompt;
+      time.decode += block.decode;
+    }
+  return [...times.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
+}

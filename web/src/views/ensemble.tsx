@@ -1,0 +1,240 @@
+// Ensemble: what computes now, how fast, who has had how much, and why others wait.
+import { computed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { bytes, integer, percent, seconds, short } from "../format.ts";
+import { isLive, link } from "../net/live.ts";
+import type { RequestRow } from "../net/wire.ts";
+import { Spark } from "../parts/spark.tsx";
+import { Start } from "../parts/start.tsx";
+import { Tracks, TrackTable, type Shown } from "../parts/tracks.tsx";
+import { Bar, Button, Choice, Empty, Model } from "../parts/ui.tsx";
+import { visible } from "../safe/visible.ts";
+import { kColours } from "../state/models.ts";
+import { onKey } from "../state/keys.ts";
+import { goTo } from "../state/route.ts";
+import { catalogue, history, historySeconds, listed, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
+import { timesOf, type Lane } from "../state/turns.ts";
+import { words } from "../words/en.ts";
+
+const w = words.ensemble;
+
+// The curve of a total, second by second up to now.
+function curve(name: string): (number | null)[] {
+  const all = history.value?.totals.get(name);
+  const last = Math.floor((history.value?.now ?? 0) / 1000);
+  const values: (number | null)[] = [];
+  for (let s = last - historySeconds + 1; s <= last; ++s) values.push(all?.get(s) ?? null);
+  return values;
+}
+const latest = (name: string): number | null => {
+  const last = Math.floor((history.value?.now ?? 0) / 1000);
+  return history.value?.totals.get(name)?.get(last) ?? null;
+};
+// The p95 of a second without a first token is that of the last that had one.
+const latestKnown = (name: string): number | null => curve(name).findLast((v) => v !== null) ?? null;
+
+function Tile(props: { label: string; value: string; hint?: string; curve?: string; children?: preact.ComponentChildren }) {
+  return (
+    <li class="tile">
+      <h2>{props.label}</h2>
+      <p>
+        <strong>{props.value}</strong>
+        {props.hint ? <span class="hint">{props.hint}</span> : null}
+      </p>
+      {props.curve ? <Spark values={curve(props.curve)} /> : props.children}
+    </li>
+  );
+}
+
+function Tiles() {
+  const node = view.value.node;
+  const first = latestKnown("first_token_p95_ms");
+  return (
+    <ul class="tiles">
+      <Tile label={w.speed} value={short(latest("output_tokens_per_second"))} hint={w.speedHint} curve="output_tokens_per_second" />
+      <Tile label={w.running} value={integer(running.value)} curve="running" />
+      <Tile label={w.waiting} value={integer(waiting.value)} curve="waiting" />
+      <Tile label={w.first} value={first === null ? words.none : seconds(first / 1000)} curve="first_token_p95_ms" />
+      <Tile label={w.memory} value={node ? bytes(node.memory_bytes_promised) : words.none} hint={node ? w.of(bytes(node.memory_bytes_max)) : ""}>
+        <Bar value={node?.memory_bytes_promised ?? 0} of={node?.memory_bytes_max ?? 1} label={w.memory} />
+      </Tile>
+    </ul>
+  );
+}
+
+// What each model has had of the time shown, beside what its shares would give it among those that computed.
+function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
+  void turnsTick.value, void now.value;
+  const to = frozen ? frozen.to : turns.now;
+  const times = timesOf(frozen ? frozen.lanes : turns.lanes, to - span * 1e6, to);
+  const all = times.reduce((sum, t) => sum + t.us, 0);
+  const shares = (name: string): number => view.value.models.get(name)?.shares ?? 1;
+  const sum = times.reduce((total, t) => total + shares(t.model), 0);
+  const rows = [...new Set([...times.map((t) => t.model), ...models.value.filter((m) => m.state !== "unloaded").map((m) => m.name)])].sort();
+  return (
+    <section class="card shares" aria-labelledby="shares-title">
+      <header>
+        <h2 id="shares-title">{w.shares}</h2>
+        <p class="hint">{w.sharesHint}</p>
+      </header>
+      {rows.length === 0 ? <Empty title={w.idle} /> : null}
+      <ul>
+        {rows.map((name) => {
+          const had = percent(times.find((t) => t.model === name)?.us ?? 0, all);
+          const due = times.some((t) => t.model === name) ? percent(shares(name), sum) : null;
+          const speed = history.value?.models.get(name);
+          return (
+            <li key={name}>
+              <div class="between">
+                <Model name={name} />
+                <span class="num">{speed === undefined || speed === null ? "" : `${short(speed)} ${w.modelSpeed}`}</span>
+              </div>
+              <div class="sharebar">
+                <Bar value={had} of={100} label={w.had(had)} colour={kColours[lookOf(name).colour] ?? ""} />
+                {due === null ? null : <span class="due" style={{ insetInlineStart: `${due}%` }} />}
+              </div>
+              <div class="between hint">
+                <span>{w.had(had)}</span>
+                <span>{due === null ? "" : w.due(due)}</span>
+              </div>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+interface Reason {
+  reason: string;
+  rows: RequestRow[];
+}
+
+const kBegun = new Set(["prefill", "decode", "ending"]);
+const reasons = computed<Reason[]>(() => {
+  const groups = new Map<string, RequestRow[]>();
+  for (const row of view.value.requests.values()) {
+    if (kBegun.has(row.state)) continue;
+    const reason = row.why?.reason ?? row.waits_for;
+    groups.set(reason, [...(groups.get(reason) ?? []), row]);
+  }
+  return [...groups].map(([reason, rows]) => ({ reason, rows })).sort((a, b) => b.rows.length - a.rows.length);
+});
+
+function Reasons() {
+  return (
+    <section class="card" aria-labelledby="reasons-title">
+      <header>
+        <h2 id="reasons-title">{w.reasons}</h2>
+        <p class="hint">{waiting.value > 0 ? integer(waiting.value) : ""}</p>
+      </header>
+      {reasons.value.length === 0 ? <p class="quiet">{w.noneWaiting}</p> : null}
+      <ul class="reasons">
+        {reasons.value.map(({ reason, rows }) => (
+          <li key={reason}>
+            <span class="count">{integer(rows.length)}</span>
+            <div>
+              <strong>{w.reason[reason] ?? visible(reason)}</strong>
+              {[...new Set(rows.map((r) => r.why?.text ?? ""))].filter(Boolean).slice(0, 2).map((text) => (
+                <p key={text}>{visible(text)}</p>
+              ))}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function copyOf(lanes: Lane[]): Lane[] {
+  return lanes.map((lane) => ({ ...lane, blocks: [...lane.blocks] }));
+}
+
+function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown | null; shown: (s: Shown) => void; onFreeze: () => void }) {
+  void turnsTick.value;
+  const quiet = turns.lanes.every((l) => l.blocks.length === 0);
+  const missing = turns.lanes.reduce((sum, l) => sum + l.missing, 0);
+  return (
+    <>
+      <div class="tracksfield">
+        <Tracks seconds={span} frozen={frozen} onShown={shown} />
+        {quiet && isLive() ? (
+          <div class="over">
+            <Empty title={w.idle} hint={w.idleHint}>
+              <Button label={words.demo.run} kind="primary" icon="go" onClick={() => goTo("play/demo")} />
+            </Empty>
+          </div>
+        ) : null}
+      </div>
+      <div class="legend">
+        {models.value.filter((m) => m.state !== "unloaded").map((m) => <Model key={m.name} name={m.name} />)}
+        <span class="swatch"><i class="dark" aria-hidden="true" />{w.legendPrompt}</span>
+        <span class="swatch"><i aria-hidden="true" />{w.legendDecode}</span>
+        {missing > 0 ? <span class="hint">{w.missing(missing)}</span> : null}
+        <span class="grow" />
+        <Button label={frozen ? w.resume : w.freeze} icon={frozen ? "go" : "pause"} onClick={onFreeze} small />
+      </div>
+    </>
+  );
+}
+
+export function Ensemble() {
+  const span = useSignal<"2" | "10" | "60">("10");
+  const frozen = useSignal<Shown | null>(null);
+  const shown = useRef<Shown | null>(null);
+
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = (): void => {
+      if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
+    };
+    read();
+    const timer = setInterval(read, 2000);
+    const stop = link.subscribe((l) => {
+      if (l.state === "live") read();
+    });
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+      stop();
+    };
+  }, []);
+
+  const freeze = (): void => {
+    const s = shown.current;
+    if (frozen.value) frozen.value = null;
+    else if (s) frozen.value = { ...s, lanes: copyOf(s.lanes) };
+  };
+  useEffect(() => onKey(" ", freeze), []);
+
+  const known = view.value.known.state && listed.value !== null;
+  if (known && models.value.length === 0 && (listed.value ?? []).length === 0 && catalogue.value !== null)
+    return (
+      <div class="view">
+        <h1 class="sr">{w.title}</h1>
+        <Start />
+      </div>
+    );
+  const n = Number(span.value);
+  return (
+    <div class="view ensemble">
+      <h1 class="sr">{w.title}</h1>
+      <Tiles />
+      <section class="card lanes" aria-labelledby="lanes-title">
+        <header>
+          <div>
+            <h2 id="lanes-title">{w.lanes}</h2>
+            <p class="hint">{frozen.value ? w.frozen : w.lanesHint}</p>
+          </div>
+          <Choice label={w.span} name="span" value={span.value} of={[["2", w.seconds(2)], ["10", w.seconds(10)], ["60", w.seconds(60)]] as const} onChange={(v) => (span.value = v)} />
+        </header>
+        <Lanes span={n} frozen={frozen.value} shown={(s) => (shown.current = s)} onFreeze={freeze} />
+        <TrackTable seconds={n} frozen={frozen.value} />
+      </section>
+      <div class="two">
+        <Shares span={n} frozen={frozen.value} />
+        <Reasons />
+      </div>
+    </div>
+  );
+}

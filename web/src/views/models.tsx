@@ -1,0 +1,338 @@
+// Models: what is in memory and what it takes, what is on disk, what can be fetched; and what other sizes would take.
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { bytes, integer, seconds } from "../format.ts";
+import { ApiError, get, may, send } from "../net/api.ts";
+import { isLive } from "../net/live.ts";
+import type { Cells, Estimate, ModelRow } from "../net/wire.ts";
+import { Offers } from "../parts/start.tsx";
+import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note, StackedBar, type Part } from "../parts/ui.tsx";
+import { visible, visibleLine } from "../safe/visible.ts";
+import { kColours } from "../state/models.ts";
+import { goTo } from "../state/route.ts";
+import { catalogue, findModels, listed, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
+import { words } from "../words/en.ts";
+
+const w = words.models;
+const colourOf = (name: string): string => kColours[lookOf(name).colour] ?? "";
+const sizeOf = (m: ModelRow): number => m.weight_bytes + m.kv_bytes + m.compute_bytes;
+const messageOf = (error: unknown): string => (error instanceof ApiError ? error.message : String(error));
+
+function Memory() {
+  const node = view.value.node;
+  if (!node) return null;
+  const held = models.value.filter((m) => sizeOf(m) > 0);
+  const free = Math.max(0, node.memory_bytes_max - node.memory_bytes_promised);
+  const parts: Part[] = held.map((m) => ({ label: `${visibleLine(m.name)}: ${bytes(sizeOf(m))}`, value: sizeOf(m), class: "", colour: colourOf(m.name) }));
+  return (
+    <section class="card memory" aria-labelledby="memory-title">
+      <header>
+        <h2 id="memory-title">{w.memory}</h2>
+        <p class="num">
+          <strong>{bytes(node.memory_bytes_promised)}</strong> {words.ensemble.of(bytes(node.memory_bytes_max))}
+          <span class="hint"> {w.memoryFree(bytes(free))}</span>
+        </p>
+      </header>
+      <StackedBar parts={parts} of={node.memory_bytes_max} label={parts.map((p) => p.label).join(", ") || w.noneServed} />
+    </section>
+  );
+}
+
+function CellsView({ name }: { name: string }) {
+  const cells = useSignal<Cells | null>(null);
+  const error = useSignal("");
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = (): void => {
+      if (document.hidden || !isLive()) return;
+      get<Cells>(`/choir/v1/cells/${encodeURIComponent(name)}`, abort.signal).then(
+        (c) => (cells.value = c),
+        (e: unknown) => {
+          if (!abort.signal.aborted) error.value = messageOf(e);
+        },
+      );
+    };
+    read();
+    const timer = setInterval(read, 2000);
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+    };
+  }, [name]);
+  const c = cells.value;
+  if (!c) return error.value ? <Note kind="info">{visible(error.value)}</Note> : null;
+  const parts: Part[] = [
+    { label: `${w.cellsRunning}: ${integer(c.running)}`, value: c.running, class: "c1" },
+    { label: `${w.cellsKept}: ${integer(c.kept)}`, value: c.kept, class: "c2" },
+    { label: `${w.cellsCached}: ${integer(c.cached)}`, value: c.cached, class: "c3" },
+  ];
+  return (
+    <div class="cells">
+      <div class="between">
+        <h4>{w.cells}</h4>
+        <span class="num hint">{integer(c.cells)}</span>
+      </div>
+      <StackedBar parts={parts} of={c.cells} label={parts.map((p) => p.label).join(", ")} />
+      <p class="keyed hint">
+        {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
+        <span class="swatch"><i class="c0" aria-hidden="true" />{`${w.cellsFree}: ${integer(c.free)}`}</span>
+      </p>
+      {c.fronts.length > 0 ? (
+        <>
+          <h4>{w.fronts}</h4>
+          <ul class="fronts">
+            {c.fronts.slice(0, 6).map((f, i) => (
+              <li key={i}>
+                <span class="num">{w.front(f.tokens, f.sharers, f.saved_tokens)}</span>
+                {f.text ? <bdi class="quiet">{visibleLine(f.text)}</bdi> : null}
+              </li>
+            ))}
+          </ul>
+        </>
+      ) : null}
+    </div>
+  );
+}
+
+// ---- what if ------------------------------------------------------------------------------------
+
+function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefined; onClose: () => void }) {
+  const sequences = useSignal(row?.sequences_max || 8);
+  const tokens = useSignal(Math.max(512, row?.sequence_tokens_max || 4096));
+  const kv = useSignal<"f16" | "q8_0">(row?.kv_type === "q8_0" ? "q8_0" : "f16");
+  const estimate = useSignal<Estimate | null>(null);
+  const error = useSignal("");
+  const done = useSignal("");
+
+  useEffect(() => {
+    const abort = new AbortController();
+    const timer = setTimeout(() => {
+      const body = { model: name, sequences_max: sequences.value, sequence_tokens_max: tokens.value, kv_type: kv.value };
+      send<Estimate>("POST", "/choir/v1/estimate", body, abort.signal).then(
+        (e) => {
+          estimate.value = e;
+          error.value = "";
+        },
+        (e: unknown) => {
+          if (!abort.signal.aborted) error.value = messageOf(e);
+        },
+      );
+    }, 40);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [sequences.value, tokens.value, kv.value, name]);
+
+  const resize = (): void => {
+    done.value = "";
+    send("POST", `/choir/v1/models/${encodeURIComponent(name)}/resize`, { sequences_max: sequences.value, sequence_tokens_max: tokens.value }).then(
+      () => (done.value = w.resized),
+      (e: unknown) => (error.value = messageOf(e)),
+    );
+  };
+  const e = estimate.value;
+  const parts: Part[] = e
+    ? [
+        { label: `${w.weights}: ${bytes(e.weight_bytes)}`, value: e.weight_bytes, class: "c1" },
+        { label: `${w.kv}: ${bytes(e.kv_bytes)}`, value: e.kv_bytes, class: "c2" },
+        { label: `${w.compute}: ${bytes(e.compute_bytes)}`, value: e.compute_bytes, class: "c3" },
+      ]
+    : [];
+  const verdict = !e ? "" : e.fits ? w.whatIfFits : e.would_leave.length > 0 ? w.whatIfFitsAfter(e.would_leave.map(visibleLine).join(", ")) : w.whatIfNot(bytes(e.missing_bytes));
+  const steps = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072];
+  return (
+    <Dialog title={`${w.whatIf} ${visibleLine(name)}`} onClose={onClose}>
+      <p class="hint">{w.whatIfLead(visibleLine(name))}</p>
+      <label class="slider">
+        <span class="between"><span>{w.whatIfSequences}</span><strong class="num">{integer(sequences.value)}</strong></span>
+        <input type="range" min={1} max={64} value={sequences.value} onInput={(ev) => (sequences.value = Number(ev.currentTarget.value))} />
+      </label>
+      <label class="slider">
+        <span class="between"><span>{w.whatIfTokens}</span><strong class="num">{integer(tokens.value)}</strong></span>
+        <input type="range" min={0} max={steps.length - 1} value={Math.max(0, steps.findIndex((s) => s >= tokens.value))} aria-valuetext={integer(tokens.value)}
+          onInput={(ev) => (tokens.value = steps[Number(ev.currentTarget.value)] ?? 4096)} />
+      </label>
+      <div class="between">
+        <span>{w.kvType}</span>
+        <Choice label={w.kvType} name="kv" value={kv.value} of={[["f16", "f16"], ["q8_0", "q8_0"]] as const} onChange={(v) => (kv.value = v)} />
+      </div>
+      {e ? (
+        <div class="result" aria-live="polite">
+          <p class="big num"><strong>{w.whatIfNeeds(bytes(e.need_bytes))}</strong> <span class="hint">{w.whatIfLimit(bytes(e.limit_bytes))}</span></p>
+          <StackedBar parts={[{ label: w.whatIfOthers, value: Math.max(0, e.promised_bytes - (row ? sizeOf(row) : 0)), class: "other" }, ...parts]} of={e.limit_bytes} label={parts.map((p) => p.label).join(", ")} />
+          <p class="keyed hint">
+            {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
+            <span class="swatch"><i class="other" aria-hidden="true" />{w.whatIfOthers}</span>
+          </p>
+          <p class={e.fits ? "verdict good" : "verdict bad"}>{verdict}</p>
+        </div>
+      ) : null}
+      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      {done.value ? <Note kind="info">{done.value}</Note> : null}
+      {may("admin") && row?.state === "loaded" ? (
+        <div class="row actions"><Button label={w.resize} disabled={!isLive() || kv.value !== row.kv_type} onClick={resize} /></div>
+      ) : null}
+    </Dialog>
+  );
+}
+
+// ---- one model ----------------------------------------------------------------------------------
+
+function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
+  const busy = useSignal("");
+  const error = useSignal("");
+  const asks = useSignal(false);
+  const open = useSignal(false);
+  const act = (action: string): void => {
+    busy.value = action;
+    error.value = "";
+    send("POST", `/choir/v1/models/${encodeURIComponent(m.name)}/${action}`, {})
+      .then(
+        () => announce(`${visibleLine(m.name)}: ${w.actions[action] ?? ""}`),
+        (e: unknown) => (error.value = messageOf(e)),
+      )
+      .finally(() => (busy.value = ""));
+  };
+  const button = (action: string, kind: "plain" | "primary" = "plain") => (
+    <Button key={action} label={w.actions[action] ?? ""} small kind={kind} disabled={busy.value !== "" || !isLive()}
+      onClick={() => (action === "unload" && m.running + m.waiting > 0 ? (asks.value = true) : act(action))} />
+  );
+  const loaded = m.state !== "unloaded";
+  const state = busy.value === "load" ? "loading" : m.state;
+  const parts: Part[] = [
+    { label: `${w.weights}: ${bytes(m.weight_bytes)}`, value: m.weight_bytes, class: "c1" },
+    { label: `${w.kv}: ${bytes(m.kv_bytes)}`, value: m.kv_bytes, class: "c2" },
+    { label: `${w.compute}: ${bytes(m.compute_bytes)}`, value: m.compute_bytes, class: "c3" },
+  ];
+  return (
+    <li class={`card modelcard ${m.state}`}>
+      <header class="between">
+        <h3><Letter model={m.name} /><Name text={m.name} /></h3>
+        <span class={`badge ${state}`}>{w.state[state] ?? ""}{m.pinned ? ` \u00b7 ${w.pinned}` : ""}</span>
+      </header>
+      {loaded ? (
+        <>
+          <div class="between">
+            <span class="num"><strong>{bytes(sizeOf(m))}</strong></span>
+            <span class="num hint">{`${integer(m.running)} ${w.running} \u00b7 ${integer(m.waiting)} ${w.waiting}`}</span>
+          </div>
+          <StackedBar parts={parts} of={sizeOf(m)} label={parts.map((p) => p.label).join(", ")} />
+          <p class="keyed hint">{parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}</p>
+        </>
+      ) : null}
+      <dl class="facts">
+        <div><dt>{w.context}</dt><dd class="num">{`${w.sequences(m.sequences_max)}, ${w.tokensEach(integer(m.sequence_tokens_max || m.context_tokens))}`}</dd></div>
+        <div><dt>{w.classWord}</dt><dd>{`${visible(m.priority)}, ${w.shares.toLowerCase()} ${m.shares}`}</dd></div>
+        {open.value ? (
+          <>
+            <div><dt>{w.kvType}</dt><dd>{visible(m.kv_type)}</dd></div>
+            <div><dt>{w.threads}</dt><dd class="num">{m.threads > 0 ? m.threads : words.none}</dd></div>
+            <div><dt>{w.done}</dt><dd class="num">{integer(m.requests_done)}{m.requests_failed > 0 ? `, ${integer(m.requests_failed)} ${w.failed}` : ""}</dd></div>
+            <div><dt>{w.output}</dt><dd class="num">{integer(m.output_tokens)}</dd></div>
+            <div><dt>{w.reused}</dt><dd class="num">{integer(m.reused_tokens)}</dd></div>
+            {loaded ? <div><dt>{w.loadTime}</dt><dd class="num">{seconds(m.load_seconds)}</dd></div> : null}
+          </>
+        ) : null}
+      </dl>
+      {open.value && loaded ? <CellsView name={m.name} /> : null}
+      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      <footer class="row actions">
+        {writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
+        <Button label={w.whatIf} small onClick={onWhatIf} />
+        {may("admin") ? (
+          <>
+            {button(loaded ? "unload" : "load")}
+            {loaded ? button(m.state === "suspended" ? "resume" : "suspend") : null}
+            {button(m.pinned ? "unpin" : "pin")}
+          </>
+        ) : null}
+        <span class="grow" />
+        <CopyButton text={() => m.name} label={w.copyName} small />
+        <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{w.details}</button>
+      </footer>
+      {asks.value ? (
+        <Dialog title={w.confirmTitle} onClose={() => (asks.value = false)}>
+          <p>{w.confirmUnload(visibleLine(m.name), m.running + m.waiting)}</p>
+          <div class="row actions">
+            <Button label={words.cancel} onClick={() => (asks.value = false)} />
+            <Button label={w.unloadNow} kind="danger" onClick={() => {
+              asks.value = false;
+              act("unload");
+            }} />
+          </div>
+        </Dialog>
+      ) : null}
+    </li>
+  );
+}
+
+function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
+  const error = useSignal("");
+  const busy = useSignal("");
+  const rest = (listed.value ?? []).filter((m) => !view.value.models.has(m.id));
+  if (rest.length === 0) return null;
+  const load = (name: string): void => {
+    busy.value = name;
+    error.value = "";
+    send("POST", `/choir/v1/models/${encodeURIComponent(name)}/load`, {})
+      .then(() => findModels(), (e: unknown) => (error.value = messageOf(e)))
+      .finally(() => (busy.value = ""));
+  };
+  return (
+    <section aria-labelledby="disk-title">
+      <h2 id="disk-title" class="section">{w.onDisk}</h2>
+      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      <ul class="card disk">
+        {rest.map((m) => (
+          <li key={m.id}>
+            <Letter model={m.id} />
+            <Name text={m.id} />
+            <span class="num hint">{bytes(m.meta.size)}</span>
+            <span class="grow" />
+            <Button label={w.whatIf} small onClick={() => onWhatIf(m.id)} />
+            {may("admin") ? <Button label={busy.value === m.id ? (w.state["loading"] ?? "") : (w.actions["load"] ?? "")} small kind="primary" disabled={busy.value !== "" || !isLive()} onClick={() => load(m.id)} /> : null}
+            <Button label={w.chat} small onClick={() => goTo(`play/chat/${encodeURIComponent(m.id)}`)} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function ModelsView() {
+  const whatIf = useSignal<string | null>(null);
+  useEffect(() => {
+    void findModels();
+    void watchPulls();
+    const timer = setInterval(() => {
+      if (!document.hidden && isLive()) void findModels();
+    }, 10_000);
+    return () => clearInterval(timer);
+  }, []);
+  const offered = (catalogue.value ?? []).some((c) => !c.local);
+  return (
+    <div class="view models">
+      <h1 class="sr">{w.title}</h1>
+      <Memory />
+      <section aria-labelledby="served-title">
+        <div class="between section">
+          <h2 id="served-title">{w.served}</h2>
+          <span class="address hint">
+            {w.address}: <code>{`${location.origin}/v1`}</code>
+            <CopyButton text={() => `${location.origin}/v1`} label={w.copyAddress} small />
+          </span>
+        </div>
+        {models.value.length === 0 ? <Empty title={w.noneServed} /> : null}
+        <ul class="modelcards">{models.value.map((m) => <ModelCard key={m.name} m={m} onWhatIf={() => (whatIf.value = m.name)} />)}</ul>
+      </section>
+      <OnDisk onWhatIf={(name) => (whatIf.value = name)} />
+      <section aria-labelledby="catalogue-title">
+        <h2 id="catalogue-title" class="section">{w.catalogue}</h2>
+        {catalogue.value !== null && !offered ? <p class="quiet">{w.noneToFetch}</p> : null}
+        {offered ? <Offers /> : null}
+      </section>
+      {whatIf.value !== null ? <WhatIf name={whatIf.value} row={view.value.models.get(whatIf.value)} onClose={() => (whatIf.value = null)} /> : null}
+    </div>
+  );
+}

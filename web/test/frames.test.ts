@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emptyView, reduce, type Frame, type View } from "../src/state/frames.ts";
+
+// A small generator of numbers, so that a failure can be repeated.
+function numbers(seed: number): (below: number) => number {
+  let x = seed >>> 0 || 1;
+  return (below) => {
+    x ^= x << 13;
+    x >>>= 0;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    x >>>= 0;
+    return x % below;
+  };
+}
+
+interface Row {
+  id: string;
+  name: string;
+  output_tokens: number;
+}
+
+const row = (id: number, n: number): Row => ({ id: String(id), name: String(id), output_tokens: n });
+const frame = (event: "snapshot" | "delta", data: object): Frame => ({ event, data }) as unknown as Frame;
+const hello = (epoch: string): Frame =>
+  ({ event: "hello", data: { epoch, version: "1", tenant: "local", scopes: ["view"], topics: [] } }) as Frame;
+
+function contents(view: View, topic: "state" | "requests"): string {
+  const table = topic === "state" ? view.models : view.requests;
+  return JSON.stringify([...table].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+for (const topic of ["state", "requests"] as const)
+  test(`any run of deltas, drops and reconnections of ${topic} ends in what one snapshot tells`, () => {
+    for (let seed = 1; seed <= 300; ++seed) {
+      const next = numbers(seed);
+      const truth = new Map<string, Row>();
+      let view = emptyView;
+      let missed = true; // a reader that missed a frame gets a snapshot before the next delta
+      view = reduce(view, hello("1"), 0);
+      for (let step = 0; step < 40; ++step) {
+        const set: Row[] = [];
+        const gone: string[] = [];
+        for (let i = next(4); i > 0; --i) {
+          const id = next(12);
+          if (next(3) > 0) {
+            const made = row(id, next(1000));
+            truth.set(made.id, made);
+            set.push(made);
+          } else if (truth.delete(String(id))) {
+            gone.push(String(id));
+          }
+        }
+        const fate = next(10);
+        if (fate === 0) {
+          missed = true; // dropped on the way, with all that follows until a snapshot
+          continue;
+        }
+        if (fate === 1) {
+          view = reduce(view, hello(String(1 + next(3))), 0);
+          missed = true;
+        }
+        if (missed) {
+          // A delta that is under way when the connection was made again changes nothing.
+          if (fate === 1) view = reduce(view, frame("delta", { topic, set: [row(99, 1)], gone: [] }), 0);
+          view = reduce(view, frame("snapshot", { topic, rows: [...truth.values()] }), 0);
+          missed = false;
+        } else {
+          const still = set.filter((r) => truth.get(r.id) === r);
+          view = reduce(view, frame("delta", { topic, set: still, gone: gone.filter((id) => !truth.has(id)) }), 0);
+        }
+      }
+      if (missed) view = reduce(view, frame("snapshot", { topic, rows: [...truth.values()] }), 0);
+      const once = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic, rows: [...truth.values()] }), 0);
+      assert.equal(contents(view, topic), contents(once, topic), `seed ${seed}`);
+    }
+  });
+
+test("rows that did not change stay the same objects", () => {
+  let view = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1), row(2, 1)] }), 0);
+  const kept = view.requests.get("2");
+  view = reduce(view, frame("delta", { topic: "requests", set: [row(1, 5)], gone: [] }), 0);
+  assert.equal(view.requests.get("2"), kept);
+  assert.equal(view.requests.get("1")?.output_tokens, 5);
+});
+
+test("a request that goes is kept among those that ended, for a quarter of an hour", () => {
+  let view = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1), row(2, 1)] }), 0);
+  view = reduce(view, frame("delta", { topic: "requests", set: [], gone: ["1"] }), 1000);
+  assert.deepEqual(view.ended.map((e) => e.row.id), ["1"]);
+  view = reduce(view, frame("delta", { topic: "requests", set: [], gone: ["2"] }), 1000 + 16 * 60 * 1000);
+  assert.deepEqual(view.ended.map((e) => e.row.id), ["2"]);
+});
+
+test("another epoch is a restart; the rows stay until the new daemon has told its own", () => {
+  let view = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1)] }), 0);
+  view = reduce(view, hello("2"), 0);
+  assert.equal(view.restarts, 1);
+  assert.equal(view.requests.size, 1);
+  view = reduce(view, frame("snapshot", { topic: "requests", rows: [] }), 0);
+  assert.equal(view.requests.size, 0);
+  view = reduce(view, hello("2"), 0);
+  assert.equal(view.restarts, 1);
+});

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pauseBefore } from "../src/net/pause.ts";
+import { SseReader, type SseEvent } from "../src/net/sse.ts";
+import { routeOf } from "../src/state/route.ts";
+
+const stream = 'event: hello\nid: 0\ndata: {"a":1}\n\n: loading 42 %\n\ndata: one\ndata: two\n\nevent: ping\r\ndata: {}\r\n\r\n';
+const whole: SseEvent[] = [
+  { event: "hello", data: '{"a":1}', comment: "" },
+  { event: "", data: "", comment: "loading 42 %" },
+  { event: "message", data: "one\ntwo", comment: "" },
+  { event: "ping", data: "{}", comment: "" },
+];
+
+test("a stream gives the same events wherever its pieces end", () => {
+  for (let size = 1; size <= stream.length; ++size) {
+    const reader = new SseReader();
+    const events: SseEvent[] = [];
+    for (let at = 0; at < stream.length; at += size) events.push(...reader.take(stream.slice(at, at + size)));
+    assert.deepEqual(events, whole, `pieces of ${size}`);
+  }
+});
+
+test("an event without end is refused", () => {
+  const reader = new SseReader();
+  assert.throws(() => {
+    for (let i = 0; i < 40; ++i) reader.take("x".repeat(1 << 20));
+  });
+});
+
+test("the page tries again soon in the first minute, and later at least every 19 s", () => {
+  for (let tries = 1; tries < 200; ++tries)
+    for (const random of [0, 0.5, 0.999]) {
+      const soon = pauseBefore(tries, 1000, random);
+      assert.ok(soon >= 375 && soon <= 2500, `${soon}`);
+      assert.ok(pauseBefore(tries, 120_000, random) <= 19_000);
+    }
+  assert.ok(pauseBefore(50, 120_000, 0) > 10_000);
+});
+
+test("a route is read from the address, and ?q= fills the field at most", () => {
+  assert.deepEqual(routeOf("#/play/chat/a%2Fb?q=hello+you"), { view: "play", rest: ["chat", "a/b"], prompt: "hello you" });
+  assert.equal(routeOf("").view, "");
+  assert.equal(routeOf("#/nowhere").view, "");
+  assert.equal(routeOf("#/play/%E0%A4%A").view, "play");
+});

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ComponentChildren } from "preact";
+import { safeLink } from "../src/safe/link.ts";
+import { kLongestMarkdown, markdown, nothingKnown } from "../src/safe/markdown.tsx";
+import { csvCell, visible, visibleLine } from "../src/safe/visible.ts";
+
+interface Made {
+  type: unknown;
+  props: Record<string, unknown> & { children?: ComponentChildren };
+}
+
+const kKinds = new Set([
+  "p", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "ul", "ol", "li", "blockquote", "div", "table",
+  "thead", "tbody", "tr", "th", "td", "hr", "br", "a", "span",
+]);
+const kProps = new Set(["children", "class", "href", "rel", "target", "tabIndex", "start", "scope"]);
+
+// Text of the elements, and a check that there is none but those allowed.
+function walk(node: unknown, path = ""): string {
+  if (node === null || node === undefined || typeof node === "boolean") return "";
+  if (Array.isArray(node)) return node.map((n) => walk(n, path)).join("");
+  if (typeof node === "string" || typeof node === "number") return String(node);
+  const made = node as Made;
+  if (typeof made.type === "string") {
+    assert.ok(kKinds.has(made.type), `${made.type} at ${path}`);
+    for (const name of Object.keys(made.props)) assert.ok(kProps.has(name), `${made.type} has ${name}`);
+    if (made.type === "a") {
+      const href = String(made.props["href"]);
+      assert.match(href, /^(https?:|mailto:)/);
+      assert.equal(made.props["rel"], "noopener noreferrer nofollow");
+    }
+  }
+  return walk(made.props.children, `${path}/${String(made.type)}`);
+}
+const textOf = (source: string): string => walk(markdown(source).view);
+
+test("HTML in an answer is text", () => {
+  const evil = '<img src=x onerror=alert(1)> and <script>alert(2)</script>\n\n<div onclick="x()">three</div>';
+  const text = textOf(evil);
+  for (const part of ["<img src=x onerror=alert(1)>", "<script>alert(2)</script>", '<div onclick="x()">'])
+    assert.ok(text.includes(part), text);
+});
+
+test("only http, https and mailto are links, and their host is shown", () => {
+  assert.ok(textOf("[good](https://example.org/a)").includes("example.org"));
+  for (const bad of ["javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "//example.org", "blob:x", "https://a@evil.example"])
+    assert.equal(safeLink(bad), null, bad);
+  assert.equal(safeLink("https://EXAMPLE.org:8443/x")?.host, "example.org:8443");
+  textOf("[x](javascript&colon;alert(1)) [y](&#106;avascript:alert(1)) <javascript:alert(1)> ![z](data:image/svg+xml,a)");
+});
+
+test("an image is a link with its address and is not loaded", () => {
+  assert.ok(textOf("![a cat](https://example.org/cat.png)").includes("a cat (example.org)"));
+});
+
+test("marks that are not seen are seen", () => {
+  assert.equal(visible("a\u202eb"), "a\u27e8U+202E\u27e9b");
+  assert.equal(visible("\u001b[31m"), "\u241b[31m");
+  assert.equal(visible("a\tb\nc\r\nd"), "a\tb\nc\nd");
+  assert.equal(visibleLine("a\n\tb"), "a b");
+  assert.equal(visible("\u{1f469}\u200d\u{1f52c}"), "\u{1f469}\u200d\u{1f52c}");
+  assert.ok(textOf("`x\u2066y`").includes("U+2066"));
+  assert.ok(textOf("x&#x202e;y").includes("U+202E"));
+});
+
+test("references of Markdown are read once", () => {
+  assert.equal(textOf("a &lt;b&gt; &amp;lt; &#39;"), "a <b> &lt; '");
+  assert.equal(textOf("`a &lt; b`"), "a &lt; b");
+});
+
+test("what is long or deep is still text", () => {
+  assert.equal(textOf("x".repeat(kLongestMarkdown + 1)).length, kLongestMarkdown + 1);
+  assert.ok(textOf(">".repeat(200) + "deep").includes("deep"));
+  assert.ok(textOf("*".repeat(1000) + "a" + "*".repeat(1000)).length > 0);
+});
+
+test("random text makes no other elements, and none throws", () => {
+  const parts = ["<script>", "</script>", "[a](", "javascript:", ")", "![", "](", "`", "```\n", "\n\n", "\n", "- ", "1. ", "> ", "*", "**", "_", "~~", "|", "|-|-|\n", "<a href=x>", "&lt;", "&#x3c;", "\u202e", "\u0000", "http://x.y", "<!--", "-->", "\\", "#", " ", "text", "<svg/onload=x>", "{{x}}", "[ ] "];
+  let x = 7;
+  for (let round = 0; round < 1500; ++round) {
+    let source = "";
+    for (let i = 0; i < 24; ++i) {
+      x = (Math.imul(x, 1103515245) + 12345) >>> 0;
+      source += parts[(x >>> 8) % parts.length];
+    }
+    walk(markdown(source).view);
+  }
+});
+
+test("a text that grows ends as it would have begun", () => {
+  const source = "# Title\n\nOne *two* three.\n\n- a\n- b\n\n  more of b\n\nthen\n\n```js\nlet x = 1;\n\nlet y;\n\nlet z;\n```\n\n1. one\n\n2. two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nend & end\n\nlast words\n";
+  let known = nothingKnown;
+  let view: ComponentChildren = null;
+  for (let end = 1; end <= source.length; ++end) {
+    const grown = markdown(source.slice(0, end), known);
+    known = grown.known;
+    view = grown.view;
+  }
+  assert.equal(walk(view), textOf(source));
+  assert.ok(known.text.length > 20, "a part of it was not read again");
+});
+
+test("a cell of CSV is never a formula", () => {
+  assert.equal(csvCell("=1+1"), `"'=1+1"`);
+  assert.equal(csvCell("@x"), `"'@x"`);
+  assert.equal(csvCell('a"b'), '"a""b"');
+  assert.equal(csvCell(-3), '"-3"');
+});

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
+import { bytes, percent, quoted, seconds, short } from "../src/format.ts";
+import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
+import { pathsOf } from "../src/parts/spark.tsx";
+import { commandOf, jobsOf, messagesOf } from "../src/state/jobs.ts";
+import { contrast, kColours, looksOf } from "../src/state/models.ts";
+import { csvOf, rowsOf } from "../src/state/rows.ts";
+import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
+
+test("each colour of a model has 3:1 against both grounds", () => {
+  for (const colour of kColours)
+    for (const ground of ["#ffffff", "#eef0f4", "#f5f6f8", "#0e1116", "#151920", "#1b1f27"])
+      assert.ok(contrast(colour, ground) >= 2.999, `${colour} on ${ground}: ${contrast(colour, ground)}`);
+});
+
+test("a model's colour and letter follow its name", () => {
+  const a = looksOf(["smollm2-135m", "gemma3-270m"]);
+  const b = looksOf(["gemma3-270m", "smollm2-135m"]);
+  assert.deepEqual([...a].sort(), [...b].sort());
+  assert.equal(a.get("smollm2-135m")?.letter, "S");
+  const many = looksOf(Array.from({ length: 8 }, (_, i) => `model-${i}`));
+  assert.equal(new Set([...many.values()].map((l) => l.letter)).size, 8);
+  assert.equal(new Set([...many.values()].map((l) => l.colour)).size, 8);
+});
+
+const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2];
+const frame = (now: number, blocks: WireBlock[], missing = 0): TurnsFrame => ({ topic: "turns", now_us: now, lanes: [{ lane: 0, threads: 2, blocks, missing }] });
+
+test("blocks that are told twice are kept once, and old ones are forgotten", () => {
+  const log = new TurnLog();
+  log.add(frame(1000, [block(0, 400), block(500, 400)]), 0);
+  log.add(frame(2000, [block(0, 400), block(500, 400), block(1000, 400)], 3), 10);
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [0, 500, 1000]);
+  assert.equal(log.lanes[0]?.missing, 3);
+  assert.equal(log.clock(110), 2000 + 100_000);
+  log.add(frame(kKeptUs + 1200, []), 20);
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [1000]);
+  log.add(frame(50, [block(10, 10)]), 30);
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [10], "another daemon");
+});
+
+test("the times of the models are those inside, times the threads", () => {
+  const log = new TurnLog();
+  log.add(frame(1000, [block(0, 400), block(500, 400, "b")]), 0);
+  assert.deepEqual(timesOf(log.lanes, 200, 700).map((t) => [t.model, t.us]), [["a", 400], ["b", 400]]);
+});
+
+test("a block is found where it is drawn", () => {
+  const log = new TurnLog();
+  log.add(frame(1_000_000, [block(0, 200_000), block(500_000, 100_000, "b")]), 0);
+  const p = { lanes: log.lanes, threads: [2], compact: false, from: 0, to: 1_000_000, width: 1000 };
+  assert.equal(blockAt(p, 100, 10)?.model, "a");
+  assert.equal(blockAt(p, 550, 10)?.model, "b");
+  assert.equal(blockAt(p, 300, 10), null);
+  assert.equal(blockAt(p, 100, laneTop([2], 1, false) + 40), null);
+  assert.equal(firstAfter(log.lanes[0]?.blocks ?? [], 300_000), 1);
+  const one = fill({ begin: 0, length: 1, model: "a", prompt: 0, decode: 1, priority: "", turns: 1 });
+  const many = fill({ begin: 0, length: 1, model: "a", prompt: 512, decode: 0, priority: "", turns: 1 });
+  assert.ok(one > 0.3 && one < 0.6 && many === 1);
+  assert.ok(tracksHeight([1, 4], false) > tracksHeight([1, 1], false));
+  assert.equal(ticksOf(10).length, 6);
+});
+
+test("the demo's sessions are those of choir parallel", () => {
+  const s = { sessions: 2, maxTokens: 100, temperature: 0.7, prompts: ["x", " ", "it's"] };
+  assert.deepEqual(jobsOf(["a", "b"], s), [
+    { model: "a", prompt: "x" }, { model: "b", prompt: "it's" }, { model: "a", prompt: "x" }, { model: "b", prompt: "it's" },
+  ]);
+  assert.equal(jobsOf([], s).length, 0);
+  assert.equal(
+    commandOf(["a", "b"], s, "http://127.0.0.1:8411"),
+    "choir parallel --host http://127.0.0.1:8411 \\\n  --model a \\\n  --model b \\\n  --sessions 2 --max-tokens 100 --temperature 0.7 \\\n  --prompt x \\\n  --prompt 'it'\\''s'",
+  );
+  assert.equal(quoted("$(rm -rf /)"), "'$(rm -rf /)'");
+});
+
+test("a chat sends what was said, but no answer that failed", () => {
+  const said = [
+    { prompt: "one", answer: { text: "1", state: "ended" } },
+    { prompt: "two", answer: { text: "", state: "failed" } },
+  ];
+  assert.deepEqual(messagesOf(said, "three", "be brief").map((m) => m.content), ["be brief", "one", "1", "three"]);
+});
+
+const request = (id: string, state: string, more: Partial<RequestRow> = {}): RequestRow => ({
+  id, model: "a", tenant: "t", priority: "normal", state, waits_for: "turn", prompt_tokens: 1, prompt_tokens_done: 0, output_tokens: 0, submitted_ms: Number(id), ...more,
+});
+
+test("requests are filtered and sorted", () => {
+  const rows = [request("2", "decode"), request("10", "waiting", { priority: "high" }), request("1", "parked", { model: "b" })];
+  const ids = (kind: "all" | "waiting" | "running", filter: string, key: "id" | "class" | "age", down = false): string[] =>
+    rowsOf(rows, kind, filter, { key, down }).map((r) => r.id);
+  assert.deepEqual(ids("all", "", "id"), ["1", "2", "10"]);
+  assert.deepEqual(ids("all", "", "age", true), ["1", "2", "10"]);
+  assert.deepEqual(ids("waiting", "", "id", true), ["10", "1"]);
+  assert.deepEqual(ids("running", "", "id"), ["2"]);
+  assert.deepEqual(ids("all", "PARKED", "id"), ["1"]);
+  assert.deepEqual(ids("all", "", "class"), ["10", "1", "2"]);
+  assert.equal(csvOf([request("1", "waiting", { tenant: "=cmd" })]).split("\r\n").length, 3);
+});
+
+test("figures are short", () => {
+  assert.deepEqual([short(0.123), short(7), short(7.25), short(412.4), short(null)], ["0.12", "7", "7.3", "412", "\u2014"]);
+  assert.deepEqual([bytes(512), bytes(1536), bytes(98_362_432)], ["512 B", "1.5 KiB", "93.8 MiB"]);
+  assert.deepEqual([seconds(0.042), seconds(3.21), seconds(75)], ["42 ms", "3.2 s", "1 min 15 s"]);
+  assert.equal(percent(1, 3), 33);
+});
+
+test("a curve has gaps where there is no figure", () => {
+  const { line, area } = pathsOf([1, 2, null, 3], 3);
+  assert.equal(line.match(/M/g)?.length, 2);
+  assert.equal(area.match(/Z/g)?.length, 2);
+});
