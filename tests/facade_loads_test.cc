@@ -113,6 +113,35 @@ TEST_F(FacadeLoads, ThatHoldNoThreadCanBeCancelledAndRunOutOfTime) {
   }
 }
 
+TEST_F(FacadeLoads, OfEncodersHoldNoThreadEither) {
+  std::vector<std::unique_ptr<AdvancedLLMExecutor>> cold;
+  for (int i = 0; i < 8; ++i) {
+    cold.push_back(
+        std::make_unique<AdvancedLLMExecutor>(config("cold" + std::to_string(i), "encoder.gguf")));
+    ASSERT_TRUE(cold.back()->initialize()) << cold.back()->lastError();
+    ASSERT_TRUE(cold.back()->unloadModel());
+  }
+  const auto gate = hold_loads("encoder.gguf");
+  std::vector<std::future<LLMExecutionResponse>> waiting;
+  std::vector<std::future<LLMExecutionResponse>> late;
+  for (const auto& llm : cold) {
+    LLMExecutionRequest named = request("Once");
+    named.requestId = llm->getLLMId();
+    waiting.push_back(llm->executeAsync(named));
+    LLMExecutionRequest hurried = request("Twice");
+    hurried.timeout = std::chrono::milliseconds(1);
+    late.push_back(llm->executeAsync(hurried));
+  }
+  for (auto& future : late) EXPECT_FALSE(future.get().success) << "its time is over";
+  EXPECT_TRUE(cold[0]->cancelExecution("cold0")) << cold[0]->lastError();
+  EXPECT_THAT(waiting[0].get().error, HasSubstr("cancelled"));
+  gate->count_down();
+  for (std::size_t i = 1; i < waiting.size(); ++i) {
+    const LLMExecutionResponse answer = waiting[i].get();
+    EXPECT_TRUE(answer.success) << answer.error;
+  }
+}
+
 TEST_F(FacadeLoads, TokensAreReadWhenTheModelIsThere) {
   AdvancedLLMExecutor llm(config("a"));
   ASSERT_TRUE(llm.initialize());

@@ -153,7 +153,7 @@ class ExecutorHandle : public std::enable_shared_from_this<ExecutorHandle> {
                      const ExecutorSettings& settings) const;
   // Checks it and sends it on its way; an error: it has not begun.
   Status begin(const std::shared_ptr<Running>& running);
-  // Now, or on a worker: the load of an encoder takes as long as it takes.
+  // On this thread, or on a worker.
   Status submit_or_load(const std::shared_ptr<Running>& running, const Place& place);
   void submit_where_it_is(const std::shared_ptr<Running>& running);
   Result<RequestId> submit(const std::shared_ptr<Running>& running, const Place& place);

@@ -89,14 +89,13 @@ Status ExecutorHandle::begin(const std::shared_ptr<Running>& running) {
   return submit_or_load(running, here);
 }
 
-// A request that generates waits for a load in its node, as a value. The other calls that load wait
-// themselves: not on the caller's thread, except where a whole batch waits for it anyway. Nor is a
-// prompt tokenized on a dispatcher. Whoever comes while others of this executor wait for a worker
-// goes behind them, so that all keep their order.
+// A request waits for a load in its node, as a value; only one of a gated batch waits for it on the
+// caller's thread, which waits for the batch anyway. Where the caller is a dispatcher, a worker
+// tokenizes the prompt. A request that comes while others of this executor wait for a worker goes
+// behind them, so that all keep their order.
 Status ExecutorHandle::submit_or_load(const std::shared_ptr<Running>& running, const Place& here) {
   Workers& workers = here.world->workers();
-  const bool here_and_now = !Dispatcher::on_dispatcher_thread() && (!here.encoder || loaded()) &&
-                            !workers.busy(work_key());
+  const bool here_and_now = !Dispatcher::on_dispatcher_thread() && !workers.busy(work_key());
   if (!here_and_now && !running->way.gated)
     return workers.post(work_key(), [running] { running->owner->submit_where_it_is(running); });
   submit_where_it_is(running);
@@ -227,8 +226,9 @@ Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running
   callbacks.on_settled = [running](const EmbedCompletion& completion) {
     tell_end(*running, [&] { running->owner->settle_embedding(*running, completion); });
   };
-  const Gated gated = running->way.gated ? Gated::kYes : Gated::kNo;
-  return CHOIR_TRY(here.node->submit_embed(request, std::move(callbacks), gated)).id;
+  if (running->way.gated)
+    return CHOIR_TRY(here.node->submit_embed(request, std::move(callbacks), Gated::kYes)).id;
+  return CHOIR_TRY(here.node->enqueue_embed(std::move(request), std::move(callbacks))).id;
 }
 
 // Whatever is thrown on the way, the caller is told an end.
