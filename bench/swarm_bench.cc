@@ -132,7 +132,7 @@ class SlowReaders {
     std::vector<char> bytes(kSlowBytes);
     std::vector<std::string> tails(sockets_.size());
     std::vector<bool> gone(sockets_.size());
-    const auto pause = kSlowEvery / sockets_.size();
+    const auto pause = std::chrono::nanoseconds(kSlowEvery) / sockets_.size();
     for (std::size_t i = 0; !stop_.load(); i = (i + 1) % sockets_.size()) {
       std::this_thread::sleep_for(pause);
       if (gone[i]) continue;
