@@ -27,7 +27,7 @@ std::string local_model() {
   return known != local->end() ? known->name : local->front().name;
 }
 
-void print_welcome(const serve::Daemon& daemon, bool has_keys) {
+void print_welcome(serve::Daemon& daemon, bool has_keys) {
   const std::vector<std::string> addresses = daemon.addresses();
   const std::vector<std::string> models = daemon.models();
   const std::string local = models.empty() ? local_model() : std::string();
@@ -53,6 +53,9 @@ void print_welcome(const serve::Daemon& daemon, bool has_keys) {
            "\", \"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers\"}]}'\n"
            "  clients   base URL " +
            addresses.front() + "/v1, " + (has_keys ? "a key of `choir key new`" : "any key") + "\n";
+  if (const std::string link = daemon.dashboard_link(); !link.empty())
+    out += "  dashboard " + link +
+           "\n            once, within 10 minutes; `choir dashboard` opens it later\n";
   out += "  end       Ctrl-C; work in flight is finished first\n";
   print(out);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "models/sha256.h"
 
 namespace choir::serve {
@@ -19,6 +20,7 @@ struct Case {
   std::string origin;
   int status;  // 0: found
   bool over_unix_socket = false;
+  std::string site = {};  // Sec-Fetch-Site
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -42,6 +44,7 @@ TEST_P(Find, Decides) {
                       .headers = {{"host", c.host}},
                       .over_unix_socket = c.over_unix_socket};
   if (!c.origin.empty()) request.headers.push_back({"origin", c.origin});
+  if (!c.site.empty()) request.headers.push_back({"sec-fetch-site", c.site});
   const auto found = table().find(request);
   const auto* refusal = std::get_if<Refusal>(&found);
   EXPECT_EQ(refusal == nullptr ? 0 : refusal->status, c.status);
@@ -61,7 +64,25 @@ const Case kCases[] = {
     {"AllowedHost", "GET", "/v1/models", "Choir.Example:80", "", 0},
     {"ForeignOrigin", "POST", "/v1/completions", "localhost", "https://evil.example", 403},
     {"NullOrigin", "POST", "/v1/completions", "localhost", "null", 403},
-    {"OwnOrigin", "POST", "/v1/completions", "localhost", "http://localhost:8411", 0},
+    {"OwnOrigin", "POST", "/v1/completions", "LocalHost:8411", "http://localhost:8411", 0},
+    {"OwnOriginBehindAProxy", "POST", "/v1/completions", "choir.example", "https://choir.example",
+     0},
+    {"AnotherPortOfThisMachine", "POST", "/v1/completions", "127.0.0.1:8411",
+     "http://127.0.0.1:3000", 403},
+    {"AnotherNameOfThisMachine", "POST", "/v1/completions", "127.0.0.1:8411",
+     "http://localhost:8411", 403},
+    {"OriginOfAFile", "POST", "/v1/completions", "localhost", "file://localhost", 403},
+    {"OriginOnTheUnixSocket", "POST", "/v1/completions", "localhost", "https://evil.example", 0,
+     true},
+    {"OtherSite", "POST", "/v1/completions", "localhost", "", 403, false, "cross-site"},
+    {"SameSiteOnly", "POST", "/v1/completions", "localhost:1", "http://localhost:1", 403, false,
+     "same-site"},
+    {"SameOrigin", "POST", "/v1/completions", "localhost:1", "http://localhost:1", 0, false,
+     "same-origin"},
+    {"TypedByTheUser", "POST", "/v1/completions", "localhost", "", 0, false, "none"},
+    {"AllowedOriginOfAnotherSite", "POST", "/v1/completions", "localhost", "https://chat.example",
+     0, false, "cross-site"},
+    {"OtherSiteMayRead", "GET", "/v1/models", "localhost", "", 0, false, "cross-site"},
     {"AllowedOrigin", "POST", "/v1/completions", "localhost", "https://chat.example", 0},
     {"RestInTheMiddle", "POST", "/v1/models/a/b/load", "localhost", "", 0},
     {"EmptyRestInTheMiddle", "POST", "/v1/models//load", "localhost", "", 405},
@@ -82,6 +103,7 @@ Router with_keys() {
   Router router({}, Keys({{.client = client, .sha256 = sha256_of_text(kSecret)}}));
   const Handler none = [](HttpRequest, const Wake&) { return reply_with_json(200, "{}"); };
   router.add({.method = "GET", .path = "/open", .scopes = 0, .handler = none});
+  router.add({.method = "GET", .path = "/who", .scopes = 0, .checks_key = true, .handler = none});
   router.add({.method = "GET", .path = "/infer", .scopes = kInfer, .handler = none});
   router.add({.method = "GET", .path = "/admin", .scopes = kAdmin, .handler = none});
   return router;
@@ -107,6 +129,8 @@ TEST_P(FindWithKeys, Decides) {
 const KeyCase kKeyCases[] = {
     {"NoKeyWhereItIsOpen", "/open", {}, 0},
     {"WrongKeyWhereItIsOpen", "/open", {"x-api-key", "a"}, 0},
+    {"NoKeyWhereOneIsLookedAt", "/who", {}, 0},
+    {"WrongKeyWhereOneIsLookedAt", "/who", {"x-api-key", "a"}, 401},
     {"NoKey", "/infer", {}, 401},
     {"WrongKey", "/infer", {"authorization", "Bearer sk-choir-secreT"}, 401},
     {"PartOfAKey", "/infer", {"authorization", "Bearer sk-choir-secre"}, 401},
@@ -158,6 +182,60 @@ TEST(FindRoute, NamesTheActionsThatThereAre) {
   HttpRequest request{.method = "POST", .path = "/v1/models/a/fly"};
   const auto found = table().find(request);
   EXPECT_EQ(std::get<Refusal>(found).message, "there is no action 'fly'; there are load, pin");
+}
+
+// ---- sessions -----------------------------------------------------------------------------------
+
+struct SessionCase {
+  std::string name;
+  std::string path;
+  bool ended;
+  int status;  // 0: found
+  std::string_view code = {};
+};
+void PrintTo(const SessionCase& c, std::ostream* out) { *out << c.name; }
+class FindWithASession : public testing::TestWithParam<SessionCase> {};
+
+TEST_P(FindWithASession, Decides) {
+  const SessionCase& c = GetParam();
+  const ManualClock clock;
+  Sessions sessions(clock);
+  Router router = with_keys();
+  router.set_sessions(sessions);
+  const Key& key = router.keys().all().front();
+  const std::string token = *sessions.begin({key.client, key.sha256});
+  if (c.ended) sessions.end(sha256_of_text(token));
+  HttpRequest request{
+      .method = "GET", .path = c.path, .headers = {{"authorization", "Bearer " + token}}};
+  const auto found = router.find(request);
+  const auto* refusal = std::get_if<Refusal>(&found);
+  EXPECT_EQ(refusal == nullptr ? 0 : refusal->status, c.status);
+  EXPECT_EQ(refusal == nullptr ? "" : refusal->code, c.code);
+  EXPECT_EQ(request.client.tenant == "acme", !c.ended);
+}
+
+const SessionCase kSessionCases[] = {
+    {"OfAKeyWithTheScope", "/infer", false, 0},
+    {"OfAKeyWithoutTheScope", "/admin", false, 403},
+    {"Ended", "/infer", true, 401, "session_ended"},
+    {"EndedWhereItIsOpen", "/open", true, 0},
+    {"EndedWhereKeysAreLookedAt", "/who", true, 401, "session_ended"},
+};
+INSTANTIATE_TEST_SUITE_P(, FindWithASession, testing::ValuesIn(kSessionCases),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(FindRoute, GivesASessionOfTheSocketItsScopesWhereThereAreNoKeys) {
+  const ManualClock clock;
+  Sessions sessions(clock);
+  Router router;
+  router.set_sessions(sessions);
+  router.add({.method = "GET", .path = "/admin", .scopes = kAdmin, .handler = {}});
+  const std::string token = *sessions.begin({.client = {.scopes = kView | kAdmin}});
+  HttpRequest request{
+      .method = "GET", .path = "/admin", .headers = {{"authorization", "Bearer " + token}}};
+  EXPECT_TRUE(std::holds_alternative<const Route*>(router.find(request)));
+  HttpRequest without{.method = "GET", .path = "/admin"};
+  EXPECT_FALSE(std::holds_alternative<const Route*>(router.find(without)));
 }
 
 struct TypeCase {

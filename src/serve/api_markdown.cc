@@ -109,12 +109,13 @@ std::string routes_section(std::span<const Route> routes) {
       "others to every client of this machine. `HEAD` is answered where `GET` is.\n\n";
   out += head({"route", "scope", "what it does", "answer"});
   for (const Route& route : routes)
-    out += row({title_of(route), route.scopes == 0 ? "open" : scope_of(route),
-                std::string(route.summary),
-                route.reply.may_stream                    ? "JSON, or server-sent events"
-                : route.reply.type == "application/json"  ? "JSON"
-                : route.reply.type == "text/event-stream" ? "server-sent events"
-                                                          : std::string(route.reply.type)});
+    if (route.documented)
+      out += row({title_of(route), route.scopes == 0 ? "open" : scope_of(route),
+                  std::string(route.summary),
+                  route.reply.may_stream                    ? "JSON, or server-sent events"
+                  : route.reply.type == "application/json"  ? "JSON"
+                  : route.reply.type == "text/event-stream" ? "server-sent events"
+                                                            : std::string(route.reply.type)});
   return out;
 }
 

@@ -11,7 +11,7 @@ namespace choir::serve {
 namespace {
 
 using Post = Status (Doors::*)(std::function<void()>);
-using Make = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
+using Make = Reply;
 
 struct Desk {
   Guarded<std::unique_ptr<Work>> reply;
@@ -82,6 +82,9 @@ Make json_of(const BodyShape& shape, BodyAnswer answer, ErrorForm error) {
 
 Handler by_door(Doors& doors, Answer answer) {
   return made_by(doors, &Doors::post, json_of(std::move(answer), api_error));
+}
+Handler work_by_door(Doors& doors, Reply reply) {
+  return made_by(doors, &Doors::post, std::move(reply));
 }
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
   return made_by(doors, &Doors::post,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,9 @@ using BodyAnswer = std::function<Result<Json>(const HttpRequest&, const Json& bo
 
 // The answer as JSON with status 200, or the error. `doors` outlives the handler.
 Handler by_door(Doors& doors, Answer answer);
+// Any reply, made on a door thread.
+using Reply = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
+Handler work_by_door(Doors& doors, Reply reply);
 // A text of this content type.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
 // The same as by_door() for what may take seconds. `error`: what an error of the answer is over

@@ -30,6 +30,7 @@ struct Client {
   double weight = 1;                    // of its tenant
   Priority best = Priority::kCritical;  // the highest class that it may ask for
   Scopes scopes = 0;
+  std::string session = {};  // whose token it showed (serve/sessions.h); empty: none
   bool operator==(const Client&) const = default;
 };
 

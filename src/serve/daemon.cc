@@ -15,10 +15,13 @@
 #include "serve/events.h"
 #include "serve/key_reload.h"
 #include "serve/openapi.h"
+#include "serve/own_session.h"
 #include "serve/pulls.h"
 #include "serve/routes.h"
 #include "serve/service_manager.h"
 #include "serve/services.h"
+#include "serve/sessions.h"
+#include "serve/ui_routes.h"
 
 namespace choir::serve {
 namespace {
@@ -65,10 +68,13 @@ class Daemon::Inside {
         pulls_(std::move(pulls)),
         doors_(std::move(doors)),
         router_(config.host_rules, config.keys),
+        has_ui_(has_ui(config.ui)),
         drain_(config.drain),
         keys_file_(config.keys_file),
         keys_needed_(config.keys_needed) {
+    router_.set_sessions(sessions_);
     add_routes(router_, services_);
+    add_ui_routes(router_, *doors_, config.ui);
     add_config_route(router_, config.settings);
     add_openapi(router_);  // last: it describes those that are there
   }
@@ -102,11 +108,20 @@ class Daemon::Inside {
     server_->run();
   }
 
+  std::string dashboard_link() {
+    const std::string page = this->page();
+    if (page.empty() || !has_ui_ || has_service_manager()) return {};
+    const auto link = link_of_socket(sessions_, page, kFirstLinkLives);
+    return link ? *link : std::string();
+  }
+
   const std::vector<std::string>& names() const { return names_; }
   std::span<const Route> routes() const { return router_.routes(); }
   const Server& server() const { return *server_; }
 
  private:
+  std::string page() const { return page_at(server_->addresses()); }
+
   // On the loop. A second call ends at once.
   void end() {
     if (std::exchange(draining_, true)) {
@@ -160,15 +175,19 @@ class Daemon::Inside {
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_,
       [this](Nanos time, std::function<void()> work) { loop_.post_after(time, std::move(work)); });
+  const SteadyClock clock_;
+  Sessions sessions_{clock_};
   const Services services_{*node_,
                            models_,
                            *doors_,
                            *metrics_,
                            *pulls_,
                            events_,
-                           [this] {
-                             loop_.post([this] { end(); }); }};
+                           [this] { loop_.post([this] { end(); }); },
+                           sessions_,
+                           [this] { return page(); }};
   Router router_;
+  const bool has_ui_;
   const Nanos drain_;
   const std::string keys_file_;
   const bool keys_needed_;
@@ -209,6 +228,7 @@ Result<ApiDocument> Daemon::api() {
 
 std::vector<std::string> Daemon::addresses() const { return inside_->server().addresses(); }
 std::vector<std::string> Daemon::models() const { return inside_->names(); }
+std::string Daemon::dashboard_link() { return inside_->dashboard_link(); }
 void Daemon::run() { inside_->run(); }
 
 }  // namespace choir::serve

@@ -15,6 +15,7 @@
 #include "serve/models.h"
 #include "serve/router.h"
 #include "serve/server.h"
+#include "serve/ui_files.h"
 
 namespace choir::serve {
 
@@ -35,6 +36,7 @@ struct DaemonConfig {
   std::string access_log = {};
   // Whose names the metrics have: "choir", "vllm", "llamacpp", or several with commas between.
   std::string metric_names = "choir";
+  UiConfig ui;
 };
 
 // What the HTTP API is, from the tables that the daemon works with.
@@ -59,6 +61,11 @@ class Daemon {
 
   std::vector<std::string> addresses() const;
   std::vector<std::string> models() const;  // that were declared at the start, in that order
+
+  // A link to the dashboard, which works once, within 10 minutes, and has the rights of the unix
+  // socket: for who has started the daemon. Empty: there is no dashboard, or no browser reaches it,
+  // or a service manager has started it, which keeps what is printed. Not while run() runs.
+  std::string dashboard_link();
 
   // Serves on the calling thread, and tells a service manager (systemd) so. SIGTERM or SIGINT shuts
   // the door: new requests get 503, those in flight go on for at most `drain`. A second signal ends

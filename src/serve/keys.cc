@@ -2,12 +2,10 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +21,7 @@
 #include "models/sha256.h"
 #include "serve/http.h"
 #include "serve/json_in.h"
+#include "serve/secret.h"
 
 namespace choir::serve {
 namespace {
@@ -31,7 +30,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kElsewhere = "--keys names another file";
 constexpr std::string_view kPrefix = "sk-choir-";
-constexpr std::size_t kRandomBytes = 32;
 constexpr std::size_t kNameMax = 64;
 constexpr std::size_t kPresentedMax = 512;
 
@@ -40,24 +38,6 @@ bool is_name(std::string_view name) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
            c == '_' || c == '-';
   });
-}
-
-// Base64 for addresses, without padding.
-std::string text_of(const std::array<unsigned char, kRandomBytes>& bytes) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string out;
-  unsigned bits = 0;
-  int count = 0;
-  for (const unsigned char byte : bytes) {
-    bits = (bits << 8U) | byte;
-    count += 8;
-    while (count >= 6) {
-      count -= 6;
-      out += kDigits[(bits >> static_cast<unsigned>(count)) & 63U];
-    }
-  }
-  return out + kDigits[(bits << static_cast<unsigned>(6 - count)) & 63U];
 }
 
 Json json_of(const Key& key) {
@@ -178,6 +158,12 @@ std::optional<Client> Keys::client_of(std::string_view presented) const {
   return found->client;
 }
 
+const Key* Keys::named(std::string_view name) const {
+  const auto found =
+      std::ranges::find_if(keys_, [&](const Key& key) { return key.client.key == name; });
+  return found == keys_.end() ? nullptr : &*found;
+}
+
 Result<Keys> keys_of(const std::string& named) {
   auto keys = Keys::read(named.empty() ? default_keys_file() : named);
   if (!keys && named.empty() && keys.error().code == Code::kNotFound) return Keys();
@@ -196,10 +182,7 @@ Result<std::string> add_key(const std::string& path, const Client& client) {
     return fail(Code::kInvalidArgument, "'" + printable_line(client.key, 60) +
                                             "' is no name of a key: it takes 1 to 64 letters, "
                                             "digits, '.', '_' or '-'");
-  std::array<unsigned char, kRandomBytes> random{};
-  if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1)
-    return fail(Code::kUnavailable, "the system gives no random bytes");
-  const std::string secret = std::string(kPrefix) + text_of(random);
+  const std::string secret = CHOIR_TRY(random_secret(kPrefix));
   CHOIR_CHECK_OK(change(path, [&](std::vector<Key>& keys) -> Status {
     for (const Key& key : keys)
       if (key.client.key == client.key)

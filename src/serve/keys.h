@@ -37,6 +37,8 @@ class Keys {
   // The client whose key this is. The time does not depend on which key it is, or how much of one
   // is right.
   std::optional<Client> client_of(std::string_view presented) const;
+  // The key of this name; null: there is none. Valid while this object is not changed.
+  const Key* named(std::string_view name) const;
 
  private:
   std::vector<Key> keys_;

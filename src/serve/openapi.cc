@@ -314,12 +314,15 @@ bool may_answer(const Route& route, int status) {
     case 503:
       return true;
     case 401:
-    case 403:
     case 429:
+      return route.scopes != 0 || route.checks_key;
+    case 403:
+      return route.scopes != 0 || !reads;
     case 500:
       return route.scopes != 0;
     case 404:
-      return route.path.find('*') != std::string::npos || route.body.table != 0 ||
+      return (route.checks_key && route.method == "DELETE") ||
+             route.path.find('*') != std::string::npos || route.body.table != 0 ||
              !route.query.empty() ||
              std::ranges::find(route.body.fields, "model", &BodyField::name) !=
                  route.body.fields.end();
@@ -338,7 +341,8 @@ bool may_answer(const Route& route, int status) {
 std::string openapi_text(std::span<const Route> routes) {
   Doc paths = Doc::object();
   for (const Route& route : routes)
-    paths[path_with_names(route.path)][lower_case(route.method)] = operation(route);
+    if (route.documented)
+      paths[path_with_names(route.path)][lower_case(route.method)] = operation(route);
   const Doc document = {
       {"openapi", "3.1.0"},
       {"info", {{"title", "Choir"}, {"version", version().choir}, {"description", kIntroduction}}},

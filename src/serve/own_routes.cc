@@ -9,6 +9,7 @@
 #include "serve/own_parallel.h"
 #include "serve/own_pulls.h"
 #include "serve/own_requests.h"
+#include "serve/own_session.h"
 #include "serve/own_shapes.h"
 
 namespace choir::serve {
@@ -19,6 +20,7 @@ void add_own_routes(Router& router, const Services& s) {
   add_pull_routes(router, s);
   add_catalogue_routes(router, s);
   add_event_routes(router, s);
+  add_session_routes(router, s);
   router.add({.method = "POST",
               .path = "/choir/v1/parallel",
               .summary = "Runs several prompts or models at once, and reports",

@@ -233,6 +233,32 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"Report", R"({
   "type": "object", "description": "the report of `choir parallel --json`"
 })"},
+    {"Session", R"({
+  "type": "object", "required": ["tenant", "scopes", "expires_in_seconds"],
+  "properties": {
+    "tenant": {"type": ["string", "null"], "description": "null: a key is needed"},
+    "scopes": {"type": "array", "items": {"type": "string"}},
+    "expires_in_seconds": {"type": ["integer", "null"], "description": "null: it is no session"}}
+})"},
+    {"NewSession", R"({
+  "type": "object", "required": ["token", "tenant", "scopes", "expires_in_seconds"],
+  "properties": {
+    "token": {"type": "string", "description": "is sent as a key is: Authorization: Bearer TOKEN"},
+    "tenant": {"type": "string"},
+    "scopes": {"type": "array", "items": {"type": "string"}},
+    "expires_in_seconds": {"type": "integer"}}
+})"},
+    {"SessionEnded", R"({
+  "type": "object", "required": ["ended"],
+  "properties": {"ended": {"const": true}}
+})"},
+    {"SessionLink", R"({
+  "type": "object", "required": ["code", "expires_in_seconds", "url"],
+  "properties": {
+    "code": {"type": "string"},
+    "expires_in_seconds": {"type": "integer"},
+    "url": {"type": ["string", "null"], "description": "null: no browser reaches the daemon"}}
+})"},
     {"Cancelled", R"({
   "type": "object", "required": ["id", "cancelled"],
   "properties": {"id": {"type": "string"}, "cancelled": {"const": true}}

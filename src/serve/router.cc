@@ -28,11 +28,12 @@ bool is_known_host(std::string_view host, const HostRules& rules) {
          std::ranges::find(rules.hosts, name) != rules.hosts.end();
 }
 
-// A page of this very daemon, or one that the configuration names.
-bool is_known_origin(std::string_view origin, const HostRules& rules) {
-  if (std::ranges::find(rules.origins, origin) != rules.origins.end()) return true;
-  const std::size_t scheme = origin.find("://");
-  return scheme != std::string_view::npos && is_known_host(origin.substr(scheme + 3), rules);
+// A page of this very daemon. Another port of the same host is another program's.
+bool is_own_origin(std::string_view origin, std::string_view host) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (origin.starts_with(scheme) && !host.empty())
+      return lower_case(origin.substr(scheme.size())) == lower_case(host);
+  return false;
 }
 
 // "Authorization: Bearer KEY", or the headers of other clients.
@@ -109,12 +110,26 @@ std::variant<const Route*, Refusal> Router::find(HttpRequest& head) const {
   if (!head.over_unix_socket && !host.empty() && !is_known_host(host, rules_))
     return Refusal{421, "this daemon does not serve the host '" + std::string(host) +
                             "'; --allow-host adds a name"};
-  const bool reads = head.method == "GET" || head.method == "HEAD";
-  const std::string_view origin = head.header("origin");
-  if (!reads && !origin.empty() && !head.over_unix_socket && !is_known_origin(origin, rules_))
-    return Refusal{403, "pages of '" + std::string(origin) +
-                            "' may not use this daemon; --allow-origin adds an origin"};
+  if (auto refusal = foreign_page(head)) return *std::move(refusal);
   return route_of(head);
+}
+
+// A browser says which page sends a request, and how that page is related to this address.
+std::optional<Refusal> Router::foreign_page(const HttpRequest& head) const {
+  const bool reads = head.method == "GET" || head.method == "HEAD";
+  if (reads || head.over_unix_socket) return std::nullopt;
+  const std::string_view origin = head.header("origin");
+  if (std::ranges::find(rules_.origins, origin) != rules_.origins.end()) return std::nullopt;
+  const std::string_view site = head.header("sec-fetch-site");
+  const bool own = (origin.empty() || is_own_origin(origin, head.header("host"))) &&
+                   (site.empty() || site == "same-origin" || site == "none");
+  if (own) return std::nullopt;
+  const std::string page = origin.empty() ? "another site" : "'" + std::string(origin) + "'";
+  return Refusal{403,
+                 "pages of " + page + " may not use this daemon; --allow-origin adds an origin",
+                 {},
+                 false,
+                 "foreign_origin"};
 }
 
 std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
@@ -152,15 +167,26 @@ Refusal Router::unknown(const HttpRequest& head, const std::string& method,
   return {405, "'" + path + "' takes " + allowed + ", not " + head.method, {{"allow", allowed}}};
 }
 
-std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route) const {
+// Sets `client`. Refused: a key or a session that is not one of the daemon's.
+std::optional<Refusal> Router::set_client(HttpRequest& head, const Route& route) const {
+  const std::string_view key = key_in(head);
   if (head.over_unix_socket) {
     head.client.scopes = kView | kInfer | kMetrics | kAdmin;
+  } else if (sessions_ != nullptr && Sessions::is_token(key)) {
+    if (auto client = sessions_->client_of(key, keys_))
+      head.client = std::move(*client);
+    else if (route.scopes != 0 || route.checks_key)
+      return Refusal{401,
+                     "the session has ended; a key, or a link of `choir dashboard`, begins one",
+                     {{"www-authenticate", "Bearer"}},
+                     false,
+                     "session_ended"};
   } else if (keys_.empty()) {
     head.client.scopes = kView | kInfer | kMetrics;
-  } else if (auto client = keys_.client_of(key_in(head))) {
+  } else if (auto client = keys_.client_of(key)) {
     head.client = std::move(*client);
-  } else if (route.scopes != 0) {
-    const bool wrong_key = !key_in(head).empty();
+  } else if (route.scopes != 0 || (route.checks_key && !key.empty())) {
+    const bool wrong_key = !key.empty();
     return Refusal{401,
                    wrong_key ? "the key is not one of this daemon"
                              : "a key is needed: 'Authorization: Bearer KEY'; `choir key new` "
@@ -168,13 +194,20 @@ std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route
                    {{"www-authenticate", "Bearer"}},
                    wrong_key};
   }
+  return std::nullopt;
+}
+
+std::optional<Refusal> Router::not_allowed(HttpRequest& head, const Route& route) const {
+  if (auto refusal = set_client(head, route)) return refusal;
   const auto lacks = static_cast<Scopes>(route.scopes & ~head.client.scopes);
   if (lacks == 0) return std::nullopt;
-  return Refusal{403, keys_.empty()
+  const std::string who =
+      head.client.key.empty() ? "the session" : "the key '" + head.client.key + "'";
+  return Refusal{403, keys_.empty() && head.client.session.empty()
                           ? "'" + head.path +
                                 "' changes the daemon: without keys that is allowed over its unix "
-                                "socket only"
-                          : "the key '" + head.client.key + "' lacks the scope " + names_of(lacks)};
+                                "socket only, and with a link of `choir dashboard`"
+                          : who + " lacks the scope " + names_of(lacks)};
 }
 
 }  // namespace choir::serve

@@ -13,6 +13,7 @@
 
 #include "serve/http.h"
 #include "serve/keys.h"
+#include "serve/sessions.h"
 #include "serve/shape.h"
 
 namespace choir::serve {
@@ -27,6 +28,8 @@ struct Route {
   std::string path;
   std::string_view summary = {};  // what it does, in one line, for the document of the API
   Scopes scopes = kView;          // that the client needs; 0: the route is open
+  bool checks_key = false;        // an open route that refuses a wrong key, and takes none
+  bool documented = true;         // in the document of the API; pages are not
   std::size_t body_bytes_max = kAdminBodyMax;
   std::span<const BodyField> query = {};  // what may stand behind '?'
   BodyShape body = {};
@@ -38,7 +41,8 @@ struct Refusal {
   int status = 400;
   std::string message;
   std::vector<Header> headers = {};
-  bool wrong_key = false;  // a key was sent, and it is not one of the daemon's
+  bool wrong_key = false;      // a key was sent, and it is not one of the daemon's
+  std::string_view code = {};  // of the error; empty: what the status says
 };
 
 // For refusals that pass by themselves.
@@ -50,7 +54,7 @@ inline std::vector<Header> retry_in_a_second() {
 // across origins). On a unix socket every Host is taken, because a browser does not reach it.
 struct HostRules {
   std::vector<std::string> hosts;    // besides localhost and the addresses of loopback; lower case
-  std::vector<std::string> origins;  // that may change state: "https://chat.example"
+  std::vector<std::string> origins;  // other pages that may send: "https://chat.example"
 };
 
 class Router {
@@ -64,22 +68,29 @@ class Router {
   // From the next request on.
   void set_keys(Keys keys) { keys_ = std::move(keys); }
   const Keys& keys() const { return keys_; }
+  // Whose tokens are taken as keys are. They outlive this object.
+  void set_sessions(const Sessions& sessions) { sessions_ = &sessions; }
 
   // The route for this head, whose body has not been read. Sets `rest` and `client`. Of several
-  // paths that match, the longest counts. Refused: a foreign Host (421), a foreign Origin that
-  // would change state (403), an unknown path (404), a method that the path does not have (405,
-  // with `allow`), no key or a wrong one where there are keys (401), a scope that the client does
-  // not have (403), a body of another type than JSON (415). A client of the unix socket has all
-  // scopes; where there are no keys, one of TCP has all but kAdmin. HEAD is answered where GET is.
+  // paths that match, the longest counts. Refused: a foreign Host (421), a page of another origin
+  // (host and port) that sends anything but GET and HEAD (403 foreign_origin), an unknown path
+  // (404), a method that the path does not have (405, with `allow`), no key or a wrong one where
+  // there are keys (401), a session that has ended (401 session_ended), a scope that the client
+  // does not have (403), a body of another type than JSON (415). A client of the unix socket has
+  // all scopes; where there are no keys, one of TCP has all but kAdmin, or those of its session.
+  // HEAD is answered where GET is.
   std::variant<const Route*, Refusal> find(HttpRequest& head) const;
 
  private:
   std::variant<const Route*, Refusal> route_of(HttpRequest& head) const;
   Refusal unknown(const HttpRequest& head, const std::string& method,
                   const std::string& allowed) const;
+  std::optional<Refusal> foreign_page(const HttpRequest& head) const;
+  std::optional<Refusal> set_client(HttpRequest& head, const Route& route) const;
   std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
   const HostRules rules_;
   Keys keys_;
+  const Sessions* sessions_ = nullptr;  // null: there are none
   std::vector<Route> routes_;
 };
 

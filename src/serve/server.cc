@@ -121,12 +121,13 @@ class Server::Inside final : public ConnectionHost {
   // ConnectionHost
   std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) override;
   std::string refusal_body(const Refusal& refusal) override {
-    return to_text(openai_error({.status = refusal.status,
-                                 .type = std::string(type_of(refusal.status)),
-                                 .code = std::string(code_of(refusal.status)),
-                                 .message = refusal.message,
-                                 .param = {},
-                                 .pointer = {}}));
+    return to_text(openai_error(
+        {.status = refusal.status,
+         .type = std::string(type_of(refusal.status)),
+         .code = std::string(refusal.code.empty() ? code_of(refusal.status) : refusal.code),
+         .message = refusal.message,
+         .param = {},
+         .pointer = {}}));
   }
   Wake wake_of(std::uint64_t key) override { return wakes_->wake_of(key); }
   Instant now() override { return clock_.now(); }

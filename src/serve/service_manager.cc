@@ -12,9 +12,19 @@
 
 namespace choir::serve {
 
-void tell_service_manager(ServiceState state) {
+namespace {
+
+std::string_view notify_socket() {
   const char* name = std::getenv("NOTIFY_SOCKET");
-  const std::string_view path = name == nullptr ? "" : name;
+  return name == nullptr ? "" : name;
+}
+
+}  // namespace
+
+bool has_service_manager() { return !notify_socket().empty(); }
+
+void tell_service_manager(ServiceState state) {
+  const std::string_view path = notify_socket();
   sockaddr_un address{};
   if (path.empty() || path.size() >= sizeof address.sun_path) return;
   if (path.front() != '/' && path.front() != '@') return;

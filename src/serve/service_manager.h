@@ -11,6 +11,8 @@ namespace choir::serve {
 
 enum class ServiceState : std::uint8_t { kReady, kStopping };
 
+// Whether a service manager has started this process; it keeps what is printed. Any thread.
+bool has_service_manager();
 // Any thread; does not block. What cannot be sent is not told to anybody.
 void tell_service_manager(ServiceState state);
 

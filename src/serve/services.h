@@ -20,6 +20,7 @@ namespace choir::serve {
 
 class Events;
 class Pulls;
+class Sessions;
 
 // All of it outlives the server.
 struct Services {
@@ -31,6 +32,10 @@ struct Services {
   const std::shared_ptr<Events>& events;
   // Begins the end of the daemon, as SIGTERM does. Any thread.
   std::function<void()> stop;
+  Sessions& sessions;  // of the loop thread
+  // Where the dashboard is ("http://127.0.0.1:8411/ui/"); empty: no browser reaches it. On the
+  // loop.
+  std::function<std::string()> page;
 };
 
 // Holds the executor for the tenant from now on, and gives what holds it once more when the request
