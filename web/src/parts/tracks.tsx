@@ -11,7 +11,7 @@ import { link } from "../net/live.ts";
 import { words } from "../words/en.ts";
 import { Model } from "./ui.tsx";
 
-const kPicturesASecond = 12;
+const kPicturesASecond = 4; // the browser takes its time from the models
 const kBehindUs = 350_000; // the newest blocks come in whole, behind the right edge
 
 export interface Shown {
@@ -41,6 +41,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
 
   useEffect(() => {
     let request = 0;
+    let timer = 0;
     let drawnAt = 0;
     let width = 0;
     const draw = (): void => {
@@ -71,17 +72,20 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
       const p = picture.current;
       return !frozen.current && p !== null && link.peek().state === "live" && p.lanes.some((l) => firstAfter(l.blocks, p.from) < l.blocks.length);
     };
-    const step = (at: number): void => {
+    // A timer before each picture: a browser that is asked for each of its frames works on all of them.
+    const step = (): void => {
       request = 0;
-      const pause = 1000 / (reducedMotion.peek() ? 1 : kPicturesASecond);
-      if (at - drawnAt >= pause - 2) {
-        drawnAt = at;
-        draw();
-      }
-      if (moves()) request = requestAnimationFrame(step);
+      drawnAt = performance.now();
+      draw();
+      if (moves()) soon();
     };
     const soon = (): void => {
-      if (request === 0) request = requestAnimationFrame(step);
+      if (timer !== 0 || request !== 0) return;
+      const pause = 1000 / (reducedMotion.peek() ? 1 : kPicturesASecond);
+      timer = window.setTimeout(() => {
+        timer = 0;
+        request = requestAnimationFrame(step);
+      }, Math.max(0, pause - (performance.now() - drawnAt)));
     };
     const sizes = new ResizeObserver((entries) => {
       width = Math.floor(entries[0]?.contentRect.width ?? 0);
@@ -97,6 +101,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
       drawNow.delete(draw);
       sizes.disconnect();
       stop();
+      clearTimeout(timer);
       cancelAnimationFrame(request);
     };
   }, [props.seconds, compact, props.frozen]);

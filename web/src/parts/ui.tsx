@@ -29,7 +29,7 @@ const kIcons: Record<string, string> = {
 
 export function Icon({ name }: { name: string }) {
   return (
-    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+    <svg class={`icon i-${name}`} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
       <path d={kIcons[name] ?? ""} />
     </svg>
   );

@@ -2,21 +2,23 @@
 import { computed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { bytes, integer, percent, seconds, short } from "../format.ts";
+import { ApiError } from "../net/api.ts";
 import { isLive, link } from "../net/live.ts";
 import type { RequestRow } from "../net/wire.ts";
 import { Spark } from "../parts/spark.tsx";
 import { Start } from "../parts/start.tsx";
 import { Tracks, TrackTable, type Shown } from "../parts/tracks.tsx";
-import { Bar, Button, Choice, Empty, Model } from "../parts/ui.tsx";
+import { Bar, Button, Choice, Model } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
 import { kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, history, historySeconds, listed, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
+import { catalogue, history, historySeconds, listed, countHistory, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
 import { timesOf, type Lane } from "../state/turns.ts";
 import { words } from "../words/en.ts";
 
 const w = words.ensemble;
+const kHistoryEvery = 2; // seconds
 
 // The curve of a total, second by second up to now.
 function curve(name: string): (number | null)[] {
@@ -24,6 +26,8 @@ function curve(name: string): (number | null)[] {
   const last = Math.floor((history.value?.now ?? 0) / 1000);
   const values: (number | null)[] = [];
   for (let s = last - historySeconds + 1; s <= last; ++s) values.push(all?.get(s) ?? null);
+  // Seconds between two looks stand for what was seen before them.
+  for (let i = 1; i < values.length; ++i) if (all?.get(last - historySeconds + 1 + i) === undefined && values[i] === null && i < values.length - 1) values[i] = values[i - 1] ?? null;
   return values;
 }
 const latest = (name: string): number | null => {
@@ -77,7 +81,7 @@ function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
         <h2 id="shares-title">{w.shares}</h2>
         <p class="hint">{w.sharesHint}</p>
       </header>
-      {rows.length === 0 ? <Empty title={w.idle} /> : null}
+      {rows.length === 0 ? <p class="quiet">{w.idle}.</p> : null}
       <ul>
         {rows.map((name) => {
           const had = percent(times.find((t) => t.model === name)?.us ?? 0, all);
@@ -156,16 +160,15 @@ function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown 
   const missing = turns.lanes.reduce((sum, l) => sum + l.missing, 0);
   return (
     <>
-      <div class="tracksfield">
-        <Tracks seconds={span} frozen={frozen} onShown={shown} />
-        {quiet && isLive() ? (
-          <div class="over">
-            <Empty title={w.idle} hint={w.idleHint}>
-              <Button label={words.demo.run} kind="primary" icon="go" onClick={() => goTo("play/demo")} />
-            </Empty>
-          </div>
-        ) : null}
-      </div>
+      <Tracks seconds={span} frozen={frozen} onShown={shown} />
+      {quiet && running.value === 0 && isLive() ? (
+        <div class="quietlanes">
+          <p>
+            <strong>{w.idle}.</strong> <span class="hint">{w.idleHint}</span>
+          </p>
+          <Button label={words.demo.run} kind="primary" icon="go" small onClick={() => goTo("play/demo")} />
+        </div>
+      ) : null}
       <div class="legend">
         {models.value.filter((m) => m.state !== "unloaded").map((m) => <Model key={m.name} name={m.name} />)}
         <span class="swatch"><i class="dark" aria-hidden="true" />{w.legendPrompt}</span>
@@ -185,11 +188,16 @@ export function Ensemble() {
 
   useEffect(() => {
     const abort = new AbortController();
+    let asks = true; // until the daemon says that it keeps no history
     const read = (): void => {
-      if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
+      if (document.hidden || link.peek().state !== "live") return;
+      if (!asks) return countHistory();
+      readHistory(abort.signal).catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === 404) asks = false;
+      });
     };
     read();
-    const timer = setInterval(read, 2000);
+    const timer = setInterval(read, 1000 * kHistoryEvery);
     const stop = link.subscribe((l) => {
       if (l.state === "live") read();
     });
@@ -224,7 +232,7 @@ export function Ensemble() {
         <header>
           <div>
             <h2 id="lanes-title">{w.lanes}</h2>
-            <p class="hint">{frozen.value ? w.frozen : w.lanesHint}</p>
+            <p class="hint">{frozen.value ? w.frozen : view.value.hello && !view.value.hello.topics.includes("turns") ? w.noTurns : w.lanesHint}</p>
           </div>
           <Choice label={w.span} name="span" value={span.value} of={[["2", w.seconds(2)], ["10", w.seconds(10)], ["60", w.seconds(60)]] as const} onChange={(v) => (span.value = v)} />
         </header>
