@@ -131,9 +131,14 @@ export function App() {
     const stop = link.subscribe((l) => {
       if (l.state === "live") void findModels();
     });
+    // Let in again, with fewer rights or another key.
+    const stopSession = session.subscribe((now) => {
+      if (now.state === "open" && link.peek().state === "lost") live.again();
+    });
     return () => {
       off.forEach((f) => f());
       stop();
+      stopSession();
     };
   }, []);
   // A daemon that works is looked at, one that does nothing is talked to.

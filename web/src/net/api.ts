@@ -90,10 +90,21 @@ export async function* eventsOf(reply: Response): AsyncGenerator<SseEvent> {
 
 // ---- the session --------------------------------------------------------------------------------
 
+// A token that is not known any more (it is too old, its key has gone, the daemon was started again) is forgotten; a
+// daemon without keys then still lets us look.
 function keyNeeded(): void {
-  const was = session.peek();
+  const had = token() !== "";
   sessionStorage.removeItem(kTokenName);
-  if (was.state !== "needed") session.value = { state: "needed", expired: was.state === "open" };
+  const was = session.peek();
+  const expired = was.state === "open" || (was.state === "needed" && was.expired);
+  if (!had) {
+    if (was.state !== "needed") session.value = { state: "needed", expired };
+    return;
+  }
+  get<SessionInfo>("/choir/v1/session").then(
+    (info) => (session.value = { state: "open", info }),
+    () => (session.value = { state: "needed", expired }),
+  );
 }
 
 // The code of a one-use link stands behind '#'; it leaves the address and the history at once.
@@ -140,7 +151,7 @@ export async function findSession(): Promise<void> {
     const info = await get<SessionInfo>("/choir/v1/session");
     session.value = { state: "open", info };
   } catch (error) {
-    // A token of a daemon that was started again is not known any more; without it we may be let in.
-    if (error instanceof ApiError && error.status === 401 && session.peek().state === "needed") return;
+    // Without a daemon there is nothing to know yet; where a key is needed, keyNeeded() has said so.
+    if (!(error instanceof ApiError)) throw error;
   }
 }

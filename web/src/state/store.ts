@@ -1,6 +1,6 @@
 // What all views look at.
 import { computed, signal } from "@preact/signals";
-import { get } from "../net/api.ts";
+import { get, session } from "../net/api.ts";
 import { Live } from "../net/live.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
 import { emptyView, reduce, type View } from "./frames.ts";
@@ -15,6 +15,13 @@ export const now = signal(Date.now()); // once a second while the page is in sig
 export const live = new Live({
   frame: (frame) => {
     view.value = reduce(view.peek(), frame, Date.now());
+    // What we may do is what this daemon says now.
+    const known = session.peek();
+    if (frame.event === "hello") {
+      const { tenant, scopes } = frame.data;
+      const before = known.state === "open" ? known.info : { expires_in_seconds: null };
+      session.value = { state: "open", info: { ...before, tenant, scopes } };
+    }
   },
   turns: (frame) => {
     turns.add(frame, performance.now());

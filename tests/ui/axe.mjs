@@ -1,0 +1,140 @@
+// No view has a fault that axe finds, in both themes, wide and narrow, busy and empty; nothing scrolls sideways.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { browser, cases, check, checkNoFaults, Daemon, open, page, sleep, stories } from "./common.mjs";
+
+const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const kViews = ["play", "play/demo", "ensemble", "models", "requests"];
+
+async function faultsOf(tab, where) {
+  await tab.evaluate(source);
+  const found = await tab.evaluate(async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} [${n.failureSummary?.slice(0, 200)}]`).join(" | ")}`));
+  check(found.length === 0, `${where}:\n${found.join("\n")}`);
+}
+
+async function fits(tab, where) {
+  const over = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(over <= 0, `${where} scrolls sideways by ${over} pixels`);
+}
+
+// Requests that run as long as the case.
+function work(daemon) {
+  const abort = new AbortController();
+  const jobs = Array.from({ length: 6 }, (_, i) => ({ model: "stories260K", prompt: `Story ${i}`, raw: true, ignore_eos: true, max_tokens: 20000 }));
+  fetch(`${daemon.url}/choir/v1/parallel`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ jobs, stream: true }), signal: abort.signal })
+    .then((reply) => reply.text())
+    .catch(() => undefined);
+  return abort;
+}
+
+async function look(scheme, width, busy) {
+  const daemon = await Daemon.start(["--model", stories, "--sequences", "2", "--context-tokens", "32768"]);
+  const chrome = await browser();
+  const abort = busy ? work(daemon) : null;
+  try {
+    const tab = await page(chrome, daemon, { scheme, width, height: 844, motion: "reduce" });
+    for (const view of kViews) {
+      await open(tab, daemon, view, { admin: busy });
+      await sleep(400);
+      await faultsOf(tab, `${view}, ${scheme}, ${width}`);
+      await fits(tab, `${view}, ${scheme}, ${width}`);
+    }
+    if (width > 1000) {
+      await open(tab, daemon, "models", { admin: busy });
+      await tab.getByRole("button", { name: "What if?" }).first().click();
+      await tab.waitForSelector("dialog .result");
+      await faultsOf(tab, `the dialog of what if, ${scheme}`);
+    }
+    checkNoFaults(tab);
+  } finally {
+    abort?.abort();
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
+async function empty() {
+  const daemon = await Daemon.start([]);
+  const chrome = await browser();
+  try {
+    for (const scheme of ["dark", "light"]) {
+      const tab = await page(chrome, daemon, { scheme });
+      await open(tab, daemon, "", { admin: true });
+      await tab.getByRole("button", { name: "Fetch and load" }).first().waitFor();
+      await faultsOf(tab, `an empty machine, ${scheme}`);
+      checkNoFaults(tab);
+      await tab.context().close();
+    }
+  } finally {
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
+async function lost() {
+  const daemon = await Daemon.start(["--model", stories]);
+  const chrome = await browser();
+  try {
+    const tab = await page(chrome, daemon, { allowed: [/ERR_/, /Failed to load/] });
+    await open(tab, daemon, "models");
+    await daemon.stop("SIGKILL");
+    await tab.waitForSelector(".bar-lost");
+    await faultsOf(tab, "not live");
+  } finally {
+    await chrome.close();
+  }
+}
+
+async function widths() {
+  const daemon = await Daemon.start(["--model", stories]);
+  const chrome = await browser();
+  try {
+    for (const width of [320, 2560]) {
+      const tab = await page(chrome, daemon, { width });
+      for (const view of kViews) {
+        await open(tab, daemon, view);
+        await sleep(200);
+        await fits(tab, `${view}, ${width}`);
+      }
+      await tab.context().close();
+    }
+  } finally {
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
+async function keys() {
+  const daemon = await Daemon.start(["--model", stories]);
+  const chrome = await browser();
+  try {
+    const tab = await page(chrome, daemon);
+    await open(tab, daemon, "ensemble");
+    for (const [letter, title] of [["m", "Models"], ["r", "Requests"], ["p", "Play"], ["e", "Ensemble"]]) {
+      await tab.evaluate(() => document.activeElement?.blur());
+      await tab.keyboard.press("g");
+      await tab.keyboard.press(letter);
+      await tab.waitForFunction((t) => document.title.startsWith(t), title);
+    }
+    await tab.keyboard.press("?");
+    await tab.waitForSelector("dialog[open]");
+    await faultsOf(tab, "the list of keys");
+    await tab.keyboard.press("Escape");
+    await tab.waitForSelector("dialog[open]", { state: "detached" });
+    checkNoFaults(tab);
+  } finally {
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
+await cases({
+  "dark, wide, idle": () => look("dark", 1280, false),
+  "light, wide, busy": () => look("light", 1280, true),
+  "dark, narrow, busy": () => look("dark", 390, true),
+  "light, narrow, idle": () => look("light", 390, false),
+  "a machine without models": empty,
+  "a daemon that is gone": lost,
+  "very narrow and very wide": widths,
+  "by keyboard": keys,
+});

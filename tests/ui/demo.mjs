@@ -1,0 +1,54 @@
+// Run Parallel Demo is clicked; its report and its texts are those of the command line.
+import { browser, cases, check, checkNoFaults, Daemon, hasReal, open, page, realModels, run, stories } from "./common.mjs";
+
+// A report without what each run measures anew.
+const masked = (report) => report.replace(/\d+\.\d\d/g, "0.00");
+
+// The words of the command that the page shows.
+function wordsOf(command) {
+  const words = [];
+  const text = command.replace(/ \\\n/g, " ");
+  for (const [, plain, quoted] of text.matchAll(/(?:([^\s']+)|'([^']*)')(?:\s+|$)/g)) words.push(plain ?? quoted);
+  return words;
+}
+
+async function demo(models, names, settings) {
+  const daemon = await Daemon.start(models.flatMap((m) => ["--model", m]), { models: hasReal ? realModels : "" });
+  const chrome = await browser();
+  try {
+    const tab = await page(chrome, daemon);
+    await open(tab, daemon, "play/demo");
+    for (const box of await tab.locator(".chip").all()) {
+      const name = (await box.locator(".name").textContent()).trim();
+      await box.locator("input").setChecked(names.includes(name));
+    }
+    await tab.getByLabel("Sessions of each").fill(String(settings.sessions));
+    await tab.getByLabel("Most tokens").fill(String(settings.tokens));
+    await tab.getByLabel("Most tokens").blur();
+    await tab.getByRole("button", { name: "Run Parallel Demo" }).click();
+    await tab.waitForSelector("#report", { timeout: 240_000 });
+    const report = await tab.locator("#report").textContent();
+    const command = await tab.locator("#command").textContent();
+    const texts = await tab.locator("[data-session]").evaluateAll((all) =>
+      all.map((e) => [Number(e.getAttribute("data-session")), e.querySelector(".generated").textContent]).sort((a, b) => a[0] - b[0]).map(([, text]) => text));
+    checkNoFaults(tab);
+    const words = wordsOf(command).slice(1);
+    const printed = await run(words);
+    check(printed.includes(report) || masked(printed.slice(printed.indexOf("====="))) === masked(report),
+      `the page's report:\n${report}\nthe command line's:\n${printed}`);
+    const rows = JSON.parse(await run([...words, "--json"])).sessions;
+    check(rows.length === texts.length && rows.length === names.length * settings.sessions, `${rows.length} sessions, ${texts.length} texts`);
+    rows.forEach((row, i) => check(row.text === texts[i], `session ${i}:\n${JSON.stringify(texts[i])}\n${JSON.stringify(row.text)}`));
+    check(rows.some((row) => row.text.length > 20), "the sessions wrote nothing");
+  } finally {
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
+const all = {
+  "one small model": () => demo([stories], ["stories260K"], { sessions: 3, tokens: 40 }),
+};
+if (hasReal) all["two real models"] = () => demo(["smollm2-135m", "gemma3-270m"], ["smollm2-135m", "gemma3-270m"], { sessions: 3, tokens: 32 });
+else console.log("[ PARTLY   ] two real models are not on disk");
+await cases(all);
