@@ -195,9 +195,11 @@ export function Demo() {
       </section>
       {sessions.value.length > 0 ? (
         <>
-          <section class="card strip" aria-label={w.lanes}>
-            <Tracks seconds={10} compact />
-          </section>
+          {view.value.hello?.topics.includes("turns") ? (
+            <section class="card strip" aria-label={w.lanes}>
+              <Tracks seconds={10} compact />
+            </section>
+          ) : null}
           <Report />
           <Sessions />
         </>

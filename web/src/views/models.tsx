@@ -48,7 +48,7 @@ function CellsView({ name }: { name: string }) {
       get<Cells>(`/choir/v1/cells/${encodeURIComponent(name)}`, abort.signal).then(
         (c) => (cells.value = c),
         (e: unknown) => {
-          if (!abort.signal.aborted) error.value = messageOf(e);
+          if (!abort.signal.aborted && !(e instanceof ApiError && e.status === 404)) error.value = messageOf(e);
         },
       );
     };
