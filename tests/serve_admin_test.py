@@ -47,6 +47,7 @@ class Models(unittest.TestCase):
             while not (requests := self.daemon.get("/choir/v1/requests")[1]["requests"]):
                 time.sleep(0.01)
             self.assertEqual(requests[0]["waits_for"], "resume")
+            self.assertEqual(requests[0]["why"], {"reason": "suspended", "text": "The model stories260K is suspended."})
             self.assertEqual(self.act("resume")[1]["state"], "loaded")
             self.assertEqual(read_reply(connection)[0], 200)
 

@@ -288,6 +288,7 @@ class Events(unittest.TestCase):
                 connection.sendall(post_bytes("/v1/completions", {"prompt": "a"}))
                 data = reader.until(lambda _, data: data["topic"] == "requests" and data["set"])
                 self.assertEqual(data["set"][0]["model"], MODEL)
+                self.assertEqual(data["set"][0]["why"]["reason"], "suspended")
                 request = data["set"][0]["id"]
             reader.until(lambda _, data: data["topic"] == "requests" and data["gone"] == [request])
             daemon.process.terminate()

@@ -10,6 +10,7 @@
 #include "base/log_tap.h"
 #include "serve/own_models.h"
 #include "serve/own_requests.h"
+#include "serve/waits.h"
 
 namespace choir::serve {
 namespace {
@@ -195,7 +196,10 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   const std::int64_t now = unix_ms();
   std::map<std::string, TableFrames::Table> tables;
   std::map<std::string, std::int64_t> submitted_ms;
-  for (const RequestInfo& request : node_.requests()) {
+  const std::vector<RequestInfo> requests = node_.requests();
+  const std::vector<ExecutorInfo> executors = node_.executors();
+  const WhyWaits waits(requests, executors, node_.policy());
+  for (const RequestInfo& request : requests) {
     const std::string id = std::to_string(request.id.value);
     const auto known = submitted_ms_.find(id);
     const std::int64_t submitted = known != submitted_ms_.end()
@@ -204,6 +208,7 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
     submitted_ms.emplace(id, submitted);
     Json row = request_row(request);
     row["submitted_ms"] = submitted;
+    if (auto why = waits.of(request)) row["why"] = std::move(*why);
     const std::string text = to_text(row);
     const auto show_to = [&](const std::string& audience) {
       if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);

@@ -3,9 +3,11 @@
 #include <charconv>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "choir/text.h"
 #include "serve/by_door.h"
+#include "serve/waits.h"
 
 namespace choir::serve {
 namespace {
@@ -29,10 +31,14 @@ bool has_begun(const RequestInfo& request) {
 Json requests_in_sight(const Node& node, const Client& client) {
   Json rows = Json::array();
   int places = 0;
-  for (const RequestInfo& request : node.requests()) {
+  const std::vector<RequestInfo> requests = node.requests();
+  const std::vector<ExecutorInfo> executors = node.executors();
+  const WhyWaits waits(requests, executors, node.policy());
+  for (const RequestInfo& request : requests) {
     if (!sees(client, request)) continue;
     Json row = request_row(request);
     row["age_seconds"] = request.age_seconds;
+    if (auto why = waits.of(request)) row["why"] = std::move(*why);
     if (has_begun(request)) {
       row["ahead"] = 0;
       row["expected_seconds"] = 0.0;

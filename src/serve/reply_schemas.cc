@@ -186,6 +186,12 @@ constexpr auto kSchemas = std::to_array<Schema>({
       "priority": {"$ref": "#/components/schemas/PriorityName"},
       "state": {"type": "string"},
       "waits_for": {"type": "string"},
+      "why": {"type": "object", "required": ["reason", "text"],
+        "description": "while it waits: the reason, its numbers, and a sentence",
+        "properties": {
+          "reason": {"enum": ["loading", "sequences", "cells", "class", "share", "queue",
+            "conversation", "reader", "suspended"]},
+          "text": {"type": "string"}}},
       "ahead": {"type": "integer", "description": "how many are before it"},
       "expected_seconds": {"type": ["number", "null"], "description": "until it begins"}}}}}
 })"},
