@@ -126,6 +126,31 @@ class WithKeys(unittest.TestCase):
         self.assertEqual(self.daemon.request("POST", SESSION + "/link", b"", bearer(self.alice))[0], 403)
 
 
+class History(unittest.TestCase):
+    """What a page shows when it opens: the daemon has looked while there was work, and nobody was reading."""
+
+    def test_has_what_was_computed_before_anybody_asked(self):
+        with Daemon() as daemon:
+            for _ in range(3):
+                daemon.complete(max_tokens=100, ignore_eos=True)
+            deadline = time.monotonic() + TIMEOUT
+            tokens = 0
+            while tokens < 299 and time.monotonic() < deadline:
+                status, history = daemon.get("/choir/v1/history?seconds=60")
+                tokens = sum(value or 0 for value in history["totals"]["output_tokens_per_second"])
+                time.sleep(0.05)
+            self.assertEqual((status, history["step_seconds"]), (200, 1))
+            self.assertGreater(tokens, 299)
+            own = history["models"]["stories260K"]["output_tokens_per_second"]
+            self.assertEqual(len(own), 60)
+            self.assertAlmostEqual(sum(value or 0 for value in own), tokens, delta=1)
+            self.assertGreater(max(value or 0 for value in history["totals"]["bytes_promised"]), 0)
+            self.assertGreater(max(value or 0 for value in history["totals"]["first_token_p95_ms"]), 0)
+            self.assertEqual(daemon.get("/choir/v1/history?seconds=86400")[1]["step_seconds"], 10)
+            for wrong in ("seconds=0", "seconds=86401", "seconds=a", "second=1"):
+                self.assertEqual(daemon.get("/choir/v1/history?" + wrong)[0], 400, wrong)
+
+
 class Dashboard(unittest.TestCase):
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))

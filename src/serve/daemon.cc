@@ -13,6 +13,7 @@
 #include "serve/config_route.h"
 #include "serve/doors.h"
 #include "serve/events.h"
+#include "serve/history.h"
 #include "serve/key_reload.h"
 #include "serve/openapi.h"
 #include "serve/own_session.h"
@@ -25,6 +26,8 @@
 
 namespace choir::serve {
 namespace {
+
+constexpr Nanos kLookEvery = std::chrono::seconds(1);  // of the history, while there is work
 
 // How threads that may outlive the server post to its loop.
 class LoopPost {
@@ -91,11 +94,12 @@ class Daemon::Inside {
     }
     for (const std::string& name : preloaded) CHOIR_CHECK_OK(node_->load(name));
     ServerConfig server = config.server;
+    server.on_begin = [this](const HttpRequest& head) { note_work(head.method); };
     server.on_reply = [this](int status) { metrics_->on_reply(status); };
-    if (access_log_)
-      server.on_exchange = [this](Exchange exchange) {
-        access_log_->add(std::move(exchange), unix_ms());
-      };
+    server.on_exchange = [this](Exchange exchange) {
+      note_work(exchange.method);
+      if (access_log_) access_log_->add(std::move(exchange), unix_ms());
+    };
     server_ = CHOIR_TRY(Server::create(server, router_));
     loop_.open(*server_);
     server_->on_signal([this] { end(); });
@@ -121,6 +125,33 @@ class Daemon::Inside {
 
  private:
   std::string page() const { return page_at(server_->addresses()); }
+
+  // ---- the history, on the loop
+  // Requests that may change something begin or end: from now on the node is looked at each second,
+  // until it is idle.
+  void note_work(std::string_view method) {
+    if (method.empty() || method == "GET" || method == "HEAD") return;
+    history_.begin(clock_.now());
+    looks_again_ = true;
+    if (!std::exchange(looks_, true)) look_later();
+  }
+  void look_later() {
+    loop_.post_after(kLookEvery, [this] { look(); });
+  }
+  void look() {
+    looks_again_ = false;
+    const Status posted = doors_->post([this] {
+      const bool goes_on =
+          history_.add(clock_.now(), {.executors = node_->executors(),
+                                      .bytes_promised = node_->info().memory_bytes_promised,
+                                      .first_tokens = metrics_->take_first_tokens()});
+      loop_.post([this, goes_on] {
+        looks_ = goes_on || looks_again_;
+        if (looks_) look_later();
+      });
+    });
+    if (!posted) look_later();  // the doors are busy
+  }
 
   // On the loop. A second call ends at once.
   void end() {
@@ -171,11 +202,12 @@ class Daemon::Inside {
   Models models_;
   const std::unique_ptr<Pulls> pulls_;
   LoopPost loop_;
+  const SteadyClock clock_;
+  History history_{clock_.now()};
   const std::unique_ptr<Doors> doors_;
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_,
       [this](Nanos time, std::function<void()> work) { loop_.post_after(time, std::move(work)); });
-  const SteadyClock clock_;
   Sessions sessions_{clock_};
   const Services services_{*node_,
                            models_,
@@ -185,7 +217,9 @@ class Daemon::Inside {
                            events_,
                            [this] { loop_.post([this] { end(); }); },
                            sessions_,
-                           [this] { return page(); }};
+                           [this] { return page(); },
+                           history_,
+                           clock_};
   Router router_;
   const bool has_ui_;
   const Nanos drain_;
@@ -193,6 +227,8 @@ class Daemon::Inside {
   const bool keys_needed_;
   std::vector<std::string> names_;  // of the models that were declared at the start
   bool draining_ = false;           // on the loop
+  bool looks_ = false;              // on the loop: a look at the node comes
+  bool looks_again_ = false;        // on the loop: work has come since the last look began
   std::unique_ptr<Server> server_;
 };
 

@@ -37,6 +37,8 @@ const Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025,
 constexpr std::size_t kTenantsMax = 100;
 constexpr std::string_view kOtherTenants = "other";
 
+constexpr std::size_t kFirstTokensMax = 4096;  // of a second, and of an idle daemon
+
 using ByClass = std::array<Counter*, kPriorityNames.size()>;
 
 // The histograms and counters of one model, so that a pass looks up one name.
@@ -76,6 +78,15 @@ class Metrics::Inside {
       for (const StepDone::Part& part : step.parts)
         compute_of(books, row, step.executor, part).Increment(step.seconds * part.rows / all);
     });
+  }
+
+  void keep_first_token(double seconds) {
+    first_tokens_.with([&](std::vector<double>& kept) {
+      if (kept.size() < kFirstTokensMax) kept.push_back(seconds);
+    });
+  }
+  std::vector<double> take_first_tokens() {
+    return first_tokens_.with([](std::vector<double>& kept) { return std::exchange(kept, {}); });
   }
 
   const MetricNames names;
@@ -144,6 +155,7 @@ class Metrics::Inside {
   Family<Counter>& compute_ = counter(
       "choir_compute_seconds_total", "Time of forward passes, divided among the sequences in them");
   Guarded<Books> books_;
+  Guarded<std::vector<double>> first_tokens_;
 };
 
 Metrics::Metrics(MetricNames names) : inside_(std::make_unique<Inside>(names)) {}
@@ -155,6 +167,7 @@ void Metrics::on_request_ended(const RequestEnded& request) {
       .Add({{"model_name", std::string(request.executor)},
             {"finished_reason", std::string(to_string(request.finish))}})
       .Increment();
+  if (usage.output_tokens > 0) inside_->keep_first_token(usage.first_token_seconds);
   inside_->with_row(request.executor, [&](const Row& row) {
     row.whole->Observe(usage.total_seconds);
     row.queue->Observe(usage.queue_seconds);
@@ -179,6 +192,8 @@ void Metrics::on_left(const ExecutorLeft& left) {
   if (left.why != ExecutorLeft::Why::kEvicted) return;
   inside_->evictions.Add({{"model_name", std::string(left.executor)}}).Increment();
 }
+
+std::vector<double> Metrics::take_first_tokens() { return inside_->take_first_tokens(); }
 
 void Metrics::on_reply(int status) {
   inside_->replies.Add({{"code", std::to_string(status)}}).Increment();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "choir/node.h"
 #include "choir/observer.h"
@@ -29,6 +30,9 @@ class Metrics final : public Observer {
   void on_reply(int status);
   void on_ignored_fields(std::size_t count);
   void on_lost_lines(std::uint64_t count);  // of the access log
+  // How long the first tokens took, in seconds, of the requests that have ended since the last
+  // call; of very many the first ones.
+  std::vector<double> take_first_tokens();
 
   // Everything, as text. Any thread; copies under locks.
   std::string text(const Node& node) const;

@@ -5,6 +5,7 @@
 #include "serve/by_door.h"
 #include "serve/own_catalogue.h"
 #include "serve/own_events.h"
+#include "serve/own_history.h"
 #include "serve/own_models.h"
 #include "serve/own_parallel.h"
 #include "serve/own_pulls.h"
@@ -21,6 +22,7 @@ void add_own_routes(Router& router, const Services& s) {
   add_catalogue_routes(router, s);
   add_event_routes(router, s);
   add_session_routes(router, s);
+  add_history_route(router, s);
   router.add({.method = "POST",
               .path = "/choir/v1/parallel",
               .summary = "Runs several prompts or models at once, and reports",

@@ -239,6 +239,20 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"Report", R"({
   "type": "object", "description": "the report of `choir parallel --json`"
 })"},
+    {"History", R"({
+  "type": "object", "required": ["step_seconds", "now_ms", "totals", "models"],
+  "properties": {
+    "step_seconds": {"enum": [1, 10]},
+    "now_ms": {"type": "integer", "description": "of the last values, since 1970"},
+    "totals": {
+      "type": "object", "description": "oldest first; null: no value",
+      "additionalProperties": {"type": "array", "items": {"type": ["number", "null"]}}},
+    "models": {
+      "type": "object",
+      "additionalProperties": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": ["number", "null"]}}}}}
+})"},
     {"Session", R"({
   "type": "object", "required": ["tenant", "scopes", "expires_in_seconds"],
   "properties": {

@@ -210,6 +210,7 @@ std::variant<const Route*, Refusal> Server::Inside::route(std::uint64_t key, Htt
   }
   const bool infers = (std::get<const Route*>(found)->scopes & kInfer) != 0;
   if (auto refusal = accounts_.begin(key, head.client, infers)) return *std::move(refusal);
+  config_.on_begin(head);
   return found;
 }
 

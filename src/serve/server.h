@@ -28,6 +28,8 @@ struct ServerConfig {
   AccountLimits accounts = {};
   WrongKeyRules wrong_keys = {};
   std::function<void(int)> on_reply = [](int /*status*/) {};  // on the loop, with each head
+  // On the loop, with each request that is taken in.
+  std::function<void(const HttpRequest&)> on_begin = [](const HttpRequest& /*head*/) {};
   // On the loop, with each exchange that has ended.
   std::function<void(Exchange)> on_exchange = [](const Exchange& /*exchange*/) {};
 };

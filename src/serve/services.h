@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "choir/node.h"
 #include "serve/api_error.h"
 #include "serve/asked.h"
@@ -19,6 +20,7 @@
 namespace choir::serve {
 
 class Events;
+class History;
 class Pulls;
 class Sessions;
 
@@ -36,6 +38,8 @@ struct Services {
   // Where the dashboard is ("http://127.0.0.1:8411/ui/"); empty: no browser reaches it. On the
   // loop.
   std::function<std::string()> page;
+  History& history;
+  const Clock& clock;
 };
 
 // Holds the executor for the tenant from now on, and gives what holds it once more when the request
