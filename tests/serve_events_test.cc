@@ -38,10 +38,11 @@ class EventsTest : public testing::Test {
 
   std::atomic<int> woken{0};
   std::deque<std::function<void()>> later;
+  ManualClock clock;
   std::unique_ptr<Node> node = *Node::create({});
   std::unique_ptr<Doors> doors = *Doors::create();
   std::shared_ptr<Events> events = std::make_shared<Events>(
-      *node, *doors,
+      *node, *doors, clock,
       [this](Nanos /*time*/, std::function<void()> work) { later.push_back(std::move(work)); });
 };
 
@@ -143,6 +144,95 @@ TEST_F(EventsTest, TellLinesOfTheLog) {
   }
   EXPECT_THAT(frame, HasSubstr(R"("text":"a line")"));
   events->leave(reader);
+}
+
+// ---- readers that come back --------------------------------------------------------------------
+
+class EventsAgain : public EventsTest {
+ protected:
+  static std::uint64_t number_of(const std::string& frame) {
+    const std::size_t id = frame.find("\nid: ");
+    return id == std::string::npos ? 0 : std::stoull(frame.substr(id + 5));
+  }
+  void declare(const std::string& name) {
+    ASSERT_TRUE(node->declare({.name = name, .path = "a.gguf"}));
+  }
+  // The change of one look.
+  std::string next_change(std::uint64_t reader) {
+    next_tick();
+    return next_frame(reader);
+  }
+  std::uint64_t again(std::uint64_t since, Topics topics = kStateTopic, Client client = {}) {
+    return events->join(
+        topics, client, [this] { ++woken; }, since);
+  }
+};
+
+TEST_F(EventsAgain, GetOnlyWhatTheyHaveMissed) {
+  const std::uint64_t stays = join(kStateTopic);
+  const std::uint64_t leaves = join(kStateTopic);
+  next_frame(stays);
+  const std::uint64_t since = number_of(next_frame(leaves));
+  EXPECT_GT(since, 0U);
+  events->leave(leaves);
+  declare("a");
+  const std::string one = next_change(stays);
+  declare("b");
+  const std::string two = next_change(stays);
+  const std::uint64_t back = again(since);
+  EXPECT_TRUE(events->resumed(back));
+  EXPECT_EQ(next_frame(back), one);
+  EXPECT_EQ(next_frame(back), two);
+  EXPECT_EQ(events->take(back), nullptr);
+  declare("c");
+  EXPECT_EQ(next_change(stays), next_frame(back));
+}
+
+TEST_F(EventsAgain, GetWhatHappenedWhileNobodyRead) {
+  const std::uint64_t reader = join(kStateTopic);
+  const std::uint64_t since = number_of(next_frame(reader));
+  events->leave(reader);
+  next_tick();
+  declare("a");
+  clock.advance(std::chrono::hours(1));
+  const std::uint64_t back = again(since);
+  EXPECT_TRUE(events->resumed(back));
+  EXPECT_THAT(next_frame(back), HasSubstr(R"("set":[{)"));
+}
+
+TEST_F(EventsAgain, GetASnapshotAfterThirtySeconds) {
+  const std::uint64_t stays = join(kStateTopic);
+  const std::uint64_t since = number_of(next_frame(stays));
+  declare("a");
+  next_change(stays);
+  clock.advance(kFramesKept + std::chrono::seconds(1));
+  const std::uint64_t back = again(since);
+  EXPECT_FALSE(events->resumed(back));
+  next_tick();
+  EXPECT_THAT(next_frame(back), HasSubstr("event: snapshot"));
+}
+
+TEST_F(EventsAgain, GetASnapshotForANumberThatThereWasNot) {
+  const std::uint64_t stays = join(kStateTopic);
+  next_frame(stays);
+  EXPECT_FALSE(events->resumed(again(1'000'000)));
+  EXPECT_FALSE(events->resumed(again(0)));
+}
+
+TEST_F(EventsAgain, GetASnapshotOfRequestsThatNobodyOfTheirTenantWatched) {
+  const std::uint64_t stays = join(kStateTopic);
+  next_frame(stays);
+  const std::uint64_t reader = join(kRequestsTopic);
+  next_tick();
+  const std::uint64_t since = number_of(next_frame(reader));
+  EXPECT_TRUE(events->resumed(again(since, kRequestsTopic)));
+  EXPECT_FALSE(events->resumed(again(since, kRequestsTopic, {.tenant = "other"})));
+}
+
+TEST_F(EventsAgain, CannotGoOnBehindTheFirstPartOfASnapshot) {
+  const std::uint64_t reader = join(kStateTopic | kRequestsTopic);
+  EXPECT_EQ(number_of(next_frame(reader)), 0U);
+  EXPECT_GT(number_of(next_frame(reader)), 0U);
 }
 
 TEST_F(EventsTest, EndWithTheDaemon) {

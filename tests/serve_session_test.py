@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 import unittest
+import urllib.request
 from pathlib import Path
 
 from cli_tools import choir
@@ -149,6 +150,55 @@ class History(unittest.TestCase):
             self.assertEqual(daemon.get("/choir/v1/history?seconds=86400")[1]["step_seconds"], 10)
             for wrong in ("seconds=0", "seconds=86401", "seconds=a", "second=1"):
                 self.assertEqual(daemon.get("/choir/v1/history?" + wrong)[0], 400, wrong)
+
+
+def event_of(stream):
+    """The next one with data: (event, id, data)."""
+    event, number = None, None
+    while line := stream.readline().decode():
+        name, _, value = line.rstrip("\n").partition(": ")
+        if name == "event":
+            event = value
+        elif name == "id":
+            number = value
+        elif name == "data" and event != "ping":
+            return event, number, json.loads(value)
+    raise AssertionError("the stream has ended")
+
+
+class Events(unittest.TestCase):
+    def open(self, daemon, query, headers=None):
+        request = urllib.request.Request(daemon.url + "/choir/v1/events?topics=state" + query, headers=headers or {})
+        return self.enterContext(urllib.request.urlopen(request, timeout=TIMEOUT))
+
+    def test_go_on_where_the_connection_broke(self):
+        with Daemon() as daemon:
+            stream = self.open(daemon, "")
+            _, _, hello = event_of(stream)
+            event, number, _ = event_of(stream)
+            self.assertEqual((hello["resumed"], event), (False, "snapshot"))
+            stream.close()
+            status, _ = daemon.admin("POST", "/choir/v1/models/stories260K/clone", {"name": "twin"})
+            self.assertEqual(status, 200)
+            stream = self.open(daemon, f"&since={hello['epoch']}-{number}")
+            _, _, again = event_of(stream)
+            self.assertEqual((again["resumed"], again["epoch"]), (True, hello["epoch"]))
+            event, _, change = event_of(stream)
+            self.assertEqual((event, [row["name"] for row in change["set"]]), ("delta", ["twin"]))
+            of_another_daemon = self.open(daemon, f"&since={int(hello['epoch']) - 1}-{number}")
+            self.assertFalse(event_of(of_another_daemon)[2]["resumed"])
+            self.assertEqual(event_of(of_another_daemon)[0], "snapshot")
+            self.assertEqual(daemon.get("/choir/v1/events?since=a")[0], 400)
+
+    def test_end_with_their_session(self):
+        with Daemon() as daemon:
+            code = daemon.admin("POST", SESSION + "/link")[1]["code"]
+            token = bearer(daemon.post(SESSION, {"code": code})[1]["token"])
+            stream = self.open(daemon, "", token)
+            self.assertEqual([event_of(stream)[0] for _ in range(2)], ["hello", "snapshot"])
+            self.assertEqual(daemon.request("DELETE", SESSION, None, token)[0], 200)
+            while (event := event_of(stream)[0]) != "bye":
+                self.assertEqual(event, "delta")
 
 
 class Dashboard(unittest.TestCase):

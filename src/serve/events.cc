@@ -33,6 +33,12 @@ Json model_event_row(const ExecutorInfo& executor) {
   return row;
 }
 
+template <class Frames>
+typename Frames::mapped_type of_audience(const Frames& frames, const std::string& audience) {
+  const auto found = frames.find(audience);
+  return found == frames.end() ? typename Frames::mapped_type{} : found->second;
+}
+
 // So many of `all` that `parts` such parts are all of them.
 std::size_t part_of(std::size_t all, std::size_t parts) { return (all + parts - 1) / parts; }
 
@@ -47,14 +53,18 @@ Events::~Events() { watch_log(false); }
 
 // ---- readers ------------------------------------------------------------------------------------
 
-std::uint64_t Events::join(Topics topics, const Client& client, Wake wake) {
+std::uint64_t Events::join(Topics topics, const Client& client, Wake wake, std::uint64_t since) {
   bool first = false;
   bool log_begins = false;
+  const Instant now = clock_.now();
   const std::uint64_t reader = state_.with([&](State& s) {
     const std::uint64_t id = ++s.last_reader;
     log_begins = (topics & kLogTopic) != 0;
-    s.readers.emplace(id, Reader{topics, audience_of(client), std::move(wake), {}});
-    s.snapshot_wanted = true;
+    Reader& added = s.readers.emplace(id, Reader{topics, audience_of(client), std::move(wake), {}})
+                        .first->second;
+    forget_old(s, now);
+    added.resumed = resume(s, added, since);
+    s.snapshot_wanted = s.snapshot_wanted || !added.resumed;
     first = !std::exchange(s.ticking, true);
     if (first) s.ticks_to_look = 0;
     return id;
@@ -62,6 +72,39 @@ std::uint64_t Events::join(Topics topics, const Client& client, Wake wake) {
   if (log_begins) watch_log(true);
   if (first) tick();
   return reader;
+}
+
+// What it has missed is known if no frame after `since` is forgotten, and the table of its requests
+// has been the same one since then.
+bool Events::resume(State& s, Reader& reader, std::uint64_t since) {
+  if (since == 0 || since < s.forgotten || since > s.newest) return false;
+  if ((reader.topics & kRequestsTopic) != 0) {
+    const auto table = s.tables.find(reader.audience);
+    if (table == s.tables.end() || since <= table->second) return false;
+  }
+  std::vector<Frame> missed;
+  for (const auto& [made, kept] : s.kept)
+    if (kept.number > since && (kept.topic & reader.topics) != 0 &&
+        (kept.topic != kRequestsTopic || kept.audience == reader.audience))
+      missed.push_back(kept.frame);
+  reader.queue.begin(missed);
+  return true;
+}
+
+bool Events::resumed(std::uint64_t reader) const {
+  return state_.with([&](const State& s) {
+    const auto found = s.readers.find(reader);
+    return found != s.readers.end() && found->second.resumed;
+  });
+}
+
+void Events::forget_old(State& s, Instant now) {
+  while (!s.kept.empty() &&
+         (now - s.kept.front().first > kFramesKept || s.kept_bytes > kFramesKeptBytes)) {
+    s.forgotten = s.kept.front().second.number;
+    s.kept_bytes -= s.kept.front().second.frame->size();
+    s.kept.pop_front();
+  }
 }
 
 void Events::leave(std::uint64_t reader) {
@@ -100,7 +143,8 @@ void Events::tick() {
     return next;
   });
   if (look != Look::kNone) {
-    const Status posted = doors_.post([self = shared_from_this(), look] { self->look(look); });
+    const Status posted = doors_.post(
+        [self = shared_from_this(), look, now = clock_.now()] { self->look(look, now); });
     if (!posted)  // the doors are busy: later
       state_.with([](State& s) {
         s.looking = false;
@@ -119,10 +163,10 @@ Events::Look Events::next_look(State& s, bool node_ends) {
   return Look::kNode;
 }
 
-void Events::look(Look what) {
+void Events::look(Look what, Instant now) {
   const Wanted wanted = this->wanted(what);
   const Made made = make(wanted);
-  hand_out(made, node_.info().door_closed);
+  hand_out(made, node_.info().door_closed, now);
 }
 
 Events::Wanted Events::wanted(Look what) {
@@ -155,20 +199,30 @@ bool Events::knows_all(const Wanted& wanted) const {
 Events::Made Events::make(const Wanted& wanted) {
   Made made;
   if (wanted.look == Look::kNode || !knows_all(wanted)) see_node(wanted, made);
-  if (wanted.state_snapshot)
-    made.state_whole = frame_of("snapshot", ++frame_, state_table_.whole());
+  if (wanted.state_snapshot) made.state_whole = whole_of(state_table_.whole());
   for (const auto& [audience, snapshot] : wanted.audiences)
-    if (snapshot)
-      made.requests_whole[audience] =
-          frame_of("snapshot", ++frame_, request_tables_.at(audience).whole());
+    if (snapshot) made.requests_whole[audience] = whole_of(request_tables_.at(audience).whole());
   if (!wanted.lines.empty()) {
     std::string lines;
     for (const std::string& line : wanted.lines) lines += (lines.empty() ? "" : ",") + line;
-    made.log = frame_of("log", ++frame_,
-                        R"({"topic":"log","lines":[)" + lines + R"(],"dropped":)" +
-                            std::to_string(wanted.lines_dropped) + "}");
+    made.log = keep(made, kLogTopic, {}, "log",
+                    R"({"topic":"log","lines":[)" + lines + R"(],"dropped":)" +
+                        std::to_string(wanted.lines_dropped) + "}");
   }
+  made.newest = frame_;
+  made.tables = table_begins_;
   return made;
+}
+
+Events::Whole Events::whole_of(const std::string& data) {
+  return {frame_of("snapshot", data), frame_of("snapshot", ++frame_, data)};
+}
+
+Frame Events::keep(Made& made, Topics topic, const std::string& audience, std::string_view event,
+                   std::string_view data) {
+  Frame frame = frame_of(event, ++frame_, data);
+  made.kept.push_back({frame_, topic, audience, frame});
+  return frame;
 }
 
 void Events::see_node(const Wanted& wanted, Made& made) {
@@ -183,11 +237,13 @@ void Events::see_state(Made& made) {
   for (const ExecutorInfo& executor : node_.executors())
     table.rows.emplace(executor.config.name, to_text(model_event_row(executor)));
   const std::string changed = state_table_.change_to(std::move(table));
-  if (!changed.empty()) made.state = frame_of("delta", ++frame_, changed);
+  if (!changed.empty()) made.state = keep(made, kStateTopic, {}, "delta", changed);
 }
 
 void Events::see_requests(const Wanted& wanted, Made& made) {
   std::erase_if(request_tables_,
+                [&](const auto& table) { return !wanted.audiences.contains(table.first); });
+  std::erase_if(table_begins_,
                 [&](const auto& table) { return !wanted.audiences.contains(table.first); });
   if (wanted.audiences.empty()) {
     submitted_ms_.clear();
@@ -218,18 +274,30 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   }
   submitted_ms_ = std::move(submitted_ms);
   for (const auto& [audience, snapshot] : wanted.audiences) {
+    table_begins_.try_emplace(audience, frame_);
     TableFrames& frames = request_tables_.try_emplace(audience, "requests").first->second;
     const std::string changed = frames.change_to(std::move(tables[audience]));
-    if (!changed.empty()) made.requests[audience] = frame_of("delta", ++frame_, changed);
+    if (!changed.empty())
+      made.requests[audience] = keep(made, kRequestsTopic, audience, "delta", changed);
   }
 }
 
-void Events::hand_out(const Made& made, bool ended) {
+void Events::hand_out(const Made& made, bool ended, Instant now) {
   const std::vector<Wake> wakes = state_.with([&](State& s) {
     s.looking = false;
     s.ended = s.ended || ended;
+    for (const Kept& kept : made.kept) {
+      s.kept_bytes += kept.frame->size();
+      s.kept.emplace_back(now, kept);
+    }
+    s.newest = std::max(s.newest, made.newest);
+    s.tables = made.tables;
+    forget_old(s, now);
     const std::size_t before = s.to_wake.empty() ? 0 : s.wakes_each_tick;
     for (auto& [id, reader] : s.readers) {
+      // It came back for a table that this look has given up.
+      if ((reader.topics & kRequestsTopic) != 0 && !s.tables.contains(reader.audience))
+        reader.queue.begin_anew();
       feed(reader, made);
       if ((!s.ended && reader.queue.empty()) || reader.wakes_soon) continue;
       reader.wakes_soon = true;
@@ -258,22 +326,21 @@ std::vector<Wake> Events::next_wakes(State& s) {
 
 // One that came after the look began is fed by the next.
 void Events::feed(Reader& reader, const Made& made) {
-  const auto of_audience = [&](const std::map<std::string, Frame>& frames) -> Frame {
-    const auto found = frames.find(reader.audience);
-    return found == frames.end() ? nullptr : found->second;
-  };
   const bool state = (reader.topics & kStateTopic) != 0;
   const bool requests = (reader.topics & kRequestsTopic) != 0;
   if (reader.queue.wants_snapshot()) {
+    std::vector<Whole> parts;
+    if (state) parts.push_back(made.state_whole);
+    if (requests) parts.push_back(of_audience(made.requests_whole, reader.audience));
     std::vector<Frame> snapshot;
-    if (state) snapshot.push_back(made.state_whole);
-    if (requests) snapshot.push_back(of_audience(made.requests_whole));
+    for (const Whole& whole : parts) snapshot.push_back(whole.part);
     if (std::ranges::find(snapshot, Frame()) != snapshot.end()) return;
+    if (!parts.empty()) snapshot.back() = parts.back().last;
     reader.queue.begin(snapshot);
   } else {
     if (state && made.state) reader.queue.add(made.state);
     if (requests)
-      if (const Frame frame = of_audience(made.requests)) reader.queue.add(frame);
+      if (const Frame frame = of_audience(made.requests, reader.audience)) reader.queue.add(frame);
   }
   if ((reader.topics & kLogTopic) != 0 && made.log) reader.queue.add(made.log);
 }

@@ -7,6 +7,9 @@
 // share. Many readers are woken one part after another, over the time between two looks, so that
 // they hold up no other connection. With no reader there is no timer and nothing is looked at.
 //
+// The frames of the last 30 s are kept, so that a reader whose connection broke gets only those
+// that it has missed.
+//
 // Functions are called on the loop thread where nothing else is said.
 #pragma once
 
@@ -23,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/guarded.h"
 #include "base/log.h"
 #include "choir/node.h"
@@ -45,20 +49,28 @@ inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
 // so the readers together take at most a few per cent of a core. Pure; any thread.
 int ticks_between_looks(std::size_t readers);
 
+// How long frames are kept for readers that come back, and of how many bytes at most.
+inline constexpr Nanos kFramesKept = std::chrono::seconds(30);
+inline constexpr std::size_t kFramesKeptBytes = 4U << 20U;
+
 class Events : public std::enable_shared_from_this<Events> {
  public:
   // Calls work on the loop after a time.
   using After = std::function<void(Nanos, std::function<void()>)>;
-  // `node` and `doors` outlive all work that is posted to `doors`. In a shared_ptr.
-  Events(Node& node, Doors& doors, After after)
-      : node_(node), doors_(doors), after_(std::move(after)) {}
+  // `node` and `doors` outlive all work that is posted to `doors`; the clock outlives this object.
+  // In a shared_ptr.
+  Events(Node& node, Doors& doors, const Clock& clock, After after)
+      : node_(node), doors_(doors), clock_(clock), after_(std::move(after)) {}
   ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
 
   // A new reader; the frames that it takes first are a snapshot. `wake` is called when there are
-  // some.
-  std::uint64_t join(Topics topics, const Client& client, Wake wake);
+  // some. `since`: the number of the last frame that it has got, with the same topics and rights;
+  // then the first frames are those that it has missed, if all of them are still known. 0: none.
+  std::uint64_t join(Topics topics, const Client& client, Wake wake, std::uint64_t since = 0);
+  // Whether the reader goes on after its `since`, without a snapshot.
+  bool resumed(std::uint64_t reader) const;
   void leave(std::uint64_t reader);
   // The next frame; null: there is none now.
   Frame take(std::uint64_t reader);
@@ -72,7 +84,16 @@ class Events : public std::enable_shared_from_this<Events> {
     Wake wake;
     FrameQueue queue;
     bool wakes_soon = false;  // it is in State::to_wake
+    bool resumed = false;
   };
+  // A frame that was made, for readers that come back.
+  struct Kept {
+    std::uint64_t number = 0;
+    Topics topic = 0;
+    std::string audience;  // of requests
+    Frame frame;
+  };
+  using Numbers = std::map<std::string, std::uint64_t>;
   struct State {
     std::map<std::uint64_t, Reader> readers;
     std::uint64_t last_reader = 0;
@@ -85,6 +106,12 @@ class Events : public std::enable_shared_from_this<Events> {
     bool ended = false;
     std::vector<std::string> lines;  // JSON of log lines that nobody has been told of
     std::uint64_t lines_dropped = 0;
+
+    std::deque<std::pair<Instant, Kept>> kept;  // oldest first
+    std::size_t kept_bytes = 0;
+    std::uint64_t forgotten = 0;  // the number of the last frame that is not kept any more
+    std::uint64_t newest = 0;     // the number of the last frame
+    Numbers tables;               // of requests, by audience: the frame with which each begins
   };
   // kSnapshots: of what the last look has seen, for new readers.
   enum class Look : std::uint8_t { kNone, kSnapshots, kNode };
@@ -97,25 +124,40 @@ class Events : public std::enable_shared_from_this<Events> {
     std::vector<std::string> lines;
     std::uint64_t lines_dropped = 0;
   };
+  // A frame of a snapshot: of several topics only the last one has a number, because a reader that
+  // got no further cannot go on behind it. Null: there is none.
+  struct Whole {
+    Frame part;
+    Frame last;
+  };
   // The frames of one look. Null: there is none.
   struct Made {
     Frame state;
-    Frame state_whole;
+    Whole state_whole;
     std::map<std::string, Frame> requests;
-    std::map<std::string, Frame> requests_whole;
+    std::map<std::string, Whole> requests_whole;
     Frame log;
+    std::vector<Kept> kept;
+    Numbers tables;
+    std::uint64_t newest = 0;
   };
 
   void tick();
   static Look next_look(State& s, bool node_ends);
-  void look(Look what);  // on a door thread, one at a time
+  void look(Look what, Instant now);  // on a door thread, one at a time
   Wanted wanted(Look what);
   bool knows_all(const Wanted& wanted) const;
   Made make(const Wanted& wanted);
   void see_node(const Wanted& wanted, Made& made);
   void see_state(Made& made);
   void see_requests(const Wanted& wanted, Made& made);
-  void hand_out(const Made& made, bool ended);
+  Whole whole_of(const std::string& data);
+  // A frame with the next number, which is kept.
+  Frame keep(Made& made, Topics topic, const std::string& audience, std::string_view event,
+             std::string_view data);
+  void hand_out(const Made& made, bool ended, Instant now);
+  static void forget_old(State& s, Instant now);
+  static bool resume(State& s, Reader& reader, std::uint64_t since);
   static void feed(Reader& reader, const Made& made);
   static std::vector<Wake> next_wakes(State& s);
   void watch_log(bool on);
@@ -123,6 +165,7 @@ class Events : public std::enable_shared_from_this<Events> {
 
   Node& node_;
   Doors& doors_;
+  const Clock& clock_;
   const After after_;
   Guarded<State> state_;
 
@@ -131,6 +174,7 @@ class Events : public std::enable_shared_from_this<Events> {
   bool knows_state_ = false;  // the table is that of the last look
   TableFrames state_table_{"state"};
   std::map<std::string, TableFrames> request_tables_;  // by audience
+  Numbers table_begins_;                               // by audience: the frame before its first
   std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request
 };
 

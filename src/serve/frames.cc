@@ -25,6 +25,12 @@ Frame frame_of(std::string_view event, std::uint64_t number, std::string_view da
   return std::make_shared<const std::string>(std::move(text));
 }
 
+Frame frame_of(std::string_view event, std::string_view data) {
+  std::string text = "event: ";
+  text.append(event).append("\ndata: ").append(data).append("\n\n");
+  return std::make_shared<const std::string>(std::move(text));
+}
+
 std::string TableFrames::change_to(Table table) {
   std::string set;
   std::string gone;
@@ -51,6 +57,13 @@ void FrameQueue::begin(const std::vector<Frame>& snapshot) {
   bytes_ = 0;
   for (const Frame& frame : frames_) bytes_ += frame->size();
   wants_snapshot_ = behind_ = false;
+}
+
+void FrameQueue::begin_anew() {
+  frames_ = {};
+  bytes_ = 0;
+  behind_ = false;
+  wants_snapshot_ = true;
 }
 
 void FrameQueue::add(const Frame& frame) {

@@ -22,6 +22,9 @@ using Frame = std::shared_ptr<const std::string>;
 // "event: NAME", "id: NUMBER" and the data, as one event.
 Frame frame_of(std::string_view event, std::uint64_t number, std::string_view data);
 
+// Without a number: a reader that has got no more than this cannot go on behind it.
+Frame frame_of(std::string_view event, std::string_view data);
+
 // A table as its readers know it.
 class TableFrames {
  public:
@@ -55,6 +58,8 @@ class FrameQueue {
   bool wants_snapshot() const { return wants_snapshot_; }
   // Frames of a snapshot; they are taken however long they are.
   void begin(const std::vector<Frame>& snapshot);
+  // All frames are dropped, and a snapshot is to come.
+  void begin_anew();
   // A delta. Dropped while the reader waits for a snapshot.
   void add(const Frame& frame);
   bool empty() const { return frames_.empty(); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "serve/events.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
+#include "serve/sessions.h"
 
 namespace choir::serve {
 namespace {
@@ -44,7 +46,7 @@ std::string epoch() {
   return std::to_string(started);
 }
 
-std::string hello(const Client& client, Topics topics) {
+std::string hello(const Client& client, Topics topics, bool resumed) {
   Json scopes = Json::array();
   for (const std::string_view name : kScopeNames)
     if ((*scope_named(name) & client.scopes) != 0) scopes.push_back(name);
@@ -56,15 +58,19 @@ std::string hello(const Client& client, Topics topics) {
                             {"version", version().choir},
                             {"tenant", client.tenant},
                             {"scopes", std::move(scopes)},
-                            {"topics", std::move(names)}}));
+                            {"topics", std::move(names)},
+                            {"resumed", resumed}}));
 }
 
 class EventsWork final : public Work {
  public:
-  EventsWork(std::shared_ptr<Events> events, Topics topics, const Client& client, Wake wake)
-      : events_(std::move(events)),
-        front_(hello(client, topics)),
-        reader_(events_->join(topics, client, std::move(wake))) {}
+  EventsWork(const Services& services, Topics topics, const Client& client, Wake wake,
+             std::uint64_t since)
+      : events_(services.events),
+        sessions_(services.sessions),
+        session_(client.session),
+        reader_(events_->join(topics, client, std::move(wake), since)),
+        front_(hello(client, topics, events_->resumed(reader_))) {}
   ~EventsWork() override { events_->leave(reader_); }
 
   Output advance() override {
@@ -76,24 +82,29 @@ class EventsWork final : public Work {
                               .streamed = true};
       output.bytes = std::exchange(front_, {});
     }
-    while (output.bytes.size() < kBytesAtOnce && next()) {
+    const bool ended = session_has_ended();
+    while (!ended && output.bytes.size() < kBytesAtOnce && next()) {
       const std::string_view left = std::string_view(*frame_).substr(given_);
       const std::string_view piece = left.substr(0, kBytesAtOnce - output.bytes.size());
       output.bytes += piece;
       given_ += piece.size();
     }
-    if (output.bytes.empty() && events_->ended()) {
-      output.bytes = "event: bye\ndata: {}\n\n";
-      output.end = said_bye_ = true;
-    }
+    if (output.bytes.empty() && (ended || events_->ended())) output = bye();
     return output;
   }
   Output silence(Nanos silent) override {
-    if (silent < kPingEvery || !head_given_) return {};
+    if (!head_given_ || said_bye_) return {};
+    if (session_has_ended()) return bye();
+    if (silent < kPingEvery) return {};
     return {.head = std::nullopt, .bytes = "event: ping\ndata: {}\n\n"};
   }
 
  private:
+  bool session_has_ended() const { return !session_.empty() && !sessions_.left(session_); }
+  Output bye() {
+    said_bye_ = true;
+    return {.head = std::nullopt, .bytes = "event: bye\ndata: {}\n\n", .end = true};
+  }
   // Whether there is a byte of a frame to give.
   bool next() {
     if (frame_ && given_ < frame_->size()) return true;
@@ -103,17 +114,39 @@ class EventsWork final : public Work {
   }
 
   const std::shared_ptr<Events> events_;
-  std::string front_;
+  const Sessions& sessions_;
+  const std::string session_;  // of the client; empty: it has none
   const std::uint64_t reader_;
+  std::string front_;
   Frame frame_;
   std::size_t given_ = 0;  // of the frame
   bool head_given_ = false;
   bool said_bye_ = false;
 };
 
+// The N of "EPOCH-N"; 0: it is of another daemon, and nothing of that one is known here.
+Result<std::uint64_t> since_of(const std::string& query) {
+  const std::string text = query_value(query, "since");
+  if (text.empty()) return 0;
+  const std::size_t dash = text.find('-');
+  const std::string start = text.substr(0, dash);
+  const std::string last = dash == std::string::npos ? "" : text.substr(dash + 1);
+  const auto is_number = [](const std::string& digits, std::size_t most) {
+    return !digits.empty() && digits.size() <= most &&
+           digits.find_first_not_of("0123456789") == std::string::npos;
+  };
+  if (!is_number(start, 15) || !is_number(last, 18))
+    return fail(Code::kInvalidArgument, "'since' is '" + printable_line(text, 60) +
+                                            "'; it takes EPOCH-N, the epoch of hello and the last "
+                                            "id");
+  std::uint64_t number = 0;
+  std::from_chars(last.data(), last.data() + last.size(), number);
+  return start == epoch() ? number : 0;
+}
+
 std::unique_ptr<Work> begin_events(const Services& services, const HttpRequest& request,
                                    Wake wake) {
-  const auto names = list_in_query(request.query, "topics");
+  const auto names = list_in_query(request.query, "topics", {"since"});
   if (!names) return reply_with_error(api_error(names.error()));
   const auto topics = topics_of(names->value_or(std::vector<std::string>{}));
   if (!topics) return reply_with_error(api_error(topics.error()));
@@ -123,9 +156,11 @@ std::unique_ptr<Work> begin_events(const Services& services, const HttpRequest& 
     error.type = "permission_error";
     return reply_with_error(error);
   }
+  const auto since = since_of(request.query);
+  if (!since) return reply_with_error(api_error(since.error()));
   if (request.method == "HEAD")  // it has no end
     return reply_with({.headers = {{"content-type", "text/event-stream; charset=utf-8"}}}, "");
-  return std::make_unique<EventsWork>(services.events, *topics, request.client, std::move(wake));
+  return std::make_unique<EventsWork>(services, *topics, request.client, std::move(wake), *since);
 }
 
 }  // namespace

@@ -62,6 +62,11 @@ inline constexpr auto kEventsQuery = std::to_array<BodyField>({
      "Which of state, requests and log; all if left out",
      false,
      "Topics"},
+    {"since",
+     {Kind::kText, 0, 64},
+     "EPOCH-N of the last frame that was read: go on behind it",
+     false,
+     "Since"},
 });
 
 inline constexpr BodyShape kEstimate = {.fields = kEstimateFields};

@@ -46,15 +46,17 @@ std::string query_value(std::string_view query, std::string_view key) {
   return "";
 }
 
-Result<std::optional<std::vector<std::string>>> list_in_query(std::string_view query,
-                                                              std::string_view field) {
+Result<std::optional<std::vector<std::string>>> list_in_query(
+    std::string_view query, std::string_view field,
+    std::initializer_list<std::string_view> others) {
   std::optional<std::vector<std::string>> list;
   for (std::string_view rest = query; !rest.empty();) {
     const std::string_view pair = rest.substr(0, rest.find('&'));
     rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
     const std::string_view name = pair.substr(0, pair.find('='));
-    if (pair.empty() || name == field) continue;
-    const std::vector<std::string> known = {std::string(field)};
+    if (pair.empty() || name == field || std::ranges::find(others, name) != others.end()) continue;
+    std::vector<std::string> known(others.begin(), others.end());
+    known.emplace_back(field);
     const auto near = nearest(name, known);
     return fail(Code::kInvalidArgument, "'" + printable_line(name, 60) +
                                             "' is no field of this route" +

@@ -3,6 +3,7 @@
 // Pure: any thread, does not block.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,9 +20,11 @@ std::optional<char> escaped_byte(std::string_view digits);
 // escape that is none.
 std::string query_value(std::string_view query, std::string_view key);
 
+// The list of one field. `others`: what else the route takes.
 // "topics" of "topics=a,b&x=1" -> {"a", "b"}; nullopt where it is not in the query. An error where
 // the query has another field.
-Result<std::optional<std::vector<std::string>>> list_in_query(std::string_view query,
-                                                              std::string_view field);
+Result<std::optional<std::vector<std::string>>> list_in_query(
+    std::string_view query, std::string_view field,
+    std::initializer_list<std::string_view> others = {});
 
 }  // namespace choir::serve

@@ -148,6 +148,11 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "type": "string", "pattern": "^(state|requests|log)(,(state|requests|log))*$",
   "examples": ["state,requests"]
 })"},
+    {"Since", R"({
+  "description": "EPOCH-N: the epoch of hello, and the id of a frame",
+  "type": "string", "pattern": "^[0-9]{1,15}-[0-9]{1,18}$",
+  "examples": ["1700000000000-7"]
+})"},
     {"Off", R"({
   "description": "false",
   "const": false,
