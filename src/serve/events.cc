@@ -333,6 +333,7 @@ void Events::feed(Reader& reader, const Made& made) {
     if (state) parts.push_back(made.state_whole);
     if (requests) parts.push_back(of_audience(made.requests_whole, reader.audience));
     std::vector<Frame> snapshot;
+    snapshot.reserve(parts.size());
     for (const Whole& whole : parts) snapshot.push_back(whole.part);
     if (std::ranges::find(snapshot, Frame()) != snapshot.end()) return;
     if (!parts.empty()) snapshot.back() = parts.back().last;
