@@ -206,7 +206,13 @@ class Starts(unittest.TestCase):
             with Daemon(model=None, models=folder) as daemon:
                 self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "unloaded"})
                 self.assertTrue(daemon.complete(model="tiny")["choices"][0]["text"])
-                self.assertEqual(daemon.get("/v1/models")[1]["data"][0]["status"], {"value": "loaded"})
+                loaded = daemon.get("/v1/models")[1]["data"][0]
+                self.assertEqual(loaded["status"], {"value": "loaded"})
+                daemon.admin("POST", "/choir/v1/models/tiny/unload")
+                unloaded = daemon.get("/v1/models")[1]["data"][0]
+                self.assertEqual(unloaded["status"], {"value": "unloaded"})
+                for known in ("meta", "capabilities"):  # from the file
+                    self.assertEqual(unloaded[known], loaded[known])
 
 
     def test_serve_no_file_outside_of_the_folder(self):

@@ -80,7 +80,7 @@ Result<std::string> Models::find(std::string_view name) {
 Result<ExecutorConfig> Models::config_of(std::string_view name) const {
   if (const auto executor = known(name)) return CHOIR_TRY(node_.executor(*executor)).config;
   const LocalModel model = CHOIR_TRY(file_of(name));
-  return config_of_file({.model = model.name}, model.path);
+  return config_of_file({.model = model.name}, model.path, CHOIR_TRY(inspect_model(model.path)));
 }
 
 // Of one that is not declared.
@@ -103,9 +103,8 @@ Result<std::string> Models::declare(const ModelConfig& model) {
   return declare_file(model, path);
 }
 
-Result<ExecutorConfig> Models::config_of_file(const ModelConfig& model,
-                                              const std::string& path) const {
-  const ModelInfo info = CHOIR_TRY(inspect_model(path));
+Result<ExecutorConfig> Models::config_of_file(const ModelConfig& model, const std::string& path,
+                                              const ModelInfo& info) const {
   ExecutorConfig config;
   config.name = client_name(model);
   if (!info.not_run.empty())
@@ -131,7 +130,8 @@ Result<ExecutorConfig> Models::config_of_file(const ModelConfig& model,
 }
 
 Result<std::string> Models::declare_file(const ModelConfig& model, const std::string& path) {
-  const ExecutorConfig config = CHOIR_TRY(config_of_file(model, path));
+  const auto info = std::make_shared<const ModelInfo>(CHOIR_TRY(inspect_model(path)));
+  const ExecutorConfig config = CHOIR_TRY(config_of_file(model, path, *info));
   return declaring_.with([&](bool& /*one at a time*/) -> Result<std::string> {
     if (const auto known = node_.executor(config.name)) {
       if (is_same_file(known->config.path, config.path)) return config.name;
@@ -145,6 +145,7 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
     CHOIR_CHECK_OK(node_.declare(config));
     configured_.with([&](Configured& c) {
       c.models[config.name] = std::make_shared<const ModelConfig>(model);
+      c.files[config.name] = info;
       for (const std::string& alias : model.aliases) c.aliases[alias] = config.name;
     });
     return config.name;
@@ -154,6 +155,7 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
 void Models::forget(const std::string& executor) {
   configured_.with([&](Configured& c) {
     c.models.erase(executor);
+    c.files.erase(executor);
     std::erase_if(c.aliases, [&](const auto& alias) { return alias.second == executor; });
   });
 }
@@ -186,17 +188,27 @@ std::vector<std::string> Models::aliases_of(const std::string& executor) const {
   });
 }
 
+// Null: it is a copy of another executor.
+std::shared_ptr<const ModelInfo> Models::file_info_of(const std::string& executor) const {
+  return configured_.with([&](const Configured& c) -> std::shared_ptr<const ModelInfo> {
+    const auto found = c.files.find(executor);
+    return found == c.files.end() ? nullptr : found->second;
+  });
+}
+
 Json Models::row(const ExecutorInfo& e) const {
   const bool loaded = e.loaded;
+  const auto file = file_info_of(e.config.name);
+  const ModelInfo* const info = loaded ? &e.model : file.get();
   Json meta = {{"n_ctx", e.config.sequence_tokens_max > 0 ? e.config.sequence_tokens_max
                                                           : e.config.context_tokens}};
-  if (loaded)
-    meta.update({{"n_ctx_train", e.model.context_tokens_trained},
-                 {"n_vocab", e.model.vocab_tokens},
-                 {"n_embd", e.model.embedding_size},
-                 {"n_params", e.model.parameters},
-                 {"size", e.model.weight_bytes},
-                 {"ftype", e.model.quantization}});
+  if (info != nullptr)
+    meta.update({{"n_ctx_train", info->context_tokens_trained},
+                 {"n_vocab", info->vocab_tokens},
+                 {"n_embd", info->embedding_size},
+                 {"n_params", info->parameters},
+                 {"size", info->weight_bytes},
+                 {"ftype", info->quantization}});
   Json row = {{"id", e.config.name},
               {"object", "model"},
               {"created", unix_seconds_of(e.config.path)},
@@ -206,8 +218,8 @@ Json Models::row(const ExecutorInfo& e) const {
               {"status", {{"value", loaded ? (e.suspended ? "suspended" : "loaded") : "unloaded"}}},
               {"running", e.running},
               {"waiting", e.waiting}};
-  if (loaded)
-    row["capabilities"] = e.model.generates ? Json{"completion", "chat"} : Json{"embedding"};
+  if (info != nullptr)
+    row["capabilities"] = info->generates ? Json{"completion", "chat"} : Json{"embedding"};
   return row;
 }
 

@@ -16,6 +16,7 @@
 #include "base/guarded.h"
 #include "choir/catalog.h"
 #include "choir/config.h"
+#include "choir/model_info.h"
 #include "choir/node.h"
 #include "serve/json_in.h"
 #include "serve/model_config.h"
@@ -67,12 +68,15 @@ class Models {
   struct Configured {
     std::map<std::string, std::shared_ptr<const ModelConfig>> models;
     std::map<std::string, std::string, std::less<>> aliases;
+    std::map<std::string, std::shared_ptr<const ModelInfo>> files;  // what was read when declared
   };
   Result<LocalModel> file_of(std::string_view name) const;
-  Result<ExecutorConfig> config_of_file(const ModelConfig& model, const std::string& path) const;
+  Result<ExecutorConfig> config_of_file(const ModelConfig& model, const std::string& path,
+                                        const ModelInfo& info) const;
   Result<std::string> declare_file(const ModelConfig& model, const std::string& path);
   Status are_free(const std::vector<std::string>& aliases) const;
   std::vector<std::string> aliases_of(const std::string& executor) const;
+  std::shared_ptr<const ModelInfo> file_info_of(const std::string& executor) const;
   Error not_found(std::string_view name) const;
   Json row(const ExecutorInfo& executor) const;
   Node& node_;
