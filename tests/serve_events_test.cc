@@ -56,6 +56,17 @@ TEST_F(EventsTest, NobodyLooksWhereNobodyReads) {
   EXPECT_TRUE(later.empty());
 }
 
+TEST_F(EventsTest, AReaderOfTurnsBeginsWithThoseOfTheLastSeconds) {
+  const std::uint64_t reader = join(kTurnsTopic);
+  const std::string frame = next_frame(reader);
+  EXPECT_THAT(frame, HasSubstr("event: turns\n"));
+  EXPECT_THAT(frame, HasSubstr(R"("topic":"turns")"));
+  const std::uint64_t other = join(kTurnsTopic);
+  next_tick();
+  next_frame(other);
+  EXPECT_EQ(events->take(reader), nullptr) << "nothing was computed";
+}
+
 TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
   const std::uint64_t one = join(kStateTopic);
   next_frame(one);

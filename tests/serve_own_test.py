@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""Choir's own routes over sockets: parallel, estimate, models, pulls, events; and `--host` of the command line."""
+"""Choir's own routes over sockets: parallel, estimate, models, pulls; and `--host` of the command line."""
 
-import contextlib
 import json
 import os
 import re
@@ -229,107 +228,6 @@ class Pulls(unittest.TestCase):
         status, reply = self.daemon.admin("POST", "/choir/v1/pulls", {"model": "file:/etc/passwd"})
         self.assertEqual(status, 404, reply)
         self.assertEqual(self.daemon.post("/choir/v1/pulls", {"model": "smollm2-135m"})[0], 403)
-
-
-class Reader:
-    """Reads events of a stream, until the end of a `with` block."""
-
-    def __init__(self, daemon, topics, key=None):
-        self.connection = daemon.connect()
-        more = f"Authorization: Bearer {key}\r\n" if key else ""
-        self.connection.sendall(f"GET /choir/v1/events?topics={topics} HTTP/1.0\r\nHost: localhost\r\n{more}\r\n".encode())
-        self.text = b""
-        self.head = self.part(b"\r\n\r\n").decode()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
-
-    def part(self, end):
-        while end not in self.text:
-            data = self.connection.recv(65536)
-            if not data:
-                return None
-            self.text += data
-        part, _, self.text = self.text.partition(end)
-        return part
-
-    def next(self):
-        """(event, data); None at the end."""
-        part = self.part(b"\n\n")
-        if part is None:
-            return None
-        fields = dict(line.split(": ", 1) for line in part.decode().split("\n"))
-        return fields["event"], json.loads(fields["data"])
-
-    def until(self, holds):
-        while (frame := self.next()) and (frame[0] == "ping" or not holds(*frame)):
-            pass
-        if not frame:
-            raise AssertionError("the stream has ended")
-        return frame[1]
-
-
-class Events(unittest.TestCase):
-    def test_begin_with_all_there_is_and_go_on_with_changes(self):
-        with Daemon() as daemon, Reader(daemon, "state,requests") as reader:
-            self.assertIn("text/event-stream", reader.head)
-            event, hello = reader.next()
-            self.assertEqual((event, hello["tenant"], hello["topics"]), ("hello", "local", ["state", "requests"]))
-            event, state = reader.next()
-            self.assertEqual((event, state["topic"], state["rows"][0]["state"]), ("snapshot", "state", "unloaded"))
-            self.assertEqual(reader.next()[1]["rows"], [])
-            daemon.complete()
-            reader.until(lambda _, data: data["topic"] == "state" and any(row["state"] == "loaded" for row in data["set"]))
-            daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
-            with daemon.connect() as connection:
-                connection.sendall(post_bytes("/v1/completions", {"prompt": "a"}))
-                data = reader.until(lambda _, data: data["topic"] == "requests" and data["set"])
-                self.assertEqual(data["set"][0]["model"], MODEL)
-                self.assertEqual(data["set"][0]["why"]["reason"], "suspended")
-                request = data["set"][0]["id"]
-            reader.until(lambda _, data: data["topic"] == "requests" and data["gone"] == [request])
-            daemon.process.terminate()
-            reader.until(lambda event, _: event == "bye")
-            self.assertIsNone(reader.next())
-            daemon.process.wait(TIMEOUT)  # a second SIGTERM would come in the middle of its end
-
-    def test_of_requests_are_the_tenants_own(self):
-        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-            file = Path(folder) / "keys.json"
-            keys = {name: choir("key", "new", name, "--keys", file, *more).stdout.strip()
-                    for name, more in (("alice", []), ("bob", []), ("boss", ["--scope", "admin", "--scope", "view"]))}
-            daemon = stack.enter_context(Daemon("--keys", file))
-            readers = {name: stack.enter_context(Reader(daemon, "requests", key)) for name, key in keys.items()}
-            daemon.admin("POST", f"/choir/v1/models/{MODEL}/load")
-            daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
-            for name in ("alice", "bob"):
-                connection = stack.enter_context(daemon.connect())
-                connection.sendall(post_bytes("/v1/completions", {"prompt": "a"}, f"Authorization: Bearer {keys[name]}\r\n"))
-
-            def tenants(name, count):
-                seen = set()
-                readers[name].until(lambda _, data: seen.update(row["tenant"] for row in data.get("set", data.get("rows", []))) or
-                                    len(seen) == count)
-                return seen
-
-            self.assertEqual(tenants("boss", 2), {"alice", "bob"})
-            self.assertEqual(tenants("alice", 1), {"alice"})
-            self.assertEqual(tenants("bob", 1), {"bob"})
-            for name, expected in (("alice", ["alice"]), ("boss", ["alice", "bob"])):
-                _, _, text = daemon.request("GET", "/choir/v1/requests", headers={"x-api-key": keys[name]})
-                self.assertEqual(sorted(row["tenant"] for row in json.loads(text)["requests"]), expected)
-            daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
-
-    def test_refuse_what_is_wrong(self):
-        with Daemon() as daemon:
-            for query, expected, says in (("topics=log", 403, "admin"), ("topics=stat", 400, "did you mean 'state'?"),
-                                          ("topic=state", 400, "did you mean 'topics'?")):
-                status, reply = daemon.get("/choir/v1/events?" + query)
-                self.assertEqual(status, expected)
-                self.assertIn(says, reply["error"]["message"])
 
 
 class Host(unittest.TestCase):

@@ -39,6 +39,7 @@
 #include "choir/request_info.h"
 #include "choir/result.h"
 #include "choir/text_stream.h"
+#include "choir/turns.h"
 #include "choir/units.h"
 
 namespace choir {
@@ -290,6 +291,11 @@ class CHOIR_API Node {
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
+  // What the lanes have computed: turns that began to be kept at `from`, which has LaneTurns::next
+  // of the call before for each lane, or nothing for all that is kept, which are the last
+  // kTurnsKept of each lane. A lane never waits for this call, and it waits for no lane. Any
+  // thread.
+  TurnsSince turns(const std::vector<std::uint64_t>& from = {}) const;
 
   // Takes no new requests; active ones finish or are cancelled. Blocks until they have ended;
   // inside a callback it only begins. May be called again.

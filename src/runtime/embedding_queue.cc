@@ -116,16 +116,21 @@ void EmbeddingQueue::plan(const EngineConfig& engine, int threads, bool contende
   }
 }
 
-void EmbeddingQueue::compute(Engine& engine, Pool& pool, bool contended) {
-  if (empty()) return;
+ComputedRows EmbeddingQueue::compute(Engine& engine, Pool& pool, bool contended) {
+  if (empty()) return {};
   const Instant now = facts_.clock().now();
   take_mail(now);
   end_the_ended(now);
   order(now);
-  if (order_.empty()) return;
+  if (order_.empty()) return {};
   plan(engine.config(), pool.threads(), contended);
+  ComputedRows computed;
+  for (const auto text : texts_) computed.prompt_tokens += static_cast<std::int32_t>(text.size());
+  for (const RequestState* request : requests_)
+    computed.best = std::min(computed.best, request->priority);
   run(engine, pool);
   end_the_ended(facts_.clock().now());
+  return computed;
 }
 
 void EmbeddingQueue::run(Engine& engine, Pool& pool) {

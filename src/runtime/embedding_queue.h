@@ -50,7 +50,7 @@ class EmbeddingQueue {
   // The thread that has the turn:
   // One pass; none while the executor is suspended. Ends what is cancelled or out of time in any
   // case.
-  void compute(Engine& engine, Pool& pool, bool contended);
+  ComputedRows compute(Engine& engine, Pool& pool, bool contended);
   // All requests leave, for adopt() in another executor of the same model file. Texts that were
   // computed stay so.
   Requests take_all();

@@ -51,10 +51,13 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
   answers_.end_and_hold_back(began);
   gate_.open(memory_.config().sequences_max, began);
   const StepPlan& plan = planner_.plan(pool.threads(), contended);
-  if (!plan.slices.empty()) runner_.compute(plan, pool);
-  embeddings_.compute(memory_.engine(), pool, contended);
+  ComputedRows computed;
+  if (!plan.slices.empty()) computed = runner_.compute(plan, pool);
+  computed.add(embeddings_.compute(memory_.engine(), pool, contended));
   live_.erase_ended();
-  return result(began);
+  TurnResult r = result(began);
+  r.computed = computed;
+  return r;
 }
 
 // Before the mail: a request may go on from what a job has brought. A job about requests takes the
@@ -102,11 +105,13 @@ void Executor::insert(std::unique_ptr<LiveSequence> live) {
 TurnResult Executor::result(Instant began) {
   TurnResult r;
   control_.end_turn();
+  r.began = began;
   r.elapsed = clock().now() - began;
   gate_.close(r);
   embeddings_.add_to(r);
   const std::int32_t running = memory_.held_by_sequences().slots;
   ExecutorStats& stats = counters();
+  r.threads = stats.threads.load(std::memory_order_relaxed);
   stats.running.store(running, std::memory_order_relaxed);
   stats.waiting.store(static_cast<std::int32_t>(live_.all().size()) - running,
                       std::memory_order_relaxed);

@@ -23,7 +23,8 @@ Lanes::Lanes(std::vector<int> cpus, int lanes_max, const TurnRules& rules, const
       clock_(clock),
       backend_(backend),
       wake_at_(std::move(wake_at)),
-      state_(static_cast<int>(cpus_.size()), rules, lanes_max) {}
+      state_(static_cast<int>(cpus_.size()), rules, lanes_max),
+      log_(static_cast<int>(cpus_.size())) {}
 
 Lanes::~Lanes() { stop(); }
 
@@ -43,6 +44,7 @@ void Lanes::stop_until(Instant end) {
 }
 
 void Lanes::add(std::shared_ptr<Executor> executor) {
+  log_.name(executor->id(), executor->name());
   state_.with([&](State& s) {
     s.schedule.add(executor->id(), executor->config().shares);
     s.executors.emplace(executor->id(), std::move(executor));
@@ -107,6 +109,10 @@ double Lanes::compute_seconds(ExecutorId id) const {
   return state_.with([&](const State& s) { return s.schedule.compute_seconds(id); });
 }
 
+TurnsSince Lanes::turns(std::span<const std::uint64_t> from) const {
+  return {.now = clock_.now(), .lanes = log_.since(from)};
+}
+
 void Lanes::loop(int lane) {
   become_batch_thread();
   // A pool for each cut of the cores that this lane has met; made here, because making one pins
@@ -142,6 +148,14 @@ std::optional<Lanes::Next> Lanes::take_turn(int lane) {
 void Lanes::end_turn(int lane, Next& next, const TurnResult& result) {
   // Before another lane can have the next turn: what that one wants would be overwritten.
   wake_at_(next.turn.executor, result.wake_at);
+  if (result.computed.any())
+    log_.add(lane, {.began = result.began,
+                    .length = result.elapsed,
+                    .executor = next.turn.executor,
+                    .prompt_tokens = result.computed.prompt_tokens,
+                    .decode_rows = result.computed.decode_rows,
+                    .priority = result.computed.best,
+                    .threads = result.threads});
   // Before its end is told: the thread that removes the executor is then the one that destroys it.
   next.executor.reset();
   const auto now = clock_.now();

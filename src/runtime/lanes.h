@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "engine/engine.h"
 #include "runtime/executor.h"
 #include "runtime/schedule.h"
+#include "runtime/turn_log.h"
 
 namespace choir {
 
@@ -62,6 +64,8 @@ class Lanes {
   int lanes_max() const;
   std::uint64_t layout_changes() const;
   double compute_seconds(ExecutorId id) const;
+  // What the lanes have computed, as Node::turns(). Waits for no turn.
+  TurnsSince turns(std::span<const std::uint64_t> from) const;
 
  private:
   struct State {
@@ -78,6 +82,7 @@ class Lanes {
   Backend& backend_;
   const WakeAt wake_at_;
   PatientMonitor<State> state_;
+  TurnLog log_;
   Threads threads_;
 };
 

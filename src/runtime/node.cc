@@ -183,6 +183,10 @@ Result<ExecutorInfo> Node::executor(std::string_view name) const {
   return caught([&] { return runtime_->executor(name); });
 }
 
+TurnsSince Node::turns(const std::vector<std::uint64_t>& from) const {
+  return runtime_->turns(from);
+}
+
 NodeInfo Node::info() const { return runtime_->info(); }
 
 void Node::shutdown(Drain drain) {

@@ -15,16 +15,17 @@ PassRunner::PassRunner(const Parts& parts) : p_(parts) {
   };
 }
 
-void PassRunner::compute(const StepPlan& plan, Pool& lane) {
+ComputedRows PassRunner::compute(const StepPlan& plan, Pool& lane) {
   const std::int32_t tokens = plan.tokens();
   const Instant began = p_.facts.clock().now();
   const int threads = p_.speeds.choose_threads(lane.threads(), tokens, began);
   Pool& pool = lane.narrowed(threads);
   p_.facts.counters().threads.store(threads, std::memory_order_relaxed);
-  if (!run_pass(plan, pool)) return;
+  if (!run_pass(plan, pool)) return {};
   sample_rows(plan, pool, began);
   const Instant ended = p_.facts.clock().now();
   p_.speeds.took(lane.threads(), tokens, threads, ended - began, ended);
+  return computed_;
 }
 
 void PassRunner::find_slices(const StepPlan& plan) {
@@ -75,6 +76,7 @@ bool PassRunner::run_pass(const StepPlan& plan, Pool& pool) {
 void PassRunner::count_pass(const StepPlan& plan, int threads, Instant began, Instant ended) {
   std::int32_t tokens = 0;
   std::int32_t prompt_tokens = 0;
+  Priority best = Priority::kLow;
   for (std::size_t i = 0; i < plan.slices.size(); ++i) {
     const std::int32_t count = plan.slices[i].count;
     LiveSequence& l = *slice_live_[i];
@@ -90,7 +92,9 @@ void PassRunner::count_pass(const StepPlan& plan, int threads, Instant began, In
     }
     tokens += count;
     if (count > 1) prompt_tokens += count;
+    best = std::min(best, l.value.priority);
   }
+  computed_ = {prompt_tokens, tokens - prompt_tokens, best};
   count_tenants(plan);
   p_.planner.count_standing_back(ended);
   ExecutorStats& stats = p_.facts.counters();

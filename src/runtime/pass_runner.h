@@ -21,6 +21,7 @@
 #include "runtime/pass_control.h"
 #include "runtime/pass_speeds.h"
 #include "runtime/step_planner.h"
+#include "runtime/turn_result.h"
 
 namespace choir {
 
@@ -40,7 +41,7 @@ class PassRunner {
   PassRunner& operator=(const PassRunner&) = delete;
 
   // On as many of the lane's threads as are best for it. Needs: the planner's plan has slices.
-  void compute(const StepPlan& plan, Pool& lane);
+  ComputedRows compute(const StepPlan& plan, Pool& lane);
 
  private:
   struct Row {
@@ -59,6 +60,7 @@ class PassRunner {
   void tell_step(const StepPlan& plan, Instant began);
 
   const Parts p_;
+  ComputedRows computed_;                     // of the last pass
   std::vector<LiveSequence*> slice_live_;     // of the plan's slices
   std::vector<const RequestState*> prompts_;  // of those, with more than one token
   std::vector<std::span<const TokenId>> slice_tokens_;

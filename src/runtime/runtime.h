@@ -130,6 +130,7 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
+  TurnsSince turns(std::span<const std::uint64_t> from) const { return lanes_.turns(from); }
   void shutdown(Drain drain);
 
   // The executor of that name; one that was unloaded is loaded first, except inside a callback,

@@ -19,6 +19,7 @@ constexpr std::size_t kReadersEachTick = 64;
 constexpr std::size_t kTicksMost = 20;
 constexpr std::size_t kLinesMax = 200;  // of the log between two looks
 constexpr std::string_view kAll = "*";
+constexpr Nanos kTurnsShown = std::chrono::seconds(10);  // to a new reader
 
 std::string audience_of(const Client& client) {
   return (client.scopes & kAdmin) != 0 ? std::string(kAll) : "=" + client.tenant;
@@ -178,6 +179,7 @@ Events::Wanted Events::wanted(Look what) {
       wanted.topics |= reader.topics;
       const bool snapshot = reader.queue.wants_snapshot();
       if ((reader.topics & kStateTopic) != 0) wanted.state_snapshot |= snapshot;
+      if ((reader.topics & kTurnsTopic) != 0) wanted.turns_snapshot |= snapshot;
       if ((reader.topics & kRequestsTopic) != 0) wanted.audiences[reader.audience] |= snapshot;
     }
     if (what == Look::kNode) {
@@ -191,6 +193,7 @@ Events::Wanted Events::wanted(Look what) {
 // Whether the last look has seen all that the readers watch.
 bool Events::knows_all(const Wanted& wanted) const {
   return (knows_state_ || (wanted.topics & kStateTopic) == 0) &&
+         (turns_.seen() || (wanted.topics & kTurnsTopic) == 0) &&
          std::ranges::all_of(wanted.audiences, [&](const auto& audience) {
            return request_tables_.contains(audience.first);
          });
@@ -200,6 +203,7 @@ Events::Made Events::make(const Wanted& wanted) {
   Made made;
   if (wanted.look == Look::kNode || !knows_all(wanted)) see_node(wanted, made);
   if (wanted.state_snapshot) made.state_whole = whole_of(state_table_.whole());
+  if (wanted.turns_snapshot) made.turns_whole = whole_of(turns_.last(node_, kTurnsShown), "turns");
   for (const auto& [audience, snapshot] : wanted.audiences)
     if (snapshot) made.requests_whole[audience] = whole_of(request_tables_.at(audience).whole());
   if (!wanted.lines.empty()) {
@@ -214,8 +218,8 @@ Events::Made Events::make(const Wanted& wanted) {
   return made;
 }
 
-Events::Whole Events::whole_of(const std::string& data) {
-  return {frame_of("snapshot", data), frame_of("snapshot", ++frame_, data)};
+Events::Whole Events::whole_of(const std::string& data, std::string_view event) {
+  return {frame_of(event, data), frame_of(event, ++frame_, data)};
 }
 
 Frame Events::keep(Made& made, Topics topic, const std::string& audience, std::string_view event,
@@ -228,6 +232,9 @@ Frame Events::keep(Made& made, Topics topic, const std::string& audience, std::s
 void Events::see_node(const Wanted& wanted, Made& made) {
   knows_state_ = (wanted.topics & kStateTopic) != 0;
   if (knows_state_) see_state(made);
+  if ((wanted.topics & kTurnsTopic) != 0)
+    if (const std::string fresh = turns_.fresh(node_, kFramesKept); !fresh.empty())
+      made.turns = keep(made, kTurnsTopic, {}, "turns", fresh);
   see_requests(wanted, made);
 }
 
@@ -328,10 +335,12 @@ std::vector<Wake> Events::next_wakes(State& s) {
 void Events::feed(Reader& reader, const Made& made) {
   const bool state = (reader.topics & kStateTopic) != 0;
   const bool requests = (reader.topics & kRequestsTopic) != 0;
+  const bool turns = (reader.topics & kTurnsTopic) != 0;
   if (reader.queue.wants_snapshot()) {
     std::vector<Whole> parts;
     if (state) parts.push_back(made.state_whole);
     if (requests) parts.push_back(of_audience(made.requests_whole, reader.audience));
+    if (turns) parts.push_back(made.turns_whole);
     std::vector<Frame> snapshot;
     snapshot.reserve(parts.size());
     for (const Whole& whole : parts) snapshot.push_back(whole.part);
@@ -342,6 +351,7 @@ void Events::feed(Reader& reader, const Made& made) {
     if (state && made.state) reader.queue.add(made.state);
     if (requests)
       if (const Frame frame = of_audience(made.requests, reader.audience)) reader.queue.add(frame);
+    if (turns && made.turns) reader.queue.add(made.turns);
   }
   if ((reader.topics & kLogTopic) != 0 && made.log) reader.queue.add(made.log);
 }

@@ -1,5 +1,5 @@
-// What happens in the daemon, for those who watch: models and node (topic `state`), requests, and
-// lines of the log.
+// What happens in the daemon, for those who watch: models and node (topic `state`), requests, turns
+// of the lanes, and lines of the log.
 //
 // While somebody watches, a door thread looks at the node four times a second, less often for many
 // readers, and makes one frame for each topic that has changed; all readers share its bytes.
@@ -34,6 +34,7 @@
 #include "serve/doors.h"
 #include "serve/frames.h"
 #include "serve/http.h"
+#include "serve/turns_seen.h"
 
 namespace choir::serve {
 
@@ -42,6 +43,7 @@ using Topics = std::uint8_t;
 inline constexpr Topics kStateTopic = 1;
 inline constexpr Topics kRequestsTopic = 2;
 inline constexpr Topics kLogTopic = 4;
+inline constexpr Topics kTurnsTopic = 8;
 
 inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
 // How many ticks pass from one look at the node to the next: 1 for up to 64 readers, then in
@@ -121,6 +123,7 @@ class Events : public std::enable_shared_from_this<Events> {
     Topics topics = 0;
     std::map<std::string, bool> audiences;  // of requests; whether a snapshot is wanted
     bool state_snapshot = false;
+    bool turns_snapshot = false;
     std::vector<std::string> lines;
     std::uint64_t lines_dropped = 0;
   };
@@ -137,6 +140,8 @@ class Events : public std::enable_shared_from_this<Events> {
     std::map<std::string, Frame> requests;
     std::map<std::string, Whole> requests_whole;
     Frame log;
+    Frame turns;
+    Whole turns_whole;
     std::vector<Kept> kept;
     Numbers tables;
     std::uint64_t newest = 0;
@@ -151,7 +156,7 @@ class Events : public std::enable_shared_from_this<Events> {
   void see_node(const Wanted& wanted, Made& made);
   void see_state(Made& made);
   void see_requests(const Wanted& wanted, Made& made);
-  Whole whole_of(const std::string& data);
+  Whole whole_of(const std::string& data, std::string_view event = "snapshot");
   // A frame with the next number, which is kept.
   Frame keep(Made& made, Topics topic, const std::string& audience, std::string_view event,
              std::string_view data);
@@ -171,6 +176,7 @@ class Events : public std::enable_shared_from_this<Events> {
 
   // Of look() alone.
   std::uint64_t frame_ = 0;
+  TurnsSeen turns_;
   bool knows_state_ = false;  // the table is that of the last look
   TableFrames state_table_{"state"};
   std::map<std::string, TableFrames> request_tables_;  // by audience

@@ -22,7 +22,7 @@ namespace {
 
 constexpr Nanos kPingEvery = std::chrono::seconds(10);
 constexpr std::size_t kBytesAtOnce = 8U << 10U;  // a connection keeps room for what it sends
-constexpr std::array<std::string_view, 3> kTopicNames = {"state", "requests", "log"};
+constexpr std::array<std::string_view, 4> kTopicNames = {"state", "requests", "log", "turns"};
 
 Result<Topics> topics_of(const std::vector<std::string>& names) {
   Topics topics = 0;
@@ -31,9 +31,10 @@ Result<Topics> topics_of(const std::vector<std::string>& names) {
     const auto found = std::ranges::find(kTopicNames, name);
     if (found == kTopicNames.end()) {
       const auto near = nearest(name, known);
-      return fail(Code::kInvalidArgument, "there is no topic '" + printable_line(name, 60) + "'" +
-                                              (near ? "; did you mean '" + *near + "'?"
-                                                    : "; there are state, requests and log"));
+      return fail(Code::kInvalidArgument,
+                  "there is no topic '" + printable_line(name, 60) + "'" +
+                      (near ? "; did you mean '" + *near + "'?"
+                            : "; there are state, requests, turns and log"));
     }
     topics = static_cast<Topics>(topics | 1U << (found - kTopicNames.begin()));
   }

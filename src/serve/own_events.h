@@ -1,11 +1,13 @@
-// GET /choir/v1/events?topics=state,requests,log&since=EPOCH-N: server-sent events of what happens
-// in the daemon.
+// GET /choir/v1/events?topics=state,requests,turns,log&since=EPOCH-N: server-sent events of what
+// happens in the daemon.
 //
 //   hello     epoch (another one after a restart), version, tenant, scopes, topics, resumed
 //   snapshot  topic, rows, rest: all there is
 //   delta     topic, set, gone, rest: rows that are new or changed, keys of those that are not
 //   there
 //             any more; `rest` only where it changed
+//   turns     topic, now_us, lanes: what the lanes have computed (serve/turn_blocks.h); the first
+//             one has the last 10 s
 //   log       topic, lines, dropped
 //   ping      every 10 s without another frame
 //   bye       the daemon ends

@@ -12,6 +12,7 @@
 #include "serve/own_requests.h"
 #include "serve/own_session.h"
 #include "serve/own_shapes.h"
+#include "serve/own_turns.h"
 
 namespace choir::serve {
 
@@ -21,6 +22,7 @@ void add_own_routes(Router& router, const Services& s) {
   add_pull_routes(router, s);
   add_catalogue_routes(router, s);
   add_event_routes(router, s);
+  add_turn_routes(router, s);
   add_session_routes(router, s);
   add_history_route(router, s);
   router.add({.method = "POST",

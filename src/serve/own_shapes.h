@@ -59,7 +59,7 @@ inline constexpr auto kRemoveQuery = std::to_array<BodyField>({
 inline constexpr auto kEventsQuery = std::to_array<BodyField>({
     {"topics",
      {Kind::kText, 0, 64},
-     "Which of state, requests and log; all if left out",
+     "Which of state, requests, turns and log; state and requests if left out",
      false,
      "Topics"},
     {"since",
@@ -67,6 +67,14 @@ inline constexpr auto kEventsQuery = std::to_array<BodyField>({
      "EPOCH-N of the last frame that was read: go on behind it",
      false,
      "Since"},
+});
+
+inline constexpr auto kTurnsQuery = std::to_array<BodyField>({
+    {"from_us",
+     {Kind::kInteger, 0, 1e15},
+     "Turns that end after this time, in microseconds since the daemon began"},
+    {"to_us", {Kind::kInteger, 0, 1e15}, "Turns that begin before this time"},
+    {"format", {Kind::kText, 0, 16}, "chrome: as a trace for Perfetto", false, "TurnsFormat"},
 });
 
 inline constexpr BodyShape kEstimate = {.fields = kEstimateFields};

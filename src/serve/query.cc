@@ -46,22 +46,27 @@ std::string query_value(std::string_view query, std::string_view key) {
   return "";
 }
 
-Result<std::optional<std::vector<std::string>>> list_in_query(
-    std::string_view query, std::string_view field,
-    std::initializer_list<std::string_view> others) {
-  std::optional<std::vector<std::string>> list;
+Status has_only(std::string_view query, const std::vector<std::string>& fields) {
   for (std::string_view rest = query; !rest.empty();) {
     const std::string_view pair = rest.substr(0, rest.find('&'));
     rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
     const std::string_view name = pair.substr(0, pair.find('='));
-    if (pair.empty() || name == field || std::ranges::find(others, name) != others.end()) continue;
-    std::vector<std::string> known(others.begin(), others.end());
-    known.emplace_back(field);
-    const auto near = nearest(name, known);
+    if (pair.empty() || std::ranges::find(fields, name) != fields.end()) continue;
+    const auto near = nearest(name, fields);
     return fail(Code::kInvalidArgument, "'" + printable_line(name, 60) +
                                             "' is no field of this route" +
                                             (near ? "; did you mean '" + *near + "'?" : ""));
   }
+  return {};
+}
+
+Result<std::optional<std::vector<std::string>>> list_in_query(
+    std::string_view query, std::string_view field,
+    std::initializer_list<std::string_view> others) {
+  std::optional<std::vector<std::string>> list;
+  std::vector<std::string> known(others.begin(), others.end());
+  known.emplace_back(field);
+  CHOIR_CHECK_OK(has_only(query, known));
   if (query.empty()) return list;
   list.emplace();
   const std::string value = query_value(query, field);

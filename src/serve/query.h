@@ -20,6 +20,9 @@ std::optional<char> escaped_byte(std::string_view digits);
 // escape that is none.
 std::string query_value(std::string_view query, std::string_view key);
 
+// An error where the query has a field that is none of these.
+Status has_only(std::string_view query, const std::vector<std::string>& fields);
+
 // The list of one field. `others`: what else the route takes.
 // "topics" of "topics=a,b&x=1" -> {"a", "b"}; nullopt where it is not in the query. An error where
 // the query has another field.

@@ -43,6 +43,21 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "object": {"const": "list"},
     "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}}
 })"},
+    {"Turns", R"({
+  "description": "as they are, or with format=chrome as a trace",
+  "type": "object",
+  "properties": {
+    "now_us": {"type": "integer", "description": "since the daemon began"},
+    "lanes": {"type": "array", "items": {
+      "type": "object", "required": ["lane", "threads", "missing", "turns"],
+      "properties": {
+        "lane": {"type": "integer"},
+        "threads": {"type": "integer"},
+        "missing": {"type": "integer"},
+        "turns": {"type": "array", "description": "begin_us, length_us, model, prompt_rows, decode_rows, class, threads",
+                  "items": {"type": "array"}}}}},
+    "traceEvents": {"type": "array", "items": {"type": "object"}}}
+})"},
     {"Usage", R"({
   "type": "object", "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
   "properties": {

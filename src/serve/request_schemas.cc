@@ -145,13 +145,18 @@ constexpr auto kSchemas = std::to_array<Schema>({
 })"},
     {"Topics", R"({
   "description": "names with commas between them",
-  "type": "string", "pattern": "^(state|requests|log)(,(state|requests|log))*$",
+  "type": "string", "pattern": "^(state|requests|log|turns)(,(state|requests|log|turns))*$",
   "examples": ["state,requests"]
 })"},
     {"Since", R"({
   "description": "EPOCH-N: the epoch of hello, and the id of a frame",
   "type": "string", "pattern": "^[0-9]{1,15}-[0-9]{1,18}$",
   "examples": ["1700000000000-7"]
+})"},
+    {"TurnsFormat", R"({
+  "description": "choir or chrome",
+  "enum": ["choir", "chrome"],
+  "examples": ["chrome"]
 })"},
     {"Off", R"({
   "description": "false",
