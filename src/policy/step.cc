@@ -45,13 +45,7 @@ class Planner {
       return std::tie(rows_[a].priority, rows_[a].tenant_served, a) <
              std::tie(rows_[b].priority, rows_[b].tenant_served, b);
     });
-    for (const std::uint32_t i : prompts_) {
-      if (has_room_now(rows_[i])) {
-        first_prompt_ = rows_[i];
-        break;
-      }
-      if (!holds(rows_[i])) break;  // none behind it starts
-    }
+    first_prompt_ = first_prompt_with_room();
   }
 
   void place_decodes() {
@@ -70,7 +64,11 @@ class Planner {
       if (placed >= left_.chunk_tokens_enough) return;
       const SeqView& row = rows_[i];
       const bool starts = !holds(row);
-      if (is_barred(row) || (starts && start_barred) || most_tokens(row) == 0) continue;
+      if (is_barred(row)) {
+        start_barred = start_barred || starts;  // those behind it do not pass it
+        continue;
+      }
+      if ((starts && start_barred) || most_tokens(row) == 0) continue;
       if (starts && !make_room(row)) {
         start_barred = true;
         continue;
@@ -105,10 +103,19 @@ class Planner {
            row.tenant != first_prompt_->tenant && row.tenant_served >= first_prompt_->tenant_served;
   }
 
-  // Whether a token of it can be placed without taking cells or a slot from another.
-  bool has_room_now(const SeqView& row) const {
-    if (row.whole) return false;
-    return holds(row) ? left_.kv_cells_free > 0 : left_.slots_free > 0 && room_ >= row.known_tokens;
+  // The first prompt of which a token can be placed without taking cells or a slot from another. As
+  // in place_prompts(), none starts behind one that cannot.
+  std::optional<SeqView> first_prompt_with_room() const {
+    bool start_barred = false;
+    for (const std::uint32_t i : prompts_) {
+      const SeqView& row = rows_[i];
+      if (row.whole) return std::nullopt;  // an encoder's: it decodes nothing that could wait
+      if (holds(row) ? left_.kv_cells_free > 0
+                     : !start_barred && left_.slots_free > 0 && room_ >= row.known_tokens)
+        return row;
+      start_barred = start_barred || !holds(row);
+    }
+    return std::nullopt;
   }
 
   // As many of its tokens as the pass takes, cells aside.
