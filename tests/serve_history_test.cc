@@ -169,11 +169,13 @@ TEST_F(HistoryTest, OfMoreModelsThanItHasCurvesForKeepsThoseThatWorkedLast) {
   EXPECT_EQ(values(all["totals"]["output_tokens_per_second"]), (Values{31 + 5}));
 }
 
-TEST_F(HistoryTest, DoesNotCountLessWhereALookComesEarly) {
+TEST_F(HistoryTest, CountsBothLooksOfASecond) {
   history.begin(at(seconds(110)));
   history.add(at(milliseconds(110'500)), sight({model("a", 10)}));
   history.add(at(milliseconds(110'900)), sight({model("a", 30)}));
-  EXPECT_EQ(values(total(seconds(111), 1)), (Values{50})) << "the last look of a second counts";
+  EXPECT_EQ(values(total(seconds(111), 1)), (Values{30}));
+  EXPECT_EQ(values(shown(seconds(111), 1)["models"]["a"]["output_tokens_per_second"]),
+            (Values{30}));
 }
 
 }  // namespace

@@ -81,7 +81,6 @@ void History::begin(Instant now) {
   state_.with([&](State& s) {
     if (std::exchange(s.working, true)) return;
     idle_until(s, second_of(now) + 1);  // what follows is of the seconds after
-    s.looked = now;
   });
 }
 
@@ -104,8 +103,12 @@ void History::idle_until(State& s, std::int64_t second) {
 
 bool History::add(Instant now, const Sight& sight) {
   return state_.with([&](State& s) {
-    const double elapsed = std::max(1e-3, to_seconds(now - s.looked));
-    s.looked = now;
+    // A second that no look has seen was as those around it: the counts are from one look to the
+    // next, and the seconds together have all of them.
+    const std::int64_t second = second_of(now);
+    const std::int64_t next = s.newest < 0 ? second : std::min(second, s.newest + 1);
+    const std::int64_t first = std::max(next, second - kMostSeconds);
+    const auto seconds = static_cast<double>(second - first + 1);
     Totals totals{};
     std::map<std::string, OfModel> models;
     std::map<std::string, Counts, std::less<>> counts;
@@ -117,8 +120,8 @@ bool History::add(Instant now, const Sight& sight) {
                          static_cast<std::uint64_t>(e.prompt_tokens)};
       const auto known = s.counts.find(name);
       const Counts before = known == s.counts.end() ? Counts{} : known->second;
-      const double output = grown(after.output_tokens, before.output_tokens) / elapsed;
-      const double prompt = grown(after.prompt_tokens, before.prompt_tokens) / elapsed;
+      const double output = grown(after.output_tokens, before.output_tokens) / seconds;
+      const double prompt = grown(after.prompt_tokens, before.prompt_tokens) / seconds;
       counts.emplace(name, after);
       models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting)};
       totals[0] += output;
@@ -133,12 +136,15 @@ bool History::add(Instant now, const Sight& sight) {
     s.counts = std::move(counts);
     totals[kBytes] = static_cast<double>(sight.bytes_promised);
     totals[kFirstToken] = tail_ms(sight.first_tokens);
-    // A second that no look has seen was as those around it: the counts are from one look to the
-    // next.
-    const std::int64_t second = second_of(now);
-    const std::int64_t next = s.newest < 0 ? second : std::min(second, s.newest + 1);
-    for (std::int64_t at = std::max(next, second - kMostSeconds); at <= second; ++at)
-      put(s, at, totals, models);
+    if (s.latest.second == second) {  // another look in the same second
+      totals[0] += s.latest.totals[0];
+      totals[1] += s.latest.totals[1];
+      for (auto& [name, values] : models)
+        if (const auto before = s.latest.models.find(name); before != s.latest.models.end())
+          values[0] += before->second[0];
+    }
+    s.latest = {second, totals, models};
+    for (std::int64_t at = first; at <= second; ++at) put(s, at, totals, models);
     s.working = works || changes;
     return s.working;
   });

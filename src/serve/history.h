@@ -101,13 +101,18 @@ class History {
     std::array<Curve<float>, kModelNames.size()> curves;
     std::int64_t last_work = 0;  // the second
   };
+  struct Look {
+    std::int64_t second = -1;
+    Totals totals{};
+    std::map<std::string, OfModel> models;
+  };
   struct State {
     bool working = false;
-    Instant looked;            // the last look, or begin()
     std::int64_t first = 0;    // the second with which the history begins
     std::int64_t newest = -1;  // the last second that has values
     std::uint64_t bytes_promised = 0;
     std::map<std::string, Counts, std::less<>> counts;  // by executor, at the last look
+    Look latest;
     std::array<Curve<double>, kTotalNames.size()> totals;
     std::map<std::string, Model, std::less<>> models;
   };
