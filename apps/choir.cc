@@ -47,7 +47,7 @@ int run_command_line(int argc, char** argv) {
   set_up(root);
   root.footer(kExamples);
   root.set_version_flag("--version", version_line(), "Print the version");
-  for (const auto add : {add_run, add_parallel, add_serve, add_daemon, add_dashboard,
+  for (const auto add : {add_run, add_parallel, add_serve, add_daemon, add_dashboard, add_top,
                          add_key_command, add_config, add_models, add_pull, add_show, add_tokenize,
                          add_bench, add_tune, add_doctor, add_api, add_version})
     add(root, chosen);

@@ -11,6 +11,7 @@ void add_parallel(CLI::App& root, Run& chosen);
 void add_serve(CLI::App& root, Run& chosen);
 void add_daemon(CLI::App& root, Run& chosen);  // ps, load, unload, stop
 void add_dashboard(CLI::App& root, Run& chosen);
+void add_top(CLI::App& root, Run& chosen);
 void add_key_command(CLI::App& root, Run& chosen);
 void add_config(CLI::App& root, Run& chosen);
 void add_models(CLI::App& root, Run& chosen);

@@ -9,6 +9,7 @@
 
 #include "base/cache_folder.h"
 #include "base/environment.h"
+#include "serve/client_exchange.h"
 
 namespace choir::serve {
 namespace {
@@ -32,76 +33,6 @@ std::string default_socket(std::uint16_t port) {
 }
 
 namespace {
-
-struct CurlEnd {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using Curl = std::unique_ptr<CURL, CurlEnd>;
-using CurlList = std::unique_ptr<curl_slist, CurlEnd>;
-
-// One request, ready to be carried out. curl holds the addresses of its members.
-class CurlExchange {
- public:
-  static Result<std::unique_ptr<CurlExchange>> create(const DaemonAddress& daemon,
-                                                      const std::string& method,
-                                                      const std::string& path,
-                                                      const std::string& body) {
-    static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
-    Curl curl(kReady == CURLE_OK ? curl_easy_init() : nullptr);
-    if (!curl) return fail(Code::kUnavailable, "libcurl cannot be used");
-    std::unique_ptr<CurlExchange> made(new CurlExchange(daemon, std::move(curl)));
-    made->set_up(method, path, body);
-    return made;
-  }
-
-  CURL* curl() const { return curl_.get(); }
-  template <class Value>
-  void set(CURLoption option, Value value) {
-    curl_easy_setopt(curl_.get(), option, value);
-  }
-  int status() const {
-    long status = 0;
-    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
-    return static_cast<int>(status);
-  }
-  Status check(CURLcode done) const {
-    if (done == CURLE_OK) return {};
-    const std::string where = daemon_.socket.empty() ? daemon_.url : daemon_.socket;
-    if (done == CURLE_COULDNT_CONNECT || done == CURLE_COULDNT_RESOLVE_HOST)
-      return fail(Code::kNotFound, "no daemon answers at '" + where +
-                                       "': `choir serve` starts one, --port or --unix-socket name "
-                                       "another");
-    return fail(Code::kUnavailable,
-                "the daemon at '" + where + "' did not answer: " + curl_easy_strerror(done));
-  }
-
- private:
-  CurlExchange(const DaemonAddress& daemon, Curl curl) : daemon_(daemon), curl_(std::move(curl)) {}
-  void set_up(const std::string& method, const std::string& path, const std::string& body) {
-    body_ = body;
-    if (!daemon_.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, daemon_.socket.c_str());
-    set(CURLOPT_URL, (daemon_.url + path).c_str());
-    set(CURLOPT_CUSTOMREQUEST, method.c_str());
-    set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_NOPROXY, "*");
-    if (method != "GET") {
-      set(CURLOPT_POSTFIELDS, body_.c_str());
-      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_.size()));
-    }
-    // Not "Expect: 100-continue", which costs a second where nobody answers it.
-    headers_.reset(curl_slist_append(nullptr, "Expect:"));
-    if (const std::string key = environment("CHOIR_API_KEY"); !key.empty())
-      headers_.reset(
-          curl_slist_append(headers_.release(), ("Authorization: Bearer " + key).c_str()));
-    set(CURLOPT_HTTPHEADER, headers_.get());
-  }
-
-  const DaemonAddress daemon_;
-  std::string body_;
-  CurlList headers_;
-  const Curl curl_;
-};
 
 // What a stream gives to its reader.
 struct Reading {
@@ -198,6 +129,7 @@ Result<ClientReply> ask_events(const DaemonAddress& daemon, const std::string& p
 void EventLines::add(std::string_view bytes,
                      const std::function<void(std::string_view data)>& on_event) {
   constexpr std::string_view kData = "data:";
+  constexpr std::string_view kEvent = "event:";
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     line_ += bytes.substr(0, end);
@@ -208,11 +140,16 @@ void EventLines::add(std::string_view bytes,
     if (line.empty()) {
       if (!data_.empty()) on_event(data_);
       data_.clear();
+      name_.clear();
     } else if (line.starts_with(kData)) {
       line.remove_prefix(kData.size());
       if (line.starts_with(' ')) line.remove_prefix(1);
       if (!data_.empty()) data_ += '\n';
       data_ += line;
+    } else if (line.starts_with(kEvent)) {
+      line.remove_prefix(kEvent.size());
+      if (line.starts_with(' ')) line.remove_prefix(1);
+      name_ = line;
     }
     line_.clear();
   }

@@ -57,10 +57,13 @@ class EventLines {
  public:
   // Calls `on_event` with the data of each event that these bytes complete.
   void add(std::string_view bytes, const std::function<void(std::string_view data)>& on_event);
+  // Of the event that `on_event` is called with; empty: it has none.
+  std::string_view name() const { return name_; }
 
  private:
   std::string line_;  // that has not ended
   std::string data_;  // of the event that has not ended
+  std::string name_;  // of that event
 };
 
 }  // namespace choir::serve

@@ -1,0 +1,180 @@
+#include "top/state.h"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace choir::app::top {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kLanesMax = 1024;
+
+const Json& member(const Json& object, const char* name) {
+  static const Json kNone;
+  if (!object.is_object()) return kNone;
+  const auto found = object.find(name);
+  return found == object.end() ? kNone : *found;
+}
+
+std::string text(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+std::int64_t whole_number(const Json& value) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 53;
+  if (value.is_number_unsigned())
+    return static_cast<std::int64_t>(
+        std::min<std::uint64_t>(value.get<std::uint64_t>(), static_cast<std::uint64_t>(kMost)));
+  if (!value.is_number_integer()) return 0;
+  return std::clamp(value.get<std::int64_t>(), -kMost, kMost);
+}
+
+std::int64_t number(const Json& object, const char* name) {
+  return whole_number(member(object, name));
+}
+
+bool yes(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  return value.is_boolean() && value.get<bool>();
+}
+
+// ---- rows ---------------------------------------------------------------------------------------
+
+Model model_of(const Json& row) {
+  const Json& shares = member(row, "shares");
+  return {
+      .name = text(row, "name"),
+      .state = text(row, "state"),
+      .priority = text(row, "priority"),
+      .shares = shares.is_number() ? shares.get<double>() : 0,
+      .pinned = yes(row, "pinned"),
+      .running = number(row, "running"),
+      .waiting = number(row, "waiting"),
+      .sequences_max = number(row, "sequences_max"),
+      .cells = number(row, "cells"),
+      .cached_cells = number(row, "cached_cells"),
+      .context_tokens = number(row, "context_tokens"),
+      .bytes = number(row, "weight_bytes") + number(row, "kv_bytes") + number(row, "compute_bytes"),
+      .prompt_tokens = number(row, "prompt_tokens"),
+      .output_tokens = number(row, "output_tokens"),
+      .reused_tokens = number(row, "reused_tokens")};
+}
+
+Request request_of(const Json& row) {
+  return {.id = text(row, "id"),
+          .model = text(row, "model"),
+          .tenant = text(row, "tenant"),
+          .priority = text(row, "priority"),
+          .state = text(row, "state"),
+          .waits_for = text(row, "waits_for"),
+          .why = text(member(row, "why"), "text"),
+          .prompt_tokens = number(row, "prompt_tokens"),
+          .prompt_tokens_done = number(row, "prompt_tokens_done"),
+          .output_tokens = number(row, "output_tokens"),
+          .submitted_ms = number(row, "submitted_ms")};
+}
+
+Node node_of(const Json& row) {
+  return {.cores = number(row, "cores"),
+          .bytes_max = number(row, "memory_bytes_max"),
+          .bytes_promised = number(row, "memory_bytes_promised"),
+          .draining = yes(row, "draining")};
+}
+
+// ---- tables -------------------------------------------------------------------------------------
+
+// Sets and removes the rows that a frame names; a snapshot replaces all of them.
+template <class Row>
+void change(std::map<std::string, Row>& table, const Json& frame, bool whole,
+            Row (*row_of)(const Json&), std::string Row::*key) {
+  if (whole) table.clear();
+  for (const Json& told : member(frame, whole ? "rows" : "set")) {
+    Row row = row_of(told);
+    std::string name = row.*key;
+    table.insert_or_assign(std::move(name), std::move(row));
+  }
+  if (whole) return;
+  for (const Json& gone : member(frame, "gone"))
+    if (gone.is_string()) table.erase(gone.get<std::string>());
+}
+
+void take_table(State& state, const Json& frame, bool whole) {
+  if (!member(frame, whole ? "rows" : "set").is_array()) return;
+  const std::string topic = text(frame, "topic");
+  if (topic == "state" && (whole || state.knows_models)) {
+    state.knows_models = true;
+    change(state.models, frame, whole, model_of, &Model::name);
+    const Json& node = member(member(frame, "rest"), "node");
+    if (node.is_object()) state.node = node_of(node);
+  } else if (topic == "requests" && (whole || state.knows_requests)) {
+    state.knows_requests = true;
+    change(state.requests, frame, whole, request_of, &Request::id);
+  }
+}
+
+void take_hello(State& state, const Json& hello) {
+  const std::string epoch = text(hello, "epoch");
+  if (epoch != state.epoch) {  // times of another daemon
+    state.lanes.clear();
+    state.now_us = 0;
+  }
+  state.epoch = epoch;
+  state.version = text(hello, "version");
+  state.tenant = text(hello, "tenant");
+  state.knows_models = state.knows_requests = state.said_bye = false;
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+// What a frame tells again, after a reconnection, is there already.
+void add_block(Lane& lane, const Json& told) {
+  if (!told.is_array() || told.size() < 5 || !told[2].is_string()) return;
+  Block block{.begin = whole_number(told[0]),
+              .length = std::max<std::int64_t>(whole_number(told[1]), 0),
+              .model = told[2].get<std::string>(),
+              .prompt_rows = whole_number(told[3]),
+              .decode_rows = whole_number(told[4])};
+  const bool known =
+      !lane.blocks.empty() && block.begin < lane.blocks.back().begin + lane.blocks.back().length;
+  if (!known) lane.blocks.push_back(std::move(block));
+}
+
+void take_turns(State& state, const Json& frame) {
+  const Json& lanes = member(frame, "lanes");
+  if (!lanes.is_array()) return;
+  state.now_us = number(frame, "now_us");
+  for (const Json& told : lanes) {
+    const std::int64_t index = number(told, "lane");
+    if (index < 0 || index >= kLanesMax) continue;
+    Lane& lane = state.lanes[index];
+    lane.threads = number(told, "threads");
+    lane.missing += number(told, "missing");
+    for (const Json& block : member(told, "blocks")) add_block(lane, block);
+  }
+  for (auto& [index, lane] : state.lanes)
+    while (!lane.blocks.empty() &&
+           lane.blocks.front().begin + lane.blocks.front().length <= state.now_us - kKeptUs)
+      lane.blocks.pop_front();
+}
+
+}  // namespace
+
+State reduced(State state, std::string_view event, std::string_view data) {
+  const Json frame = Json::parse(data, nullptr, false);
+  if (!frame.is_object()) return state;
+  if (event == "hello")
+    take_hello(state, frame);
+  else if (event == "snapshot" || event == "delta")
+    take_table(state, frame, event == "snapshot");
+  else if (event == "turns")
+    take_turns(state, frame);
+  else if (event == "bye")
+    state.said_bye = true;
+  return state;
+}
+
+}  // namespace choir::app::top
