@@ -93,8 +93,6 @@ export async function page(chrome, daemon, { width = 1280, height = 800, scheme 
   tab.on("pageerror", (error) => faults.push(`error: ${error.stack ?? error}`));
   tab.on("console", (message) => {
     if (message.type() !== "error" || allowed.some((pattern) => pattern.test(message.text()))) return;
-    // The page asks whether the daemon has these, and goes on without them.
-    if (/status of 40[04]/.test(message.text()) && /\/choir\/v1\/(events\?|history|cells)/.test(message.location().url)) return;
     faults.push(`console: ${message.text()} ${message.location().url}`);
   });
   tab.on("request", (request) => {

@@ -19,7 +19,7 @@ function work(daemon, count) {
       const i = next++;
       const body = {
         model: i % 2 ? "gemma3-270m" : "smollm2-135m",
-        prompt: `${"You are a patient teacher and answer at length. ".repeat(1 + (i % 7) * 3)}${kPrompts[i % kPrompts.length]}`,
+        prompt: `${"You are a patient teacher and answer at length. ".repeat(1 + (i % 4))}${kPrompts[i % kPrompts.length]}`,
         max_tokens: 60 + (i % 5) * 50, seed: i, ignore_eos: true, priority: kClasses[i % kClasses.length], stream: true,
       };
       await fetch(`${daemon.url}/v1/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal: abort.signal })

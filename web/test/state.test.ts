@@ -47,6 +47,17 @@ test("the times of the models are those inside, times the threads", () => {
   assert.deepEqual(timesOf(log.lanes, 200, 700).map((t) => [t.model, t.us]), [["a", 400], ["b", 400]]);
 });
 
+test("a lane that loses its threads keeps what it computed", () => {
+  const log = new TurnLog();
+  const told = (now: number, threads: number, blocks: WireBlock[]): TurnsFrame => ({ topic: "turns", now_us: now, lanes: [{ lane: 0, threads, blocks, missing: 0 }] });
+  log.add(told(1000, 2, [block(0, 400)]), 0);
+  log.add(told(2000, 0, [block(1000, 400)]), 10);
+  assert.equal(log.lanes[0]?.unused, true);
+  assert.equal(timesOf(log.lanes, 0, 2000)[0]?.us, 1600);
+  log.add(told(3000, 1, [block(2000, 400)]), 20);
+  assert.equal(timesOf(log.lanes, 0, 3000)[0]?.us, 2000);
+});
+
 test("a block is found where it is drawn", () => {
   const log = new TurnLog();
   log.add(frame(1_000_000, [block(0, 200_000), block(500_000, 100_000, "b")]), 0);
@@ -56,8 +67,8 @@ test("a block is found where it is drawn", () => {
   assert.equal(blockAt(p, 300, 10), null);
   assert.equal(blockAt(p, 100, laneTop([2], 1, false) + 40), null);
   assert.equal(firstAfter(log.lanes[0]?.blocks ?? [], 300_000), 1);
-  const one = fill({ begin: 0, length: 1, model: "a", prompt: 0, decode: 1, priority: "", turns: 1 });
-  const many = fill({ begin: 0, length: 1, model: "a", prompt: 512, decode: 0, priority: "", turns: 1 });
+  const one = fill({ begin: 0, length: 1, model: "a", prompt: 0, decode: 1, priority: "", turns: 1, threads: 1 });
+  const many = fill({ begin: 0, length: 1, model: "a", prompt: 512, decode: 0, priority: "", turns: 1, threads: 1 });
   assert.ok(one > 0.3 && one < 0.6 && many === 1);
   assert.ok(tracksHeight([1, 4], false) > tracksHeight([1, 1], false));
   assert.equal(ticksOf(10).length, 6);

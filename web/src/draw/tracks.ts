@@ -71,7 +71,7 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
   context.textAlign = "center";
   for (const lane of p.lanes) {
     const top = laneTop(p.threads, lane.lane, p.compact);
-    const full = laneHeight(lane.threads, p.compact);
+    const full = laneHeight(p.threads[lane.lane] ?? lane.threads, p.compact);
     let drawn = -1; // pixel column that the last narrow block of `model` took
     let model = "";
     for (let i = firstAfter(lane.blocks, p.from); i < lane.blocks.length; ++i) {
@@ -127,7 +127,7 @@ export function blockAt(p: Pick<Picture, "lanes" | "threads" | "compact" | "from
   const slack = (2 * (p.to - p.from)) / p.width;
   for (const lane of p.lanes) {
     const top = laneTop(p.threads, lane.lane, p.compact);
-    if (py < top || py > top + laneHeight(lane.threads, p.compact)) continue;
+    if (py < top || py > top + laneHeight(p.threads[lane.lane] ?? lane.threads, p.compact)) continue;
     for (let i = firstAfter(lane.blocks, us - slack); i < lane.blocks.length; ++i) {
       const block = lane.blocks[i] as Block;
       if (block.begin - slack > us) return null;

@@ -1,7 +1,7 @@
 // The one stream of events that a page in sight holds. It is opened again whenever it ends or is silent for 25 s; what
 // was known stays, and `link` says that it is not live.
 import { batch, signal } from "@preact/signals";
-import { ApiError, call, eventsOf, session } from "./api.ts";
+import { call, eventsOf, session } from "./api.ts";
 import { pauseBefore } from "./pause.ts";
 import type { Frame } from "../state/frames.ts";
 import type { TurnsFrame } from "./wire.ts";
@@ -28,7 +28,6 @@ export class Live {
   private tries = 0;
   private lostAt = 0;
   private last: number | null = null;
-  private topics = "state,requests,turns";
 
   constructor(private readonly taker: Taker) {
     document.addEventListener("visibilitychange", () => this.shown());
@@ -88,16 +87,14 @@ export class Live {
     this.abort = abort;
     this.watchdog = window.setTimeout(() => this.silent(), kSilenceMs);
     try {
-      const reply = await call("GET", `/choir/v1/events?topics=${this.topics}`, undefined, abort.signal);
+      const reply = await call("GET", `/choir/v1/events?topics=state,requests,turns`, undefined, abort.signal);
       for await (const event of eventsOf(reply)) {
         if (abort.signal.aborted) return;
         batch(() => this.take(event.event, event.data));
         if (event.event === "bye") break;
       }
-    } catch (error) {
-      if (abort.signal.aborted) return;
-      // A daemon without the topic `turns`.
-      if (error instanceof ApiError && error.status === 400 && this.topics.includes("turns")) this.topics = "state,requests";
+    } catch {
+      // Lost, or refused; lost() goes on.
     }
     if (!abort.signal.aborted) this.lost();
   }

@@ -142,16 +142,6 @@ export interface ListedModel {
   capabilities?: string[];
 }
 
-export interface Cells {
-  model: string;
-  cells: number;
-  running: number;
-  kept: number;
-  cached: number;
-  free: number;
-  fronts: { tokens: number; sharers: number; saved_tokens: number; text: string | null }[];
-}
-
 export interface JobUsage {
   prompt_tokens: number;
   output_tokens: number;

@@ -24,9 +24,15 @@ const isDark = (): boolean => theme.value === "dark" || (theme.value === "system
 
 export function threadsOfLanes(): number[] {
   const threads: number[] = [...(view.value.node?.lanes ?? [])];
-  for (const lane of turns.lanes) threads[lane.lane] = lane.threads;
+  for (const lane of turns.lanes) if (!lane.unused || lane.blocks.length > 0) threads[lane.lane] = lane.threads;
   for (let i = 0; i < threads.length; ++i) threads[i] ??= 1;
   return threads.length > 0 ? threads : [1];
+}
+
+// How many cores a lane has now. The layout may have no such lane any more, while what it computed is still in sight.
+function LaneCores({ lane, threads }: { lane: number; threads: number }) {
+  void turnsTick.value;
+  return <span>{turns.lanes.find((l) => l.lane === lane)?.unused ? words.ensemble.unused : words.ensemble.cores(threads)}</span>;
 }
 
 export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Shown | null; onShown?: (shown: Shown) => void }) {
@@ -125,7 +131,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
         {list.map((count, i) => (
           <div key={i} class="lanename" style={{ top: `${laneTop(list, i, compact)}px`, height: `${laneHeight(count, compact)}px` }}>
             <strong>{words.ensemble.lane(i)}</strong>
-            {compact ? null : <span>{words.ensemble.cores(count)}</span>}
+            {compact ? null : <LaneCores lane={i} threads={count} />}
           </div>
         ))}
       </div>
@@ -196,7 +202,7 @@ export function TrackTable({ seconds, frozen }: { seconds: number; frozen: Shown
               <tr key={`${lane.lane} ${time.model}`}>
                 <td>{words.ensemble.lane(lane.lane)}</td>
                 <td><Model name={time.model} /></td>
-                <td class="num">{percent(time.us / lane.threads, seconds * 1e6)} %</td>
+                <td class="num">{percent(time.us, lane.threads * seconds * 1e6)} %</td>
                 <td class="num">{integer(time.turns)}</td>
                 <td class="num">{integer(time.prompt)}</td>
                 <td class="num">{integer(time.decode)}</td>

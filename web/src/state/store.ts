@@ -108,30 +108,6 @@ export async function watchPulls(): Promise<void> {
 export const historySeconds = 300;
 export const history = signal<{ now: number; totals: Map<string, Map<number, number | null>>; models: Map<string, number | null> } | null>(null);
 
-// Without the route: what the counts of the models have told since the page was opened, second by second.
-let counted: { at: number; tokens: Map<string, number> } | null = null;
-export function countHistory(): void {
-  const at = Date.now();
-  const tokens = new Map(models.peek().map((m) => [m.name, m.output_tokens]));
-  const last = Math.floor(at / 1000);
-  const totals = new Map([...(history.peek()?.totals ?? [])].map(([name, values]) => [name, new Map(values)]));
-  const put = (name: string, value: number): void => {
-    const values = totals.get(name) ?? new Map<number, number | null>();
-    values.set(last, value);
-    for (const second of values.keys()) if (second <= last - historySeconds) values.delete(second);
-    totals.set(name, values);
-  };
-  const each = new Map<string, number | null>();
-  if (counted && at > counted.at) {
-    for (const [name, now] of tokens) each.set(name, Math.max(0, ((now - (counted.tokens.get(name) ?? now)) * 1000) / (at - counted.at)));
-    put("output_tokens_per_second", [...each.values()].reduce<number>((sum, x) => sum + (x ?? 0), 0));
-  }
-  put("running", running.peek());
-  put("waiting", waiting.peek());
-  counted = { at, tokens };
-  history.value = { now: at, totals, models: each };
-}
-
 // The last figure of each model comes along.
 export async function readHistory(abort?: AbortSignal): Promise<void> {
   const before = history.peek();

@@ -10,11 +10,13 @@ export interface Block {
   decode: number;
   priority: string;
   turns: number; // that were merged into this block
+  threads: number; // of the lane then
 }
 
 export interface Lane {
   lane: number;
-  threads: number;
+  threads: number; // the last that it had; a layout with fewer lanes leaves a lane without any
+  unused: boolean; // it has none now
   blocks: Block[]; // by begin
   missing: number; // turns that the daemon's ring has lost
 }
@@ -34,17 +36,19 @@ export class TurnLog {
     for (const told of frame.lanes) {
       let lane = this.lanes.find((l) => l.lane === told.lane);
       if (!lane) {
-        lane = { lane: told.lane, threads: told.threads, blocks: [], missing: 0 };
+        lane = { lane: told.lane, threads: Math.max(1, told.threads), unused: false, blocks: [], missing: 0 };
         this.lanes.push(lane);
         this.lanes.sort((a, b) => a.lane - b.lane);
       }
-      lane.threads = told.threads;
+      lane.unused = told.threads === 0;
+      // The blocks of a lane that has just lost its threads are from before.
+      if (told.threads > 0) lane.threads = told.threads;
       lane.missing += told.missing;
       // What a frame tells again, after a reconnection, is there already.
       const last = lane.blocks.at(-1);
       const known = last ? last.begin + last.length : -1;
       for (const [begin, length, model, prompt, decode, priority, turns] of told.blocks)
-        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns });
+        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads: lane.threads });
     }
     for (const lane of this.lanes) {
       const old = lane.blocks.findIndex((b) => b.begin + b.length > this.now - kKeptUs);
@@ -81,7 +85,7 @@ export function timesOf(lanes: readonly Lane[], from: number, to: number): Model
       if (inside <= 0) continue;
       let time = times.get(block.model);
       if (!time) times.set(block.model, (time = { model: block.model, us: 0, turns: 0, prompt: 0, decode: 0 }));
-      time.us += inside * lane.threads;
+      time.us += inside * block.threads;
       time.turns += block.turns;
       time.prompt += block.prompt;
       time.decode += block.decode;

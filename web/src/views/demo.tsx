@@ -195,11 +195,9 @@ export function Demo() {
       </section>
       {sessions.value.length > 0 ? (
         <>
-          {view.value.hello?.topics.includes("turns") ? (
-            <section class="card strip" aria-label={w.lanes}>
-              <Tracks seconds={10} compact />
-            </section>
-          ) : null}
+          <section class="card strip" aria-label={w.lanes}>
+            <Tracks seconds={10} compact />
+          </section>
           <Report />
           <Sessions />
         </>

@@ -2,7 +2,6 @@
 import { computed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { bytes, integer, percent, seconds, short } from "../format.ts";
-import { ApiError } from "../net/api.ts";
 import { isLive, link } from "../net/live.ts";
 import type { RequestRow } from "../net/wire.ts";
 import { Spark } from "../parts/spark.tsx";
@@ -13,7 +12,7 @@ import { visible } from "../safe/visible.ts";
 import { kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, history, historySeconds, listed, countHistory, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
+import { catalogue, history, historySeconds, listed, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
 import { timesOf, type Lane } from "../state/turns.ts";
 import { words } from "../words/en.ts";
 
@@ -26,8 +25,6 @@ function curve(name: string): (number | null)[] {
   const last = Math.floor((history.value?.now ?? 0) / 1000);
   const values: (number | null)[] = [];
   for (let s = last - historySeconds + 1; s <= last; ++s) values.push(all?.get(s) ?? null);
-  // Seconds between two looks stand for what was seen before them.
-  for (let i = 1; i < values.length; ++i) if (all?.get(last - historySeconds + 1 + i) === undefined && values[i] === null && i < values.length - 1) values[i] = values[i - 1] ?? null;
   return values;
 }
 const latest = (name: string): number | null => {
@@ -188,13 +185,8 @@ export function Ensemble() {
 
   useEffect(() => {
     const abort = new AbortController();
-    let asks = true; // until the daemon says that it keeps no history
     const read = (): void => {
-      if (document.hidden || link.peek().state !== "live") return;
-      if (!asks) return countHistory();
-      readHistory(abort.signal).catch((error: unknown) => {
-        if (error instanceof ApiError && error.status === 404) asks = false;
-      });
+      if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
     };
     read();
     const timer = setInterval(read, 1000 * kHistoryEvery);
@@ -232,7 +224,7 @@ export function Ensemble() {
         <header>
           <div>
             <h2 id="lanes-title">{w.lanes}</h2>
-            <p class="hint">{frozen.value ? w.frozen : view.value.hello && !view.value.hello.topics.includes("turns") ? w.noTurns : w.lanesHint}</p>
+            <p class="hint">{frozen.value ? w.frozen : w.lanesHint}</p>
           </div>
           <Choice label={w.span} name="span" value={span.value} of={[["2", w.seconds(2)], ["10", w.seconds(10)], ["60", w.seconds(60)]] as const} onChange={(v) => (span.value = v)} />
         </header>

@@ -2,9 +2,9 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { bytes, integer, seconds } from "../format.ts";
-import { ApiError, get, may, send } from "../net/api.ts";
+import { ApiError, may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
-import type { Cells, Estimate, ModelRow } from "../net/wire.ts";
+import type { Estimate, ModelRow } from "../net/wire.ts";
 import { Offers } from "../parts/start.tsx";
 import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note, StackedBar, type Part } from "../parts/ui.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
@@ -38,58 +38,24 @@ function Memory() {
   );
 }
 
-function CellsView({ name }: { name: string }) {
-  const cells = useSignal<Cells | null>(null);
-  const error = useSignal("");
-  useEffect(() => {
-    const abort = new AbortController();
-    const read = (): void => {
-      if (document.hidden || !isLive()) return;
-      get<Cells>(`/choir/v1/cells/${encodeURIComponent(name)}`, abort.signal).then(
-        (c) => (cells.value = c),
-        (e: unknown) => {
-          if (!abort.signal.aborted && !(e instanceof ApiError && e.status === 404)) error.value = messageOf(e);
-        },
-      );
-    };
-    read();
-    const timer = setInterval(read, 2000);
-    return () => {
-      abort.abort();
-      clearInterval(timer);
-    };
-  }, [name]);
-  const c = cells.value;
-  if (!c) return error.value ? <Note kind="info">{visible(error.value)}</Note> : null;
+// The KV cells as the daemon counts them: of sequences that run or are kept, and of ended requests, which give way.
+function CellsView({ m }: { m: ModelRow }) {
+  const all = m.context_tokens || m.sequences_max * m.sequence_tokens_max;
   const parts: Part[] = [
-    { label: `${w.cellsRunning}: ${integer(c.running)}`, value: c.running, class: "c1" },
-    { label: `${w.cellsKept}: ${integer(c.kept)}`, value: c.kept, class: "c2" },
-    { label: `${w.cellsCached}: ${integer(c.cached)}`, value: c.cached, class: "c3" },
+    { label: `${w.cellsUsed}: ${integer(m.cells)}`, value: m.cells, class: "c1" },
+    { label: `${w.cellsCached}: ${integer(m.cached_cells)}`, value: m.cached_cells, class: "c3" },
   ];
   return (
     <div class="cells">
       <div class="between">
         <h4>{w.cells}</h4>
-        <span class="num hint">{integer(c.cells)}</span>
+        <span class="num hint">{integer(all)}</span>
       </div>
-      <StackedBar parts={parts} of={c.cells} label={parts.map((p) => p.label).join(", ")} />
+      <StackedBar parts={parts} of={all} label={parts.map((p) => p.label).join(", ")} />
       <p class="keyed hint">
         {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
-        <span class="swatch"><i class="c0" aria-hidden="true" />{`${w.cellsFree}: ${integer(c.free)}`}</span>
+        <span class="swatch"><i class="c0" aria-hidden="true" />{`${w.cellsFree}: ${integer(Math.max(0, all - m.cells - m.cached_cells))}`}</span>
       </p>
-      {c.fronts.length > 0 ? (
-        <>
-          <h4>{w.fronts}</h4>
-          <ul class="fronts">
-            {c.fronts.slice(0, 6).map((f, i) => (
-              <li key={i}>
-                <span class="num">{w.front(f.tokens, f.sharers, f.saved_tokens)}</span>
-                {f.text ? <bdi class="quiet">{visibleLine(f.text)}</bdi> : null}
-              </li>
-            ))}
-          </ul>
-        </>
-      ) : null}
     </div>
   );
 }
@@ -235,7 +201,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
           </>
         ) : null}
       </dl>
-      {open.value && loaded ? <CellsView name={m.name} /> : null}
+      {open.value && loaded ? <CellsView m={m} /> : null}
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
       <footer class="row actions">
         {writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
