@@ -6,8 +6,8 @@
     thread     the same with the thread sanitizer
     soak       2,000 sequences without a sanitizer, and 100,000 seeds of the simulator
 
-Writes the table of the parts that ran to docs/nightly.md, with the commit and the CPU. --scale 0.05 does a twentieth of
-everything, and the table says so. Exits 1 if any part failed.
+Each part that has ended replaces its row in docs/nightly.md, with its commit and the CPU; the rows of the other parts stay.
+--scale 0.05 does a twentieth of everything, and the row says how much that was. Exits 1 if any part failed.
 """
 import argparse
 import os
@@ -18,12 +18,15 @@ import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(REPO, "docs", "nightly.md")
-HEAD = """# The last long run
+HEAD = """# The last long runs
 
-`./dev nightly` runs the checks that take too long to run for every change, and writes this page. A part that is not in
-the table was not run.
+`./dev nightly` runs the checks that take too long to run for every change, and writes this page. Each row is the last run of
+its part, at its commit; a part that is not in the table has not been run. The CPU time includes the build.
 
+| part | what | minutes | CPU minutes | commit | day | CPU | result |
+|---|---|---|---|---|---|---|---|
 """
+NAMES = ("fuzz", "address", "thread", "soak")
 
 
 def git(*words):
@@ -68,8 +71,8 @@ def parts(scale):
     ]
 
 
-def run(part):
-    """Returns a row of the table and whether it passed."""
+def run(part, commit):
+    """Returns the cells of a row and whether the part passed."""
     print(f"== {part.name}: {part.what}", flush=True)
     began, cpu_began = time.monotonic(), os.times()
     done = subprocess.run(part.command, cwd=REPO, env={**os.environ, **part.environment}, stdout=subprocess.PIPE,
@@ -81,30 +84,48 @@ def run(part):
     failures = re.findall(r"^(?:\s*\d+ - (\S+) \(|fuzz (\S+)\s+FAILED)", done.stdout, re.MULTILINE)
     word = "ok" if done.returncode == 0 else "FAILED: " + (", ".join(a or b for a, b in failures) or "see the output")
     minutes = (time.monotonic() - began) / 60
-    return f"| {part.name} | {part.what} | {minutes:.1f} | {cpu_seconds / 60:.1f} | {word} |", done.returncode == 0
+    cells = [part.name, part.what, f"{minutes:.1f}", f"{cpu_seconds / 60:.1f}", commit, time.strftime("%Y-%m-%d"), cpu(), word]
+    return cells, done.returncode == 0
+
+
+def rows_of(page):
+    """Returns the rows of a page by the part's name."""
+    rows = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("|") and cells[0] in NAMES:
+            rows[cells[0]] = cells
+    return rows
+
+
+def put(cells):
+    """Replaces one row of the page. The page is whole at every moment, for a run of hours may be cut off."""
+    with open(PAGE, encoding="utf-8") as page:
+        rows = rows_of(page.read())
+    rows[cells[0]] = cells
+    with open(PAGE + ".new", "w", encoding="utf-8") as page:
+        page.write(HEAD)
+        page.writelines("| " + " | ".join(rows[name]) + " |\n" for name in NAMES if name in rows)
+    os.replace(PAGE + ".new", PAGE)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", default=[], metavar="NAME")
-    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", action="append", default=[], choices=NAMES, help="this part; may be given several times")
+    parser.add_argument("--scale", type=float, default=1.0, help="the share of each part that is done")
     arguments = parser.parse_args()
-    chosen = [part for part in parts(arguments.scale) if not arguments.only or part.name in arguments.only]
-    if not chosen or set(arguments.only) - {part.name for part in chosen}:
-        parser.error("the parts are fuzz, address, thread and soak")
+    if not 0 < arguments.scale <= 1:
+        parser.error(f"--scale is {arguments.scale}; it must be above 0 and at most 1")
 
-    commit = git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", "-uno") else "")
-    rows, passed = [], True
-    for part in chosen:
-        row, well = run(part)
-        rows.append(row)
-        passed = passed and well
-    shorter = "" if arguments.scale == 1 else f" A shortened run: {arguments.scale:g} of everything."
-    with open(PAGE, "w", encoding="utf-8") as page:
-        page.write(HEAD)
-        page.write(f"Commit {commit}, {time.strftime('%Y-%m-%d')}, {cpu()}.{shorter}\n\n")
-        page.write("| part | what | minutes | CPU minutes, builds included | result |\n|---|---|---|---|---|\n")
-        page.write("\n".join(rows) + "\n")
+    # The page itself changes while parts run.
+    changed = git("status", "--porcelain", "-uno", "--", ":!docs/nightly.md")
+    commit = git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
+    passed = True
+    for part in parts(arguments.scale):
+        if not arguments.only or part.name in arguments.only:
+            cells, well = run(part, commit)
+            put(cells)
+            passed = passed and well
     sys.exit(0 if passed else 1)
 
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -113,7 +115,9 @@ void Connection::read_head() {
 
 void Connection::begin_body(std::size_t head_bytes) {
   parser_.emplace();
-  parser_->body_limit(boost::none);  // fits() looks; chunks are looked at as they come
+  // No limit: fits() looks, and chunks are looked at as they come. boost::none would say so only in
+  // newer versions of Beast; that of Boost 1.74 finds every length above it.
+  parser_->body_limit(std::numeric_limits<std::uint64_t>::max());
   parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
   parser_->eager(false);
   parser_->on_chunk_header(check_chunk);
