@@ -4,18 +4,8 @@
 
 #include <string>
 
-#include "serve/query.h"
-
 namespace choir::serve {
 namespace {
-
-TEST(LlamaValues, OfAQueryAreDecoded) {
-  EXPECT_EQ(query_value("model=a%20b%2F&x=1", "model"), "a b/");
-  EXPECT_EQ(query_value("x=1&model=a+b", "model"), "a b");
-  EXPECT_EQ(query_value("models=a&model", "model"), "");
-  for (const char* wrong : {"", "&&", "model=%2", "model=%zz", "mode=l"})
-    EXPECT_EQ(query_value(wrong, "model"), "") << wrong;
-}
 
 TEST(LlamaValues, OfPiecesAreTextOrBytes) {
   EXPECT_EQ(pieces_json({5, 6}, {"\xc3\xa4", "\xc3"}),

@@ -115,7 +115,7 @@ class Events(unittest.TestCase):
                 self.assertEqual(sum(len(lane["turns"]) for lane in lanes), count_of, query)
             trace = daemon.get("/choir/v1/turns?format=chrome")[1]["traceEvents"]
             self.assertEqual([event["name"] for event in trace if event["ph"] == "X"], [MODEL] * 5)
-            for query, says in (("from_us=-1", "at least 0"), ("format=xml", "choir and chrome"), ("form_us=1", "from_us")):
+            for query, says in (("from_us=-1", "from 0 to"), ("to_us=1000000000000001", "from 0 to 1000000000000000"), ("format=xml", "choir and chrome"), ("form_us=1", "from_us")):
                 status, reply = daemon.get("/choir/v1/turns?" + query)
                 self.assertEqual(status, 400)
                 self.assertIn(says, reply["error"]["message"])

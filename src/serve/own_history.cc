@@ -1,11 +1,9 @@
 #include "serve/own_history.h"
 
 #include <array>
-#include <charconv>
 #include <string>
 
 #include "base/clock.h"
-#include "choir/text.h"
 #include "serve/by_door.h"
 #include "serve/history.h"
 #include "serve/query.h"
@@ -22,17 +20,8 @@ constexpr auto kHistoryQuery = std::to_array<BodyField>({
 });
 
 Result<std::int64_t> seconds_in(const std::string& query) {
-  const auto values = CHOIR_TRY(list_in_query(query, "seconds"));
-  if (!values || values->empty()) return kSecondsOtherwise;
-  const std::string& text = values->front();
-  std::int64_t seconds = 0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool whole = end.ec == std::errc() && end.ptr == text.data() + text.size();
-  if (values->size() == 1 && whole && seconds >= 1 && seconds <= History::kMostSeconds)
-    return seconds;
-  return fail(Code::kInvalidArgument, "'seconds' is '" + printable_line(text, 60) +
-                                          "'; it takes a whole number from 1 to " +
-                                          std::to_string(History::kMostSeconds));
+  CHOIR_CHECK_OK(has_only(query, {"seconds"}));
+  return number_in_query(query, "seconds", {1, History::kMostSeconds, kSecondsOtherwise});
 }
 
 }  // namespace

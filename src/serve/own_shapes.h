@@ -69,11 +69,13 @@ inline constexpr auto kEventsQuery = std::to_array<BodyField>({
      "Since"},
 });
 
+inline constexpr std::int64_t kTurnsMicrosMax = 1'000'000'000'000'000;  // 31 years
+
 inline constexpr auto kTurnsQuery = std::to_array<BodyField>({
     {"from_us",
-     {Kind::kInteger, 0, 1e15},
+     {Kind::kInteger, 0, kTurnsMicrosMax},
      "Turns that end after this time, in microseconds since the daemon began"},
-    {"to_us", {Kind::kInteger, 0, 1e15}, "Turns that begin before this time"},
+    {"to_us", {Kind::kInteger, 0, kTurnsMicrosMax}, "Turns that begin before this time"},
     {"format", {Kind::kText, 0, 16}, "chrome: as a trace for Perfetto", false, "TurnsFormat"},
 });
 

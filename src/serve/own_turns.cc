@@ -1,8 +1,6 @@
 #include "serve/own_turns.h"
 
-#include <charconv>
 #include <chrono>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,24 +14,13 @@
 namespace choir::serve {
 namespace {
 
-// A time of the query; `otherwise` where it is left out.
-Result<Instant> time_in(std::string_view query, std::string_view field, Instant otherwise) {
-  const std::string text = query_value(query, field);
-  if (text.empty()) return otherwise;
-  std::int64_t micros = 0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), micros);
-  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / 1000;
-  if (end.ec != std::errc() || end.ptr != text.data() + text.size() || micros < 0 || micros > kMost)
-    return fail(Code::kInvalidArgument, "'" + std::string(field) + "' is '" +
-                                            printable_line(text, 60) +
-                                            "'; it is a number of microseconds, at least 0");
-  return Instant{std::chrono::microseconds(micros)};
-}
-
 Result<Json> turns(const Node& node, const std::string& query) {
   CHOIR_CHECK_OK(has_only(query, {"from_us", "to_us", "format"}));
-  const Instant from = CHOIR_TRY(time_in(query, "from_us", {}));
-  const Instant to = CHOIR_TRY(time_in(query, "to_us", {Nanos::max()}));
+  const auto time_in = [&](std::string_view field, std::int64_t otherwise) {
+    return number_in_query(query, field, {0, kTurnsMicrosMax, otherwise});
+  };
+  const Instant from{std::chrono::microseconds(CHOIR_TRY(time_in("from_us", 0)))};
+  const Instant to{std::chrono::microseconds(CHOIR_TRY(time_in("to_us", kTurnsMicrosMax)))};
   const std::string format = query_value(query, "format");
   if (!format.empty() && format != "choir" && format != "chrome")
     return fail(Code::kInvalidArgument,

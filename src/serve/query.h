@@ -3,6 +3,7 @@
 // Pure: any thread, does not block.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -22,6 +23,18 @@ std::string query_value(std::string_view query, std::string_view key);
 
 // An error where the query has a field that is none of these.
 Status has_only(std::string_view query, const std::vector<std::string>& fields);
+
+// The bounds of a whole number in a query, and its value where the query leaves it out.
+struct WholeNumber {
+  std::int64_t least;
+  std::int64_t most;
+  std::int64_t otherwise;
+};
+
+// The whole number of one field; an error that names the value and the bounds where it is none of
+// them.
+Result<std::int64_t> number_in_query(std::string_view query, std::string_view field,
+                                     const WholeNumber& bounds);
 
 // The list of one field. `others`: what else the route takes.
 // "topics" of "topics=a,b&x=1" -> {"a", "b"}; nullopt where it is not in the query. An error where
