@@ -5,6 +5,8 @@
     address    1,000 random sequences of calls on the fake engine and 50 on a model, address and undefined sanitizers
     thread     the same with the thread sanitizer
     soak       2,000 sequences without a sanitizer, and 100,000 seeds of the simulator
+    exits      209 processes that exit at random moments under load, each gone within 2 seconds
+    kernels    the tests with CHOIR_KERNELS=off, avx2 and avx512; at any --scale all of them, but for clients and browsers
 
 Each part that has ended replaces its row in docs/nightly.md, with its commit and the CPU; the rows of the other parts stay.
 --scale 0.05 does a twentieth of everything, and the row says how much that was. Exits 1 if any part failed.
@@ -26,7 +28,9 @@ its part, at its commit; a part that is not in the table has not been run. The C
 | part | what | minutes | CPU minutes | commit | day | CPU | result |
 |---|---|---|---|---|---|---|---|
 """
-NAMES = ("fuzz", "address", "thread", "soak")
+KINDS_OF_EXIT = 11  # tests/exit_test.cc runs so many kinds of work, each in that many processes
+OUTSIDE = "^(serve_(clients|habits|slow|contract|upstream)|ui_.*)$"  # clients and browsers: they see no kernel
+NAMES = ("fuzz", "address", "thread", "soak", "exits", "kernels")
 
 
 def git(*words):
@@ -56,7 +60,7 @@ def parts(scale):
 
     dev = os.path.join(REPO, "dev")
     fake, real, soak, seeds = some(1000), some(50), some(2000), some(100000)
-    seconds = max(10, round(1200 * scale))
+    seconds, exits = max(10, round(1200 * scale)), some(19)
     random = ["-R", "^parallel_random$", "--timeout", "28800"]
     return [
         Part("fuzz", f"every fuzz target, {seconds} s each", [dev, "fuzz", str(seconds)]),
@@ -68,6 +72,11 @@ def parts(scale):
              ["bash", "-c", f"'{dev}' test {' '.join(repr(w) for w in random)} && "
               f"'{os.path.join(REPO, 'build', 'bin', 'choir-sim')}' --seeds 1:{seeds} --quiet"],
              random_sequences(soak, real)),
+        Part("exits", f"{KINDS_OF_EXIT * exits} processes that exit at random moments under load",
+             [dev, "test", "-R", "^exit\\."], {"CHOIR_EXIT_PROCESSES": str(exits)}),
+        Part("kernels", "the tests with CHOIR_KERNELS=off, avx2 and avx512",
+             ["bash", "-c", "status=0; for set in off avx2 avx512; do echo == $set; "
+              f"CHOIR_KERNELS=$set '{dev}' test -E '{OUTSIDE}' || status=1; done; exit $status"]),
     ]
 
 
