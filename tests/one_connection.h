@@ -28,6 +28,7 @@ inline constexpr std::size_t kBigBytes = 8U << 20U;  // more than sockets keep
 // What the test gives to the work of POST /wait, and learns of it.
 struct Waiting {
   Output next;
+  Output last;  // that it says where it is cut short
   int begun = 0;
   int ended = 0;
   Nanos silent{0};
@@ -38,6 +39,10 @@ class Waits final : public Work {
   explicit Waits(Waiting& waiting) : waiting_(waiting) { ++waiting_.begun; }
   ~Waits() override { ++waiting_.ended; }
   Output advance() override { return std::exchange(waiting_.next, {}); }
+  Output cut_short(const Refusal& why) override {
+    if (!waiting_.last.bytes.empty()) waiting_.last.bytes += why.message;
+    return std::exchange(waiting_.last, {});
+  }
   Output silence(Nanos silent) override {
     waiting_.silent = silent;
     return {};
@@ -82,6 +87,7 @@ class Host final : public ConnectionHost {
   Instant now() override { return clock.now(); }
   bool draining() const override { return drains; }
   bool reserve_body(std::size_t bytes) override {
+    if (bodies + bytes > bodies_max) return false;
     bodies += bytes;
     return true;
   }
@@ -98,6 +104,7 @@ class Host final : public ConnectionHost {
   Waiting waiting;
   bool drains = false;
   std::size_t bodies = 0;
+  std::size_t bodies_max = 1U << 20U;
   std::vector<int> statuses;
   std::vector<Exchange> exchanges;
   std::shared_ptr<Connection> connection;  // until it has ended
@@ -111,17 +118,23 @@ class OneConnection : public testing::Test {
   using Local = boost::asio::local::stream_protocol;
 
   OneConnection() {
+    host_.clock.advance(std::chrono::hours(1));  // the server has been there for a while
+    connect();
+  }
+  ~OneConnection() override {
+    tell([](Connection& connection) { connection.close(); });
+  }
+
+  void connect() {
+    tell([](Connection& connection) { connection.close(); });
     Local::socket ours(io_);
+    client_ = Local::socket(io_);
     boost::asio::local::connect_pair(ours, client_);
     client_.non_blocking(true);
-    host_.clock.advance(std::chrono::hours(1));  // the server has been there for a while
     host_.connection =
         std::make_shared<Connection>(Connection::Socket(std::move(ours)), "1.2.3.4", 1, host_);
     host_.connection->begin();
     turn();
-  }
-  ~OneConnection() override {
-    tell([](Connection& connection) { connection.close(); });
   }
 
   // Calls something of the connection, which may end by it.

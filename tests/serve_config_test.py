@@ -208,7 +208,9 @@ class Keys(InAFolder):
                     time.sleep(0.01)
                 self.remove_key("alice")
                 daemon.process.send_signal(signal.SIGHUP)
-                self.assertEqual(read_all(connection), b"")
+                answer = read_all(connection)
+            self.assertIn(b" 401 ", answer[:20])
+            self.assertIn(b"the key of this request is not one of the daemon's any more", answer)
             self.wait(daemon, alice, 401)
             self.assertEqual(self.status(daemon, bob), 200)
             end = time.monotonic() + TIMEOUT

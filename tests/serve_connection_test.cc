@@ -107,11 +107,32 @@ TEST_F(OneConnection, GoesOnForAReaderThatIsSlow) {
   EXPECT_EQ(host_.exchanges[0].bytes, bytes);
 }
 
+// The socket says that it has room only when most of what it keeps has been read.
+TEST_F(OneConnection, GoesOnForAReaderThatTakesLittleAtATime) {
+  send(get("/big"));
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_FALSE(read(16U << 10U).empty());
+    pass(10s);
+    ASSERT_TRUE(open()) << i;
+  }
+}
+
 TEST_F(OneConnection, MayBeSilentWhileItIsAnswered) {
   send(get("/wait"));
   pass(24h);
   EXPECT_TRUE(open());
   EXPECT_EQ(host_.waiting.silent, Nanos(24h));
+}
+
+TEST_F(OneConnection, ReservesOfABodyInChunksWhatHasCome) {
+  send("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  EXPECT_EQ(host_.bodies, 0U);
+  send("5\r\nhello\r\n");
+  EXPECT_EQ(host_.bodies, 5U);
+  host_.bodies_max = 8;
+  send("4\r\nmore\r\n");
+  EXPECT_EQ(status_of(read()), 503);
+  EXPECT_EQ(host_.bodies, 0U);
 }
 
 // ---- one request after another ------------------------------------------------------------------
@@ -209,6 +230,65 @@ TEST_F(OneConnection, ThatIsClosedByTheServerEndsItsWork) {
   EXPECT_EQ(host_.waiting.ended, 1);
   ASSERT_EQ(host_.exchanges.size(), 1U);
   EXPECT_EQ(host_.exchanges[0].status, 503);
+}
+
+const Refusal kEnding{503, "the daemon is ending"};
+
+TEST_F(OneConnection, ThatIsCutShortSaysSoInItsStream) {
+  send(get("/wait"));
+  give({.head = ReplyHead{.streamed = true}, .bytes = "one"});
+  read();
+  host_.waiting.last = {.bytes = "error: "};
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  EXPECT_EQ(read(), "1b\r\nerror: the daemon is ending\r\n0\r\n\r\n");
+  EXPECT_EQ(host_.waiting.ended, 1);
+  ASSERT_EQ(host_.exchanges.size(), 1U);
+  EXPECT_EQ(host_.exchanges[0].status, 503);
+  EXPECT_TRUE(open()) << "for the client to read it";
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  EXPECT_EQ(read(), "") << "it is said once";
+  pass(3s);
+  EXPECT_FALSE(open());
+}
+
+TEST_F(OneConnection, ThatIsCutShortHasTheStatusWhereNothingWasSent) {
+  for (const std::string& begun :
+       {get("/wait"), post_head(10) + "{", std::string("GET /now HTTP")}) {
+    connect();
+    send(begun);
+    tell([](Connection& connection) { connection.cut_short(kEnding); });
+    const std::string reply = read();
+    EXPECT_EQ(status_of(reply), 503) << begun;
+    EXPECT_TRUE(has(reply, "connection: close\r\n") && reply.ends_with("the daemon is ending"))
+        << reply;
+  }
+}
+
+TEST_F(OneConnection, ThatIsCutShortIsClosedWhereItsAnswerHasNoFormForIt) {
+  send(get("/wait"));
+  give({.head = ReplyHead{.streamed = true}, .bytes = "one"});
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  EXPECT_FALSE(open());
+}
+
+TEST_F(OneConnection, ThatIsCutShortEndsAtOnceWhenItIsIdle) {
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  EXPECT_FALSE(open());
+  EXPECT_TRUE(host_.exchanges.empty());
+}
+
+TEST_F(OneConnection, ThatIsCutShortWhileItsReaderIsSlowSaysSoAfterWhatWaits) {
+  send(get("/wait"));
+  give({.head = ReplyHead{.streamed = true}, .bytes = std::string(kBigBytes, 'b')});
+  host_.waiting.last = {.bytes = "error: "};
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  std::string text;
+  while (!text.ends_with("0\r\n\r\n")) {
+    const std::string more = read();
+    ASSERT_FALSE(more.empty());
+    text += more;
+  }
+  EXPECT_TRUE(text.ends_with("error: the daemon is ending\r\n0\r\n\r\n"));
 }
 
 // ---- what is told of an exchange ----------------------------------------------------------------

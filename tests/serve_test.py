@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`choir serve` over sockets of this machine, on a small model."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -299,6 +300,38 @@ class Ends(unittest.TestCase):
                 self.assertEqual(read_all(idle), b"")
             self.assertIn(b" 200 ", head)
             self.assertIn(b"[DONE]", rest)
+            self.assertEqual(daemon.process.wait(TIMEOUT), 0)
+
+    def test_of_the_daemon_says_so_to_what_is_not_finished_in_time(self):
+        """An answer that has begun ends with an error in its own form and a whole last chunk, others have a status."""
+        chat = {key: value for key, value in self.LONG.items() if key != "prompt"} | {
+            "messages": [{"role": "user", "content": "Once"}]}
+        parallel = {"models": ["stories260K"], "prompts": ["Once"], "max_tokens": 60000, "stream": True}
+        began = [("/v1/completions", self.LONG), ("/v1/chat/completions", chat), ("/choir/v1/parallel", parallel)]
+        asked = began + [("/v1/completions", self.LONG | {"stream": False})]
+        # As long as this no answer is done in the time of the test.
+        with Daemon("--drain-seconds", 1, "--context-tokens", 65536) as daemon:
+            daemon.complete()
+            with contextlib.ExitStack() as stack:
+                connections = [stack.enter_context(daemon.connect()) for _ in asked]
+                for connection, (path, body) in zip(connections, asked):
+                    connection.sendall(post_bytes(path, body))
+                for connection in connections[:len(began)]:
+                    self.assertIn(b" 200 ", connection.recv(64))
+                self.wait_until(lambda: len(daemon.get("/choir/v1/requests")[1]["requests"]) == len(asked))
+                daemon.process.send_signal(signal.SIGTERM)
+                self.wait_until(lambda: daemon.get("/health") == (503, {"status": "draining"}))
+                self.assertEqual(daemon.get("/livez"), (200, {"status": "draining"}))
+                self.assertEqual(daemon.get("/v1/models")[0], 503)
+                says = b"the daemon is ending and cut this short after 1 s"
+                for connection, (path, _) in zip(connections, began):
+                    last = read_all(connection)[-400:]
+                    self.assertTrue(last.endswith(b"\r\n0\r\n\r\n"), last)
+                    self.assertIn(b'"message":"' + says, last, path)
+                    self.assertNotIn(b"[DONE]", last)
+                whole = read_all(connections[-1])
+                self.assertIn(b" 503 ", whole[:20])
+                self.assertIn(says, whole)
             self.assertEqual(daemon.process.wait(TIMEOUT), 0)
 
     def test_of_the_daemon_is_quick_when_nothing_runs(self):

@@ -57,6 +57,27 @@ std::vector<Header> advice_of(Code code) {
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
+std::string_view type_of(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "unavailable_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
+  }
+}
+
+std::string_view code_of(int status) {
+  return status == 401 ? "invalid_api_key" : status == 429 ? "rate_limit_exceeded" : "";
+}
+
 }  // namespace
 
 ApiError api_error(const Error& error) {
@@ -69,6 +90,17 @@ ApiError api_error(const Error& error) {
           .pointer = {},
           .facts = error.facts,
           .headers = advice_of(error.code)};
+}
+
+ApiError api_error(const Refusal& why) {
+  return {.status = why.status,
+          .type = std::string(type_of(why.status)),
+          .code = std::string(why.code.empty() ? code_of(why.status) : why.code),
+          .message = why.message,
+          .param = {},
+          .pointer = {},
+          .facts = {},
+          .headers = why.headers};
 }
 
 ApiError state_error(const Error& error) {

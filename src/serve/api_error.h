@@ -26,6 +26,9 @@ struct ApiError {
 // The one table of what each reason of the core is over HTTP.
 ApiError api_error(const Error& error);
 
+// A refusal, or the end of an answer, whose reason is the daemon's and not the core's.
+ApiError api_error(const Refusal& why);
+
 // The same for a change of a model: what is refused because the model has requests, or is just
 // changing, is 409 and not worth trying again by itself.
 ApiError state_error(const Error& error);

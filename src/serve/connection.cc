@@ -139,10 +139,6 @@ void Connection::begin_body(std::size_t head_bytes) {
     return;
   }
   request_.path = exchange_->path = *path;
-  if (host_.draining()) {
-    refuse({503, "the daemon is ending and takes no new requests", {{"retry-after", "5"}}});
-    return;
-  }
   const auto found = host_.route(key_, request_);
   const auto* refusal = std::get_if<Refusal>(&found);
   exchange_->key = request_.client.key;
@@ -152,6 +148,10 @@ void Connection::begin_body(std::size_t head_bytes) {
     return;
   }
   route_ = std::get<const Route*>(found);
+  if (host_.draining() && !route_->while_draining) {
+    refuse({503, "the daemon is ending and takes no new requests", {{"retry-after", "5"}}});
+    return;
+  }
   if (!fits(*parser_, *route_)) return;
   enter(Phase::kBody);
   parser_->eager(true);
@@ -167,13 +167,7 @@ bool Connection::fits(const Parser& parser, const Route& route) {
                      "' takes at most " + std::to_string(route.body_bytes_max)});
     return false;
   }
-  const std::size_t reserved =
-      parser.chunked() ? route.body_bytes_max : static_cast<std::size_t>(length);
-  if (!host_.reserve_body(reserved)) {
-    refuse({503, "too many bodies are being read", {{"retry-after", "1"}}});
-    return false;
-  }
-  body_reserved_ = reserved;
+  if (!reserve_body(static_cast<std::size_t>(length))) return false;
   const std::string expect = lower_case(request_.header("expect"));
   if (!expect.empty() && expect != "100-continue") {
     refuse({417, "the only Expect that is understood is '100-continue'"});
@@ -187,16 +181,30 @@ bool Connection::fits(const Parser& parser, const Route& route) {
   return true;
 }
 
+// Room for a body of so many bytes. Of one in chunks as much is reserved as has come, and not as
+// much as may come: a few slow ones would keep out all others.
+bool Connection::reserve_body(std::size_t bytes) {
+  if (bytes <= body_reserved_) return true;
+  if (!host_.reserve_body(bytes - body_reserved_)) {
+    refuse({503, "too many bodies are being read", {{"retry-after", "1"}}});
+    return false;
+  }
+  body_reserved_ = bytes;
+  return true;
+}
+
 void Connection::read_body() {
   while (!parser_->is_done() && !in_.empty()) {
     error_code error;
     const std::size_t used = parser_->put(asio::buffer(in_), error);
     in_.erase(0, used);
     body_bytes_ += used;
-    if (parser_->get().body().size() > route_->body_bytes_max) {
+    const std::size_t size = parser_->get().body().size();
+    if (size > route_->body_bytes_max) {
       refuse({413, "the body has more than " + std::to_string(route_->body_bytes_max) + " bytes"});
       return;
     }
+    if (!reserve_body(size)) return;
     if (error == http::error::need_more) break;
     if (error) {
       refuse({400, "the body is not sent as HTTP/1.1 wants it: " + error.message()});
@@ -219,9 +227,6 @@ void Connection::read_body() {
 void Connection::begin_work() {
   request_.body = std::move(parser_->get().body());
   parser_.reset();
-  // Of a body in chunks as much was reserved as may come.
-  host_.release_body(body_reserved_ - request_.body.size());
-  body_reserved_ = request_.body.size();
   in_.shrink_to_fit();
   enter(Phase::kWork);
   head_sent_ = chunked_ = ended_ = false;
@@ -335,60 +340,6 @@ void Connection::end_exchange() {
     wait_for_bytes();
   else
     read_head();
-}
-
-// Shows the client the end, and reads what it still sends: closing at once would make its machine
-// throw the reply away.
-void Connection::linger() {
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
-  enter(Phase::kLinger);
-  in_.clear();
-  wait_for_bytes();
-}
-
-// ---- for the log --------------------------------------------------------------------------------
-
-void Connection::tell_exchange() {
-  if (!exchange_) return;
-  exchange_->seconds = to_seconds(host_.now() - began_);
-  if (work_) exchange_->facts = work_->facts();
-  host_.exchanged(key_, *std::exchange(exchange_, std::nullopt));
-}
-
-// ---- ending -------------------------------------------------------------------------------------
-
-void Connection::look_at_time(const Timeouts& timeouts) {
-  const Nanos lasts = host_.now() - since_;
-  switch (overdue(phase_, lasts, body_bytes_, timeouts)) {
-    case Overdue::kClose:
-    case Overdue::kStalled:
-      end(kClientGone);
-      return;
-    case Overdue::kTooSlow:
-      refuse({408, "the request came too slowly"});
-      return;
-    case Overdue::kNo:
-      break;
-  }
-  if (phase_ != Phase::kWork || !work_ || ended_) return;
-  Output output = work_->silence(lasts);
-  if (!output.empty()) handle(std::move(output));
-}
-
-void Connection::end_when_idle() {
-  if (phase_ == Phase::kIdle) close();
-}
-
-void Connection::end(int status) {
-  if (std::exchange(closed_, true)) return;
-  if (exchange_) exchange_->status = status;
-  tell_exchange();
-  work_.reset();
-  host_.release_body(std::exchange(body_reserved_, 0));
-  error_code ignored;
-  socket_.close(ignored);
-  host_.ended(key_);
 }
 
 }  // namespace choir::serve

@@ -69,6 +69,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void look_at_time(const Timeouts& timeouts);
   // Ends it if it answers nothing now; else after its answer.
   void end_when_idle();
+  // Ends what it answers: an answer that has begun with an error in its own form, one that has not
+  // with this refusal. The client may read it until the connection ends.
+  void cut_short(const Refusal& why);
   // At once; its work gives up. For an end that is not the client's.
   void close() { end(503); }
   // The name of the key whose request it answers now; empty: none.
@@ -85,6 +88,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void read_head();
   void begin_body(std::size_t head_bytes);
   bool fits(const Parser& parser, const Route& route);
+  bool reserve_body(std::size_t bytes);
   void read_body();
   void begin_work();
   void pump();

@@ -27,6 +27,8 @@
 namespace choir::serve {
 namespace {
 
+// For clients to take the last words of answers that are cut short.
+constexpr Nanos kTimeToTell = std::chrono::seconds(1);
 constexpr Nanos kLookEvery = std::chrono::seconds(1);  // of the history, while there is work
 
 // How threads that may outlive the server post to its loop.
@@ -54,6 +56,10 @@ class LoopPost {
  private:
   Guarded<Server*> server_{nullptr};
 };
+
+std::string seconds_text(Nanos time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+}
 
 }  // namespace
 
@@ -163,18 +169,24 @@ class Daemon::Inside {
     node_->close_door();
     say_what_is_in_flight();
     server_->drain([this] { server_->stop(); });
-    server_->after(drain_, [this] { server_->stop(); });
+    server_->after(drain_, [this] { end_what_is_left(); });
+  }
+  // The time to drain is over. Clients learn it before their connections end.
+  void end_what_is_left() {
+    server_->end_all(
+        {503,
+         "the daemon is ending and cut this short after " + seconds_text(drain_) + " s",
+         {{"retry-after", "5"}}});
+    server_->after(kTimeToTell, [this] { server_->stop(); });
   }
 
   // So that nobody takes the daemon for stuck.
   void say_what_is_in_flight() const {
     const std::size_t count = node_->requests().size();
     if (count == 0) return;
-    const auto most = std::chrono::duration_cast<std::chrono::seconds>(drain_);
-    log(LogLevel::kWarn, "ending: " + std::to_string(count) +
-                             (count == 1 ? " request is" : " requests are") +
-                             " in flight, for at most " + std::to_string(most.count()) +
-                             " s; a second signal ends at once");
+    log(LogLevel::kWarn,
+        "ending: " + std::to_string(count) + (count == 1 ? " request is" : " requests are") +
+            " in flight, for at most " + seconds_text(drain_) + " s; a second signal ends at once");
   }
 
   // On the loop; the file is read on a door thread.
@@ -192,7 +204,8 @@ class Daemon::Inside {
     }
     const std::vector<std::string> removed = removed_keys(router_.keys(), *keys);
     router_.set_keys(*keys);
-    server_->end_clients(removed);
+    server_->end_clients(removed,
+                         {401, "the key of this request is not one of the daemon's any more"});
     log(LogLevel::kInfo, "there are " + std::to_string(keys->all().size()) + " keys now");
   }
 

@@ -68,6 +68,10 @@ class Generating final : public Work {
     return all;
   }
 
+  Output cut_short(const Refusal& why) override {
+    return accepted_ ? failed({}, api_error(why)) : Output{};
+  }
+
   Output silence(Nanos silent) override {
     if (!accepted_ || !accepted_->stream) return {};
     if (accepted_->loads) {

@@ -29,6 +29,7 @@ bool has_dots(std::string_view path) {
 }  // namespace
 
 Output Work::silence(Nanos /*silent*/) { return {}; }
+Output Work::cut_short(const Refusal& /*why*/) { return {}; }
 WorkFacts Work::facts() const { return {}; }
 
 std::unique_ptr<Work> reply_with(ReplyHead head, std::string body) {

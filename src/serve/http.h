@@ -60,6 +60,15 @@ struct Output {
   bool empty() const { return !head && bytes.empty() && !end; }
 };
 
+// Why a request has no answer, or the rest of one.
+struct Refusal {
+  int status = 400;
+  std::string message;
+  std::vector<Header> headers = {};
+  bool wrong_key = false;      // a key was sent, and it is not one of the daemon's
+  std::string_view code = {};  // of the error; empty: what the status says
+};
+
 // What an exchange was about, for the access log. Never a text of a request or an answer.
 struct WorkFacts {
   std::string model = {};  // that answers; empty: none does
@@ -86,6 +95,10 @@ class Work {
   // Called about once a second while nothing was sent for `silent`; for bytes that keep a
   // connection alive. Does not block.
   virtual Output silence(Nanos silent);
+  // The daemon ends an answer whose head was given out. Returns what says so in the form of the
+  // answer, as its last output; empty: there is no such form, and the connection is closed. Called
+  // once at most, and advance() is not called any more. Does not block.
+  virtual Output cut_short(const Refusal& why);
   // What is known so far; asked for once, when the exchange ends. Does not block.
   virtual WorkFacts facts() const;
 };

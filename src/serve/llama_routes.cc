@@ -315,21 +315,25 @@ void add_models(Router& router, const Services& s) {
 }  // namespace
 
 void add_llama_routes(Router& router, const Services& s) {
-  for (const char* path : {"/health", "/v1/health", "/livez", "/readyz"})
+  // While it drains the daemon lives, and wants no new work.
+  for (const auto& [path, draining] :
+       {std::pair("/health", 503), {"/v1/health", 503}, {"/readyz", 503}, {"/livez", 200}})
     router.add({.method = "GET",
                 .path = path,
                 .summary = "Says that the daemon runs, or ends",
                 .scopes = 0,
+                .while_draining = true,
                 .reply = {"Health"},
-                .handler = [&s](const auto&, const auto&) {
-                  return reply_with_json(
-                      200,
-                      to_text(Json{{"status", s.node.info().door_closed ? "draining" : "ok"}}));
+                .handler = [&s, draining = draining](const auto&, const auto&) {
+                  const bool ends = s.node.info().door_closed;
+                  return reply_with_json(ends ? draining : 200,
+                                         to_text(Json{{"status", ends ? "draining" : "ok"}}));
                 }});
   router.add({.method = "GET",
               .path = "/metrics",
               .summary = "Gives all counts in Prometheus' text format",
               .scopes = kMetrics,
+              .while_draining = true,
               .reply = {.type = "text/plain"},
               .handler = text_by_door(s.doors, "text/plain; version=0.0.4; charset=utf-8",
                                       [&s] { return s.metrics.text(s.node); })});

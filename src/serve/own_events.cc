@@ -93,6 +93,11 @@ class EventsWork final : public Work {
     if (output.bytes.empty() && (ended || events_->ended())) output = bye();
     return output;
   }
+  Output cut_short(const Refusal& /*why*/) override {
+    Output last = bye();
+    if (frame_) last.bytes.insert(0, frame_->substr(given_));  // whole frames only
+    return last;
+  }
   Output silence(Nanos silent) override {
     if (!head_given_ || said_bye_) return {};
     if (session_has_ended()) return bye();

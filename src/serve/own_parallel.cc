@@ -49,10 +49,7 @@ class ParallelWork final : public Work {
     desk_->begin();
   }
   ~ParallelWork() override {
-    if (ended_) return;
-    desk_->leave();
-    for (auto& [executor, ticket] : loads_) ticket.cancel();
-    if (jobs_) desk_->cancel(jobs_->submissions);
+    if (!ended_) give_up();
   }
 
   Output advance() override {
@@ -78,6 +75,11 @@ class ParallelWork final : public Work {
 
   WorkFacts facts() const override { return facts_; }
 
+  Output cut_short(const Refusal& why) override {
+    give_up();
+    return refused(api_error(why));
+  }
+
   Output silence(Nanos silent) override {
     if (jobs_ || loads_.empty())
       return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(std::string(kPing))
@@ -96,6 +98,11 @@ class ParallelWork final : public Work {
   }
 
  private:
+  void give_up() {
+    desk_->leave();
+    for (auto& [executor, ticket] : loads_) ticket.cancel();
+    if (jobs_) desk_->cancel(jobs_->submissions);
+  }
   Output refused(const ApiError& error) {
     ended_ = true;
     if (!head_given_) return reply_with_error(error)->advance();

@@ -30,19 +30,12 @@ struct Route {
   Scopes scopes = kView;          // that the client needs; 0: the route is open
   bool checks_key = false;        // an open route that refuses a wrong key, and takes none
   bool documented = true;         // in the document of the API; pages are not
+  bool while_draining = false;    // also asked while the daemon takes no new work
   std::size_t body_bytes_max = kAdminBodyMax;
   std::span<const BodyField> query = {};  // what may stand behind '?'
   BodyShape body = {};
   ReplyShape reply = {};
   Handler handler;
-};
-
-struct Refusal {
-  int status = 400;
-  std::string message;
-  std::vector<Header> headers = {};
-  bool wrong_key = false;      // a key was sent, and it is not one of the daemon's
-  std::string_view code = {};  // of the error; empty: what the status says
 };
 
 // For refusals that pass by themselves.

@@ -63,27 +63,6 @@ struct SignalWait {
   }
 };
 
-std::string_view type_of(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 429:
-      return "rate_limit_error";
-    case 503:
-      return "unavailable_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
-
-std::string_view code_of(int status) {
-  return status == 401 ? "invalid_api_key" : status == 429 ? "rate_limit_exceeded" : "";
-}
-
 // Of a client of TCP. Never empty, which would stand for the unix socket and its rights.
 std::string address_of(const Connection::Socket& socket) {
   error_code error;
@@ -116,18 +95,12 @@ class Server::Inside final : public ConnectionHost {
   void run();
   void drain(std::function<void()> idle);
   void close_all();
-  void end_clients(const std::vector<std::string>& keys);
+  void cut_short(const Refusal& why, const std::function<bool(const Connection&)>& which);
 
   // ConnectionHost
   std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) override;
   std::string refusal_body(const Refusal& refusal) override {
-    return to_text(openai_error(
-        {.status = refusal.status,
-         .type = std::string(type_of(refusal.status)),
-         .code = std::string(refusal.code.empty() ? code_of(refusal.status) : refusal.code),
-         .message = refusal.message,
-         .param = {},
-         .pointer = {}}));
+    return to_text(openai_error(api_error(refusal)));
   }
   Wake wake_of(std::uint64_t key) override { return wakes_->wake_of(key); }
   Instant now() override { return clock_.now(); }
@@ -257,12 +230,12 @@ void Server::Inside::tell_when_idle() {
   asio::post(io, std::exchange(idle_, nullptr));
 }
 
-void Server::Inside::end_clients(const std::vector<std::string>& keys) {
+void Server::Inside::cut_short(const Refusal& why,
+                               const std::function<bool(const Connection&)>& which) {
   std::vector<std::shared_ptr<Connection>> ended;
   for (const auto& [key, connection] : connections_)
-    if (std::ranges::find(keys, connection->client_key()) != keys.end())
-      ended.push_back(connection);
-  for (const auto& connection : ended) connection->close();
+    if (which(*connection)) ended.push_back(connection);
+  for (const auto& connection : ended) connection->cut_short(why);
 }
 
 void Server::Inside::close_all() {
@@ -307,7 +280,14 @@ void Server::on_hangup(std::function<void()> handle) {
   waiting->wait(waiting);
 }
 
-void Server::end_clients(const std::vector<std::string>& keys) { inside_->end_clients(keys); }
+void Server::end_clients(const std::vector<std::string>& keys, const Refusal& why) {
+  inside_->cut_short(why, [&](const Connection& connection) {
+    return std::ranges::find(keys, connection.client_key()) != keys.end();
+  });
+}
+void Server::end_all(const Refusal& why) {
+  inside_->cut_short(why, [](const Connection& /*any*/) { return true; });
+}
 
 void Server::after(Nanos time, std::function<void()> work) {
   const auto timer = std::make_shared<asio::steady_timer>(inside_->io, time);

@@ -66,8 +66,11 @@ class Server {
   void on_hangup(std::function<void()> handle);
   // Calls `work` on the loop after a time. On the loop only.
   void after(Nanos time, std::function<void()> work);
-  // Ends at once what is answered to clients whose keys have these names. On the loop only.
-  void end_clients(const std::vector<std::string>& keys);
+  // Ends what is answered to clients whose keys have these names, as Connection::cut_short(). On
+  // the loop only.
+  void end_clients(const std::vector<std::string>& keys, const Refusal& why);
+  // The same of all clients.
+  void end_all(const Refusal& why);
 
   std::size_t connections() const;  // any thread
 
