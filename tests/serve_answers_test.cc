@@ -165,9 +165,27 @@ TEST(RequestsOf, AreEachWhatItsPromptAloneGets) {
     EXPECT_EQ(request.tenant_weight, 2);
     EXPECT_EQ(request.stop, std::vector<std::string>{"x"});
     EXPECT_EQ(request.sampling.seed, 7U);
-    EXPECT_EQ(request.reuse_scope, "t/salt/");
+    EXPECT_EQ(request.reuse_scope.size(), 71U);
     EXPECT_EQ(request.max_tokens, std::numeric_limits<std::int32_t>::max());
   }
+}
+
+// What one tenant has computed is never found by another, whatever their names and salts are.
+TEST(RequestsOf, OfOthersNeverShareAScope) {
+  const auto scope = [](const std::string& tenant, const std::string& salt,
+                        const std::string& key) {
+    Asked asked;
+    asked.cache_salt = salt;
+    asked.prompt_cache_key = key;
+    return request_of(asked, {.tenant = tenant}, "m").reuse_scope;
+  };
+  const std::set<std::string> all = {
+      scope("a", "x/y", ""), scope("a/x", "y", ""), scope("a/x/y", "", "k"), scope("a", "x", "y"),
+      scope("a", "xy", ""),  scope("a", "", "xy"),  scope("a", "", ""),      scope("b", "x", "y")};
+  EXPECT_EQ(all.size(), 8U);
+  EXPECT_EQ(scope("a", "x", "y"), scope("a", "x", "y"));
+  const std::string longest(kNameBytesMax, 'a');
+  EXPECT_LE(scope(longest, longest, longest).size(), kNameBytesMax);
 }
 
 TEST(RequestsOf, WithoutASeedHaveSeedsOfTheirOwn) {

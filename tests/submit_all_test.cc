@@ -204,6 +204,28 @@ TEST_F(SubmitAll, DifferentPromptsAreTheirOwn) {
   EXPECT_EQ(ends[1].tokens, alone->result.get().tokens);
 }
 
+// The model has no template of its own.
+TEST(Choices, WithAndWithoutADefaultTemplateHavePromptsOfTheirOwn) {
+  const auto node = Node::create({}).value();
+  ExecutorConfig config;
+  config.name = "a";
+  config.path = stories();
+  config.context_tokens = 1024;
+  ASSERT_TRUE(node->add(config));
+  Request request;
+  request.messages = {{"user", "Once upon a time"}};
+  request.max_tokens = 1;
+  std::vector<Request> requests = {request, request};
+  requests[1].default_template = true;
+  std::vector<std::int32_t> alone;
+  for (const Request& one : requests) alone.push_back(node->run(one)->usage.prompt_tokens);
+  ASSERT_NE(alone[0], alone[1]);
+  auto together = node->submit_all(requests);
+  ASSERT_TRUE(together) << together.error().message;
+  for (std::size_t i = 0; i < 2; ++i)
+    EXPECT_EQ((*together)[i].result.get().usage.prompt_tokens, alone[i]);
+}
+
 TEST(Choices, OfARealModelAreThoseOfTheirStreamsAlone) {
   const auto node = Node::create({}).value();
   ExecutorConfig config;

@@ -18,7 +18,7 @@ std::string numbered(std::size_t i) { return "requests[" + std::to_string(i) + "
 
 bool same_prompt(const Request& a, const Request& b) {
   return a.text == b.text && a.tokens == b.tokens && a.messages == b.messages &&
-         a.parse_special == b.parse_special;
+         a.parse_special == b.parse_special && a.default_template == b.default_template;
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ class Daemon::Inside {
         router_(config.host_rules, config.keys),
         has_ui_(has_ui(config.ui)),
         drain_(config.drain),
+        services_(services(config.load_wait)),
         keys_file_(config.keys_file),
         keys_needed_(config.keys_needed) {
     router_.set_sessions(sessions_);
@@ -130,6 +131,20 @@ class Daemon::Inside {
   const Server& server() const { return *server_; }
 
  private:
+  Services services(Nanos load_wait_max) {
+    return {*node_,
+            models_,
+            *doors_,
+            *metrics_,
+            *pulls_,
+            events_,
+            [this] { loop_.post([this] { end(); }); },
+            sessions_,
+            [this] { return page(); },
+            history_,
+            clock_,
+            load_wait_max};
+  }
   std::string page() const { return page_at(server_->addresses()); }
 
   // ---- the history, on the loop
@@ -222,20 +237,10 @@ class Daemon::Inside {
       *node_, *doors_, clock_,
       [this](Nanos time, std::function<void()> work) { loop_.post_after(time, std::move(work)); });
   Sessions sessions_{clock_};
-  const Services services_{*node_,
-                           models_,
-                           *doors_,
-                           *metrics_,
-                           *pulls_,
-                           events_,
-                           [this] { loop_.post([this] { end(); }); },
-                           sessions_,
-                           [this] { return page(); },
-                           history_,
-                           clock_};
   Router router_;
   const bool has_ui_;
   const Nanos drain_;
+  const Services services_;
   const std::string keys_file_;
   const bool keys_needed_;
   std::vector<std::string> names_;  // of the models that were declared at the start

@@ -18,6 +18,7 @@ struct Slot {
   std::optional<ApiError> error;
   std::optional<EmbedCompletion> done;
   std::optional<RequestId> submitted;
+  bool loads = false;  // with `submitted`: the model was not in memory
 };
 
 // Shared by the work on the loop, the door thread, and the callback of the request.
@@ -39,7 +40,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     auto asked = read_body(services_, kEmbeddings, request_);
     if (!asked) return refuse(std::move(asked).error());
     asked_ = std::move(*asked);
-    if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
+    if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
     if (asked_.embed.texts.empty() && asked_.embed.tokens.empty())
       return refuse(field_error("input", "is missing"));
     if (auto executor = services_.models.known(asked_.model)) {
@@ -52,6 +53,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   void submit() {
     if (gone_.load()) return;
     if (auto error = unfit()) return refuse(std::move(*error));
+    const auto info = services_.node.executor(executor_);
+    const bool loads = info && !info->loaded;
     fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
     EmbedRequest request = std::move(asked_.embed);
     request.executor = executor_;
@@ -66,7 +69,10 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!submission)
       return refuse(
           busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
-    slot_.with([&](Slot& s) { s.submitted = submission->id; });
+    slot_.with([&](Slot& s) {
+      s.submitted = submission->id;
+      s.loads = loads;
+    });
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
   }
 
@@ -85,10 +91,15 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     slot_.with([&](Slot& s) { s.error = std::move(error); });
     wake_();
   }
+  // Whether the request was submitted while its model was not in memory.
+  bool loads() const {
+    return slot_.with([](const Slot& s) { return s.loads; });
+  }
   Slot look() {
     return slot_.with([](Slot& s) {
       Slot taken = std::exchange(s, {});
       s.submitted = taken.submitted;
+      s.loads = taken.loads;
       return taken;
     });
   }
@@ -132,7 +143,10 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 class EmbeddingWork final : public Work {
  public:
   EmbeddingWork(const Services& services, HttpRequest request, Wake wake)
-      : desk_(std::make_shared<EmbedDesk>(services, std::move(request), std::move(wake))) {
+      : node_(services.node),
+        clock_(services.clock),
+        load_wait_max_(services.load_wait_max),
+        desk_(std::make_shared<EmbedDesk>(services, std::move(request), std::move(wake))) {
     desk_->post(&Doors::post, &EmbedDesk::open);
   }
   ~EmbeddingWork() override {
@@ -159,6 +173,14 @@ class EmbeddingWork final : public Work {
         .end = true};
   }
 
+  Output silence(Nanos /*silent*/) override {
+    if (!desk_->loads()) return {};
+    const Nanos waited = clock_.now() - began_;
+    if (!watched_.look(node_, desk_->executor()) || waited < load_wait_max_) return {};
+    desk_->leave();
+    return refused(slow_load_error(desk_->executor(), waited));
+  }
+
   WorkFacts facts() const override { return facts_; }
 
  private:
@@ -166,7 +188,12 @@ class EmbeddingWork final : public Work {
     ended_ = true;
     return reply_with_error(error)->advance();
   }
+  Node& node_;
+  const Clock& clock_;
+  const Nanos load_wait_max_;
+  const Instant began_ = clock_.now();
   const std::shared_ptr<EmbedDesk> desk_;
+  WatchedLoad watched_;
   WorkFacts facts_;
   bool ended_ = false;
 };

@@ -1,5 +1,6 @@
 #include "serve/generating.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <optional>
@@ -18,6 +19,8 @@ class Generating final : public Work {
  public:
   Generating(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake)
       : node_(services.node),
+        clock_(services.clock),
+        load_wait_max_(services.load_wait_max),
         dialect_(dialect),
         desk_(std::make_shared<GeneratingDesk>(services, dialect, std::move(request),
                                                std::move(wake))) {
@@ -73,16 +76,17 @@ class Generating final : public Work {
   }
 
   Output silence(Nanos silent) override {
-    if (!accepted_ || !accepted_->stream) return {};
+    if (!accepted_) return {};
     if (accepted_->loads) {
-      const LoadState load = accepted_->load.state();
-      accepted_->loads =
-          load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
-      if (accepted_->loads)
-        return with_head(": loading " + std::to_string(static_cast<int>(load.fraction * 100)) +
-                         " %\n\n");
+      const Nanos waited = clock_.now() - began_;
+      const std::optional<double> loaded = watched_.look(node_, accepted_->model);
+      accepted_->loads = loaded.has_value();
+      if (loaded && waited >= load_wait_max_)
+        return failed({}, slow_load_error(accepted_->model, waited));
+      if (loaded && accepted_->stream)
+        return with_head(": loading " + std::to_string(static_cast<int>(*loaded * 100)) + " %\n\n");
     }
-    if (silent < kPingEvery) return {};
+    if (!accepted_->stream || silent < kPingEvery) return {};
     return with_head(std::string(kPing));
   }
 
@@ -122,6 +126,14 @@ class Generating final : public Work {
 
   ReplyHead head(std::string_view type, bool streamed) const {
     ReplyHead head{.headers = accepted_->headers, .streamed = streamed};
+    // Of a model that was not in memory more is known at the end than at the beginning.
+    if (accepted_->late_headers && !ends_.empty()) {
+      std::int32_t prompt_tokens = 0;
+      for (const ChoiceEnd& end : ends_)
+        prompt_tokens = std::max(prompt_tokens, end.completion.usage.prompt_tokens);
+      for (Header& header : accepted_->late_headers(prompt_tokens))
+        head.headers.push_back(std::move(header));
+    }
     head.headers.push_back({"content-type", std::string(type)});
     if (streamed) head.headers.push_back({"cache-control", "no-store"});
     return head;
@@ -140,9 +152,13 @@ class Generating final : public Work {
   }
 
   Node& node_;
+  const Clock& clock_;
+  const Nanos load_wait_max_;
+  const Instant began_ = clock_.now();
   const Dialect& dialect_;
   const std::shared_ptr<GeneratingDesk> desk_;
   std::optional<Accepted> accepted_;
+  WatchedLoad watched_;
   std::vector<ChoiceEnd> ends_;  // of each choice
   std::vector<bool> open_;       // choices that have not ended
   std::size_t still_open_ = 0;

@@ -34,6 +34,15 @@ std::string stop_of(const Node& node, const Completion& completion,
   return first;
 }
 
+// `asked`: the tokens that the request asked for; 0: it did not say. `room`: those that there is
+// room for behind its prompt.
+std::vector<Header> headers_of(bool no_template, std::int32_t asked, std::int32_t room) {
+  std::vector<Header> headers;
+  if (no_template) headers.push_back({"x-choir-template", "default"});
+  if (asked > room) headers.push_back({"x-choir-max-tokens", std::to_string(room)});
+  return headers;
+}
+
 }  // namespace
 
 void cancel_all(Node& node, std::span<const Submission> choices) {
@@ -52,7 +61,7 @@ void GeneratingDesk::open(const std::shared_ptr<GeneratingDesk>& self) {
   if (!asked) return refuse(std::move(asked).error());
   asked_ = std::move(*asked);
   if (auto error = missing()) return refuse(std::move(*error));
-  if (auto error = set_class(asked_, request_)) return refuse(std::move(*error));
+  if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
   if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
   const Status posted = services_.doors.post_slow([self] { self->find_model(self); });
   if (!posted) refuse(api_error(posted.error()));
@@ -133,12 +142,13 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   for (const Prepared& prompt : *prompts) answer.prompt_tokens.push_back(prompt.prompt_tokens());
   Accepted accepted;
   accepted.stream = asked_.stream;
-  accepted.headers =
-      headers_of(info, *std::ranges::max_element(answer.prompt_tokens), asked_tokens);
-  if (!info.loaded) {
-    if (auto ticket = services_.node.begin_load(executor)) accepted.load = std::move(*ticket);
-    accepted.loads = true;
-  }
+  if (auto ignored = ignored_header(asked_.ignored)) accepted.headers.push_back(*ignored);
+  if (info.loaded)
+    for (Header& header : headers_of(
+             dialect_.route == kChat && info.model.chat_template.empty(),
+             asked_.max_tokens_given ? asked_tokens : 0,
+             info.config.sequence_tokens_max - *std::ranges::max_element(answer.prompt_tokens)))
+      accepted.headers.push_back(std::move(header));
   std::vector<Prepared> all;
   for (Prepared& prompt : *prompts) {
     const std::size_t first = all.size();
@@ -147,11 +157,14 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
       all.push_back(all[first].choice(choice));
   }
   auto callbacks = callbacks_of(executor, all.size());
+  if (!info.loaded && !asked_.stream)
+    accepted.late_headers = late_headers(info.config, asked_tokens, callbacks);
   accepted.stops = watch_stops(all.front().request().stop, callbacks);
   auto submitted = services_.node.enqueue_all(std::move(all), std::move(callbacks));
   if (!submitted)
     return tl::unexpected(
         busy_error(services_.node, executor, request_.client.tenant, submitted.error()));
+  accepted.loads = !info.loaded;
   accepted.model = executor;
   accepted.choices = std::move(*submitted);
   accepted.writer = dialect_.writer(std::move(answer));
@@ -206,16 +219,22 @@ std::shared_ptr<StopStrings> GeneratingDesk::watch_stops(const std::vector<std::
   return found;
 }
 
-std::vector<Header> GeneratingDesk::headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
-                                               std::int32_t asked_tokens) const {
-  std::vector<Header> headers;
-  if (auto ignored = ignored_header(asked_.ignored)) headers.push_back(std::move(*ignored));
-  if (dialect_.route == kChat && info.loaded && info.model.chat_template.empty())
-    headers.push_back({"x-choir-template", "default"});
-  const std::int32_t room = info.config.sequence_tokens_max - prompt_tokens;
-  if (asked_.max_tokens_given && prompt_tokens > 0 && asked_tokens > room)
-    headers.push_back({"x-choir-max-tokens", std::to_string(room)});
-  return headers;
+std::function<std::vector<Header>(std::int32_t)> GeneratingDesk::late_headers(
+    const ExecutorConfig& config, std::int32_t asked_tokens,
+    std::vector<Callbacks>& callbacks) const {
+  const auto no_template = std::make_shared<std::atomic<bool>>(false);
+  if (dialect_.route == kChat)
+    callbacks.front().on_done =
+        [&node = services_.node, executor = config.name, no_template,
+         done = std::move(callbacks.front().on_done)](const Completion& completion) {
+          const auto info = node.executor(executor);
+          no_template->store(info && info->loaded && info->model.chat_template.empty());
+          done(completion);
+        };
+  return [no_template, room = config.sequence_tokens_max,
+          asked = asked_.max_tokens_given ? asked_tokens : 0](std::int32_t prompt_tokens) {
+    return headers_of(no_template->load(), asked, room - prompt_tokens);
+  };
 }
 
 }  // namespace choir::serve

@@ -28,10 +28,12 @@ struct Accepted {
   std::vector<Submission> choices = {};
   std::unique_ptr<Writer> writer = {};
   std::shared_ptr<StopStrings> stops = {};  // nullptr: nobody asks for them
-  LoadTicket load = {};                     // of its model, where that was not in memory
-  bool loads = false;
+  bool loads = false;                       // its model was not in memory
   bool stream = false;
   std::vector<Header> headers = {};
+  // Those that need the model, where it was not in memory: for an answer that is not streamed, at
+  // its end. On the loop; does not block.
+  std::function<std::vector<Header>(std::int32_t prompt_tokens)> late_headers = {};
 };
 
 // Cancels all of them; those that have ended stay as they are. Any thread; does not block.
@@ -69,8 +71,9 @@ class GeneratingDesk {
   std::vector<Callbacks> callbacks_of(const std::string& executor, std::size_t count) const;
   std::shared_ptr<StopStrings> watch_stops(const std::vector<std::string>& stops,
                                            std::vector<Callbacks>& callbacks) const;
-  std::vector<Header> headers_of(const ExecutorInfo& info, std::int32_t prompt_tokens,
-                                 std::int32_t asked_tokens) const;
+  std::function<std::vector<Header>(std::int32_t)> late_headers(
+      const ExecutorConfig& config, std::int32_t asked_tokens,
+      std::vector<Callbacks>& callbacks) const;
 
   const Services services_;
   const Dialect& dialect_;

@@ -152,6 +152,21 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
   });
 }
 
+Status Models::declare_as(const ExecutorConfig& config, const std::string& like) {
+  std::shared_ptr<const ModelInfo> info = file_info_of(like);
+  if (!info) info = std::make_shared<const ModelInfo>(CHOIR_TRY(inspect_model(config.path)));
+  return declaring_.with([&](bool& /*one at a time*/) -> Status {
+    if (!node_.executor(config.name)) CHOIR_CHECK_OK(are_free({config.name}));
+    CHOIR_CHECK_OK(node_.declare(config));
+    configured_.with([&](Configured& c) {
+      c.files[config.name] = info;
+      const auto same = c.models.find(like);
+      if (same != c.models.end()) c.models[config.name] = same->second;
+    });
+    return {};
+  });
+}
+
 void Models::forget(const std::string& executor) {
   configured_.with([&](Configured& c) {
     c.models.erase(executor);
@@ -163,7 +178,7 @@ void Models::forget(const std::string& executor) {
 Status Models::are_free(const std::vector<std::string>& aliases) const {
   for (const std::string& alias : aliases)
     if (const auto other = known(alias))
-      return fail(Code::kAlreadyExists, "the alias '" + printable_line(alias, kNameShown) +
+      return fail(Code::kAlreadyExists, "'" + printable_line(alias, kNameShown) +
                                             "' is a name of '" + *other + "' already");
   return {};
 }
@@ -188,7 +203,7 @@ std::vector<std::string> Models::aliases_of(const std::string& executor) const {
   });
 }
 
-// Null: it is a copy of another executor.
+// Null: there is none of that name.
 std::shared_ptr<const ModelInfo> Models::file_info_of(const std::string& executor) const {
   return configured_.with([&](const Configured& c) -> std::shared_ptr<const ModelInfo> {
     const auto found = c.files.find(executor);

@@ -52,6 +52,10 @@ class Models {
   // As the user of this machine names a model: a path, too. One that is declared already stays as
   // it is. kAlreadyExists: an alias is the name of another one, or another file has this name.
   Result<std::string> declare(const ModelConfig& model);
+  // An executor of this very config, of the daemon's API. `like`: the executor whose aliases apart
+  // all that the configuration says is its own, too; empty: none. kAlreadyExists: the name is an
+  // alias of another one. Reads the file.
+  Status declare_as(const ExecutorConfig& config, const std::string& like);
   // Of an executor that the node does not have any more: its aliases and what the configuration
   // says of its requests. Does not block.
   void forget(const std::string& executor);

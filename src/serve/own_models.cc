@@ -127,7 +127,7 @@ Result<Json> declared(const Services& s, const Json& body) {
     config.priority = CHOIR_TRY(priority_in(body["priority"].get<std::string>()));
   config.pinned = body.value("pinned", config.pinned);
   config.shares = body.value("shares", config.shares);
-  CHOIR_CHECK_OK(s.node.declare(config));
+  CHOIR_CHECK_OK(s.models.declare_as(config, ""));
   return one_model(s.node, config.name);
 }
 
@@ -155,24 +155,24 @@ Shown shown(const std::string& name, const Status& done) {
   return name;
 }
 
-Shown pin(Node& node, const std::string& name, bool pinned) {
-  ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
+Shown pin(const Services& s, const std::string& name, bool pinned) {
+  ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
   config.pinned = pinned;
-  return shown(name, node.update(config));
+  return shown(name, s.node.update(config));
 }
 
-Shown resize(Node& node, const std::string& name, const Json& body) {
-  const ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
-  return shown(name, node.resize(name, body.value("sequences_max", config.sequences_max),
-                                 body.value("sequence_tokens_max", config.sequence_tokens_max)));
+Shown resize(const Services& s, const std::string& name, const Json& body) {
+  const ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
+  return shown(name, s.node.resize(name, body.value("sequences_max", config.sequences_max),
+                                   body.value("sequence_tokens_max", config.sequence_tokens_max)));
 }
 
 // Another executor of the same file and sizes. They share the weights.
-Shown clone(Node& node, const std::string& name, const Json& body) {
-  ExecutorConfig config = CHOIR_TRY(node.executor(name)).config;
+Shown clone(const Services& s, const std::string& name, const Json& body) {
+  ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
   config.name = body.value("name", "");
   CHOIR_CHECK_OK(check_name(config.name));
-  CHOIR_CHECK_OK(node.declare(config));
+  CHOIR_CHECK_OK(s.models.declare_as(config, name));
   return config.name;
 }
 
@@ -180,23 +180,31 @@ Shown clone(Node& node, const std::string& name, const Json& body) {
 struct Action {
   std::string_view name;
   std::string_view summary;
-  Shown (*act)(Node& node, const std::string& model, const Json& body);
+  Shown (*act)(const Services& s, const std::string& model, const Json& body);
   std::span<const BodyField> fields = {};
 };
 
 constexpr auto kActions = std::to_array<Action>({
     {"load", "Loads a model now",
-     [](Node& n, const std::string& name, const Json&) { return shown(name, n.load(name)); }},
+     [](const Services& s, const std::string& name, const Json&) {
+       return shown(name, s.node.load(name));
+     }},
     {"unload", "Gives a model's memory back; its next request loads it again",
-     [](Node& n, const std::string& name, const Json&) { return shown(name, n.unload(name)); }},
+     [](const Services& s, const std::string& name, const Json&) {
+       return shown(name, s.node.unload(name));
+     }},
     {"suspend", "Lets the requests of a model wait",
-     [](Node& n, const std::string& name, const Json&) { return shown(name, n.suspend(name)); }},
+     [](const Services& s, const std::string& name, const Json&) {
+       return shown(name, s.node.suspend(name));
+     }},
     {"resume", "Lets the requests of a suspended model go on",
-     [](Node& n, const std::string& name, const Json&) { return shown(name, n.resume(name)); }},
+     [](const Services& s, const std::string& name, const Json&) {
+       return shown(name, s.node.resume(name));
+     }},
     {"pin", "Keeps a model in memory once it is loaded",
-     [](Node& n, const std::string& name, const Json&) { return pin(n, name, true); }},
+     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, true); }},
     {"unpin", "Lets a model leave memory when that is needed",
-     [](Node& n, const std::string& name, const Json&) { return pin(n, name, false); }},
+     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, false); }},
     {"resize", "Changes how many generations a model runs at once, and how long they may be",
      resize, kResizeFields},
     {"clone", "Declares another executor of the same file and sizes, which shares the weights",
@@ -206,7 +214,7 @@ constexpr auto kActions = std::to_array<Action>({
 Result<Json> changed(const Services& s, const Action& action, const std::string& model,
                      const Json& body) {
   const std::string name = CHOIR_TRY(s.models.find(model));
-  return one_model(s.node, CHOIR_TRY(action.act(s.node, name, body)));
+  return one_model(s.node, CHOIR_TRY(action.act(s, name, body)));
 }
 
 }  // namespace

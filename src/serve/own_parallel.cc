@@ -45,7 +45,9 @@ ParallelConfig config_of(const ParallelSubmitted& jobs) {
 class ParallelWork final : public Work {
  public:
   ParallelWork(const Services& services, HttpRequest request, Wake wake)
-      : desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
+      : clock_(services.clock),
+        load_wait_max_(services.load_wait_max),
+        desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
     desk_->begin();
   }
   ~ParallelWork() override {
@@ -85,11 +87,16 @@ class ParallelWork final : public Work {
       return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(std::string(kPing))
                                                               : Output{};
     std::string news;
+    const Nanos waited = clock_.now() - began_;
     for (const auto& [executor, ticket] : loads_) {
       const LoadState state = ticket.state();
       if (state.phase == LoadState::Phase::kFailed) return load_failed(state);
-      if (state.phase != LoadState::Phase::kLoaded)
-        news += ": loading " + std::to_string(static_cast<int>(state.fraction * 100)) + " %\n\n";
+      if (state.phase == LoadState::Phase::kLoaded) continue;
+      if (waited >= load_wait_max_) {
+        give_up();
+        return refused(slow_load_error(executor, waited));
+      }
+      news += ": loading " + std::to_string(static_cast<int>(state.fraction * 100)) + " %\n\n";
     }
     if (!news.empty()) return desk_->stream() ? with_head(std::move(news)) : Output{};
     loads_.clear();
@@ -179,6 +186,9 @@ class ParallelWork final : public Work {
     return output;
   }
 
+  const Clock& clock_;
+  const Nanos load_wait_max_;
+  const Instant began_ = clock_.now();
   const std::shared_ptr<ParallelDesk> desk_;
   std::map<std::string, LoadTicket> loads_;
   std::optional<ParallelSubmitted> jobs_;

@@ -67,7 +67,7 @@ void ParallelDesk::read() {
   asked_ = std::move(*asked);
   stream_.store(asked_.stream);
   for (ParallelJob& job : asked_.jobs)
-    if (auto error = set_class(job.asked, request_)) return refuse(std::move(*error));
+    if (auto error = read_headers(job.asked, request_)) return refuse(std::move(*error));
   if (!find_models(false)) return load();
   post(&Doors::post_slow, &ParallelDesk::find_new_models);
 }

@@ -1,9 +1,23 @@
 #include "serve/request_of.h"
 
 #include <random>
+#include <string_view>
 #include <utility>
 
+#include "models/sha256.h"
+
 namespace choir::serve {
+namespace {
+
+// A name of one length for each three, whatever is in them: two of three others never share one.
+std::string scope_of(std::string_view tenant, std::string_view salt, std::string_view key) {
+  std::string all;
+  for (const std::string_view part : {tenant, salt, key})
+    all.append(std::to_string(part.size())).append(":").append(part);
+  return "sha256:" + sha256_of_text(all);
+}
+
+}  // namespace
 
 Request request_of(Asked& asked, const Client& client, const std::string& executor) {
   Request request = std::move(asked.request);
@@ -14,7 +28,7 @@ Request request_of(Asked& asked, const Client& client, const std::string& execut
   if (!asked.max_tokens_given) request.max_tokens = asked.max_tokens_otherwise;
   if (!asked.seed_given) request.sampling.seed = std::random_device{}();
   if (!asked.cache_salt.empty() || !asked.prompt_cache_key.empty())
-    request.reuse_scope = request.tenant + "/" + asked.cache_salt + "/" + asked.prompt_cache_key;
+    request.reuse_scope = scope_of(request.tenant, asked.cache_salt, asked.prompt_cache_key);
   return request;
 }
 

@@ -1,7 +1,9 @@
 #include "serve/services.h"
 
+#include <charconv>
 #include <utility>
 
+#include "choir/text.h"
 #include "serve/field_values.h"
 
 namespace choir::serve {
@@ -22,6 +24,29 @@ ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& 
   auto asked = read_fields(route, *body);
   if (asked) services.metrics.on_ignored_fields(asked->ignored.size());
   return asked;
+}
+
+namespace {
+
+constexpr std::chrono::milliseconds kDeadlineHeaderMax = std::chrono::hours(1);
+
+std::optional<ApiError> set_deadline(Asked& asked, const HttpRequest& request) {
+  const std::string_view text = request.header("x-deadline-ms");
+  if (text.empty()) return std::nullopt;
+  std::int64_t milliseconds = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
+  const bool whole = end.ec == std::errc() && end.ptr == text.data() + text.size();
+  if (!whole || milliseconds < 1 || milliseconds > kDeadlineHeaderMax.count()) {
+    ApiError error = field_error("x-deadline-ms", "is '" + printable_line(text, 60) +
+                                                      "'; it takes a whole number from 1 to " +
+                                                      std::to_string(kDeadlineHeaderMax.count()));
+    error.pointer.clear();  // it is no field of the body
+    return error;
+  }
+  const std::chrono::milliseconds deadline(milliseconds);
+  if (asked.request.deadline.count() == 0) asked.request.deadline = deadline;
+  asked.embed.deadline = deadline;
+  return std::nullopt;
 }
 
 std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
@@ -45,6 +70,35 @@ std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
   error.status = 403;
   error.type = "permission_error";
   return error;
+}
+
+}  // namespace
+
+std::optional<ApiError> read_headers(Asked& asked, const HttpRequest& request) {
+  if (auto error = set_deadline(asked, request)) return error;
+  return set_class(asked, request);
+}
+
+ApiError slow_load_error(const std::string& model, Nanos waited) {
+  ApiError error = model_error(
+      {Code::kUnavailable,
+       "'" + printable_line(model, 60) + "' is still being loaded after " +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(waited).count()) +
+           " s; the load goes on, ask again later"});
+  error.headers = {{"retry-after", "10"}};
+  return error;
+}
+
+std::optional<double> WatchedLoad::look(Node& node, const std::string& executor) {
+  if (!ticket_) {
+    auto ticket = node.begin_load(executor);
+    if (!ticket) return std::nullopt;
+    ticket_ = std::move(*ticket);
+  }
+  const LoadState load = ticket_->state();
+  const bool goes_on =
+      load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
+  return goes_on ? std::optional(load.fraction) : std::nullopt;
 }
 
 }  // namespace choir::serve

@@ -40,6 +40,7 @@ struct Services {
   std::function<std::string()> page;
   History& history;
   const Clock& clock;
+  Nanos load_wait_max;  // that a request waits for its model
 };
 
 // Holds the executor for the tenant from now on, and gives what holds it once more when the request
@@ -52,7 +53,21 @@ std::function<void()> hold_of(Node& node, const std::string& executor, const std
 ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request);
 
 // The class that a request asks for, by its header x-priority or its fields, must not be above the
-// client's. Pure: any thread, does not block.
-std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request);
+// client's; and its deadline, by its header x-deadline-ms. Pure: any thread, does not block.
+std::optional<ApiError> read_headers(Asked& asked, const HttpRequest& request);
+
+// The load that a request waits for. On the loop.
+class WatchedLoad {
+ public:
+  // How far it is, from 0 to 1; nullopt: it has ended, well or not. The first look is at a load
+  // that the request has begun, some time after that: it joins it, and begins none that has failed.
+  std::optional<double> look(Node& node, const std::string& executor);
+
+ private:
+  std::optional<LoadTicket> ticket_;
+};
+
+// A request waited for its model as long as it may. The load goes on.
+ApiError slow_load_error(const std::string& model, Nanos waited);
 
 }  // namespace choir::serve

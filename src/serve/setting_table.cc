@@ -314,6 +314,18 @@ constexpr auto kSettings = std::to_array<Setting>({
      .otherwise = R"("choir")",
      .meaning = "Names of the metrics: choir, vllm, llamacpp, or several with commas between",
      .to_daemon = [](DaemonConfig& d, const Json& v) { v.get_to(d.metric_names); }},
+    {.name = "load_wait_seconds",
+     .flag = "--load-wait-seconds",
+     .what = "SECONDS",
+     .type = kNumber,
+     .least = 1,
+     .most = 86400,
+     .otherwise = "120",
+     .meaning = "Most time that a request waits for its model to be loaded",
+     .to_daemon =
+         [](DaemonConfig& d, const Json& v) {
+           d.load_wait = std::chrono::seconds(std::llround(v.get<double>()));
+         }},
     {.name = "drain_seconds",
      .flag = "--drain-seconds",
      .what = "SECONDS",
