@@ -204,6 +204,38 @@ TEST(WordSplitProperty, WordsAreThoseOfTheEngine) {
     }
 }
 
+std::string random_digits(std::mt19937& rng) {
+  static const std::vector<std::string> kBetween = {" ", "a", ",", "\n", "\xD9\xA3", "\xC2\xBD"};
+  std::string text;
+  for (auto runs = rng() % 4; runs > 0; --runs) {
+    for (auto digits = rng() % 16; digits > 0; --digits)
+      text += static_cast<char>('0' + rng() % 10);
+    if (rng() % 4 != 0) text += kBetween[rng() % kBetween.size()];
+  }
+  return text;
+}
+
+TEST(WordSplitProperty, RunsOfDigitsAreThoseOfTheEngine) {
+  const std::string triples = "(?=(\\d{3})+(?!\\d))";
+  std::mt19937 rng(7);
+  for (const std::vector<std::string>& expressions :
+       {std::vector<std::string>{"\\p{N}+", triples}, {triples}, {"[a-z]", triples, "[0-9][0-9]"}})
+    for (int i = 0; i < 400; ++i) {
+      const std::string text = random_digits(rng);
+      ASSERT_EQ(split_words(text, expressions, true),
+                split_words_by_engine(text, expressions, true))
+          << expressions.size() << " expressions, text " << testing::PrintToString(text);
+    }
+}
+
+// With work that grows with the square of their number it would take an hour: the test has a limit
+// of ten minutes.
+TEST(WordSplit, TripletsOfDigitsAreFoundInOneWalk) {
+  const auto words = split_words(std::string(600'000, '7'), {"(?=(\\d{3})+(?!\\d))"}, true);
+  EXPECT_EQ(std::ranges::count(words, "777"), 200'000);
+  EXPECT_EQ(std::ranges::count(words, ""), 200'000);
+}
+
 TEST(WordSplit, AnExpressionThatCannotBeCompiledIsRefusedByTheEngine) {
   for (const std::string& wrong : {std::string("("), std::string("\\p{N}\xC3\xA9")})
     EXPECT_THROW(split_words("a", {wrong}, true), std::runtime_error) << wrong;
