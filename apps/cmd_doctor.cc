@@ -138,11 +138,9 @@ void print_report(const Machine& machine, const Version& all, const FoundTuning&
 }
 
 Json file_json(const FileVerdict& file) {
-  return {{"path", file.path},
-          {"bytes", file.bytes},
-          {"fingerprint", file.fingerprint},
-          {"refused", !file.why.empty()},
-          {"why", file.why}};
+  return {
+      {"path", file.path},       {"bytes", file.bytes},          {"fingerprint", file.fingerprint},
+      {"kv_type", file.kv_type}, {"refused", !file.why.empty()}, {"why", file.why}};
 }
 
 // The model files that were tried, and what was found.

@@ -167,68 +167,6 @@ TEST(FileCheck, AVerdictIsKeptByContent) {
 
 // ---- what is kept ----
 
-constexpr int kLived = 0;
-int died_of(int signal) { return signal; }
-int exited_with(int code) { return code << 8; }
-
-struct TrialCase {
-  std::string name;
-  int status = 0;  // as waitpid gives it
-  std::string output;
-  Code code = Code::kEngineFailed;  // that one is kept
-  std::string says;
-};
-void PrintTo(const TrialCase& c, std::ostream* out) { *out << c.name; }
-
-class JudgeTrial : public testing::TestWithParam<TrialCase> {};
-
-TEST_P(JudgeTrial, HoldsAgainstTheFileOnlyWhatItsBytesDecide) {
-  const Status judged = judge_trial({GetParam().status, GetParam().output}, "/m.gguf");
-  ASSERT_FALSE(judged);
-  EXPECT_EQ(judged.error().code, GetParam().code) << judged.error().message;
-  EXPECT_NE(judged.error().message.find(GetParam().says), std::string::npos)
-      << judged.error().message;
-}
-
-std::string answer(const std::string& code, const std::string& message) {
-  return "noise\nchoir-probe: {\"ok\":false,\"code\":\"" + code + "\",\"message\":\"" + message +
-         "\"}\n";
-}
-
-const TrialCase kTrialCases[] = {
-    {"ABadFile", kLived, answer("engine_failed", "'/m.gguf' is damaged"), Code::kEngineFailed,
-     "'/m.gguf' is damaged"},
-    {"Assert", died_of(SIGABRT), "x.c:3: GGML_ASSERT(a == b) failed\n", Code::kEngineFailed,
-     "GGML_ASSERT(a == b) failed"},
-    {"SegmentationFault", died_of(SIGSEGV), "", Code::kEngineFailed, "Segmentation fault"},
-    {"DivisionByZero", died_of(SIGFPE), "", Code::kEngineFailed, "crashed on it"},
-    {"TooLarge", kLived, answer("out_of_memory", "needs 3 GB"), Code::kOutOfMemory, "needs 3 GB"},
-    {"NoMemoryAnswered", kLived, answer("engine_failed", "unable to allocate CPU buffer"),
-     Code::kUnavailable, "says nothing about the file"},
-    {"NoMemoryThrown", died_of(SIGABRT), "terminate called after throwing 'std::bad_alloc'\n",
-     Code::kUnavailable, "bad_alloc"},
-    {"NoDescriptors", kLived, answer("engine_failed", "failed to open x: Too many open files"),
-     Code::kUnavailable, "Too many open files"},
-    {"BadDisk", kLived, answer("engine_failed", "read error: Input/output error"),
-     Code::kUnavailable, "read error"},
-    {"OutOfMemoryKiller", died_of(SIGKILL), "", Code::kUnavailable, "was killed (Killed)"},
-    {"Interrupted", died_of(SIGINT), "", Code::kUnavailable, "was killed (Interrupt)"},
-    {"Terminated", died_of(SIGTERM), "", Code::kUnavailable, "was killed (Terminated)"},
-    {"HungUp", died_of(SIGHUP), "", Code::kUnavailable, "was killed"},
-    {"NoTime", died_of(SIGALRM), "", Code::kUnavailable, "did not finish loading it in time"},
-    {"NoCpuTime", died_of(SIGXCPU), "", Code::kUnavailable, "did not finish loading it in time"},
-    {"RealTimeSignal", died_of(SIGRTMAX), "", Code::kUnavailable, "was killed (signal 64)"},
-    {"FileShrank", died_of(SIGBUS), "", Code::kUnavailable, "was killed"},
-    {"EngineOfAnotherCpu", died_of(SIGILL), "", Code::kUnavailable, "Illegal instruction"},
-    {"NoLibrary", exited_with(127), "error while loading shared libraries\n", Code::kUnavailable,
-     "exit code 127"},
-    {"AnswerOfAnotherShape", exited_with(1), "choir-probe: {\"ok\":3,\"message\":[]}",
-     Code::kEngineFailed, "no reason given"},
-    {"NoAnswer", exited_with(1), "choir-probe: {", Code::kUnavailable, "exit code 1"},
-};
-INSTANTIATE_TEST_SUITE_P(, JudgeTrial, testing::ValuesIn(kTrialCases),
-                         [](const auto& c) { return c.param.name; });
-
 TEST(FileCheck, ATrialThatWasKilledIsNotKept) {
   const TempFolder folder;
   FileCheckOptions killed{.check = CheckFiles::kUnseen,
@@ -289,6 +227,47 @@ TEST(FileCheck, ProcessesKeepEachOthersVerdicts) {
   ASSERT_TRUE(other.check(a, kSmall, 1ULL << 32));
   ASSERT_TRUE(one.check(b, kSmall, 1ULL << 32));
   EXPECT_EQ(VerdictFile(folder.path()).read().verdicts.size(), 3U);
+}
+
+TEST(FileCheck, WhatWasForgottenIsTriedAgainByWhoHasReadIt) {
+  const TempFolder folder;
+  const std::string probe = folder.write_program("probe", "#!/bin/sh\nkill -SEGV $$\n");
+  FileCheck check({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = probe});
+  EXPECT_EQ(check.check(stories(), kSmall, 1ULL << 32).error().code, Code::kEngineFailed);
+  folder.write_program("probe", "#!/bin/sh\necho 'choir-probe: {\"ok\":true}'\n");
+  EXPECT_FALSE(check.check(stories(), kSmall, 1ULL << 32)) << "the verdict is kept";
+  ASSERT_TRUE(VerdictFile(folder.path()).change([](Verdicts& verdicts) { verdicts = {}; }));
+  EXPECT_TRUE(check.check(stories(), kSmall, 1ULL << 32));
+}
+
+TEST(FileCheck, CellsOfAnotherTypeAreTriedApart) {
+  const TempFolder folder;
+  const std::string probe = folder.write_program(
+      "probe", "#!/bin/sh\n[ $7 = q8_0 ] && kill -SEGV $$\necho 'choir-probe: {\"ok\":true}'\n");
+  FileCheck check({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = probe});
+  EngineConfig small = kSmall;
+  EXPECT_TRUE(check.check(stories(), small, 1ULL << 32));
+  small.kv_type = KvType::kQ80;
+  const auto refused = check.check(stories(), small, 1ULL << 32);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("it was tried with kv_type q8_0"), std::string::npos)
+      << refused.error().message;
+  EXPECT_TRUE(check.check(stories(), kSmall, 1ULL << 32)) << "with other cells it computes";
+  EXPECT_TRUE(check.check(stories(), std::nullopt, 1ULL << 32));
+}
+
+TEST(FileCheck, AFileThatWasTriedWithAnyCellsIsNotTriedForItsWeights) {
+  const TempFolder folder;
+  FileCheckOptions options{
+      .check = CheckFiles::kUnseen,
+      .cache_folder = folder.path(),
+      .probe = folder.write_program("probe", "#!/bin/sh\necho 'choir-probe: {\"ok\":true}'\n")};
+  EngineConfig small = kSmall;
+  small.kv_type = KvType::kQ80;
+  ASSERT_TRUE(FileCheck(options).check(stories(), small, 1ULL << 32));
+  options.probe = "/does/not/exist";
+  EXPECT_TRUE(FileCheck(options).check(stories(), std::nullopt, 1ULL << 32));
+  EXPECT_FALSE(FileCheck(options).check(stories(), kSmall, 1ULL << 32));
 }
 
 // ---- split files ----

@@ -19,6 +19,7 @@ struct FileVerdict {
   std::string path;         // where the model was when it was tried
   std::uint64_t bytes = 0;  // size of all parts of the model
   std::string fingerprint;  // hash of their bytes
+  std::string kv_type;      // the type of the KV cells that it was tried with
   std::string why;          // what is wrong with the model, a sentence; empty: it may be loaded
 };
 
@@ -28,8 +29,7 @@ struct FileVerdict {
 CHOIR_API std::vector<FileVerdict> file_verdicts();
 
 // Forgets all verdicts and returns how many there were. Each file is tried again when it is next
-// used. A running process keeps the verdicts that it has already read. kUnavailable if the file
-// cannot be written.
+// used, by running processes too. kUnavailable if the file cannot be written.
 CHOIR_API Result<std::size_t> forget_file_verdicts();
 
 }  // namespace choir

@@ -22,12 +22,6 @@
 namespace choir {
 namespace {
 
-std::string identity_of(const struct stat& file) {
-  return std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino) + ":" +
-         std::to_string(file.st_size) + ":" + std::to_string(file.st_mtim.tv_sec) + "." +
-         std::to_string(file.st_mtim.tv_nsec);
-}
-
 std::string hex(const XXH128_hash_t& hash) {
   std::array<char, 40> digits{};
   std::snprintf(digits.data(), digits.size(), "%016llx%016llx",
@@ -109,7 +103,14 @@ Status look_at_file(const std::string& path) {
 FileCheck::FileCheck(FileCheckOptions options)
     : options_(std::move(options)), file_(options_.cache_folder) {}
 
-Result<CheckedFile> FileCheck::check(const std::string& path, const EngineConfig& config,
+// Another process may have tried files, or forgotten what was found.
+void FileCheck::read_again(Known& known) const {
+  const std::string stamp = file_.stamp();
+  if (known.read != stamp) known = {stamp, file_.read()};
+}
+
+Result<CheckedFile> FileCheck::check(const std::string& path,
+                                     const std::optional<EngineConfig>& config,
                                      std::uint64_t memory_bytes_max) {
   if (const auto name = split_name(path); name && name->part != 1)
     return fail(Code::kInvalidArgument, "'" + path + "' is part " + std::to_string(name->part) +
@@ -122,37 +123,40 @@ Result<CheckedFile> FileCheck::check(const std::string& path, const EngineConfig
 
   std::optional<Verdict> verdict;
   known_.with([&](Known& known) {
-    if (!known.read) known = {true, file_.read()};
+    read_again(known);
     const auto hash = known.verdicts.hashes.find(checked.identity);
     if (hash != known.verdicts.hashes.end()) checked.fingerprint = hash->second;
   });
   const bool hashed = checked.fingerprint.empty();
   if (hashed) checked.fingerprint = CHOIR_TRY(hash_of(parts));
+  const auto trial = config.value_or(EngineConfig{});
   known_.with([&](const Known& known) {
-    const auto found = known.verdicts.verdicts.find(checked.fingerprint);
-    if (found != known.verdicts.verdicts.end()) verdict = found->second;
+    verdict = find_verdict(known.verdicts, checked.fingerprint,
+                           config ? std::optional(config->kv_type) : std::nullopt);
   });
   if (options_.check == CheckFiles::kNever) return checked;
   if (!verdict) {
     const std::string program = options_.probe.empty() ? CHOIR_TRY(find_probe()) : options_.probe;
-    const Status tried = run_probe(program, checked.path, looked.bytes, config, memory_bytes_max);
+    const Status tried = run_probe(program, checked.path, looked.bytes, trial, memory_bytes_max);
     // Only a verdict on the file itself is kept: memory may be there tomorrow.
     if (!tried && tried.error().code != Code::kEngineFailed) return tl::unexpected(tried.error());
     verdict = {tried ? "" : tried.error().message, checked.path, looked.bytes};
+    if (!tried && trial.kv_type != KvType::kF16)
+      verdict->why += "; it was tried with kv_type " + std::string(to_string(trial.kv_type));
     // Whoever wrote to it meanwhile changed what was tried.
     const auto after = look_at_parts(parts);
-    if (after && after->identity == looked.identity) keep(checked, *verdict);
+    if (after && after->identity == looked.identity)
+      keep([&](Verdicts& to) {
+        add_verdict(to, checked.identity, checked.fingerprint, *verdict, trial.kv_type);
+      });
   } else if (hashed) {
-    keep(checked, *verdict);
+    keep([&](Verdicts& to) { add_hash(to, checked.identity, checked.fingerprint); });
   }
   if (!verdict->why.empty()) return fail(Code::kEngineFailed, why_at(*verdict, checked.path));
   return checked;
 }
 
-void FileCheck::keep(const CheckedFile& checked, const Verdict& verdict) {
-  const auto add = [&](Verdicts& to) {
-    add_verdict(to, checked.identity, checked.fingerprint, verdict);
-  };
+void FileCheck::keep(const std::function<void(Verdicts&)>& add) {
   known_.with([&](Known& known) { add(known.verdicts); });
   if (const Status kept = file_.change(add); !kept)
     log(LogLevel::kWarn, kept.error().message + ": model files will be tried again");

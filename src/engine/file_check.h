@@ -4,11 +4,13 @@
 // assert ends the process. So a file not seen before is first opened, loaded and used for a few
 // tokens in a child process (the program choir-probe, beside the library) with limits on memory and
 // time. Verdicts are kept by content hash (engine/verdicts.h), so a file is tried once per engine
-// version. Only what its bytes decide is kept: a trial that was killed, or that had no time or no
-// memory, says nothing. A model that is split over files is all of them.
+// version and type of KV cells. Only what its bytes decide is kept: a trial that was killed, or
+// that had no time or no memory, says nothing. A model that is split over files is all of them.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "base/guarded.h"
@@ -40,15 +42,17 @@ class FileCheck {
   // kNotFound, kEngineFailed with what is wrong with it, kOutOfMemory when the configuration needs
   // more than `memory_bytes_max`, kUnavailable when the child cannot be started or ended for
   // another reason than the file, kInvalidArgument for a part that is not the first.
-  Result<CheckedFile> check(const std::string& path, const EngineConfig& config,
+  // Without `config` any trial of the file counts.
+  Result<CheckedFile> check(const std::string& path, const std::optional<EngineConfig>& config,
                             std::uint64_t memory_bytes_max);
 
  private:
   struct Known {
-    bool read = false;
+    std::optional<std::string> read;  // the stamp of the file that was read
     Verdicts verdicts;
   };
-  void keep(const CheckedFile& checked, const Verdict& verdict);
+  void read_again(Known& known) const;
+  void keep(const std::function<void(Verdicts&)>& add);
 
   FileCheckOptions options_;
   VerdictFile file_;

@@ -23,7 +23,7 @@ Result<ExecutorBytes> LlamaBackend::measure(const std::string& path, const Engin
 
 Result<std::shared_ptr<const Model>> LlamaBackend::load(const std::string& path,
                                                         const LoadProgress& progress) {
-  const CheckedFile file = CHOIR_TRY(check_.check(path, EngineConfig{}, memory_bytes_max_));
+  const CheckedFile file = CHOIR_TRY(check_.check(path, std::nullopt, memory_bytes_max_));
   auto model = open_.with([&](auto& open) { return open[file.identity].lock(); });
   if (model) return std::static_pointer_cast<const Model>(model);
   model = CHOIR_TRY(

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/split_name.h"
 #include "policy/admit.h"
 
 namespace choir {
@@ -110,6 +111,20 @@ std::string reason_in(const std::string& output) {
   return {};
 }
 
+// What was said without the names of the model's files, which may have any words in them.
+std::string without_paths(std::string text, const std::string& path) {
+  for (const std::string& part : model_parts(path)) {
+    std::string rest;
+    std::size_t begin = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, begin)) {
+      rest.append(text, begin, at - begin);
+      begin = at + part.size();
+    }
+    text = rest.append(text, begin);
+  }
+  return text;
+}
+
 // Whether `text` speaks of memory, files or threads that were not to be had: another time they are.
 bool is_of_the_machine(std::string_view text) {
   for (const std::string_view sign :
@@ -144,7 +159,8 @@ Status judge_death(const TrialEnd& end, const std::string& path) {
   // SIGILL: an engine for another CPU; SIGBUS: a file that shrank, or a disk that fails.
   if (signal != SIGABRT && signal != SIGSEGV && signal != SIGFPE)
     return of_the_machine(path, "the trial was killed" + name);
-  if (is_of_the_machine(reason)) return of_the_machine(path, "the engine gave up: " + reason);
+  if (is_of_the_machine(reason_in(without_paths(end.output, path))))
+    return of_the_machine(path, "the engine gave up: " + reason);
   return fail(
       Code::kEngineFailed,
       with_reason("'" + path + "' is damaged or not supported: the engine crashed on it" + name,
@@ -194,7 +210,7 @@ Status judge_trial(const TrialEnd& end, const std::string& path) {
   if (message.empty()) message = "no reason given";
   if (text_of("code") == "out_of_memory")
     return fail(Code::kOutOfMemory, message, facts_of(answer));
-  if (is_of_the_machine(message)) return of_the_machine(path, message);
+  if (is_of_the_machine(without_paths(message, path))) return of_the_machine(path, message);
   return fail(Code::kEngineFailed, message);
 }
 

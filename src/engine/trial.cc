@@ -112,6 +112,12 @@ std::vector<int> trial_cpus(const ModelInfo& info) {
 
 }  // namespace
 
+EngineConfig trial_config(const EngineConfig& config) {
+  EngineConfig trial = kTrial;
+  trial.kv_type = config.kv_type;
+  return trial;
+}
+
 Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config) {
   start_llama();
   clear_engine_complaint();
@@ -137,10 +143,12 @@ Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& 
 Status try_file(const std::string& path, const EngineConfig& config,
                 std::uint64_t memory_bytes_max) {
   auto measured = measure_file(path, config);
+  EngineConfig trial = trial_config(config);
   // The verdict is on the file. Whoever wants a KV type that it cannot have hears so later.
   if (!measured && measured.error().code == Code::kInvalidArgument) {
     EngineConfig plain = config;
     plain.kv_type = KvType::kF16;
+    trial = trial_config(plain);
     measured = measure_file(path, plain);
   }
   // Nor is it damaged where it is of a kind that Choir does not run; it is not computed with.
@@ -149,7 +157,7 @@ Status try_file(const std::string& path, const EngineConfig& config,
   CHOIR_CHECK_OK(admit(path, need, {memory_bytes_max, 0, memory_bytes_max}));
   const auto model =
       CHOIR_TRY(LlamaModel::open(path, LlamaModel::Load::kWeights, std::string(32, '0')));
-  const auto engine = CHOIR_TRY(LlamaEngine::create(model, kTrial));
+  const auto engine = CHOIR_TRY(LlamaEngine::create(model, trial));
   LlamaPool pool(trial_cpus(model->info()));
   engine->attach(pool);
   const std::vector<TokenId> text = CHOIR_TRY(trial_text(*model));

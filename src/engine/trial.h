@@ -14,6 +14,9 @@ namespace choir {
 // Choir does not run. May abort on a damaged file.
 Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config);
 
+// What the passes of a trial for `config` are computed with: small, and with cells of its type.
+EngineConfig trial_config(const EngineConfig& config);
+
 // measure_file() against memory_bytes_max (kOutOfMemory with the numbers), then a load and
 // some forward passes. May abort on a damaged file: that is what it is for.
 Status try_file(const std::string& path, const EngineConfig& config,

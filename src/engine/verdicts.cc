@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 #include "base/fd.h"
 #include "choir/file_verdicts.h"
 #include "choir/machine.h"
-#include "engine/file_check.h"
 
 namespace choir {
 namespace {
@@ -29,6 +29,8 @@ constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;
 
 // Raised when trials do more, so that files are tried again.
 constexpr int kTrial = 2;
+
+constexpr char kBeforeKvType = ' ';  // in no fingerprint
 
 constexpr auto kReplace = Json::error_handler_t::replace;
 
@@ -45,6 +47,12 @@ bool read_verdict(const Json& from, Verdict& verdict) {
 }
 
 }  // namespace
+
+std::string identity_of(const struct stat& file) {
+  return std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino) + ":" +
+         std::to_string(file.st_size) + ":" + std::to_string(file.st_mtim.tv_sec) + "." +
+         std::to_string(file.st_mtim.tv_nsec);
+}
 
 std::string verdict_judge() {
   const Version all = version();
@@ -78,12 +86,33 @@ Verdicts parse_verdicts(std::string_view text, const std::string& judge) {
   return out;
 }
 
-void add_verdict(Verdicts& verdicts, const std::string& identity, const std::string& fingerprint,
-                 const Verdict& verdict) {
-  if (verdicts.verdicts.size() >= kVerdictsMax) verdicts = {};
+std::string verdict_key(const std::string& fingerprint, KvType kv_type) {
+  return kv_type == KvType::kF16 ? fingerprint
+                                 : fingerprint + kBeforeKvType + std::string(to_string(kv_type));
+}
+
+void add_hash(Verdicts& verdicts, const std::string& identity, const std::string& fingerprint) {
   if (verdicts.hashes.size() >= kHashesMax) verdicts.hashes.clear();
   verdicts.hashes[identity] = fingerprint;
-  verdicts.verdicts[fingerprint] = verdict;
+}
+
+void add_verdict(Verdicts& verdicts, const std::string& identity, const std::string& fingerprint,
+                 const Verdict& verdict, KvType kv_type) {
+  if (verdicts.verdicts.size() >= kVerdictsMax) verdicts = {};
+  add_hash(verdicts, identity, fingerprint);
+  verdicts.verdicts[verdict_key(fingerprint, kv_type)] = verdict;
+}
+
+std::optional<Verdict> find_verdict(const Verdicts& verdicts, const std::string& fingerprint,
+                                    std::optional<KvType> kv_type) {
+  std::optional<Verdict> found;
+  for (const KvType type : {KvType::kF16, KvType::kQ80}) {
+    if (kv_type && type != *kv_type) continue;
+    const auto one = verdicts.verdicts.find(verdict_key(fingerprint, type));
+    if (one == verdicts.verdicts.end()) continue;
+    if (!found || one->second.why.empty()) found = one->second;
+  }
+  return found;
 }
 
 std::string why_at(const Verdict& verdict, const std::string& path) {
@@ -98,6 +127,12 @@ Verdicts VerdictFile::read() const {
   std::ifstream file(path(), std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   return parse_verdicts(text, verdict_judge());
+}
+
+std::string VerdictFile::stamp() const {
+  struct stat file {};
+  if (folder_.empty() || stat(path().c_str(), &file) != 0) return {};
+  return identity_of(file);
 }
 
 Status VerdictFile::change(const std::function<void(Verdicts&)>& change) const {
@@ -128,9 +163,13 @@ Status VerdictFile::change(const std::function<void(Verdicts&)>& change) const {
 
 std::vector<FileVerdict> file_verdicts() {
   std::vector<FileVerdict> out;
-  for (const auto& [fingerprint, verdict] : VerdictFile(cache_folder()).read().verdicts)
-    out.push_back({verdict.path, verdict.bytes, fingerprint, verdict.why});
-  std::ranges::sort(out, {}, [](const FileVerdict& v) { return std::pair(v.path, v.fingerprint); });
+  for (const auto& [key, verdict] : VerdictFile(cache_folder()).read().verdicts) {
+    const std::size_t at = std::min(key.find(kBeforeKvType), key.size());
+    const std::string kv_type = at == key.size() ? "f16" : key.substr(at + 1);
+    out.push_back({verdict.path, verdict.bytes, key.substr(0, at), kv_type, verdict.why});
+  }
+  std::ranges::sort(
+      out, {}, [](const FileVerdict& v) { return std::tie(v.path, v.fingerprint, v.kv_type); });
   return out;
 }
 
