@@ -50,7 +50,6 @@ TEST_F(HistoryTest, OfAnIdleDaemonIsNoughtFromItsStart) {
   EXPECT_EQ(values(total(seconds(102), 2, "first_token_p95_ms")), (Values{-1, -1}));
   const Json all = shown(seconds(102), 900);
   EXPECT_EQ(all["step_seconds"], 1);
-  EXPECT_EQ(all["now_ms"], 77);
   EXPECT_EQ(all["totals"]["waiting"].size(), 900U);
   EXPECT_TRUE(all["models"].empty());
 }
@@ -167,6 +166,22 @@ TEST_F(HistoryTest, OfMoreModelsThanItHasCurvesForKeepsThoseThatWorkedLast) {
   EXPECT_TRUE(all["models"].contains("late"));
   EXPECT_FALSE(all["models"].contains("m0"));
   EXPECT_EQ(values(all["totals"]["output_tokens_per_second"]), (Values{31 + 5}));
+}
+
+// Who asks again puts each second where it was, however late in its second the question comes.
+TEST_F(HistoryTest, ASecondHasOnePlaceInTime) {
+  constexpr std::int64_t kOrigin = 1'700'000'000'300;
+  const auto asked = [&](Nanos now, std::int64_t jitter_ms = 0) {
+    const std::int64_t ms = std::chrono::duration_cast<milliseconds>(now).count();
+    return history.shown(at(now), kOrigin + ms + jitter_ms, 5)["now_ms"].get<std::int64_t>();
+  };
+  const std::int64_t first = asked(seconds(200));
+  EXPECT_EQ(first, kOrigin + 200'000);
+  EXPECT_EQ(asked(milliseconds(200'999), -2), first);
+  EXPECT_EQ(asked(milliseconds(203'010), 3), first + 3000);
+  history.begin(at(milliseconds(204'900)));  // the seconds up to the next are filled
+  EXPECT_EQ(asked(milliseconds(205'050)), first + 4000) << "205 has no values yet";
+  EXPECT_EQ(asked(seconds(206), 60'000), first + 4000 + 60'000) << "the clock was set";
 }
 
 TEST_F(HistoryTest, CountsBothLooksOfASecond) {

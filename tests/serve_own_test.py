@@ -152,6 +152,7 @@ class Models(unittest.TestCase):
         before = self.daemon.get("/choir/v1/models")[1]["models"]
         status, told = self.daemon.post("/choir/v1/estimate", sizes)
         self.assertEqual((status, told["fits"], told["would_leave"], told["missing_bytes"]), (200, True, [], 0), told)
+        self.assertEqual(told["capabilities"], ["completion", "chat"])
         now = self.daemon.get("/choir/v1/models")[1]["models"]
         self.assertEqual([(m["name"], m["state"]) for m in now], [(m["name"], m["state"]) for m in before])
         self.daemon.admin("POST", "/choir/v1/models", sizes | {"name": "sized"})

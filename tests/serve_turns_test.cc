@@ -38,6 +38,16 @@ TEST(TurnBlocks, NotWhereTheClassIsAnotherOrAGapIsSeenOrTheBlockIsLong) {
   EXPECT_EQ(blocks({turn(0, 4900, "a"), turn(4900, 100, "a"), turn(5000, 100, "a")}).size(), 2U);
 }
 
+TEST(TurnBlocks, NotWhereOtherThreadsComputed) {
+  ComputedTurn narrow = turn(1000, 1000, "a");
+  narrow.threads = 2;
+  const TurnsSince all{{microseconds(3000)}, {{.turns = {turn(0, 1000, "a"), narrow}}}};
+  const Json rows = turn_blocks(all, {2})["lanes"][0]["blocks"];
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].back(), 1);
+  EXPECT_EQ(rows[1].back(), 2) << "the lane has 2 now";
+}
+
 TEST(TurnBlocks, ManyShortTurnsOfManyModelsAreCountedAsMissing) {
   std::vector<ComputedTurn> turns;
   for (int i = 0; i < 10'000; ++i) turns.push_back(turn(100L * i, 100, i % 2 == 0 ? "a" : "b"));
@@ -51,7 +61,7 @@ TEST(TurnBlocks, HaveTheFormOfTheRoutes) {
   const TurnsSince all{{microseconds(900)},
                        {{.next = 1, .missing = 2, .turns = {turn(5, 7, "a")}}, {}, {}}};
   EXPECT_EQ(turn_blocks(all, {1, 1}), Json::parse(R"({"now_us": 900, "lanes": [
-      {"lane": 0, "threads": 1, "missing": 2, "blocks": [[5, 7, "a", 2, 3, "normal", 1]]},
+      {"lane": 0, "threads": 1, "missing": 2, "blocks": [[5, 7, "a", 2, 3, "normal", 1, 1]]},
       {"lane": 1, "threads": 1, "missing": 0, "blocks": []}]})"));
   EXPECT_EQ(exact_turns(all, {2}), Json::parse(R"({"now_us": 900, "lanes": [
       {"lane": 0, "threads": 2, "missing": 2, "turns": [[5, 7, "a", 2, 3, "normal", 1]]}]})"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <utility>
 
 namespace choir::serve {
@@ -13,6 +14,7 @@ constexpr std::size_t kFirstToken = 5;  // the longest does
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMsPerSecond = 1000;
 constexpr double kTail = 0.95;
+constexpr std::int64_t kClockSetMs = 500;  // more is no jitter between two clocks: one was set
 
 // Of a counter that begins anew with a new executor of the name.
 double grown(std::uint64_t now, std::uint64_t before) {
@@ -205,6 +207,10 @@ Json History::shown(Instant now, std::int64_t now_ms, std::int64_t seconds) {
   const bool fine = seconds <= static_cast<std::int64_t>(Curve<float>::kSeconds);
   const State s = state_.with([&](State& state) {
     if (!state.working) idle_until(state, second_of(now) + 1);
+    const std::int64_t origin_ms =
+        now_ms - std::chrono::duration_cast<std::chrono::milliseconds>(now.since_start).count();
+    if (state.origin_ms == 0 || std::abs(origin_ms - state.origin_ms) > kClockSetMs)
+      state.origin_ms = origin_ms;
     if (!fine && state.newest >= 0) close_ten(state, state.newest / kSecondsOfTen);  // so far
     return state;
   });
@@ -227,7 +233,7 @@ Json History::shown(Instant now, std::int64_t now_ms, std::int64_t seconds) {
     for (std::size_t i = 0; i < kModelNames.size(); ++i)
       models[name][kModelNames.at(i)] = list_of(model.curves.at(i));
   return {{"step_seconds", step},
-          {"now_ms", now_ms},
+          {"now_ms", s.origin_ms + 1000 * last * step},
           {"totals", std::move(totals)},
           {"models", std::move(models)}};
 }

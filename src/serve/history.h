@@ -77,7 +77,8 @@ class History {
 
   // {"step_seconds", "now_ms", "totals": {NAME: [...]}, "models": {NAME: {NAME: [...]}}}, oldest
   // first; null: no value. Of at most kMostSeconds; steps are 1 s for up to 900 s, else 10 s.
-  // `now_ms`: of `now`, since 1970.
+  // `now_ms`: of `now`, since 1970. The reply's is of the last values: it goes on by whole steps,
+  // so that who asks again finds each second at the same place.
   Json shown(Instant now, std::int64_t now_ms, std::int64_t seconds);
 
  private:
@@ -108,8 +109,9 @@ class History {
   };
   struct State {
     bool working = false;
-    std::int64_t first = 0;    // the second with which the history begins
-    std::int64_t newest = -1;  // the last second that has values
+    std::int64_t first = 0;      // the second with which the history begins
+    std::int64_t newest = -1;    // the last second that has values
+    std::int64_t origin_ms = 0;  // of second 0, since 1970; 0: nobody has asked yet
     std::uint64_t bytes_promised = 0;
     std::map<std::string, Counts, std::less<>> counts;  // by executor, at the last look
     Look latest;

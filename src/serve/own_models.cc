@@ -94,6 +94,8 @@ Result<Json> estimated(const Services& s, const Json& body) {
               {"context_tokens", config.context_tokens},
               {"kv_type", to_string(config.kv_type)}};
   row.update(bytes_row(CHOIR_TRY(s.node.estimate(config))));
+  const ModelInfo info = CHOIR_TRY(inspect_model(config.path));
+  row["capabilities"] = info.generates ? Json{"completion", "chat"} : Json{"embedding"};
   return row;
 }
 

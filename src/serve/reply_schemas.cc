@@ -221,7 +221,9 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "need_bytes": {"type": "integer"},
     "free_bytes": {"type": "integer"},
     "fits": {"type": "boolean"},
-    "would_leave": {"type": "array", "items": {"type": "string"}}}
+    "would_leave": {"type": "array", "items": {"type": "string"}},
+    "capabilities": {"type": "array", "items": {"type": "string"},
+      "description": "completion and chat, or embedding"}}
 })"},
     {"Catalogue", R"({
   "type": "object", "required": ["models", "folder_models", "node"],

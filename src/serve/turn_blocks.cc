@@ -21,7 +21,8 @@ Instant end_of(const ComputedTurn& turn) { return turn.began + turn.length; }
 
 bool goes_on(const TurnBlock& block, const ComputedTurn& turn) {
   return block.all.executor == turn.executor && block.all.priority == turn.priority &&
-         turn.began - block.all.began < kBlockLength && turn.began - end_of(block.all) < kGapMax;
+         block.all.threads == turn.threads && turn.began - block.all.began < kBlockLength &&
+         turn.began - end_of(block.all) < kGapMax;
 }
 
 void append(TurnBlock& block, const ComputedTurn& turn) {
@@ -86,8 +87,11 @@ Json turn_blocks(const TurnsSince& turns, const std::vector<std::int32_t>& threa
   return lanes_of(turns, threads, "blocks",
                   [](const std::vector<ComputedTurn>& all, std::uint64_t& missing) {
                     Json rows = Json::array();
-                    for (const TurnBlock& block : blocks_of(all, missing))
-                      rows.push_back(row_of(block.all, block.turns));
+                    for (const TurnBlock& block : blocks_of(all, missing)) {
+                      Json row = row_of(block.all, block.turns);
+                      row.push_back(block.all.threads);
+                      rows.push_back(std::move(row));
+                    }
                     return rows;
                   });
 }

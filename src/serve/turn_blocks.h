@@ -21,8 +21,8 @@ struct TurnBlock {
 std::vector<TurnBlock> blocks_of(const std::vector<ComputedTurn>& turns, std::uint64_t& missing);
 
 // {"now_us", "lanes": [{"lane", "threads", "missing", "blocks": [[begin_us, length_us, model,
-// prompt_rows, decode_rows, class, turns]]}]}: the lanes that have turns, or are in `threads`,
-// which has the number of threads of each lane. Times are since the process began.
+// prompt_rows, decode_rows, class, turns, threads]]}]}: the lanes that have turns, or are in
+// `threads`, which has the number of threads of each lane. Times are since the process began.
 Json turn_blocks(const TurnsSince& turns, const std::vector<std::int32_t>& threads);
 // The same without putting any together: "turns": [[begin_us, length_us, model, prompt_rows,
 // decode_rows, class, threads]].

@@ -9,7 +9,7 @@ import { visible } from "./safe/visible.ts";
 import { onKey } from "./state/keys.ts";
 import { letterKeys, theme } from "./state/prefs.ts";
 import { goTo, kViews, route, type ViewName } from "./state/route.ts";
-import { findModels, live, running, view, waiting, watchPulls } from "./state/store.ts";
+import { findModels, forget, live, running, view, waiting, watchPulls } from "./state/store.ts";
 import { Ensemble } from "./views/ensemble.tsx";
 import { ModelsView } from "./views/models.tsx";
 import { Play } from "./views/play.tsx";
@@ -17,8 +17,9 @@ import { Requests } from "./views/requests.tsx";
 import { words } from "./words/en.ts";
 
 function LinkState() {
-  const state = link.value.state;
-  const text = state === "live" ? words.live : state === "hidden" ? words.hidden : words.connecting;
+  const needed = session.value.state === "needed";
+  const state = needed ? "lost" : link.value.state;
+  const text = needed ? words.access.locked : state === "live" ? words.live : state === "hidden" ? words.hidden : words.connecting;
   return (
     <span class={`link ${state}`}>
       <i aria-hidden="true" />
@@ -32,9 +33,10 @@ function Bars() {
   const restarts = view.value.restarts;
   const dismissed = useSignal(0);
   const l = link.value;
+  const needed = session.value.state === "needed";
   return (
     <div class="bars" role="status">
-      {l.state === "lost" ? <p class="bar-lost">{l.last === null ? words.notLiveYet : words.notLive(clock(l.last))}</p> : null}
+      {needed ? <p class="bar-lost">{words.access.title}</p> : l.state === "lost" ? <p class="bar-lost">{l.last === null ? words.notLiveYet : words.notLive(clock(l.last))}</p> : null}
       {l.state === "live" && restarts > dismissed.value ? (
         <p class="bar-info">
           {words.restarted}
@@ -46,6 +48,7 @@ function Bars() {
   );
 }
 
+// Over a page that shows nothing without a key it stays until one is given.
 function KeyDialog({ forced, expired, onClose }: { forced: boolean; expired: boolean; onClose: () => void }) {
   const key = useSignal("");
   const error = useSignal("");
@@ -54,14 +57,13 @@ function KeyDialog({ forced, expired, onClose }: { forced: boolean; expired: boo
       () => {
         onClose();
         live.again();
-        void findModels();
       },
       (e: unknown) => (error.value = e instanceof ApiError && e.status === 401 ? words.access.wrong : e instanceof ApiError ? e.message : String(e)),
     );
   };
   return (
-    <Dialog title={forced ? words.access.title : words.unlock} onClose={onClose}>
-      <p>{expired ? words.access.expired : words.access.why}</p>
+    <Dialog title={forced ? words.access.title : words.unlock} onClose={onClose} stays={forced}>
+      <p>{expired ? words.access.expired : forced ? words.access.needed : words.access.why(may("infer"))}</p>
       <p>{words.access.link}</p>
       <div class="commandline">
         <code>{words.access.command}</code>
@@ -122,14 +124,12 @@ export function App() {
       onKey("g r", () => goTo("requests")),
       onKey("?", () => (help.value = true)),
     ];
-    void findSession().then(() => {
-      live.start();
+    void findSession().then(() => live.start());
+    // What this session may see, and what has changed while nobody looked.
+    const stop = link.subscribe((l) => {
+      if (l.state !== "live") return;
       void findModels();
       void watchPulls();
-    });
-    // What another session may see is known when the stream is live again.
-    const stop = link.subscribe((l) => {
-      if (l.state === "live") void findModels();
     });
     // Let in again, with fewer rights or another key.
     const stopSession = session.subscribe((now) => {
@@ -146,6 +146,13 @@ export function App() {
     if (view.value.known.state && home.value === null) home.value = running.value + waiting.value > 0 ? "ensemble" : "play";
   }, [view.value.known.state]);
 
+  const leave = (): void => {
+    void endSession().then((open) => {
+      if (!open) return location.reload(); // with all that this one has seen
+      forget();
+      live.again();
+    });
+  };
   const name: ViewName = route.value.view || home.value || "play";
   useEffect(() => {
     document.title = `${words.views[name]} \u00b7 ${words.product}`;
@@ -175,13 +182,13 @@ export function App() {
         </nav>
         <div class="foot">
           {s.state === "open" && !may("admin") ? <Button label={words.unlock} icon="lock" small kind="quiet" onClick={() => (unlock.value = true)} /> : null}
-          {s.state === "open" && token() ? <Button label={words.lock} icon="lock" small kind="quiet" onClick={() => void endSession().then(() => live.again())} /> : null}
+          {s.state === "open" && token() ? <Button label={words.lock} icon="lock" small kind="quiet" onClick={leave} /> : null}
           <div class="row">
             <Choice label={words.theme.label} name="theme" value={theme.value} onChange={(v) => (theme.value = v)}
               of={[["system", words.theme.system], ["light", words.theme.light], ["dark", words.theme.dark]] as const} />
             <IconButton icon="keyboard" label={words.keys.open} onClick={() => (help.value = true)} />
           </div>
-          {s.state === "open" ? <p class="hint">{words.youAre(visible(s.info.tenant))}{view.value.hello ? ` \u00b7 ${visible(view.value.hello.version)}` : ""}</p> : null}
+          {s.state === "open" ? <p class="hint">{words.youAre(visible(s.info.tenant ?? ""))}{view.value.hello ? ` \u00b7 ${visible(view.value.hello.version)}` : ""}</p> : null}
         </div>
       </header>
       <main id="content" tabIndex={-1}>

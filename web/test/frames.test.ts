@@ -23,8 +23,8 @@ interface Row {
 
 const row = (id: number, n: number): Row => ({ id: String(id), name: String(id), output_tokens: n });
 const frame = (event: "snapshot" | "delta", data: object): Frame => ({ event, data }) as unknown as Frame;
-const hello = (epoch: string): Frame =>
-  ({ event: "hello", data: { epoch, version: "1", tenant: "local", scopes: ["view"], topics: [] } }) as Frame;
+const hello = (epoch: string, tenant = "local", scopes = ["view"]): Frame =>
+  ({ event: "hello", data: { epoch, version: "1", tenant, scopes, topics: [] } }) as Frame;
 
 function contents(view: View, topic: "state" | "requests"): string {
   const table = topic === "state" ? view.models : view.requests;
@@ -91,6 +91,30 @@ test("a request that goes is kept among those that ended, for a quarter of an ho
   assert.deepEqual(view.ended.map((e) => e.row.id), ["1"]);
   view = reduce(view, frame("delta", { topic: "requests", set: [], gone: ["2"] }), 1000 + 16 * 60 * 1000);
   assert.deepEqual(view.ended.map((e) => e.row.id), ["2"]);
+});
+
+test("the requests of a daemon that is gone have not ended here", () => {
+  let view = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1)] }), 0);
+  view = reduce(view, hello("2"), 0);
+  view = reduce(view, hello("2"), 0); // the connection broke before the snapshot
+  view = reduce(view, frame("snapshot", { topic: "requests", rows: [row(7, 1)] }), 0);
+  assert.deepEqual([view.ended.length, [...view.requests.keys()]], [0, ["7"]]);
+  view = reduce(view, frame("delta", { topic: "requests", set: [], gone: ["7"] }), 0);
+  assert.deepEqual(view.ended.map((e) => e.row.id), ["7"]);
+  view = reduce(reduce(view, hello("2"), 0), frame("snapshot", { topic: "requests", rows: [] }), 0);
+  assert.equal(view.ended.length, 1, "a reconnection to the same one keeps them");
+});
+
+test("what an admin saw of others is gone with the admin's session", () => {
+  let view = reduce(reduce(emptyView, hello("1", "a", ["view", "admin"]), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1), row(2, 1)] }), 0);
+  view = reduce(view, frame("delta", { topic: "requests", set: [], gone: ["1"] }), 0);
+  assert.equal(view.ended.length, 1);
+  view = reduce(view, hello("1", "a"), 0);
+  assert.deepEqual([view.requests.size, view.ended.length], [0, 0], "before its snapshot has come");
+  view = reduce(view, frame("snapshot", { topic: "requests", rows: [] }), 0);
+  assert.equal(view.ended.length, 0);
+  view = reduce(reduce(view, frame("snapshot", { topic: "requests", rows: [row(3, 1)] }), 0), hello("1", "b"), 0);
+  assert.equal(view.requests.size, 0, "another tenant");
 });
 
 test("another epoch is a restart; the rows stay until the new daemon has told its own", () => {

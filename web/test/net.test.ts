@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sessionOf } from "../src/net/api.ts";
 import { pauseBefore } from "../src/net/pause.ts";
 import { SseReader, type SseEvent } from "../src/net/sse.ts";
 import { routeOf } from "../src/state/route.ts";
@@ -36,6 +37,12 @@ test("the page tries again soon in the first minute, and later at least every 19
       assert.ok(pauseBefore(tries, 120_000, random) <= 19_000);
     }
   assert.ok(pauseBefore(50, 120_000, 0) > 10_000);
+});
+
+test("one whom the daemon does not know needs a key", () => {
+  const info = { scopes: [], expires_in_seconds: null };
+  assert.deepEqual(sessionOf({ ...info, tenant: null }, true), { state: "needed", expired: true });
+  assert.equal(sessionOf({ ...info, tenant: "local" }, false).state, "open");
 });
 
 test("a route is read from the address, and ?q= fills the field at most", () => {

@@ -33,12 +33,42 @@ test("blocks that are told twice are kept once, and old ones are forgotten", () 
   log.add(frame(1000, [block(0, 400), block(500, 400)]), 0);
   log.add(frame(2000, [block(0, 400), block(500, 400), block(1000, 400)], 3), 10);
   assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [0, 500, 1000]);
-  assert.equal(log.lanes[0]?.missing, 3);
+  assert.equal(log.missing(), 3);
   assert.equal(log.clock(110), 2000 + 100_000);
   log.add(frame(kKeptUs + 1200, []), 20);
   assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [1000]);
-  log.add(frame(50, [block(10, 10)]), 30);
-  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [10], "another daemon");
+});
+
+test("turns that were missed are told of as long as their time is in sight", () => {
+  const log = new TurnLog();
+  log.add(frame(1000, [block(0, 400)], 3), 0);
+  log.add(frame(2000, [], 4), 0);
+  assert.equal(log.missing(), 7);
+  log.add(frame(kKeptUs + 1500, []), 0);
+  assert.equal(log.missing(), 4);
+  log.add(frame(kKeptUs + 2500, []), 0);
+  assert.equal(log.missing(), 0);
+});
+
+test("another daemon's turns replace those of the one before, whatever its clock says", () => {
+  for (const later of [50, 5_000_000]) {
+    const log = new TurnLog();
+    assert.equal(log.begin("1"), false);
+    log.add(frame(1000, [block(0, 400)]), 0);
+    assert.equal(log.begin("1"), false);
+    assert.equal(log.lanes.length, 1, "a reconnection");
+    assert.equal(log.begin("2"), true);
+    log.add(frame(later, [block(later - 40, 10)]), 30);
+    assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [later - 40]);
+  }
+});
+
+test("a block has the threads that computed it, not those that its lane has now", () => {
+  const log = new TurnLog();
+  const lane = { lane: 0, threads: 1, missing: 0, blocks: [[0, 400, "a", 0, 4, "normal", 2, 4] as WireBlock, block(500, 400)] };
+  log.add({ topic: "turns", now_us: 1000, lanes: [lane] }, 0);
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.threads), [4, 1]);
+  assert.equal(timesOf(log.lanes, 0, 1000)[0]?.us, 400 * 4 + 400);
 });
 
 test("the times of the models are those inside, times the threads", () => {

@@ -22,6 +22,9 @@ export type Session =
   | { state: "needed"; expired: boolean }; // a key is needed
 
 export const session = signal<Session>({ state: "unknown" });
+// A daemon with keys answers one who sends none, too: without a tenant, who may do nothing. Pure.
+export const sessionOf = (info: SessionInfo, expired: boolean): Session =>
+  info.tenant === null ? { state: "needed", expired } : { state: "open", info };
 export const may = (scope: string): boolean => session.value.state === "open" && session.value.info.scopes.includes(scope);
 export const token = (): string => sessionStorage.getItem(kTokenName) ?? "";
 
@@ -102,7 +105,7 @@ function keyNeeded(): void {
     return;
   }
   get<SessionInfo>("/choir/v1/session").then(
-    (info) => (session.value = { state: "open", info }),
+    (info) => (session.value = sessionOf(info, expired)),
     () => (session.value = { state: "needed", expired }),
   );
 }
@@ -123,17 +126,19 @@ async function exchange(init: { key?: string; code?: string }): Promise<void> {
   if (!reply.ok) throw await errorOf(reply);
   const info = (await reply.json()) as SessionInfo;
   if (info.token) sessionStorage.setItem(kTokenName, info.token);
-  session.value = { state: "open", info };
+  session.value = sessionOf(info, false);
 }
 
 export async function useKey(key: string): Promise<void> {
   await exchange({ key });
 }
 
-export async function endSession(): Promise<void> {
+// True: the page goes on without a key. False: the next one who uses it may be another person.
+export async function endSession(): Promise<boolean> {
   await call("DELETE", "/choir/v1/session").catch(() => undefined);
   sessionStorage.removeItem(kTokenName);
   await findSession();
+  return session.peek().state === "open";
 }
 
 // Who we are. An open daemon (no keys, loopback) answers without a token.
@@ -148,8 +153,7 @@ export async function findSession(): Promise<void> {
     }
   }
   try {
-    const info = await get<SessionInfo>("/choir/v1/session");
-    session.value = { state: "open", info };
+    session.value = sessionOf(await get<SessionInfo>("/choir/v1/session"), false);
   } catch (error) {
     // Without a daemon there is nothing to know yet; where a key is needed, keyNeeded() has said so.
     if (!(error instanceof ApiError)) throw error;

@@ -44,7 +44,8 @@ export class Live {
 
   // Now, without a pause: the session is another one, or the network is there again.
   again(): void {
-    if (document.hidden) return;
+    // Without a right there is nothing to try; the dialog of the key calls this again.
+    if (document.hidden || session.peek().state === "needed") return;
     this.stop();
     void this.run();
   }
@@ -113,7 +114,6 @@ export class Live {
     this.lostAt ||= Date.now();
     link.value = { state: "lost", last: this.last };
     ++this.tries;
-    // Without a right there is nothing to try; the key's dialog calls again().
     if (session.peek().state === "needed") return;
     this.timer = window.setTimeout(() => void this.run(), pauseBefore(this.tries, Date.now() - this.lostAt, Math.random()));
   }

@@ -57,8 +57,8 @@ export interface RequestRow {
   why?: Why;
 }
 
-// begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it
-export type WireBlock = [number, number, string, number, number, string, number];
+// begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed
+export type WireBlock = [number, number, string, number, number, string, number, number?];
 
 export interface TurnsFrame {
   topic: "turns";
@@ -84,7 +84,7 @@ export interface Hello {
 
 export interface SessionInfo {
   token?: string;
-  tenant: string;
+  tenant: string | null; // null: a key is needed, and none was sent
   scopes: string[];
   expires_in_seconds: number | null;
 }
@@ -114,6 +114,7 @@ export interface Estimate {
   free_bytes: number;
   fits: boolean;
   would_leave: string[];
+  capabilities?: string[];
 }
 
 export interface CatalogueEntry {

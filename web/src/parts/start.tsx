@@ -1,13 +1,12 @@
 // The catalogue: models that can be fetched, or were, with what that takes. On an empty machine it is the first page.
-import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { bytes, seconds } from "../format.ts";
-import { ApiError, may, send } from "../net/api.ts";
+import { may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import type { CatalogueEntry, PullRow } from "../net/wire.ts";
 import { visible } from "../safe/visible.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, findModels, pulls, view, watchPulls } from "../state/store.ts";
+import { catalogue, fail, failures, fetchAndLoad, findModels, load, loading, pulls, view, watchPulls } from "../state/store.ts";
 import { words } from "../words/en.ts";
 import { announce, Bar, Button, CopyButton, Note } from "./ui.tsx";
 
@@ -41,40 +40,19 @@ function Progress({ pull }: { pull: PullRow }) {
   );
 }
 
-// What has gone wrong, and what happens after a fetch, is the card's own.
 function Card({ entry }: { entry: CatalogueEntry }) {
-  const error = useSignal("");
-  const loading = useSignal(false);
   const pull = pulls.value.find((p) => p.model === entry.name);
   const active = pull?.state === "running" || pull?.state === "waiting";
   const row = view.value.models.get(entry.name);
   const allowed = may("admin");
   const room = view.value.node?.memory_bytes_max ?? 0;
-
-  const fail = (e: unknown): void => {
-    error.value = e instanceof ApiError ? e.message : String(e);
+  const loads = loading.value.has(entry.name);
+  const failure = failures.value.get(entry.name) ?? "";
+  const loadIt = (): void => {
+    void load(entry.name).then((loaded) => {
+      if (loaded) announce(w.chat);
+    });
   };
-  const load = async (): Promise<void> => {
-    error.value = "";
-    loading.value = true;
-    try {
-      await send("POST", `/choir/v1/models/${encodeURIComponent(entry.name)}/load`, {});
-      await findModels();
-      announce(w.chat);
-    } catch (e) {
-      fail(e);
-    }
-    loading.value = false;
-  };
-  const fetchIt = (): void => {
-    error.value = "";
-    wanted.add(entry.name);
-    send("POST", "/choir/v1/pulls", { model: entry.name }).then(() => watchPulls(), fail);
-  };
-  // After a fetch that was begun here the model is loaded, too.
-  useEffect(() => {
-    if (pull?.state === "done" && wanted.delete(entry.name)) void load();
-  }, [pull?.state]);
 
   return (
     <li class="card offer">
@@ -89,21 +67,21 @@ function Card({ entry }: { entry: CatalogueEntry }) {
         {room > 0 ? ` \u00b7 ${entry.bytes < room ? w.fits : w.tight}` : ""}
       </p>
       {active && pull ? <Progress pull={pull} /> : null}
-      {loading.value ? <p class="working"><span class="spinner" aria-hidden="true" />{words.play.loading(null)}</p> : null}
+      {loads ? <p class="working"><span class="spinner" aria-hidden="true" />{words.play.loading(null)}</p> : null}
       {pull?.state === "failed" && pull.error ? <Note kind="error">{visible(pull.error.message)}</Note> : null}
       {pull?.state === "cancelled" ? <Note kind="info">{w.cancelled}</Note> : null}
-      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      {failure ? <Note kind="error">{visible(failure)}</Note> : null}
       <div class="row actions">
         {active ? (
           <Button label={words.cancel} icon="close" disabled={pull?.cancelling ?? false}
-            onClick={() => void send("DELETE", `/choir/v1/pulls/${encodeURIComponent(entry.name)}`).then(() => watchPulls(), fail)} />
+            onClick={() => void send("DELETE", `/choir/v1/pulls/${encodeURIComponent(entry.name)}`).then(() => watchPulls(), (e: unknown) => fail(entry.name, e))} />
         ) : entry.local || row ? (
           <>
             <Button label={w.chat} kind="primary" icon="play" onClick={() => goTo(`play/chat/${encodeURIComponent(entry.name)}`)} />
-            {allowed && row?.state !== "loaded" ? <Button label={w.load} disabled={loading.value || !isLive()} onClick={() => void load()} /> : null}
+            {allowed && row?.state !== "loaded" ? <Button label={w.load} disabled={loads || !isLive()} onClick={loadIt} /> : null}
           </>
         ) : allowed ? (
-          <Button label={pull?.state === "failed" ? w.retry : w.fetch} kind="primary" icon="down" disabled={!isLive()} onClick={fetchIt} />
+          <Button label={pull?.state === "failed" ? w.retry : w.fetch} kind="primary" icon="down" disabled={!isLive()} onClick={() => fetchAndLoad(entry.name)} />
         ) : (
           <div class="commandline">
             <code>{`choir pull ${entry.name}`}</code>
@@ -114,8 +92,6 @@ function Card({ entry }: { entry: CatalogueEntry }) {
     </li>
   );
 }
-
-const wanted = new Set<string>();
 
 export function Offers() {
   return (

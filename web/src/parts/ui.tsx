@@ -193,7 +193,8 @@ export function NumberField(props: { label: string; hint?: string; value: number
   );
 }
 
-export function Dialog(props: { title: string; onClose: () => void; children: ComponentChildren }) {
+// `stays`: it has no way out but what is in it.
+export function Dialog(props: { title: string; onClose: () => void; stays?: boolean; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = ref.current;
@@ -203,11 +204,16 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
+  // A browser closes a dialog at the second Escape, whatever the page says to the first.
+  const closed = (): void => {
+    if (props.stays) ref.current?.showModal();
+    else props.onClose();
+  };
   return (
-    <dialog ref={ref} onClose={props.onClose} aria-label={props.title}>
+    <dialog ref={ref} onClose={closed} onCancel={(e) => props.stays && e.preventDefault()} aria-label={props.title}>
       <header>
         <h2>{props.title}</h2>
-        <IconButton icon="close" label={words.close} onClick={() => ref.current?.close()} />
+        {props.stays ? null : <IconButton icon="close" label={words.close} onClick={() => ref.current?.close()} />}
       </header>
       <div class="body">{props.children}</div>
     </dialog>

@@ -17,6 +17,7 @@ export interface View {
   ended: readonly EndedRequest[]; // newest first; of this page's time only
   restarts: number; // how often another daemon answered than before
   known: { state: boolean; requests: boolean }; // a snapshot has come
+  foreign: boolean; // `requests` are of another daemon or of another person's sight: what goes has not ended
 }
 
 export const kEndedMax = 300;
@@ -30,6 +31,7 @@ export const emptyView: View = {
   ended: [],
   restarts: 0,
   known: { state: false, requests: false },
+  foreign: false,
 };
 
 export type Frame =
@@ -49,22 +51,29 @@ function changed<Row>(table: Table<Row>, frame: TableFrame<Row>, keyOf: (row: Ro
 }
 
 function withEnded(view: View, next: Table<RequestRow>, now: number): readonly EndedRequest[] {
+  if (view.foreign) return view.ended;
   const ended: EndedRequest[] = [];
   for (const [id, row] of view.requests) if (!next.has(id)) ended.push({ row, ended_ms: now });
   if (ended.length === 0) return view.ended;
   return [...ended.reverse(), ...view.ended].filter((e) => now - e.ended_ms < kEndedMs).slice(0, kEndedMax);
 }
 
+// Those who see all requests, and each tenant, have a table of their own.
+const audienceOf = (hello: Hello): string => (hello.scopes.includes("admin") ? "*" : `=${hello.tenant}`);
+
 export function reduce(view: View, frame: Frame, now: number): View {
   if (frame.event === "hello") {
     const restarted = view.hello !== null && view.hello.epoch !== frame.data.epoch;
-    // Another daemon: what it does not send is not there. The rows stay until its snapshot comes.
+    const other = view.hello !== null && audienceOf(view.hello) !== audienceOf(frame.data);
+    // The rows of another daemon stay until its snapshot comes. What another person may not see goes at once.
     return {
       ...view,
       hello: frame.data,
       restarts: view.restarts + (restarted ? 1 : 0),
-      ended: restarted ? [] : view.ended,
+      requests: other ? new Map() : view.requests,
+      ended: restarted || other ? [] : view.ended,
       known: { state: false, requests: false },
+      foreign: view.foreign || restarted || other,
     };
   }
   const data = frame.data as TableFrame<unknown>;
@@ -82,7 +91,7 @@ export function reduce(view: View, frame: Frame, now: number): View {
   if (data.topic === "requests") {
     if (!whole && !view.known.requests) return view;
     const requests = changed(view.requests, data as TableFrame<RequestRow>, (row) => row.id);
-    return { ...view, requests, ended: withEnded(view, requests, now), known: { ...view.known, requests: true } };
+    return { ...view, requests, ended: withEnded(view, requests, now), known: { ...view.known, requests: true }, foreign: false };
   }
   return view;
 }

@@ -1,9 +1,10 @@
 // What all views look at.
 import { computed, signal } from "@preact/signals";
-import { get, session } from "../net/api.ts";
+import { ApiError, get, send, session } from "../net/api.ts";
 import { Live } from "../net/live.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
 import { emptyView, reduce, type View } from "./frames.ts";
+import { kinds } from "./kinds.ts";
 import { looksOf, type Look } from "./models.ts";
 import { TurnLog } from "./turns.ts";
 
@@ -18,6 +19,7 @@ export const live = new Live({
     // What we may do is what this daemon says now.
     const known = session.peek();
     if (frame.event === "hello") {
+      if (turns.begin(frame.data.epoch)) history.value = null;
       const { tenant, scopes } = frame.data;
       const before = known.state === "open" ? known.info : { expires_in_seconds: null };
       session.value = { state: "open", info: { ...before, tenant, scopes } };
@@ -32,6 +34,11 @@ export const live = new Live({
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();
 }, 1000);
+
+// Of a session that has ended nothing is kept in sight.
+export function forget(): void {
+  view.value = { ...emptyView, restarts: view.peek().restarts };
+}
 
 export const models = computed<ModelRow[]>(() => [...view.value.models.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));
 export const running = computed(() => models.value.reduce((sum, m) => sum + m.running, 0));
@@ -48,12 +55,12 @@ const catalogueAsked = signal(false);
 export const modelsKnown = computed(() => view.value.known.state && listed.value !== null && catalogueAsked.value);
 
 // Models that can be asked, the surest first: those of the daemon's settings, those of the catalogue, then other files of
-// the models folder, among which may be encoders; what a model can do is known once it was loaded.
+// the models folder, among which may be encoders until learn() has told.
 export const writers = computed<string[]>(() => {
   const all = new Map((listed.value ?? []).map((m) => [m.id, m]));
   const writes = (name: string): boolean => {
     const can = all.get(name)?.capabilities;
-    return !can || can.includes("chat");
+    return can ? can.includes("chat") : (kinds.value.get(name)?.writes ?? true);
   };
   const offered = (catalogue.value ?? []).filter((c) => c.local).map((c) => c.name);
   const served = models.value.map((m) => m.name);
@@ -63,7 +70,7 @@ export const writers = computed<string[]>(() => {
 // Of those, the ones that a demo takes by itself.
 export const sureWriters = computed<string[]>(() => {
   const offered = (catalogue.value ?? []).map((c) => c.name);
-  const sure = writers.value.filter((name) => view.value.models.has(name) || offered.includes(name));
+  const sure = writers.value.filter((name) => view.value.models.has(name) || offered.includes(name) || kinds.value.get(name)?.writes);
   return sure.length > 0 ? sure : writers.value;
 });
 
@@ -90,12 +97,15 @@ export async function findModels(): Promise<void> {
 export const pulling = computed(() => pulls.value.some((p) => p.state === "running" || p.state === "waiting"));
 let pullTimer = 0;
 
-// Once a second while something is fetched.
+// Once a second while something is fetched. A page that nobody sees asks again when it is shown.
 export async function watchPulls(): Promise<void> {
   clearTimeout(pullTimer);
+  if (document.hidden) return;
   try {
     const before = pulling.peek();
     pulls.value = (await get<{ pulls: PullRow[] }>("/choir/v1/pulls")).pulls;
+    for (const pull of pulls.peek())
+      if (pull.state === "done" && wanted.delete(pull.model)) void load(pull.model);
     if (before && !pulling.peek()) await findModels();
   } catch {
     // The bar says that the daemon does not answer.
@@ -103,15 +113,64 @@ export async function watchPulls(): Promise<void> {
   if (pulling.peek()) pullTimer = window.setTimeout(() => void watchPulls(), 1000);
 }
 
+// ---- what was begun here, whatever view is in sight when it ends --------------------------------
+
+const wanted = new Set<string>(); // fetched to be loaded
+export const loading = signal<ReadonlySet<string>>(new Set());
+export const failures = signal<ReadonlyMap<string, string>>(new Map()); // by model: what its fetch or load has said
+
+export function fail(model: string, error: unknown): void {
+  failures.value = new Map(failures.peek()).set(model, error instanceof ApiError ? error.message : String(error));
+}
+function begin(model: string): void {
+  const next = new Map(failures.peek());
+  next.delete(model);
+  failures.value = next;
+}
+
+export async function load(model: string): Promise<boolean> {
+  begin(model);
+  loading.value = new Set(loading.peek()).add(model);
+  try {
+    await send("POST", `/choir/v1/models/${encodeURIComponent(model)}/load`, {});
+    await findModels();
+    return true;
+  } catch (error) {
+    fail(model, error);
+    return false;
+  } finally {
+    const next = new Set(loading.peek());
+    next.delete(model);
+    loading.value = next;
+  }
+}
+
+// Fetches a model of the catalogue, and loads it then.
+export function fetchAndLoad(model: string): void {
+  begin(model);
+  wanted.add(model);
+  send("POST", "/choir/v1/pulls", { model }).then(watchPulls, (error: unknown) => {
+    wanted.delete(model);
+    fail(model, error);
+  });
+}
+
 // ---- history ------------------------------------------------------------------------------------
 
 export const historySeconds = 300;
-export const history = signal<{ now: number; totals: Map<string, Map<number, number | null>>; models: Map<string, number | null> } | null>(null);
+export interface History {
+  last: number; // the second of the newest values
+  asked: number; // of the browser's clock
+  totals: Map<string, Map<number, number | null>>; // by name and second
+  models: Map<string, number | null>; // the newest of each
+}
+export const history = signal<History | null>(null);
 
 // The last figure of each model comes along.
 export async function readHistory(abort?: AbortSignal): Promise<void> {
   const before = history.peek();
-  const wanted = before === null ? historySeconds : Math.min(historySeconds, Math.ceil((Date.now() - before.now) / 1000) + 5);
+  const wanted = before === null ? historySeconds : Math.min(historySeconds, Math.ceil((Date.now() - before.asked) / 1000) + 5);
+  const asked = Date.now();
   const reply = await get<HistoryReply>(`/choir/v1/history?seconds=${Math.max(5, wanted)}`, abort);
   const last = Math.floor(reply.now_ms / 1000);
   const totals = new Map<string, Map<number, number | null>>();
@@ -123,5 +182,5 @@ export async function readHistory(abort?: AbortSignal): Promise<void> {
   }
   const each = new Map<string, number | null>();
   for (const [name, model] of Object.entries(reply.models)) each.set(name, model["output_tokens_per_second"]?.at(-1) ?? null);
-  history.value = { now: reply.now_ms, totals, models: each };
+  history.value = { last, asked, totals, models: each };
 }

@@ -18,7 +18,7 @@ export interface Lane {
   threads: number; // the last that it had; a layout with fewer lanes leaves a lane without any
   unused: boolean; // it has none now
   blocks: Block[]; // by begin
-  missing: number; // turns that the daemon's ring has lost
+  missing: { at: number; turns: number }[]; // that the daemon's ring has lost; of the time that is kept
 }
 
 export const kKeptUs = 60_000_000;
@@ -26,35 +26,49 @@ export const kKeptUs = 60_000_000;
 export class TurnLog {
   lanes: Lane[] = [];
   now = 0; // of the last frame
+  private epoch = "";
   private received = 0; // performance.now() of it
+
+  // What follows is of the daemon that began at `epoch`. True: it is another one than before, whose times say nothing now.
+  begin(epoch: string): boolean {
+    const other = this.epoch !== "" && this.epoch !== epoch;
+    this.epoch = epoch;
+    if (other) this.clear();
+    return other;
+  }
 
   // `at` is the browser's clock in milliseconds.
   add(frame: TurnsFrame, at: number): void {
-    if (frame.now_us < this.now) this.lanes = []; // another daemon
     this.now = frame.now_us;
     this.received = at;
     for (const told of frame.lanes) {
       let lane = this.lanes.find((l) => l.lane === told.lane);
       if (!lane) {
-        lane = { lane: told.lane, threads: Math.max(1, told.threads), unused: false, blocks: [], missing: 0 };
+        lane = { lane: told.lane, threads: Math.max(1, told.threads), unused: false, blocks: [], missing: [] };
         this.lanes.push(lane);
         this.lanes.sort((a, b) => a.lane - b.lane);
       }
       lane.unused = told.threads === 0;
       // The blocks of a lane that has just lost its threads are from before.
       if (told.threads > 0) lane.threads = told.threads;
-      lane.missing += told.missing;
+      if (told.missing > 0) lane.missing.push({ at: frame.now_us, turns: told.missing });
       // What a frame tells again, after a reconnection, is there already.
       const last = lane.blocks.at(-1);
       const known = last ? last.begin + last.length : -1;
-      for (const [begin, length, model, prompt, decode, priority, turns] of told.blocks)
-        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads: lane.threads });
+      for (const [begin, length, model, prompt, decode, priority, turns, threads] of told.blocks)
+        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads: threads ?? lane.threads });
     }
     for (const lane of this.lanes) {
       const old = lane.blocks.findIndex((b) => b.begin + b.length > this.now - kKeptUs);
       if (old > 0) lane.blocks.splice(0, old);
       if (old < 0) lane.blocks.length = 0;
+      lane.missing = lane.missing.filter((m) => m.at > this.now - kKeptUs);
     }
+  }
+
+  // Turns of the time that is kept that nobody was told of.
+  missing(): number {
+    return this.lanes.reduce((sum, lane) => lane.missing.reduce((all, m) => all + m.turns, sum), 0);
   }
 
   // The daemon's time, estimated: that of the last frame and what has passed since.

@@ -22,15 +22,12 @@ const kHistoryEvery = 2; // seconds
 // The curve of a total, second by second up to now.
 function curve(name: string): (number | null)[] {
   const all = history.value?.totals.get(name);
-  const last = Math.floor((history.value?.now ?? 0) / 1000);
+  const last = history.value?.last ?? 0;
   const values: (number | null)[] = [];
   for (let s = last - historySeconds + 1; s <= last; ++s) values.push(all?.get(s) ?? null);
   return values;
 }
-const latest = (name: string): number | null => {
-  const last = Math.floor((history.value?.now ?? 0) / 1000);
-  return history.value?.totals.get(name)?.get(last) ?? null;
-};
+const latest = (name: string): number | null => history.value?.totals.get(name)?.get(history.value.last) ?? null;
 // The p95 of a second without a first token is that of the last that had one.
 const latestKnown = (name: string): number | null => curve(name).findLast((v) => v !== null) ?? null;
 
@@ -154,7 +151,7 @@ function copyOf(lanes: Lane[]): Lane[] {
 function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown | null; shown: (s: Shown) => void; onFreeze: () => void }) {
   void turnsTick.value;
   const quiet = turns.lanes.every((l) => l.blocks.length === 0);
-  const missing = turns.lanes.reduce((sum, l) => sum + l.missing, 0);
+  const missing = turns.missing();
   return (
     <>
       <Tracks seconds={span} frozen={frozen} onShown={shown} />

@@ -10,7 +10,8 @@ import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note
 import { visible, visibleLine } from "../safe/visible.ts";
 import { kColours } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, findModels, listed, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
+import { learn } from "../state/kinds.ts";
+import { catalogue, failures, findModels, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.models;
@@ -202,7 +203,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
         ) : null}
       </dl>
       {open.value && loaded ? <CellsView m={m} /> : null}
-      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      {[error.value, failures.value.get(m.name) ?? ""].map((text, i) => text ? <Note key={i} kind="error">{visible(text)}</Note> : null)}
       <footer class="row actions">
         {writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
         <Button label={w.whatIf} small onClick={onWhatIf} />
@@ -234,21 +235,14 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
 }
 
 function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
-  const error = useSignal("");
-  const busy = useSignal("");
   const rest = (listed.value ?? []).filter((m) => !view.value.models.has(m.id));
+  const unknown = rest.filter((m) => !m.capabilities).map((m) => m.id);
+  useEffect(() => learn(unknown), [unknown.join("\n")]);
   if (rest.length === 0) return null;
-  const load = (name: string): void => {
-    busy.value = name;
-    error.value = "";
-    send("POST", `/choir/v1/models/${encodeURIComponent(name)}/load`, {})
-      .then(() => findModels(), (e: unknown) => (error.value = messageOf(e)))
-      .finally(() => (busy.value = ""));
-  };
   return (
     <section aria-labelledby="disk-title">
       <h2 id="disk-title" class="section">{w.onDisk}</h2>
-      {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
+      {rest.map((m) => failures.value.has(m.id) ? <Note key={m.id} kind="error">{visible(failures.value.get(m.id) ?? "")}</Note> : null)}
       <ul class="card disk">
         {rest.map((m) => (
           <li key={m.id}>
@@ -257,8 +251,8 @@ function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
             <span class="num hint">{bytes(m.meta.size)}</span>
             <span class="grow" />
             <Button label={w.whatIf} small onClick={() => onWhatIf(m.id)} />
-            {may("admin") ? <Button label={busy.value === m.id ? (w.state["loading"] ?? "") : (w.actions["load"] ?? "")} small kind="primary" disabled={busy.value !== "" || !isLive()} onClick={() => load(m.id)} /> : null}
-            <Button label={w.chat} small onClick={() => goTo(`play/chat/${encodeURIComponent(m.id)}`)} />
+            {may("admin") ? <Button label={loading.value.has(m.id) ? (w.state["loading"] ?? "") : (w.actions["load"] ?? "")} small kind="primary" disabled={loading.value.size > 0 || !isLive()} onClick={() => void load(m.id)} /> : null}
+            {writers.value.includes(m.id) ? <Button label={w.chat} small onClick={() => goTo(`play/chat/${encodeURIComponent(m.id)}`)} /> : null}
           </li>
         ))}
       </ul>

@@ -44,8 +44,13 @@ export const words = {
   },
   access: {
     title: "A key is needed",
+    locked: "Locked",
     expired: "The session has ended. Give a key to go on; nothing on the page is lost.",
-    why: "Looking and asking models is allowed to you now. Loading, unloading and fetching models need the scope admin.",
+    needed: "This daemon shows nothing to one who has no key.",
+    why: (infer: boolean) =>
+      infer
+        ? "Looking and asking models is allowed to you now. Loading, unloading and fetching models need the scope admin."
+        : "Looking is allowed to you now. Asking models needs the scope infer; loading, unloading and fetching them need the scope admin.",
     link: "Open the link that this prints, on the machine of the daemon:",
     command: "choir dashboard",
     or: "or give a key of `choir key new`:",
