@@ -103,9 +103,10 @@ CASES = {
         {"src/core/a.h": HEADER + class_of(31), "src/core/b.h": HEADER + class_of(30),
          "src/core/c.h": HEADER + "// A.\n// Functions: one for each letter.\n" + class_of(31),
          "src/core/g.h": HEADER + "// More than 30 functions: it joins two parts.\n" + class_of(31),
+         "src/core/h.h": HEADER + "// Functions: many.\n" + class_of(31),
          "src/core/d.h": HEADER + "// Functions: of another class.\n\n" + class_of(31),
          "src/core/e.cc": class_of(31), "tests/f.h": HEADER + class_of(31)},
-        ["src/core/a.h:3", "src/core/d.h:5"]),
+        ["src/core/a.h:3", "src/core/d.h:5", "src/core/h.h:4"]),
     "a cycle is found": (
         {"src/core/a.h": HEADER + '#include "core/b.h"\n', "src/core/b.h": HEADER + '#include "core/a.h"\n'},
         ["src/core/b.h:3"]),
