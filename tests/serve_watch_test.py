@@ -88,10 +88,11 @@ class Events(unittest.TestCase):
 
             def count(lanes, rows):
                 for lane in lanes:
-                    for _, length, model, prompt_rows, decode_rows, priority, last in lane[rows]:
+                    for _, length, model, prompt_rows, decode_rows, priority, last, *threads in lane[rows]:
                         self.assertEqual((model, priority), (MODEL, "normal"))
                         self.assertGreater(length, 0)
                         self.assertGreater(last, 0)
+                        self.assertEqual(len(threads), rows == "blocks")
                         yield prompt_rows, decode_rows
 
             def add(prompt_rows, decode_rows):
@@ -115,7 +116,8 @@ class Events(unittest.TestCase):
                 self.assertEqual(sum(len(lane["turns"]) for lane in lanes), count_of, query)
             trace = daemon.get("/choir/v1/turns?format=chrome")[1]["traceEvents"]
             self.assertEqual([event["name"] for event in trace if event["ph"] == "X"], [MODEL] * 5)
-            for query, says in (("from_us=-1", "from 0 to"), ("to_us=1000000000000001", "from 0 to 1000000000000000"), ("format=xml", "choir and chrome"), ("form_us=1", "from_us")):
+            for query, says in (("from_us=-1", "from 0 to"), ("to_us=1000000000000001", "from 0 to 1000000000000000"),
+                                ("format=xml", "choir and chrome"), ("form_us=1", "from_us")):
                 status, reply = daemon.get("/choir/v1/turns?" + query)
                 self.assertEqual(status, 400)
                 self.assertIn(says, reply["error"]["message"])
