@@ -3,11 +3,13 @@
     CHOIR_BIN=build/bin/choir CHOIR_TEST_MODELS=models python3 tests/cli_top_test.py [-v] [Case.test]
 """
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -19,6 +21,48 @@ from cli_tools import CHOIR, choir, environment
 from serve_tools import TIMEOUT, Daemon
 
 NAME = "stories260K"
+
+
+class Between:
+    """Carries the connections of a client to a daemon's port, and can cut them; `asked` and `answered` have the
+    beginning of each."""
+
+    def __init__(self, daemon_port):
+        self.daemon_port = daemon_port
+        self.asked, self.answered, self.open = [], [], []
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        self.cut()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                pair = self.listener.accept()[0], socket.create_connection(("127.0.0.1", self.daemon_port))
+                self.open += pair
+                for source, target, said in ((*pair, self.asked), (*reversed(pair), self.answered)):
+                    threading.Thread(target=self.carry, args=(source, target, said), daemon=True).start()
+
+    def carry(self, source, target, said):
+        with contextlib.suppress(OSError):
+            data = source.recv(65536)
+            said.append(data.decode(errors="replace"))
+            while data:
+                target.sendall(data)
+                data = source.recv(65536)
+
+    def cut(self):
+        while self.open:
+            end = self.open.pop()
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
 
 class Lines(unittest.TestCase):
@@ -59,6 +103,27 @@ class Lines(unittest.TestCase):
             top.stdout.close()  # its reader goes: it ends as other programs do
             self.assertEqual(top.wait(TIMEOUT), -signal.SIGPIPE)
         self.assertRegex(line, rf"^live \S+ tok/s running 0 waiting 0 \| {NAME} ")
+
+    def test_after_a_break_it_goes_on_behind_the_last_frame(self):
+        with Between(self.daemon.port) as between:
+            with subprocess.Popen([CHOIR, "top", "--json", "--host", f"http://127.0.0.1:{between.port}"],
+                                  stdout=subprocess.PIPE, env=environment()) as top:
+                def until(holds):
+                    for line in top.stdout:
+                        if holds(shown := json.loads(line)):
+                            return shown
+                    return self.fail("choir top has ended")
+                until(lambda shown: shown["live"] and shown["models"])
+                self.daemon.complete()  # changes that are told in frames with numbers
+                until(lambda shown: shown["models"][0]["state"] == "loaded")
+                between.cut()
+                until(lambda _: len(between.asked) == 2)
+                shown = until(lambda shown: shown["live"])
+                self.assertEqual([model["name"] for model in shown["models"]], [NAME])
+                top.kill()
+        self.assertNotIn("since=", between.asked[0])
+        self.assertRegex(between.asked[1], r"&since=\d+-\d+ ")
+        self.assertIn('"resumed":true', between.answered[1])
 
     def test_without_a_daemon_it_says_so(self):
         done = choir("top", "--once", "--unix-socket", "/nowhere/choir.sock")

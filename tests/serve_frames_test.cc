@@ -90,6 +90,16 @@ TEST(EventLines, GiveTheDataOfWholeEventsHoweverTheyCome) {
     EXPECT_THAT(events_of(text, piece), ElementsAre(R"({"a":1})", "x\ny")) << piece;
 }
 
+TEST(EventLines, TellTheNameAndTheNumberOfTheirEvent) {
+  EventLines lines;
+  std::vector<std::string> told;
+  lines.add(*frame_of("hello", 0, "{}") + *frame_of("snapshot", "{}") + *frame_of("delta", 7, "{}"),
+            [&](std::string_view) {
+              told.push_back(std::string(lines.name()) + ":" + std::string(lines.id()));
+            });
+  EXPECT_THAT(told, ElementsAre("hello:0", "snapshot:", "delta:7"));
+}
+
 TEST(DaemonAddress, IsAUrlOrAPath) {
   EXPECT_EQ(daemon_address("http://10.0.0.1:80/")->url, "http://10.0.0.1:80");
   EXPECT_EQ(daemon_address("unix:/run/choir.sock")->socket, "/run/choir.sock");

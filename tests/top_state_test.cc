@@ -52,6 +52,22 @@ TEST(TopState, TurnsThatAreToldAgainAreThereOnce) {
   EXPECT_TRUE(later.lanes.at(0).blocks.empty());
 }
 
+TEST(TopState, GoesOnBehindTheLastFrame) {
+  EXPECT_EQ(two_models().since(), "") << "of its snapshot no frame had a number";
+  State state = reduced(two_models(), "delta", R"({"topic":"requests","set":[]})", "41");
+  state = reduced(std::move(state), "ping", "{}", "");
+  EXPECT_EQ(state.since(), "&since=1-41");
+  State resumed = reduced(state, "hello", R"({"epoch":"1","resumed":true})", "0");
+  EXPECT_EQ(resumed.since(), "&since=1-41") << "broken again before a frame";
+  resumed = reduced(std::move(resumed), "delta",
+                    R"({"topic":"requests","set":[{"id":"11"}],"gone":["1"]})", "42");
+  EXPECT_TRUE(resumed.requests.contains("11"));
+  EXPECT_TRUE(resumed.requests.contains("2"));
+  EXPECT_EQ(reduced(state, "hello", R"({"epoch":"1","resumed":false})", "0").since(), "");
+  EXPECT_EQ(reduced(state, "hello", R"({"epoch":"2","resumed":true})", "0").since(), "");
+  EXPECT_EQ(reduced(state, "delta", "{}", "1&topics=log").since(), "&since=1-41");
+}
+
 TEST(TopState, ByeIsRemembered) { EXPECT_TRUE(reduced(two_models(), "bye", "{}").said_bye); }
 
 TEST(TopState, WhatHasNoFormChangesNothing) {

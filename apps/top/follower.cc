@@ -36,18 +36,20 @@ std::string complaint_of(const serve::ClientReply& reply) {
 
 void Follower::open() {
   quiet_since_ = SteadyClock::now();
-  const Status opened = watch_.open(
-      std::string("/choir/v1/events?topics=state,requests") + (turns_ ? ",turns" : ""),
-      {.on_event = [this](std::string_view event, std::string_view data) { heard(event, data); },
-       .on_end = [this](const Result<serve::ClientReply>& reply) { ended(reply); }});
+  const Status opened =
+      watch_.open(std::string("/choir/v1/events?topics=state,requests") + (turns_ ? ",turns" : "") +
+                      state_.since(),
+                  {.on_event = [this](std::string_view event, std::string_view id,
+                                      std::string_view data) { heard(event, id, data); },
+                   .on_end = [this](const Result<serve::ClientReply>& reply) { ended(reply); }});
   if (!opened) lost(opened.error().message);
 }
 
-void Follower::heard(std::string_view event, std::string_view data) {
+void Follower::heard(std::string_view event, std::string_view id, std::string_view data) {
   heard_at_ = quiet_since_ = SteadyClock::now();
   tries_ = 0;
   live_ = true;
-  state_ = reduced(std::move(state_), event, data);
+  state_ = reduced(std::move(state_), event, data, id);
   known_ = known_ || (state_.knows_models && state_.knows_requests);
 }
 

@@ -32,7 +32,7 @@ class Follower {
  private:
   using Time = std::chrono::steady_clock::time_point;
   void open();
-  void heard(std::string_view event, std::string_view data);
+  void heard(std::string_view event, std::string_view id, std::string_view data);
   void lost(std::string why);
   void ended(const Result<serve::ClientReply>& reply);
 

@@ -37,6 +37,12 @@ std::int64_t number(const Json& object, const char* name) {
   return whole_number(member(object, name));
 }
 
+// That a daemon takes back.
+bool is_number(std::string_view id) {
+  return !id.empty() && id.size() <= 18 &&
+         id.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 bool yes(const Json& object, const char* name) {
   const Json& value = member(object, name);
   return value.is_boolean() && value.get<bool>();
@@ -122,10 +128,13 @@ void take_hello(State& state, const Json& hello) {
     state.lanes.clear();
     state.now_us = 0;
   }
+  const bool resumed = yes(hello, "resumed") && epoch == state.epoch;
+  if (!resumed) state.last_id.clear();
   state.epoch = epoch;
   state.version = text(hello, "version");
   state.tenant = text(hello, "tenant");
-  state.knows_models = state.knows_requests = state.said_bye = false;
+  state.said_bye = false;
+  if (!resumed) state.knows_models = state.knows_requests = false;
 }
 
 // ---- turns --------------------------------------------------------------------------------------
@@ -163,7 +172,11 @@ void take_turns(State& state, const Json& frame) {
 
 }  // namespace
 
-State reduced(State state, std::string_view event, std::string_view data) {
+std::string State::since() const {
+  return last_id.empty() ? std::string() : "&since=" + epoch + "-" + last_id;
+}
+
+State reduced(State state, std::string_view event, std::string_view data, std::string_view id) {
   const Json frame = Json::parse(data, nullptr, false);
   if (!frame.is_object()) return state;
   if (event == "hello")
@@ -174,6 +187,7 @@ State reduced(State state, std::string_view event, std::string_view data) {
     take_turns(state, frame);
   else if (event == "bye")
     state.said_bye = true;
+  if (is_number(id) && id != "0") state.last_id = id;
   return state;
 }
 

@@ -55,6 +55,8 @@ inline constexpr std::int64_t kKeptUs = 15'000'000;
 
 struct State {
   std::string epoch, version, tenant;  // of hello; the epoch is another one after a restart
+  // Of the last frame; empty: of a snapshot not all has come, and nothing can be gone on behind.
+  std::string last_id;
   bool knows_models = false, knows_requests = false;  // a snapshot has come since hello
   bool said_bye = false;
   std::map<std::string, Model> models{};
@@ -63,11 +65,13 @@ struct State {
   std::map<std::int64_t, Lane> lanes{};  // empty: the daemon tells no turns
   std::int64_t now_us = 0;               // of the last frame of turns
   bool operator==(const State&) const = default;
+  // What a new connection asks with, to get only what has been missed; empty: for all of it.
+  std::string since() const;
 };
 
-// The state after an event of GET /choir/v1/events. What does not have the form of its event
-// changes nothing; a delta before the snapshot of its table neither. After another hello the rows
-// stay as they were until its snapshot comes.
-State reduced(State state, std::string_view event, std::string_view data);
+// The state after an event of GET /choir/v1/events; `id` as it has it. What does not have the form
+// of its event changes nothing; a delta before the snapshot of its table neither. After another
+// hello the rows stay as they were until its snapshot comes.
+State reduced(State state, std::string_view event, std::string_view data, std::string_view id = {});
 
 }  // namespace choir::app::top

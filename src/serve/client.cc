@@ -128,8 +128,15 @@ Result<ClientReply> ask_events(const DaemonAddress& daemon, const std::string& p
 
 void EventLines::add(std::string_view bytes,
                      const std::function<void(std::string_view data)>& on_event) {
+  // The value of a line that begins with this field.
+  const auto value_of = [](std::string_view line, std::string_view field) {
+    line.remove_prefix(field.size());
+    if (line.starts_with(' ')) line.remove_prefix(1);
+    return line;
+  };
   constexpr std::string_view kData = "data:";
   constexpr std::string_view kEvent = "event:";
+  constexpr std::string_view kId = "id:";
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     line_ += bytes.substr(0, end);
@@ -141,15 +148,14 @@ void EventLines::add(std::string_view bytes,
       if (!data_.empty()) on_event(data_);
       data_.clear();
       name_.clear();
+      id_.clear();
     } else if (line.starts_with(kData)) {
-      line.remove_prefix(kData.size());
-      if (line.starts_with(' ')) line.remove_prefix(1);
       if (!data_.empty()) data_ += '\n';
-      data_ += line;
+      data_ += value_of(line, kData);
     } else if (line.starts_with(kEvent)) {
-      line.remove_prefix(kEvent.size());
-      if (line.starts_with(' ')) line.remove_prefix(1);
-      name_ = line;
+      name_ = value_of(line, kEvent);
+    } else if (line.starts_with(kId)) {
+      id_ = value_of(line, kId);
     }
     line_.clear();
   }

@@ -59,11 +59,13 @@ class EventLines {
   void add(std::string_view bytes, const std::function<void(std::string_view data)>& on_event);
   // Of the event that `on_event` is called with; empty: it has none.
   std::string_view name() const { return name_; }
+  std::string_view id() const { return id_; }
 
  private:
   std::string line_;  // that has not ended
   std::string data_;  // of the event that has not ended
   std::string name_;  // of that event
+  std::string id_;    // of that event
 };
 
 }  // namespace choir::serve

@@ -27,8 +27,9 @@ std::size_t take(char* bytes, std::size_t size, std::size_t count, void* out) {
   Going& going = *static_cast<Going*>(out);
   const std::string_view come(bytes, size * count);
   if (going.streams && going.exchange->status() == 200)
-    going.lines.add(
-        come, [&](std::string_view data) { going.stream.on_event(going.lines.name(), data); });
+    going.lines.add(come, [&](std::string_view data) {
+      going.stream.on_event(going.lines.name(), going.lines.id(), data);
+    });
   else
     going.body += come.substr(0, kBodyMax - std::min(kBodyMax, going.body.size()));
   return come.size();

@@ -18,7 +18,8 @@ class DaemonWatch {
  public:
   // No callback may call open() or close().
   struct Callbacks {
-    std::function<void(std::string_view name, std::string_view data)> on_event;
+    // `id` is empty where the event has none.
+    std::function<void(std::string_view name, std::string_view id, std::string_view data)> on_event;
     // The stream has ended: its reply, with a body where the status is not 200; or why there is
     // none (kNotFound: no daemon answers there). Not after close().
     std::function<void(const Result<ClientReply>& reply)> on_end;

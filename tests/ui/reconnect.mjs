@@ -50,6 +50,15 @@ async function stopped() {
   }
 }
 
+// What the daemon says to a reader that asks for the same.
+async function resumes(daemon, epoch, number) {
+  const abort = new AbortController();
+  const reply = await fetch(`${daemon.url}/choir/v1/events?topics=state,requests,turns&since=${epoch}-${number}`, { signal: abort.signal });
+  const { value } = await reply.body.getReader().read();
+  abort.abort();
+  return JSON.parse(/^data: (.*)$/m.exec(new TextDecoder().decode(value))[1]);
+}
+
 async function hidden() {
   const daemon = await Daemon.start(["--model", stories]);
   const chrome = await browser();
@@ -70,8 +79,19 @@ async function hidden() {
     tab.on("request", () => ++requests);
     await sleep(5000);
     check(requests === 0, `a hidden page has sent ${requests} requests in 5 s`);
+    // It goes on behind what it has got, and knows what has happened since then.
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    const again = tab.waitForResponse((r) => r.url().includes("/events?"));
     await hide(false);
+    const { epoch, number } = /since=(?<epoch>\d+)-(?<number>\d+)$/.exec((await again).url())?.groups ?? {};
+    check(Number(number) > 0, `${(await again).url()} does not go on`);
     await tab.waitForSelector(".link.live");
+    await tab.evaluate(() => (location.hash = "#/models"));
+    await tab.getByRole("heading", { name: "second" }).waitFor();
+    await tab.getByRole("heading", { name: "stories260K" }).waitFor();
+    const hello = await resumes(daemon, epoch, number);
+    check(hello.resumed === true, `the daemon does not go on after ${epoch}-${number}: ${JSON.stringify(hello)}`);
+    await tab.evaluate(() => (location.hash = "#/ensemble"));
     check(streams.size === 1, `${streams.size} streams`);
     // Other views need no other stream.
     for (const view of ["models", "requests", "play", "ensemble"]) {

@@ -150,7 +150,7 @@ export function App() {
     void endSession().then((open) => {
       if (!open) return location.reload(); // with all that this one has seen
       forget();
-      live.again();
+      live.anew();
     });
   };
   const name: ViewName = route.value.view || home.value || "play";

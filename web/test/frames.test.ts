@@ -93,6 +93,16 @@ test("a request that goes is kept among those that ended, for a quarter of an ho
   assert.deepEqual(view.ended.map((e) => e.row.id), ["2"]);
 });
 
+test("a connection that goes on needs no snapshot", () => {
+  const known = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1)] }), 0);
+  const resumed = hello("1");
+  (resumed.data as { resumed?: boolean }).resumed = true;
+  const delta = frame("delta", { topic: "requests", set: [row(2, 1)], gone: ["1"] });
+  const view = reduce(reduce(known, resumed, 0), delta, 0);
+  assert.deepEqual([[...view.requests.keys()], view.ended.length], [["2"], 1]);
+  assert.deepEqual([...reduce(reduce(known, hello("1"), 0), delta, 0).requests.keys()], ["1"]);
+});
+
 test("the requests of a daemon that is gone have not ended here", () => {
   let view = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1)] }), 0);
   view = reduce(view, hello("2"), 0);

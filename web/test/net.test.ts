@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sessionOf } from "../src/net/api.ts";
+import { Place } from "../src/net/place.ts";
 import { pauseBefore } from "../src/net/pause.ts";
 import { SseReader, type SseEvent } from "../src/net/sse.ts";
 import { routeOf } from "../src/state/route.ts";
 
 const stream = 'event: hello\nid: 0\ndata: {"a":1}\n\n: loading 42 %\n\ndata: one\ndata: two\n\nevent: ping\r\ndata: {}\r\n\r\n';
 const whole: SseEvent[] = [
-  { event: "hello", data: '{"a":1}', comment: "" },
-  { event: "", data: "", comment: "loading 42 %" },
-  { event: "message", data: "one\ntwo", comment: "" },
-  { event: "ping", data: "{}", comment: "" },
+  { event: "hello", data: '{"a":1}', id: "0", comment: "" },
+  { event: "", data: "", id: "", comment: "loading 42 %" },
+  { event: "message", data: "one\ntwo", id: "", comment: "" },
+  { event: "ping", data: "{}", id: "", comment: "" },
 ];
 
 test("a stream gives the same events wherever its pieces end", () => {
@@ -43,6 +44,31 @@ test("one whom the daemon does not know needs a key", () => {
   const info = { scopes: [], expires_in_seconds: null };
   assert.deepEqual(sessionOf({ ...info, tenant: null }, true), { state: "needed", expired: true });
   assert.equal(sessionOf({ ...info, tenant: "local" }, false).state, "open");
+});
+
+test("a connection goes on behind the last frame, if all before it has come to the same reader", () => {
+  const place = new Place();
+  assert.equal(place.since("a"), "");
+  place.hello("17", false, "a");
+  place.frame("0");
+  place.frame("");
+  assert.equal(place.since("a"), "", "a snapshot of which a part has come");
+  place.frame("5");
+  place.frame(""); // a ping
+  assert.equal(place.since("a"), "&since=17-5");
+  assert.equal(place.since("b"), "", "another reader");
+  place.hello("17", true, "a");
+  assert.equal(place.since("a"), "&since=17-5", "broken again before a frame");
+  place.frame("9");
+  assert.equal(place.since("a"), "&since=17-9");
+  place.hello("17", false, "a");
+  assert.equal(place.since("a"), "", "too late: a snapshot comes");
+  place.frame("12");
+  place.hello("18", true, "a");
+  assert.equal(place.since("a"), "");
+  place.frame("1");
+  place.forget();
+  assert.equal(place.since("a"), "");
 });
 
 test("a route is read from the address, and ?q= fills the field at most", () => {

@@ -1,10 +1,12 @@
 // The one stream of events that a page in sight holds. It is opened again whenever it ends or is silent for 25 s; what
 // was known stays, and `link` says that it is not live.
 import { batch, signal } from "@preact/signals";
-import { call, eventsOf, session } from "./api.ts";
+import { call, eventsOf, session, token } from "./api.ts";
 import { pauseBefore } from "./pause.ts";
+import { Place } from "./place.ts";
+import type { SseEvent } from "./sse.ts";
 import type { Frame } from "../state/frames.ts";
-import type { TurnsFrame } from "./wire.ts";
+import type { Hello, TurnsFrame } from "./wire.ts";
 
 export type Link =
   | { state: "live" }
@@ -28,6 +30,7 @@ export class Live {
   private tries = 0;
   private lostAt = 0;
   private last: number | null = null;
+  private readonly place = new Place();
 
   constructor(private readonly taker: Taker) {
     document.addEventListener("visibilitychange", () => this.shown());
@@ -40,6 +43,12 @@ export class Live {
 
   start(): void {
     this.shown();
+  }
+
+  // What was known is forgotten: the next connection tells all.
+  anew(): void {
+    this.place.forget();
+    this.again();
   }
 
   // Now, without a pause: the session is another one, or the network is there again.
@@ -88,10 +97,11 @@ export class Live {
     this.abort = abort;
     this.watchdog = window.setTimeout(() => this.silent(), kSilenceMs);
     try {
-      const reply = await call("GET", `/choir/v1/events?topics=state,requests,turns`, undefined, abort.signal);
+      const reader = token();
+      const reply = await call("GET", `/choir/v1/events?topics=state,requests,turns${this.place.since(reader)}`, undefined, abort.signal);
       for await (const event of eventsOf(reply)) {
         if (abort.signal.aborted) return;
-        batch(() => this.take(event.event, event.data));
+        batch(() => this.take(event, reader));
         if (event.event === "bye") break;
       }
     } catch {
@@ -100,8 +110,13 @@ export class Live {
     if (!abort.signal.aborted) this.lost();
   }
 
-  private take(name: string, data: string): void {
+  private take({ event: name, data, id }: SseEvent, reader: string): void {
     this.heard();
+    if (name === "hello") {
+      const hello = JSON.parse(data) as Hello;
+      this.place.hello(hello.epoch, hello.resumed ?? false, reader);
+    }
+    this.place.frame(id);
     if (name === "hello" || name === "snapshot" || name === "delta") {
       this.taker.frame({ event: name, data: JSON.parse(data) } as Frame);
     } else if (name === "turns") {

@@ -4,6 +4,7 @@
 export interface SseEvent {
   event: string; // "message" where the stream names none
   data: string;
+  id: string; // of this event; empty where it has none
   comment: string; // of lines that begin with ':'; then there is no data
 }
 
@@ -12,6 +13,7 @@ const kLongestEvent = 32 << 20;
 export class SseReader {
   private rest = "";
   private event = "";
+  private id = "";
   private data: string[] = [];
   private size = 0;
 
@@ -27,14 +29,15 @@ export class SseReader {
 
   private line(line: string, events: SseEvent[]): void {
     if (line === "") {
-      if (this.data.length > 0) events.push({ event: this.event || "message", data: this.data.join("\n"), comment: "" });
+      if (this.data.length > 0) events.push({ event: this.event || "message", data: this.data.join("\n"), id: this.id, comment: "" });
       this.event = "";
+      this.id = "";
       this.data = [];
       this.size = 0;
       return;
     }
     if (line.startsWith(":")) {
-      events.push({ event: "", data: "", comment: line.slice(1).trim() });
+      events.push({ event: "", data: "", id: "", comment: line.slice(1).trim() });
       return;
     }
     const colon = line.indexOf(":");
@@ -42,6 +45,7 @@ export class SseReader {
     let value = colon < 0 ? "" : line.slice(colon + 1);
     if (value.startsWith(" ")) value = value.slice(1);
     if (field === "event") this.event = value;
+    if (field === "id") this.id = value;
     if (field === "data") {
       this.data.push(value);
       this.size += value.length;

@@ -80,6 +80,7 @@ export interface Hello {
   tenant: string;
   scopes: string[];
   topics: string[];
+  resumed?: boolean; // it goes on behind the last frame of the connection before
 }
 
 export interface SessionInfo {

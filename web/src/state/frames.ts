@@ -72,7 +72,7 @@ export function reduce(view: View, frame: Frame, now: number): View {
       restarts: view.restarts + (restarted ? 1 : 0),
       requests: other ? new Map() : view.requests,
       ended: restarted || other ? [] : view.ended,
-      known: { state: false, requests: false },
+      known: frame.data.resumed ? view.known : { state: false, requests: false },
       foreign: view.foreign || restarted || other,
     };
   }
