@@ -96,6 +96,7 @@ bool FakeEngine::tick(Nanos by, const AbortSignal& abort) {
 Result<RunOutcome> FakeEngine::run(const StepPlan& plan,
                                    std::span<const std::span<const TokenId>> tokens,
                                    const AbortSignal& abort) {
+  tell("run");
   CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
   ++passes_;
   logits_.assign(plan.slices.size(), {});
@@ -144,6 +145,7 @@ std::span<float> FakeEngine::logits(std::size_t slice) {
 
 Result<std::vector<std::vector<float>>> FakeEngine::embed(
     std::span<const std::span<const TokenId>> texts, const AbortSignal& abort) {
+  tell("embed");
   CHOIR_CHECK(threads_ > 0, "a pass needs a pool");
   CHOIR_CHECK(std::ssize(texts) <= config_.sequences_max, "one pass takes sequences_max texts");
   std::size_t tokens = 0;
@@ -162,6 +164,7 @@ Result<std::vector<std::vector<float>>> FakeEngine::embed(
 }
 
 std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
+  tell("truncate");
   const auto found = memory_.find(seq);
   if (found == memory_.end()) return 0;
   auto& hashes = found->second.hashes;
@@ -176,6 +179,7 @@ std::int32_t FakeEngine::truncate(SeqId seq, std::int32_t tokens) {
 }
 
 Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens) {
+  tell("fork");
   CHOIR_CHECK(!memory_.contains(to), "a fork goes into a sequence that holds nothing");
   const std::int32_t have = computed(from);
   tokens = std::min(tokens, have);
@@ -191,6 +195,7 @@ Result<std::int32_t> FakeEngine::fork(SeqId from, SeqId to, std::int32_t tokens)
 }
 
 void FakeEngine::rename(SeqId from, SeqId to) {
+  tell("rename");
   CHOIR_CHECK(!memory_.contains(to), "a sequence is renamed to one that holds nothing");
   auto row = memory_.extract(from);
   if (row.empty()) return;
@@ -200,6 +205,7 @@ void FakeEngine::rename(SeqId from, SeqId to) {
 }
 
 Result<std::string> FakeEngine::save(SeqId seq) {
+  tell("save");
   const auto found = memory_.find(seq);
   if (found == memory_.end()) return fail(Code::kNotFound, "the sequence holds no cells");
   const auto& hashes = found->second.hashes;
@@ -208,6 +214,7 @@ Result<std::string> FakeEngine::save(SeqId seq) {
 }
 
 Status FakeEngine::restore(SeqId seq, std::string_view blob) {
+  tell("restore");
   CHOIR_CHECK(!memory_.contains(seq), "a sequence is restored into nothing");
   std::vector<std::uint64_t> hashes(blob.size() / sizeof(std::uint64_t));
   std::memcpy(hashes.data(), blob.data(), hashes.size() * sizeof(std::uint64_t));

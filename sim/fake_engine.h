@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -78,13 +79,18 @@ class FakeEngine final : public Engine {
   std::int32_t computed(SeqId seq) const override;
   ExecutorBytes sizes() const override;
   const EngineConfig& config() const override { return config_; }
-  void attach(Pool& pool) override { threads_ = pool.threads(); }
+  void attach(Pool& pool) override {
+    tell("attach");
+    threads_ = pool.threads();
+  }
   void detach() override { threads_ = 0; }
 
   std::int32_t cells_held() const;  // shared ones count once
   // Called while a pass moves the clock: the simulator lets the rest of the world happen.
   std::function<void()> on_tick;
   std::function<void()> on_end;  // it is destroyed
+  // One of its calls begins, by its name; may throw, as a call of an engine may.
+  std::function<void(std::string_view call)> on_call;
   // Cells of `from` are `to`'s as well, or instead.
   std::function<void(SeqId from, SeqId to)> on_share;
 
@@ -93,6 +99,9 @@ class FakeEngine final : public Engine {
     std::vector<std::uint64_t> hashes;  // after each token
     std::vector<std::uint64_t> cells;   // where; a fork has the same ones
   };
+  void tell(std::string_view call) const {
+    if (on_call) on_call(call);
+  }
   bool tick(Nanos by, const AbortSignal& abort);
   bool no_slot() const { return std::ssize(memory_) >= config_.sequences_max; }
 

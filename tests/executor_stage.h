@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/caught_engine.h"
 #include "runtime/executor.h"
 #include "sim/fake_engine.h"
 #include "sim/null_engine.h"
@@ -39,16 +40,19 @@ class Stage {
     bool adapt_threads = true;
     Nanos age_step = std::chrono::milliseconds(500);
     std::size_t stream_bytes_max = 64U << 10U;
+    bool caught = false;  // as a node has its engines
   };
   explicit Stage(const Options& options) {
     auto fake =
         std::make_unique<sim::FakeEngine>(model_, engine_config(options), options.rules, &clock);
     engine = fake.get();
+    std::unique_ptr<Engine> used = std::move(fake);
+    if (options.caught) used = caught_engine(std::move(used));
     ExecutorConfig config;
     config.name = "stage";
     config.prefix_cache = options.prefix_cache;
     config.park_bytes_max = options.park_bytes_max;
-    executor.emplace(ExecutorId{1}, config, model_, std::move(fake),
+    executor.emplace(ExecutorId{1}, config, model_, std::move(used),
                      ExecutorRules{.age_step = options.age_step,
                                    .stream_bytes_max = options.stream_bytes_max,
                                    .adapt_threads = options.adapt_threads},

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
+#include <stdexcept>
+
 namespace choir {
 namespace {
 
@@ -24,6 +27,13 @@ TEST(OwnStack, OfNoBytesIsSmallButOne) {
   bool ran = false;
   ASSERT_TRUE(run_on_stack(0, [&] { ran = true; }));
   EXPECT_TRUE(ran);
+}
+
+TEST(OwnStack, WhatIsThrownThereIsAnErrorHere) {
+  const Status thrown = run_on_stack(0, [] { throw std::bad_alloc(); });
+  ASSERT_FALSE(thrown);
+  EXPECT_EQ(thrown.error().code, Code::kOutOfMemory);
+  EXPECT_FALSE(run_on_stack(0, [] { throw std::runtime_error("a word"); }));
 }
 
 TEST(OwnStack, ThatTheSystemDoesNotGiveIsAnError) {

@@ -162,6 +162,26 @@ TEST(Service, ItsQueueMayOutliveIt) {
             1U);
 }
 
+TEST(Service, WhereTakingThrowsItIsTriedAgain) {
+  int attempts = 0;
+  std::vector<int> done;
+  Counting service("test", [&](Numbers& numbers, Nanos& again) {
+    if (!numbers.empty() && ++attempts < 3) throw std::bad_alloc();
+    return front(numbers, again);
+  });
+  service.start(1, [&](int number) { done.push_back(number); });
+  add(service, 1);
+  add(service, 2);
+  add(service, 3);
+  service.stop(Left::kCarriedOut);
+  // An attempt that threw while it was to stop is its last one: what came before it is carried out.
+  EXPECT_LE(done.size(), 3U);
+  service.run_here([&](int number) { done.push_back(number); });
+  service.run_here([&](int number) { done.push_back(number); });
+  service.run_here([&](int number) { done.push_back(number); });
+  EXPECT_EQ(done, (std::vector<int>{1, 2, 3}));
+}
+
 TEST(Service, TheExitOfAProcessDropsWhatIsLeft) {
   std::latch began(1);
   std::latch go_on(1);

@@ -4,6 +4,7 @@
 
 #include <future>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 namespace choir {
@@ -34,6 +35,15 @@ TEST(Threads, OnlyThoseOfOursMayNotJoin) {
   Threads threads;
   threads.start([&] { ours.set_value(may_join()); });
   EXPECT_FALSE(ours.get_future().get());
+}
+
+TEST(Threads, WhatIsThrownOnOneEndsOnlyThatOne) {
+  std::atomic<bool> done{false};
+  Threads threads;
+  threads.start([] { throw std::runtime_error("a word"); });
+  threads.start([&] { done = true; });
+  threads.join();
+  EXPECT_TRUE(done);
 }
 
 TEST(Threads, JoinWaitsForAll) {

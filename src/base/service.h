@@ -9,6 +9,7 @@
 // each shutdown(), which does not wait for the old one inside a callback.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -124,7 +125,7 @@ class Service {
   bool run_here(const CarryOut& carry_out) {
     for (bool any = false;; any = true) {
       Nanos again = kLongest;
-      auto work = queue_.inside_->with([&](Inside& i) { return take_(i.state, again); });
+      auto work = queue_.inside_->with([&](Inside& i) { return take_one(i.state, again); });
       if (!work) return any;
       carry_out_one(carry_out, *std::exchange(work, std::nullopt));
     }
@@ -132,6 +133,7 @@ class Service {
 
  private:
   static constexpr Nanos kLongest = std::chrono::hours(1);
+  static constexpr Nanos kPause = std::chrono::milliseconds(100);  // after a failure
 
   void loop(const CarryOut& carry_out) {
     for (;;) {
@@ -139,7 +141,7 @@ class Service {
       Nanos again = kLongest;
       std::uint64_t seen = 0;
       const bool ends = queue_.inside_->with([&](Inside& i) {
-        if (!i.dropping) work = take_(i.state, again);
+        if (!i.dropping) work = take_one(i.state, again);
         seen = i.changes;
         return !work && i.stopping;
       });
@@ -150,6 +152,14 @@ class Service {
         queue_.inside_->wait_for(again, [&](const Inside& i) { return i.changes != seen; });
       }
     }
+  }
+  // Where taking throws it is tried again; what is in the state stays there.
+  std::optional<Work> take_one(State& state, Nanos& again) {
+    auto work = caught([&]() -> Result<std::optional<Work>> { return take_(state, again); });
+    if (work) return *std::move(work);
+    log(LogLevel::kError, name_ + ": " + work.error().message);
+    again = std::min(again, kPause);
+    return std::nullopt;
   }
   void carry_out_one(const CarryOut& carry_out, Work work) {
     const Status done = caught([&]() -> Status {

@@ -5,6 +5,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/caught.h"
+#include "base/log.h"
+
 namespace choir {
 namespace {
 
@@ -47,7 +50,11 @@ class Ender {
         return next;
       });
       if (!end) return;
-      end();
+      const Status ended = caught([&]() -> Status {
+        end();
+        return {};
+      });
+      if (!ended) log(LogLevel::kError, "an end failed: " + ended.error().message);
     }
   }
 
@@ -65,7 +72,11 @@ void Threads::start(std::function<void()> work) {
   state_->change([&](State& s) {
     s.threads.emplace_back([state = state_, work = std::move(work)]() mutable {
       this_thread_is_ours = true;
-      work();
+      const Status ended = caught([&]() -> Status {
+        work();
+        return {};
+      });
+      if (!ended) log(LogLevel::kError, "a thread ended early: " + ended.error().message);
       work = nullptr;
       state->change([](State& all) { --all.alive; });
     });

@@ -116,7 +116,7 @@ Result<std::vector<TokenId>> LlamaModel::tokenize(std::string_view text, Special
         return run_on_stack(bytes, work);
       });
       !ran)
-    return fail(Code::kOutOfMemory,
+    return fail(ran.error().code,
                 "text with " + std::to_string(run) +
                     " bytes without a break cannot be tokenized: " + ran.error().message);
   return tokens;

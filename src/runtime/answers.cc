@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/caught.h"
 #include "engine/text.h"
 
 namespace choir {
@@ -115,6 +116,37 @@ void Answers::fail_without_token(LiveSequence& l, Instant now) {
                                      std::to_string(l.value.known_tokens()) +
                                      " of the sequence; its file may be damaged"},
       now);
+}
+
+bool Answers::fail_all(const Error& why, Instant now) {
+  bool all = true;
+  for (const auto& l : live_.all()) {
+    const Status told = caught([&]() -> Status {
+      if (l->request->finished()) {
+        notify_(l->request);
+      } else {
+        l->ended = false;
+        finish(*l, Finish::kFailed, why, now);
+      }
+      return {};
+    });
+    all = all && told;
+  }
+  return all;
+}
+
+void Answers::fail(const std::shared_ptr<RequestState>& request, const Error& why, Instant now) {
+  if (request->finished()) return;
+  Completion completion;
+  completion.id = request->id;
+  completion.executor = facts_.name();
+  completion.finish = Finish::kFailed;
+  completion.error = why;
+  completion.usage.total_seconds = to_seconds(now - request->submitted);
+  facts_.counters().requests_done.fetch_add(1, std::memory_order_relaxed);
+  facts_.counters().requests_failed.fetch_add(1, std::memory_order_relaxed);
+  request->finish(std::move(completion));
+  notify_(request);
 }
 
 void Answers::finish(LiveSequence& l, Finish finish, std::optional<Error> error, Instant now) {

@@ -41,6 +41,11 @@ class Answers {
   void take_token(LiveSequence& live, TokenId token, Instant now);
   // Its logits are not numbers.
   void fail_without_token(LiveSequence& live, Instant now);
+  // All that are there, also those of which an earlier end was cut short by what it threw. False:
+  // some could not be told; it may be called again.
+  bool fail_all(const Error& why, Instant now);
+  // One that did not get into the set, or not as a whole.
+  void fail(const std::shared_ptr<RequestState>& request, const Error& why, Instant now);
   // One that has ended stays as it is.
   void finish(LiveSequence& live, Finish finish, std::optional<Error> error, Instant now);
 

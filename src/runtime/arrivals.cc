@@ -138,10 +138,11 @@ void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
   Status loaded = fail(Code::kCancelled, "nobody waits for the load any more");
   if (flight->begin()) {
     const ExecutorId id = flight->executor;
-    loaded = p_.residents.load(flight->executor_name, [&](float fraction) {
+    const auto goes_on = [&](float fraction) {
       return flight->progress(fraction) &&
              (p_.active.not_closing().has_value() || p_.active.has_arrivals(id));
-    });
+    };
+    loaded = caught([&] { return p_.residents.load(flight->executor_name, goes_on); });
   }
   remember(flight->executor, loaded);
   state_.with([&](State& s) {

@@ -58,7 +58,12 @@ void Dispatcher::stop_until(const Clock& clock, Instant end) { service_.stop_unt
 
 void Dispatcher::notify(std::shared_ptr<RequestState> request) {
   if (!request->claim_dispatch()) return;
-  service_.change([&](Requests& requests) { requests.push_back(std::move(request)); });
+  try {
+    service_.change([&](Requests& requests) { requests.push_back(request); });
+  } catch (...) {  // else nobody could hand it over later
+    request->release_dispatch();
+    throw;
+  }
 }
 
 bool Dispatcher::run_here() {

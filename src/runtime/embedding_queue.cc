@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/caught.h"
 #include "policy/chunk.h"
 #include "policy/turn.h"
 
@@ -26,7 +27,12 @@ void EmbeddingQueue::take_mail(Instant now) {
   came_.take_all(mail_);
   for (auto& request : mail_) {
     if (request->priority == Priority::kCritical) control_.urgent_accepted();
-    enter(std::move(request), now);
+    const Status entered = caught([&]() -> Status {
+      enter(request, now);
+      return {};
+    });
+    if (!entered)
+      finish({.request = request, .last_progress = now}, Finish::kFailed, entered.error(), now);
   }
   mail_.clear();
 }
@@ -189,7 +195,8 @@ void EmbeddingQueue::give(std::vector<std::vector<float>> vectors, Instant ended
   }
 }
 
-void EmbeddingQueue::finish(Entry& entry, Finish finish, std::optional<Error> error, Instant now) {
+void EmbeddingQueue::finish(const Entry& entry, Finish finish, std::optional<Error> error,
+                            Instant now) {
   RequestState& request = *entry.request;
   if (request.finished()) return;
   Completion completion;
@@ -225,6 +232,23 @@ void EmbeddingQueue::tell(std::int32_t tokens, Instant began) const {
   }
   step.parts = parts;
   observing->tell([&](Observer& observer) { observer.on_step(step); });
+}
+
+bool EmbeddingQueue::fail_all(const Error& why, Instant now) {
+  take_mail(now);
+  bool all = true;
+  for (const auto& entry : queue_) {
+    const Status told = caught([&]() -> Status {
+      if (entry->request->finished())
+        notify_(entry->request);
+      else
+        finish(*entry, Finish::kFailed, why, now);
+      return {};
+    });
+    all = all && told;
+  }
+  if (all) queue_.clear();
+  return all;
 }
 
 EmbeddingQueue::Requests EmbeddingQueue::take_all() {

@@ -55,6 +55,8 @@ class EmbeddingQueue {
   // computed stay so.
   Requests take_all();
   void adopt(Requests requests);
+  // All end with this error, also those that have just come. False: some could not be told; it may be called again.
+  bool fail_all(const Error& why, Instant now);
   // Those of `requests` that wait for others may compute.
   void open_gate(std::span<const RequestId> requests);
   // Tokens of the longest text that is here.
@@ -86,7 +88,7 @@ class EmbeddingQueue {
   void plan(const EngineConfig& engine, int threads, bool contended);
   void run(Engine& engine, Pool& pool);
   void give(std::vector<std::vector<float>> vectors, Instant ended);
-  void finish(Entry& entry, Finish finish, std::optional<Error> error, Instant now);
+  void finish(const Entry& entry, Finish finish, std::optional<Error> error, Instant now);
   void erase_ended();
   void tell(std::int32_t tokens, Instant began) const;
 

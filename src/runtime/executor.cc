@@ -1,8 +1,24 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <chrono>
+
+#include "base/caught.h"
+#include "base/log.h"
 
 namespace choir {
+namespace {
+
+// Where not even the ends could be told, it is tried again.
+constexpr Nanos kTellAgain = std::chrono::milliseconds(100);
+
+Error failed_turn(const Error& why, const std::string& executor) {
+  Error error = Error(why).in("a turn of executor '" + executor + "' failed");
+  log(LogLevel::kError, error.message + "; its requests end");
+  return error;
+}
+
+}  // namespace
 
 Executor::Executor(ExecutorId id, const ExecutorConfig& config, std::shared_ptr<const Model> model,
                    std::unique_ptr<Engine> engine, const ExecutorRules& rules, const Clock& clock,
@@ -42,10 +58,18 @@ void Executor::interrupt(RequestId request) {
 }
 
 TurnResult Executor::turn(Pool& pool, bool contended) {
+  if (broken_) return fail_all(*broken_);
+  auto done = caught([&] { return step(pool, contended); });
+  if (done) return *done;
+  return fail_all(broken_ ? *broken_ : failed_turn(done.error(), name()));
+}
+
+Result<TurnResult> Executor::step(Pool& pool, bool contended) {
   const Instant began = clock().now();
   live_.forget_who_left();
   run_jobs();
   accept_mail(began);
+  if (broken_) return tl::unexpected(*broken_);
   inbox_.take_looks([&](RequestId request) { live_.wake_if_it_rests(request); });
   live_.wake_who_is_due(began);
   answers_.end_and_hold_back(began);
@@ -63,7 +87,13 @@ TurnResult Executor::turn(Pool& pool, bool contended) {
 // Before the mail: a request may go on from what a job has brought. A job about requests takes the
 // mail first.
 void Executor::run_jobs() {
-  inbox_.take_jobs([&](const Job& job) { job(*this); });
+  inbox_.take_jobs([&](const Job& job) {
+    const Status done = caught([&]() -> Status {
+      job(*this);
+      return {};
+    });
+    if (!done) broken_ = failed_turn(done.error(), name());
+  });
 }
 
 void Executor::close_jobs() {
@@ -74,18 +104,68 @@ void Executor::close_jobs() {
 void Executor::accept_mail(Instant now) {
   inbox_.take_mail([&](Mail mail) {
     if (mail.sequence.priority == Priority::kCritical) control_.urgent_accepted();
-    auto live = std::make_unique<LiveSequence>();
-    live->value = std::move(mail.sequence);
-    live->request = std::move(mail.request);
-    live->conversation = mail.conversation;
-    live->arrived = live->request->submitted;
-    live->last_progress = now;
-    live->gated = mail.gated;
-    live->usage.prompt_tokens = live->value.prompt_tokens;
-    live->scope = memory_.scope(live->value.reuse_scope);
-    sharing_.reuse(*live, std::move(mail.kv));
-    insert(std::move(live));
+    const std::shared_ptr<RequestState> request = mail.request;
+    const SeqId sequence = mail.sequence.id;
+    const Status accepted = caught([&]() -> Status {
+      accept(std::move(mail), now);
+      return {};
+    });
+    if (accepted) return;
+    broken_ = failed_turn(accepted.error(), name());
+    memory_.engine().truncate(sequence, 0);  // the books are made anew
+    answers_.fail(request, *broken_, now);
   });
+}
+
+void Executor::accept(Mail mail, Instant now) {
+  auto live = std::make_unique<LiveSequence>();
+  live->value = std::move(mail.sequence);
+  live->request = std::move(mail.request);
+  live->conversation = mail.conversation;
+  live->arrived = live->request->submitted;
+  live->last_progress = now;
+  live->gated = mail.gated;
+  live->usage.prompt_tokens = live->value.prompt_tokens;
+  live->scope = memory_.scope(live->value.reuse_scope);
+  sharing_.reuse(*live, std::move(mail.kv));
+  insert(std::move(live));
+}
+
+TurnResult Executor::fail_turn(const Error& why) {
+  const Status came = caught([&]() -> Status {
+    run_jobs();
+    accept_mail(clock().now());
+    return {};
+  });
+  return fail_all(failed_turn(came ? why : came.error(), name()));
+}
+
+TurnResult Executor::fail_all(const Error& why) {
+  const Instant began = clock().now();
+  const auto ended = caught([&]() -> Result<TurnResult> {
+    const Error error = why;  // it may be broken_
+    broken_ = error;
+    if (!end_all(error)) return tl::unexpected(error);
+    broken_.reset();
+    return result(began);
+  });
+  if (ended) return *ended;
+  TurnResult again;
+  again.began = began;
+  again.add_alarm(began + kTellAgain);
+  return again;
+}
+
+// False: some could not be told.
+bool Executor::end_all(const Error& why) {
+  const Instant now = clock().now();
+  control_.end(PassControl::Ended::kOtherwise);
+  memory_.engine().detach();
+  memory_.forget_all(live_.all());
+  const bool sequences = answers_.fail_all(why, now);
+  const bool texts = embeddings_.fail_all(why, now);
+  if (sequences) live_.clear();
+  return sequences && texts;
 }
 
 void Executor::insert(std::unique_ptr<LiveSequence> live) {

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -39,6 +40,7 @@
 
 namespace choir {
 
+// Functions: a third of them hand a call to the part that it is for.
 class Executor : public ExecutorFacts {
  public:
   using Notify = Answers::Notify;
@@ -73,7 +75,10 @@ class Executor : public ExecutorFacts {
   EmbeddingQueue& embeddings() { return embeddings_; }
 
   // One step. `contended`: another executor waits for this lane.
+  // What is thrown in it ends all requests of the executor, and its engine holds nothing then.
   TurnResult turn(Pool& pool, bool contended);
+  // In place of a turn that cannot begin: all its requests end with this error.
+  TurnResult fail_turn(const Error& why);
   bool has_work() const { return !live_.empty() || !inbox_.empty() || !embeddings_.empty(); }
   // No job is taken any more; those that came run here. Needs: no lane has it.
   void close_jobs();
@@ -111,8 +116,12 @@ class Executor : public ExecutorFacts {
   bool books_balance() const;
 
  private:
+  Result<TurnResult> step(Pool& pool, bool contended);
   void run_jobs();
   void accept_mail(Instant now);
+  void accept(Mail mail, Instant now);
+  TurnResult fail_all(const Error& why);
+  bool end_all(const Error& why);
   void insert(std::unique_ptr<LiveSequence> live);
   TurnResult result(Instant began);
 
@@ -127,6 +136,8 @@ class Executor : public ExecutorFacts {
   StepPlanner planner_;
   PassRunner runner_;
   EmbeddingQueue embeddings_;
+  // Something was thrown in the middle of a change: its books may be wrong.
+  std::optional<Error> broken_;
 };
 
 }  // namespace choir

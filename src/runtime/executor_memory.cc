@@ -16,9 +16,9 @@ void ExecutorMemory::fork(LiveSequence& l, SeqId from, std::int32_t tokens, bool
   if (!cached || !whole) evict_cached({.cells = 0, .slots = 1}, from, &sources);
   const bool no_slot = use().slots + cache_.use().slots >= config().sequences_max;
   if (cached && (whole || no_slot)) {
+    engine_->rename(from, l.value.id);
     cache_.release(from);
     std::erase_if(sources, [&](const FrontSource& s) { return s.id == from; });
-    engine_->rename(from, l.value.id);
     held_.set(l.computed, engine_->truncate(l.value.id, tokens));
   } else if (!no_slot) {
     held_.set(l.computed, engine_->fork(from, l.value.id, tokens).value_or(0));
@@ -222,6 +222,20 @@ void ExecutorMemory::keep_only(const std::set<ConversationKey>& keys) {
 void ExecutorMemory::forget_cached() {
   cache_.clear(*engine_);
   facts_.counters().cached_cells.store(0, std::memory_order_relaxed);
+}
+
+void ExecutorMemory::forget_all(std::span<const std::unique_ptr<LiveSequence>> all) {
+  for (const auto& l : all) {
+    engine_->truncate(l->value.id, 0);
+    held_.set(l->computed, 0);
+    l->kv = {};
+    l->reusing = false;
+  }
+  kept_.clear(*engine_);
+  forget_cached();
+  held_ = KvLedger();
+  parked_ = 0;
+  park_.used = 0;
 }
 
 void ExecutorMemory::swap_engine(std::unique_ptr<Engine>& engine,

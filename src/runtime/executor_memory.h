@@ -89,6 +89,8 @@ class ExecutorMemory {
   void forget_kept(ConversationKey key) { kept_.forget(key, *engine_, park_); }
   void keep_only(const std::set<ConversationKey>& keys);
   void forget_cached();
+  // Everything leaves the engine, and the totals begin anew: for when they may be wrong.
+  void forget_all(std::span<const std::unique_ptr<LiveSequence>> all);
   void set_park_bytes_max(std::uint64_t most) { park_.most = most; }
   // Everything leaves the engine, which is swapped for `engine`.
   void swap_engine(std::unique_ptr<Engine>& engine,

@@ -22,11 +22,16 @@ void FrontSharing::reuse(LiveSequence& l, KvState kv) {
   if (!entry) return;
   const std::int32_t same =
       std::min(common_prefix(entry->tokens, l.value.tokens), l.value.known_tokens() - 1);
-  // Not of another scope; nor where the first plan with it will find more elsewhere.
-  if (entry->scope != l.scope || better_elsewhere(l, same))
+  try {
+    // Not of another scope; nor where the first plan with it will find more elsewhere.
+    if (entry->scope != l.scope || better_elsewhere(l, same))
+      memory_.drop(*entry);
+    else
+      memory_.give(l, std::move(*entry), same);
+  } catch (...) {  // nobody else knows of its cells
     memory_.drop(*entry);
-  else
-    memory_.give(l, std::move(*entry), same);
+    throw;
+  }
 }
 
 bool FrontSharing::better_elsewhere(const LiveSequence& l, std::int32_t same) {

@@ -1,6 +1,7 @@
 // Jobs between two passes of an executor, from threads that have no turn.
 #pragma once
 
+#include <exception>
 #include <future>
 #include <memory>
 #include <string>
@@ -23,8 +24,14 @@ auto post_in_turn(Lanes& lanes, Executor& executor, Job job)
   using Value = std::invoke_result_t<Job, Executor&>;
   auto promise = std::make_shared<std::promise<Value>>();
   auto future = promise->get_future();
-  const bool posted = executor.post_job(
-      [promise, job = std::move(job)](Executor& e) mutable { promise->set_value(job(e)); });
+  const bool posted = executor.post_job([promise, job = std::move(job)](Executor& e) mutable {
+    try {
+      promise->set_value(job(e));
+    } catch (...) {  // the caller's and the executor's
+      promise->set_exception(std::current_exception());
+      throw;
+    }
+  });
   if (!posted) return {};
   lanes.ready(executor.id(), Priority::kCritical);
   return future;

@@ -110,6 +110,14 @@ void KeptStates::forget(ConversationKey key, Engine& engine, ParkBudget& budget)
     budget.used -= entry->blob.size();
 }
 
+void KeptStates::clear(Engine& engine) {
+  for (const auto& [key, entry] : entries_)
+    if (entry.resident()) engine.truncate(entry.seq, 0);
+  entries_.clear();
+  use_ = {};
+  known_.with([](auto& known) { known.clear(); });
+}
+
 void KeptStates::forget_lost(const Engine& engine) {
   for (const ConversationKey key : keys()) {
     const Entry& entry = entries_.at(key);

@@ -53,6 +53,7 @@ class KeptStates {
   // Every resident one leaves the engine, whatever the budget says; for a change of engine.
   void park_all(Engine& engine, ParkBudget& budget);
   void forget(ConversationKey key, Engine& engine, ParkBudget& budget);
+  void clear(Engine& engine);
   // Those whose cells the engine does not have any more.
   void forget_lost(const Engine& engine);
   // A copy of the state, which stays.

@@ -2,7 +2,11 @@
 
 #include <sched.h>
 
+#include <chrono>
 #include <span>
+
+#include "base/caught.h"
+#include "base/log.h"
 
 namespace choir {
 namespace {
@@ -10,6 +14,8 @@ namespace {
 // A thread that serves callers (dispatchers, HTTP) goes before a lane when both want a core: its
 // work is short, and a caller waits for it. A batch thread keeps its share of the CPU beside other
 // programs, and is preempted by any other thread of ours that wakes. Needs no privilege.
+constexpr Nanos kPause = std::chrono::milliseconds(100);  // after a failure of the lane itself
+
 void become_batch_thread() {
   const sched_param none{};
   (void)sched_setscheduler(0, SCHED_BATCH, &none);
@@ -115,24 +121,37 @@ TurnsSince Lanes::turns(std::span<const std::uint64_t> from) const {
 
 void Lanes::loop(int lane) {
   become_batch_thread();
-  // A pool for each cut of the cores that this lane has met; made here, because making one pins
-  // the thread that makes it, and kept: an engine may still know it.
-  std::map<std::pair<int, int>, std::unique_ptr<Pool>> pools;
-  for (;;) {
-    std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
-      if (s.stopping) return Next{};
-      return next_of(s, lane);
-    });
-    if (!next->executor) return;
-    auto& pool = pools[{next->turn.first_core, next->turn.cores}];
-    if (!pool)
-      pool = backend_.create_pool(
-          std::span(cpus_).subspan(static_cast<std::size_t>(next->turn.first_core),
-                                   static_cast<std::size_t>(next->turn.cores)));
-
-    const TurnResult result = next->executor->turn(*pool, next->turn.contended);
-    end_turn(lane, *next, result);
+  Pools pools;
+  for (bool goes_on = true; goes_on;) {
+    const auto went = caught([&]() -> Result<bool> { return turn_of(lane, pools); });
+    goes_on = went.value_or(true);
+    if (went) continue;
+    log(LogLevel::kError, "a lane goes on after: " + went.error().message);
+    state_.wait_until(clock_, clock_.now() + kPause, [](const State& s) { return s.stopping; });
   }
+}
+
+bool Lanes::turn_of(int lane, Pools& pools) {
+  std::optional<Next> next = state_.wait([&](State& s) -> std::optional<Next> {
+    if (s.stopping) return Next{};
+    return next_of(s, lane);
+  });
+  if (!next->executor) return false;
+  end_turn(lane, *next, carry_out(*next, pools));
+  return true;
+}
+
+TurnResult Lanes::carry_out(const Next& next, Pools& pools) {
+  const auto pool = caught([&]() -> Result<Pool*> {
+    auto& known = pools[{next.turn.first_core, next.turn.cores}];
+    if (!known)
+      known = backend_.create_pool(
+          std::span(cpus_).subspan(static_cast<std::size_t>(next.turn.first_core),
+                                   static_cast<std::size_t>(next.turn.cores)));
+    return known.get();
+  });
+  return pool ? next.executor->turn(**pool, next.turn.contended)
+              : next.executor->fail_turn(pool.error());
 }
 
 std::optional<Lanes::Next> Lanes::next_of(State& s, int lane) const {
@@ -145,9 +164,13 @@ std::optional<Lanes::Next> Lanes::take_turn(int lane) {
   return state_.with([&](State& s) { return next_of(s, lane); });
 }
 
-void Lanes::end_turn(int lane, Next& next, const TurnResult& result) {
+void Lanes::end_turn(int lane, Next& next, TurnResult result) {
   // Before another lane can have the next turn: what that one wants would be overwritten.
-  wake_at_(next.turn.executor, result.wake_at);
+  const Status told = caught([&]() -> Status {
+    wake_at_(next.turn.executor, result.wake_at);
+    return {};
+  });
+  if (!told) result.add_work(Priority::kLow);  // the next turn asks for it again
   if (result.computed.any())
     log_.add(lane, {.began = result.began,
                     .length = result.elapsed,

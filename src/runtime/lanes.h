@@ -58,7 +58,7 @@ class Lanes {
   // What a lane's thread does, for a caller whose lanes were not started. Between the two: the
   // executor's turn. end_turn() lets go of the executor.
   std::optional<Next> take_turn(int lane);
-  void end_turn(int lane, Next& next, const TurnResult& result);
+  void end_turn(int lane, Next& next, TurnResult result);
 
   LaneLayout layout() const;
   int lanes_max() const;
@@ -75,7 +75,13 @@ class Lanes {
     State(int cores, const TurnRules& rules, int lanes_max) : schedule(cores, rules, lanes_max) {}
   };
   std::optional<Next> next_of(State& s, int lane) const;
+  // A pool for each cut of the cores that a lane has met; made on its thread, because making one
+  // pins the thread that makes it, and kept: an engine may still know it.
+  using Pools = std::map<std::pair<int, int>, std::unique_ptr<Pool>>;
   void loop(int lane);
+  // False: it is to stop.
+  bool turn_of(int lane, Pools& pools);
+  TurnResult carry_out(const Next& next, Pools& pools);
 
   const std::vector<int> cpus_;
   const Clock& clock_;

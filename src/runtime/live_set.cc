@@ -63,6 +63,17 @@ void LiveSet::erase_ended() {
   list_awake_ids();
 }
 
+void LiveSet::clear() {
+  waiting_ = {};
+  awake_.clear();
+  awake_ids_.clear();
+  all_.clear();
+  of_class_ = {};
+  tenants_ = Tenants();
+  to_erase_ = 0;
+  some_left_ = true;
+}
+
 void LiveSet::rest(std::span<const Rest> resting) {
   if (resting.empty()) return;
   for (const Rest& one : resting) waiting_.put(*one.live, one.what, one.times);

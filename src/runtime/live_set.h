@@ -54,6 +54,8 @@ class LiveSet {
   // It has ended, and goes with the next erase_ended().
   void mark_ended(LiveSequence& live);
   void erase_ended();
+  // They have all ended, or go without an end; the totals begin anew.
+  void clear();
   // Somebody has left since forget_who_left(), so others may now begin.
   bool some_left() const { return some_left_; }
   void forget_who_left() { some_left_ = false; }

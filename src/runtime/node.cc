@@ -1,6 +1,10 @@
 // choir/node.h on top of runtime/runtime.h.
 #include "choir/node.h"
 
+#include <string>
+#include <type_traits>
+#include <utility>
+
 #include "base/cache_folder.h"
 #include "base/caught.h"
 #include "base/log.h"
@@ -21,7 +25,30 @@ Result<std::shared_ptr<Runtime>> create_runtime(const NodeConfig& config) {
   return Runtime::create(tuned(config, machine), machine, std::move(backend));
 }
 
-// Nothing that is thrown crosses this border: each call goes through caught().
+// Nothing that is thrown crosses this border: each call goes through caught(), or through
+// or_nothing() where it has no error to return.
+
+namespace {
+
+// What is thrown is logged, and the call returns an empty value.
+template <class F>
+auto or_nothing(const char* call, F&& work) {
+  using Value = std::invoke_result_t<F>;
+  constexpr bool kGivesNothing = std::is_void_v<Value>;
+  using Given = std::conditional_t<kGivesNothing, bool, Value>;
+  auto done = caught([&]() -> Result<Given> {
+    if constexpr (kGivesNothing) {
+      work();
+      return true;
+    } else {
+      return work();
+    }
+  });
+  if (!done) log(LogLevel::kError, std::string("node: ") + call + ": " + done.error().message);
+  if constexpr (!kGivesNothing) return std::move(done).value_or(Value{});
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Node>> Node::create(const NodeConfig& config) {
   return caught([&]() -> Result<std::unique_ptr<Node>> {
@@ -99,7 +126,9 @@ Status Node::set_policy(ExecutionPolicy policy) {
   return caught([&] { return runtime_->set_policy(policy); });
 }
 
-ExecutionPolicy Node::policy() const { return runtime_->policy(); }
+ExecutionPolicy Node::policy() const {
+  return or_nothing("policy", [&] { return runtime_->policy(); });
+}
 
 Result<Submission> Node::submit(const Request& request, Callbacks callbacks) {
   return caught([&] { return runtime_->submit(request, std::move(callbacks)); });
@@ -131,7 +160,9 @@ Status Node::cancel(RequestId id) {
   return caught([&] { return runtime_->cancel(id); });
 }
 
-void Node::close_door() { runtime_->close_door(); }
+void Node::close_door() {
+  or_nothing("close_door", [&] { runtime_->close_door(); });
+}
 
 Status Node::wait_idle() {
   return caught([&] { return runtime_->wait_idle(); });
@@ -171,30 +202,32 @@ Result<std::vector<float>> Node::embed(std::string_view executor, std::string_vi
   return caught([&] { return runtime_->embed(executor, text); });
 }
 
-std::vector<RequestInfo> Node::requests() const { return runtime_->requests(); }
+std::vector<RequestInfo> Node::requests() const {
+  return or_nothing("requests", [&] { return runtime_->requests(); });
+}
 
 Result<QueuePlace> Node::place(RequestId id) const {
   return caught([&] { return runtime_->place(id); });
 }
 
-std::vector<ExecutorInfo> Node::executors() const { return runtime_->executors(); }
+std::vector<ExecutorInfo> Node::executors() const {
+  return or_nothing("executors", [&] { return runtime_->executors(); });
+}
 
 Result<ExecutorInfo> Node::executor(std::string_view name) const {
   return caught([&] { return runtime_->executor(name); });
 }
 
 TurnsSince Node::turns(const std::vector<std::uint64_t>& from) const {
-  return runtime_->turns(from);
+  return or_nothing("turns", [&] { return runtime_->turns(from); });
 }
 
-NodeInfo Node::info() const { return runtime_->info(); }
+NodeInfo Node::info() const {
+  return or_nothing("info", [&] { return runtime_->info(); });
+}
 
 void Node::shutdown(Drain drain) {
-  const Status down = caught([&]() -> Status {
-    runtime_->shutdown(drain);
-    return {};
-  });
-  if (!down) log(LogLevel::kError, "node: shutdown: " + down.error().message);
+  or_nothing("shutdown", [&] { runtime_->shutdown(drain); });
 }
 
 }  // namespace choir

@@ -8,10 +8,14 @@ PassRunner::PassRunner(const Parts& parts) : p_(parts) {
   sample_row_ = [this](int index, int thread) {
     Row& row = rows_[static_cast<std::size_t>(index)];
     const Sequence& s = row.live->value;
-    row.token =
-        sample(p_.memory.engine().logits(row.slice), s.sampling, s.tokens,
-               {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())},
-               sampler_scratch_[static_cast<std::size_t>(thread)]);
+    try {
+      row.token =
+          sample(p_.memory.engine().logits(row.slice), s.sampling, s.tokens,
+                 {s.sampling.seed, s.stream_index, static_cast<std::uint32_t>(s.tokens.size())},
+                 sampler_scratch_[static_cast<std::size_t>(thread)]);
+    } catch (...) {  // on a thread of the engine
+      row.threw = true;
+    }
   };
 }
 
@@ -131,7 +135,7 @@ void PassRunner::count_tenants(const StepPlan& plan) {
 void PassRunner::sample_rows(const StepPlan& plan, Pool& pool, Instant began) {
   rows_.clear();
   for (std::size_t i = 0; i < plan.slices.size(); ++i)
-    if (plan.slices[i].sample) rows_.push_back({slice_live_[i], i, std::nullopt});
+    if (plan.slices[i].sample) rows_.push_back({slice_live_[i], i, std::nullopt, false});
   if (rows_.empty()) return tell_step(plan, began);
   sampler_scratch_.resize(
       std::max(sampler_scratch_.size(), static_cast<std::size_t>(pool.threads())));
@@ -146,6 +150,9 @@ void PassRunner::sample_rows(const StepPlan& plan, Pool& pool, Instant began) {
   for (const Row& row : rows_)
     if (row.token)
       p_.answers.take_token(*row.live, *row.token, now);
+    else if (row.threw)
+      p_.answers.finish(*row.live, Finish::kFailed,
+                        Error{Code::kOutOfMemory, "no memory to draw a token"}, now);
     else
       p_.answers.fail_without_token(*row.live, now);
 }

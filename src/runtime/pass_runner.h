@@ -48,6 +48,7 @@ class PassRunner {
     LiveSequence* live = nullptr;
     std::size_t slice = 0;
     std::optional<TokenId> token;
+    bool threw = false;  // drawing it did
   };
 
   bool run_pass(const StepPlan& plan, Pool& pool);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "choir/text.h"
 #include "policy/hold.h"
+#include "runtime/caught_engine.h"
 #include "runtime/config_parts.h"
 #include "runtime/dispatcher.h"
 #include "runtime/in_turn.h"
@@ -119,8 +120,9 @@ Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row,
   if (!engine) return in(engine.error());
   if (Status warm = warm_up(p_.backend, **model, **engine, p_.clock); !warm)
     return in(warm.error());
-  auto executor = std::make_shared<Executor>(row.id, config, std::move(*model), std::move(*engine),
-                                             limits_.rules, p_.clock, notify_, row.stats);
+  auto executor = std::make_shared<Executor>(row.id, config, std::move(*model),
+                                             caught_engine(std::move(*engine)), limits_.rules,
+                                             p_.clock, notify_, row.stats);
   promised_ += own_bytes(*executor);
   return executor;
 }
@@ -350,6 +352,7 @@ Status Residents::resize(std::string_view name, std::int32_t sequences_max,
     auto engine =
         CHOIR_TRY(p_.backend.create_engine(known.executor->shared_model(), engine_config));
     CHOIR_CHECK_OK(warm_up(p_.backend, known.executor->model(), *engine, p_.clock));
+    engine = caught_engine(std::move(engine));
     const ExecutorBytes fresh = engine->sizes();
     const ExecutorBytes old = known.executor->bytes();
     promised_ += fresh.own();

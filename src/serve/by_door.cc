@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/guarded.h"
 #include "serve/api_error.h"
 #include "serve/shaped_body.h"
@@ -26,7 +27,8 @@ class Made final : public Work {
   Made(Doors& doors, Post post, HttpRequest request, Wake wake, Make make) {
     const Status posted = (doors.*post)([desk = desk_, request = std::move(request),
                                          wake = std::move(wake), make = std::move(make)] {
-      desk->put(make(request));
+      auto made = caught([&]() -> Result<std::unique_ptr<Work>> { return make(request); });
+      desk->put(made ? std::move(*made) : reply_with_error(api_error(made.error())));
       wake();
     });
     if (!posted) desk_->put(reply_with_error(api_error(posted.error())));
@@ -40,8 +42,14 @@ class Made final : public Work {
     };
     const Status posted =
         doors.post([&doors, asked, answer, quick = std::move(quick), slow = std::move(slow)] {
-          if (const auto json = quick(*asked)) return answer(*json);
-          const Status later = doors.post_slow([asked, answer, slow] { answer(slow(*asked)); });
+          const auto made =
+              caught([&]() -> Result<std::optional<ApiResult<Json>>> { return quick(*asked); });
+          if (!made) return answer(tl::unexpected(api_error(made.error())));
+          if (*made) return answer(**made);
+          const Status later = doors.post_slow([asked, answer, slow] {
+            const auto last = caught([&]() -> Result<ApiResult<Json>> { return slow(*asked); });
+            answer(last ? *last : tl::unexpected(api_error(last.error())));
+          });
           if (!later) answer(tl::unexpected(api_error(later.error())));
         });
     if (!posted) desk_->put(reply_with_error(api_error(posted.error())));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "serve/beast_request.h"
+#include "serve/or_close.h"
 #include "serve/reply_text.h"
 #include "serve/request_head.h"
 
@@ -48,7 +49,7 @@ void Connection::wait_for_bytes() {
   waits_for_bytes_ = true;
   socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
     self->waits_for_bytes_ = false;
-    if (!error && !self->closed_) self->on_readable();
+    if (!error && !self->closed_) or_close(*self, [&] { self->on_readable(); });
   });
 }
 
@@ -237,7 +238,7 @@ void Connection::begin_work() {
 }
 
 void Connection::woken() {
-  if (phase_ == Phase::kWork) pump();
+  if (phase_ == Phase::kWork) or_close(*this, [&] { pump(); });
 }
 
 void Connection::pump() {
@@ -320,7 +321,7 @@ void Connection::wait_for_room() {
   waits_for_room_ = true;
   socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code error) {
     self->waits_for_room_ = false;
-    if (!error && !self->closed_) self->send();
+    if (!error && !self->closed_) or_close(*self, [&] { self->send(); });
   });
 }
 

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/log_tap.h"
 #include "serve/own_models.h"
 #include "serve/own_requests.h"
@@ -144,8 +146,15 @@ void Events::tick() {
     return next;
   });
   if (look != Look::kNone) {
-    const Status posted = doors_.post(
-        [self = shared_from_this(), look, now = clock_.now()] { self->look(look, now); });
+    const Status posted = doors_.post([self = shared_from_this(), look, now = clock_.now()] {
+      const Status looked = caught([&]() -> Status {
+        self->look(look, now);
+        return {};
+      });
+      if (looked) return;
+      log(LogLevel::kError, "events: " + looked.error().message);
+      self->state_.with([](State& s) { s.looking = false; });
+    });
     if (!posted)  // the doors are busy: later
       state_.with([](State& s) {
         s.looking = false;

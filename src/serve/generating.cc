@@ -24,7 +24,8 @@ class Generating final : public Work {
         dialect_(dialect),
         desk_(std::make_shared<GeneratingDesk>(services, dialect, std::move(request),
                                                std::move(wake))) {
-    const Status posted = services.doors.post([desk = desk_] { desk->open(desk); });
+    const Status posted =
+        services.doors.post([desk = desk_] { or_refuse(*desk, [&] { desk->open(desk); }); });
     if (!posted) desk_->refuse(api_error(posted.error()));
   }
   ~Generating() override {

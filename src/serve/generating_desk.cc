@@ -63,7 +63,8 @@ void GeneratingDesk::open(const std::shared_ptr<GeneratingDesk>& self) {
   if (auto error = missing()) return refuse(std::move(*error));
   if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
   if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
-  const Status posted = services_.doors.post_slow([self] { self->find_model(self); });
+  const Status posted =
+      services_.doors.post_slow([self] { or_refuse(*self, [&] { self->find_model(self); }); });
   if (!posted) refuse(api_error(posted.error()));
 }
 
@@ -98,8 +99,8 @@ void GeneratingDesk::find_model(const std::shared_ptr<GeneratingDesk>& self) {
   if (gone_.load()) return;
   auto executor = services_.models.find(asked_.model);
   if (!executor) return refuse(model_error(executor.error()));
-  const Status posted =
-      services_.doors.post([self, name = std::move(*executor)] { self->submit(name); });
+  const Status posted = services_.doors.post(
+      [self, name = std::move(*executor)] { or_refuse(*self, [&] { self->submit(name); }); });
   if (!posted) refuse(api_error(posted.error()));
 }
 

@@ -8,10 +8,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/caught.h"
 #include "base/guarded.h"
 #include "choir/node.h"
+#include "serve/api_error.h"
 #include "serve/dialect.h"
 #include "serve/http.h"
 #include "serve/services.h"
@@ -38,6 +41,16 @@ struct Accepted {
 
 // Cancels all of them; those that have ended stay as they are. Any thread; does not block.
 void cancel_all(Node& node, std::span<const Submission> choices);
+
+// On a door thread: what `work` throws is told to the client.
+template <class Desk, class F>
+void or_refuse(Desk& desk, F&& work) {
+  const Status done = caught([&]() -> Status {
+    std::forward<F>(work)();
+    return {};
+  });
+  if (!done) desk.refuse(api_error(done.error()));
+}
 
 // Shared by the work on the loop and the door thread that submits for it.
 class GeneratingDesk {

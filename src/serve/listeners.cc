@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/log.h"
 #include "serve/client.h"
 
@@ -120,7 +121,11 @@ void Listeners::accept_on(Acceptor& acceptor, asio::steady_timer& again, bool ov
   acceptor.async_accept([this, &acceptor, &again, over_unix_socket](error_code error, auto socket) {
     if (error == asio::error::operation_aborted) return;
     if (!error) {
-      take_(Socket(std::move(socket)), over_unix_socket);
+      const Status taken = caught([&]() -> Status {
+        take_(Socket(std::move(socket)), over_unix_socket);
+        return {};
+      });
+      if (!taken) log(LogLevel::kError, "a connection was dropped: " + taken.error().message);
       accept_on(acceptor, again, over_unix_socket);
       return;
     }

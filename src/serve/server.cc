@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/api_error.h"
@@ -200,11 +201,11 @@ void Server::Inside::sweep() {
   sweep_.expires_after(kSweep);
   sweep_.async_wait([this](error_code stopped) {
     if (stopped) return;
+    sweep();
     std::vector<std::shared_ptr<Connection>> all;
     all.reserve(connections_.size());
     for (const auto& [key, connection] : connections_) all.push_back(connection);
     for (const auto& connection : all) connection->look_at_time(config_.timeouts);
-    sweep();
   });
 }
 
@@ -213,7 +214,15 @@ void Server::Inside::sweep() {
 void Server::Inside::run() {
   listeners_.accept();
   sweep();
-  io.run();
+  // What is thrown ends what threw; the loop goes on with the others.
+  for (bool ended = false; !ended;) {
+    const Status ran = caught([&]() -> Status {
+      io.run();
+      return {};
+    });
+    ended = ran.has_value();
+    if (!ran) log(LogLevel::kError, "the loop goes on after: " + ran.error().message);
+  }
 }
 
 void Server::Inside::drain(std::function<void()> idle) {
