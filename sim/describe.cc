@@ -15,10 +15,11 @@ std::string describe(const SimReport& r) {
          " requests, " + std::to_string(r.unloads) + " unloads, " + std::to_string(r.removals) +
          " removals, " + std::to_string(r.nodes_ended) + " nodes ended, " +
          std::to_string(r.holds) + " leases, " + std::to_string(r.unheld) + " left unheld, " +
-         std::to_string(r.others) + " other changes; " + std::to_string(r.enqueued) +
-         " enqueued, " + std::to_string(r.waited_for_load) + " of them for a load; " +
-         std::to_string(r.loads) + " loads in the background, " + std::to_string(r.loads_failed) +
-         " failed, " + std::to_string(r.loads_given_up) + " given up; longest wait " +
+         std::to_string(r.forgotten) + " conversations forgotten, " + std::to_string(r.others) +
+         " other changes; " + std::to_string(r.enqueued) + " enqueued, " +
+         std::to_string(r.waited_for_load) + " of them for a load; " + std::to_string(r.loads) +
+         " loads in the background, " + std::to_string(r.loads_failed) + " failed, " +
+         std::to_string(r.loads_given_up) + " given up; longest wait " +
          std::to_string(r.longest_wait / std::chrono::microseconds(1)) + " us";
 }
 

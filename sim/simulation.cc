@@ -54,6 +54,7 @@ Simulation::Simulation(const SimOptions& options)
   stage_.on_tick = [this] { cancel_those_due(); };
   stage_.on_share = [this](SeqId from, SeqId to) { shared(from, to); };
   stage_.after_turn = [this](Executor& executor) {
+    check_forgotten(executor);
     if (one_in(20)) resume_elsewhere(executor);
   };
   stage_.while_loading = [this](const std::string& path, const LoadProgress& progress) {
@@ -241,6 +242,7 @@ Result<Submission> Simulation::send(const Ask& ask, Asked& asked, Runtime& node)
     continuation.key = key;
     asked.talk = key;
     talking_.insert(key);
+    forgotten_.erase(key);
     if (ask.entry < Entry::kLate)
       if (auto found = aside_.extract(key)) continuation.kv = std::move(found.mapped());
   }

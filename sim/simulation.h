@@ -90,6 +90,8 @@ class Simulation {
   void resize(const Change& change, Runtime& node);
   void spread(Runtime& node);
   void hold(const Change& change, Runtime& node);
+  void forget(const Change& change, Runtime& node);
+  void check_forgotten(const Executor& executor);
   void end_node(const Change& change);
   std::size_t nodes_alive() const;
   std::int32_t active(const std::string& executor);
@@ -124,8 +126,9 @@ class Simulation {
   std::multimap<Instant, std::size_t> cancels_;
   std::multimap<Instant, std::size_t> openings_;
   std::set<ConversationKey> talking_;
-  std::map<ConversationKey, KvState> aside_;     // of executors that left memory
-  std::map<std::string, double> tenant_tokens_;  // by weights
+  std::map<ConversationKey, KvState> aside_;          // of executors that left memory
+  std::map<ConversationKey, std::string> forgotten_;  // by executor, until they go on
+  std::map<std::string, double> tenant_tokens_;       // by weights
   int idle_waits_ = 0;
   Instant away_until_;  // the reader
   std::function<void()> wait_;

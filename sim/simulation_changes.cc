@@ -18,7 +18,10 @@ std::int32_t Simulation::active(const std::string& executor) {
 }
 
 void Simulation::join_keeper(Runtime& node) {
-  node.kept().set_keeper([this](ConversationKey key, KvState kv) { aside_[key] = std::move(kv); });
+  node.kept().set_keeper([this](ConversationKey key, KvState kv) {
+    if (forgotten_.contains(key)) broken("a conversation that was deleted left its executor");
+    aside_[key] = std::move(kv);
+  });
 }
 
 void Simulation::change(const Change& c) {
@@ -49,6 +52,8 @@ void Simulation::change(const Change& c) {
       return spread(runtime);
     case Deed::kHold:
       return hold(c, runtime);
+    case Deed::kForget:
+      return forget(c, runtime);
     case Deed::kAdd:
     case Deed::kEndNode:
       return;
@@ -119,6 +124,23 @@ void Simulation::hold(const Change& c, Runtime& node) {
   const Status held = node.hold(c.executor, tenant, std::chrono::milliseconds(c.dice / 3 % 4));
   if (!held) broken("hold: " + held.error().message);
   ++report_.holds;
+}
+
+// From the executor's next turn on nobody has its KV state, until the conversation goes on.
+void Simulation::forget(const Change& c, Runtime& node) {
+  const ConversationKey key = key_of(c.executor, {1 + c.dice % 3});
+  if (talking_.contains(key)) return;
+  aside_.erase(key);
+  if (!node.kept().holds(c.executor, key)) return;
+  node.kept().forget(c.executor, key);
+  forgotten_[key] = c.executor;
+  ++report_.forgotten;
+}
+
+void Simulation::check_forgotten(const Executor& executor) {
+  for (const auto& [key, name] : forgotten_)
+    if (name == executor.name() && executor.kept().holds(key))
+      broken("a conversation that was deleted is still in its executor");
 }
 
 void Simulation::end_node(const Change& c) {

@@ -34,8 +34,9 @@ struct SimReport {
   std::uint64_t removals = 0;
   std::uint64_t nodes_ended = 0;
   std::uint64_t holds = 0;
-  std::uint64_t unheld = 0;  // executors that left because no tenant held them any more
-  std::uint64_t others = 0;  // suspend, resize, spread
+  std::uint64_t unheld = 0;     // executors that left because no tenant held them any more
+  std::uint64_t forgotten = 0;  // conversations whose KV state was there
+  std::uint64_t others = 0;     // suspend, resize, spread
   // Requests that were enqueued, and those of them whose executor was not in memory then.
   std::uint64_t enqueued = 0;
   std::uint64_t waited_for_load = 0;

@@ -153,7 +153,7 @@ class Maker {
     for (int count = upto(12); count > 0; --count) {
       at = at + microseconds(upto(6000));
       work_.changes.push_back({.at = at,
-                               .deed = static_cast<Deed>(rng_() % 10),
+                               .deed = static_cast<Deed>(rng_() % 11),
                                .executor = work_.executors[rng_() % work_.executors.size()].name,
                                .dice = static_cast<std::uint32_t>(rng_())});
       // An executor that is not resumed would hold its requests for ever.

@@ -55,6 +55,7 @@ enum class Deed : std::uint8_t {
   kSpread,
   kEndNode,
   kHold,
+  kForget,  // a conversation, between two of its turns
 };
 struct Change {
   Instant at;

@@ -27,6 +27,7 @@ SimReport run_seeds(std::uint32_t first, std::uint32_t last, SimOptions options)
     sum.loads_failed += report.loads_failed;
     sum.loads_given_up += report.loads_given_up;
     sum.unheld += report.unheld;
+    sum.forgotten += report.forgotten;
   }
   return sum;
 }
@@ -48,6 +49,7 @@ void expect_that_all_happened(const SimReport& sum) {
   EXPECT_GT(sum.loads, sum.loads_failed + sum.loads_given_up);
   EXPECT_LT(sum.loads, sum.waited_for_load) << "several requests share a load";
   EXPECT_GT(sum.unheld, 0U);
+  EXPECT_GT(sum.forgotten, 0U);
 }
 
 TEST(Simulator, NoRuleBreaksInAThousandWorkloads) {
