@@ -12,6 +12,7 @@
 #include "engine/file_check.h"
 #include "engine/llama_model_info.h"
 #include "tests/engine_rig.h"
+#include "tests/partly.h"
 
 namespace choir {
 namespace {
@@ -143,7 +144,10 @@ class Architecture {
       const Status restored = rig->engine->restore(kC, *blob);
       // Some memory takes a state only in a context of the same size, and some models' positions
       // depend on it; then the tokens are computed again.
-      if (!restored && rig != &rig_) continue;
+      if (!restored && rig != &rig_) {
+        partly("a state was saved, and a context of another size does not take it");
+        continue;
+      }
       ASSERT_TRUE(restored) << restored.error().message;
       same(go_on(*rig, kC, ends_[1], kCount), want, "a restored state");
     }
@@ -221,6 +225,8 @@ TEST(OneArchitecture, DISABLED_DoesWhatIsPromised) {
     return;
   }
   Architecture one(path);
+  if (!one.info().not_covered.empty())
+    partly("our kernels do not cover it: its logits are compared as numbers, not as bits");
   if (const auto runs = check_runs(one.info()); !runs) {
     std::printf("RESULT refused: %s\n", runs.error().message.c_str());
     return;

@@ -4,6 +4,7 @@
 
 #include "choir/machine.h"
 #include "tests/parallel_llm_execution_system/system_test.h"
+#include "tests/partly.h"
 
 namespace choir::parallel {
 namespace {
@@ -43,13 +44,15 @@ class Moves : public OnEachModel {
       const std::string& alone, const std::string& what, const std::function<void()>& change,
       const std::function<void()>& undo = [] {}) {
     SCOPED_TRACE(what);
+    // Equal answers are promised where our kernels compute all of the model.
+    const bool same_bits = !version().kernels.starts_with("off");
+    if (!same_bits) partly("our kernels are off, so answers need not be equal");
     for (int attempt = 0; attempt < 20; ++attempt) {
       const Answer answer = answer_with(change);
-      // Equal answers are promised where our kernels compute all of the model.
-      if (version().kernels.starts_with("off"))
-        EXPECT_FALSE(answer.text.empty());
-      else
+      if (same_bits)
         EXPECT_EQ(answer.text, alone);
+      else
+        EXPECT_FALSE(answer.text.empty());
       if (answer.under_way) return;
       undo();
     }
@@ -164,6 +167,8 @@ TEST_P(Moves, ScaleIsRefusedWithNeedAndFreeBytesWhenItDoesNotFit) {
   if (GetParam() != stories()) {
     EXPECT_FALSE(a->scale(256, 1U << 20U));
     EXPECT_NE(a->lastError().find("needs"), std::string::npos) << a->lastError();
+  } else {
+    partly("the smallest model fits at any size");
   }
   EXPECT_EQ(number("batch_size"), 8) << "as it was";
   EXPECT_TRUE(a->execute(request_of("a", "Once")).success);
