@@ -135,6 +135,22 @@ TEST_F(OneConnection, ReservesOfABodyInChunksWhatHasCome) {
   EXPECT_EQ(host_.bodies, 0U);
 }
 
+TEST_F(OneConnection, ReservesOfABodyWithALengthWhatHasComeAndALittleMore) {
+  send(post_head(64U << 10U));
+  EXPECT_EQ(host_.bodies, 16U << 10U);
+  send(std::string(20U << 10U, 'a'));
+  EXPECT_EQ(host_.bodies, 20U << 10U);
+  host_.bodies_max = 30U << 10U;
+  send(std::string(20U << 10U, 'a'));
+  EXPECT_EQ(status_of(read()), 503);
+  EXPECT_EQ(host_.bodies, 0U);
+}
+
+TEST_F(OneConnection, WithoutRoomForABodySaysSoBeforeItComes) {
+  host_.bodies_max = 1000;
+  EXPECT_EQ(status_of(ask(post_head(64U << 10U))), 503);
+}
+
 // ---- one request after another ------------------------------------------------------------------
 
 TEST_F(OneConnection, AnswersWhatCameTogetherInItsOrder) {
@@ -262,6 +278,24 @@ TEST_F(OneConnection, ThatIsCutShortHasTheStatusWhereNothingWasSent) {
     EXPECT_TRUE(has(reply, "connection: close\r\n") && reply.ends_with("the daemon is ending"))
         << reply;
   }
+}
+
+TEST_F(OneConnection, ThatIsCutShortHasTheReplyOfItsWorkWhereNothingWasSent) {
+  send(get("/wait"));
+  host_.waiting.last = {.head = ReplyHead{.status = 503}, .bytes = "own: "};
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  const std::string reply = read();
+  EXPECT_EQ(status_of(reply), 503);
+  EXPECT_TRUE(has(reply, "connection: close\r\n") && reply.ends_with("own: the daemon is ending"))
+      << reply;
+}
+
+TEST_F(OneConnection, ThatIsCutShortSendsACompleteAnswerToItsEnd) {
+  send(get("/big"));
+  tell([](Connection& connection) { connection.cut_short(kEnding); });
+  EXPECT_TRUE(read().ends_with("bbbb"));
+  ASSERT_EQ(host_.exchanges.size(), 1U);
+  EXPECT_EQ(host_.exchanges[0].status, 200);
 }
 
 TEST_F(OneConnection, ThatIsCutShortIsClosedWhereItsAnswerHasNoFormForIt) {

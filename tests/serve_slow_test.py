@@ -4,9 +4,12 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
+import tempfile
 import time
 import unittest
+from pathlib import Path
 
 from serve_tools import TIMEOUT, Daemon, read_all
 
@@ -58,6 +61,34 @@ class Slow(unittest.TestCase):
                     self.assertEqual(reply.split()[1], b"408", reply)
             idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             self.assertIn(b" 200 OK", read_all(idle))
+
+    def test_bodies_keep_out_nobody(self):
+        """What is announced takes no room of what `limits.bodies_bytes` has for bodies that come."""
+        with contextlib.ExitStack() as stack:
+            for head in (b"Content-Length: 8388608\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"):
+                for _ in range(CONNECTIONS):
+                    stack.enter_context(self.daemon.connect()).sendall(POST + head)
+            self.assertEqual(self.daemon.complete()["object"], "text_completion")
+
+    def test_readers_that_take_a_little_are_kept(self):
+        """Their machine tells of what they take only now and then, and the socket has room again only after much of it."""
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        settings = folder / "serve.yaml"
+        settings.write_text("timeouts: {stalled_seconds: 2}\n")
+        with Daemon("--config", settings) as daemon, socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.settimeout(TIMEOUT)
+            connection.connect(("127.0.0.1", daemon.port))
+            connection.sendall((request + b"\r\n") * 29 + request + b"Connection: close\r\n\r\n")
+            text = b""
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                text += connection.recv(4096)
+                time.sleep(0.05)
+            text += read_all(connection)
+            self.assertEqual(text.count(b"HTTP/1.1 200 OK"), 30)
+            self.assertTrue(text.rstrip().endswith(b"}"))
 
     @unittest.skipUnless(shutil.which("slowhttptest"), "needs the program slowhttptest (Debian's package of that name)")
     def test_many_at_once_disturb_nobody(self):

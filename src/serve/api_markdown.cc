@@ -122,17 +122,20 @@ std::string routes_section(std::span<const Route> routes) {
 std::string own_fields_section(std::span<const Route> routes) {
   std::string out =
       "\n## Fields of other routes\n\n"
-      "A route that is not named here takes no fields. Where a field has no row, Choir's own "
-      "routes\n"
+      "A route that is named neither here nor above takes no fields. Where a field has no row, "
+      "Choir's own routes\n"
       "refuse it with the nearest name.\n";
   for (const Route& route : routes) {
-    if (route.body.fields.empty() && route.query.empty()) continue;
+    if (route.body.fields.empty() && route.query.empty() && route.headers.empty()) continue;
     out += "\n### " + title_of(route) + "\n\n" + head({"field", "value", "needed", "meaning"});
-    for (const auto rows : {route.query, route.body.fields})
-      for (const BodyField& field : rows)
-        out += row({(rows.data() == route.query.data() ? "query " : "") + code(field.name),
-                    value_of(field.rule, field.schema), field.required ? "yes" : "no",
-                    std::string(field.meaning)});
+    const auto add = [&out](const char* in, std::span<const BodyField> fields) {
+      for (const BodyField& field : fields)
+        out += row({in + code(field.name), value_of(field.rule, field.schema),
+                    field.required ? "yes" : "no", std::string(field.meaning)});
+    };
+    add("query ", route.query);
+    add("header ", route.headers);
+    add("", route.body.fields);
   }
   return out;
 }

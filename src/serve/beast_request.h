@@ -1,5 +1,5 @@
 // From the head of a request as Beast has parsed it to ours, and what of a body Beast does not look
-// at. The third and last file that names Beast, beside the two of Connection.
+// at. The last of the files that name Beast, beside growing_body.h and the two of Connection.
 //
 // Pure: any thread, does not block.
 #pragma once

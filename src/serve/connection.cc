@@ -23,6 +23,9 @@ using boost::system::error_code;
 
 // What a client may send while its request is answered; more stays in the socket.
 constexpr std::size_t kAheadBytesMax = 16U << 10U;
+// Reserved of a body before it comes, so that a client learns early that there is no room. Little
+// enough that all connections together (limits.connections) leave room for bodies.
+constexpr std::size_t kBodyStep = 16U << 10U;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
@@ -150,7 +153,10 @@ void Connection::begin_body(std::size_t head_bytes) {
   }
   route_ = std::get<const Route*>(found);
   if (host_.draining() && !route_->while_draining) {
-    refuse({503, "the daemon is ending and takes no new requests", {{"retry-after", "5"}}});
+    refuse({.status = 503,
+            .message = "the daemon is ending and takes no new requests",
+            .headers = {{"retry-after", "5"}},
+            .code = "draining"});
     return;
   }
   if (!fits(*parser_, *route_)) return;
@@ -168,7 +174,8 @@ bool Connection::fits(const Parser& parser, const Route& route) {
                      "' takes at most " + std::to_string(route.body_bytes_max)});
     return false;
   }
-  if (!reserve_body(static_cast<std::size_t>(length))) return false;
+  const std::size_t first = parser.chunked() ? 0 : static_cast<std::size_t>(length);
+  if (!reserve_body(std::min(first, kBodyStep))) return false;
   const std::string expect = lower_case(request_.header("expect"));
   if (!expect.empty() && expect != "100-continue") {
     refuse({417, "the only Expect that is understood is '100-continue'"});
@@ -182,8 +189,8 @@ bool Connection::fits(const Parser& parser, const Route& route) {
   return true;
 }
 
-// Room for a body of so many bytes. Of one in chunks as much is reserved as has come, and not as
-// much as may come: a few slow ones would keep out all others.
+// Room for a body of so many bytes. As much is reserved as has come, and not as much as may come or
+// as the head announces: a few slow clients would keep out all others.
 bool Connection::reserve_body(std::size_t bytes) {
   if (bytes <= body_reserved_) return true;
   if (!host_.reserve_body(bytes - body_reserved_)) {

@@ -11,7 +11,6 @@
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +22,7 @@
 
 #include "choir/units.h"
 #include "serve/exchange.h"
+#include "serve/growing_body.h"
 #include "serve/http.h"
 #include "serve/router.h"
 #include "serve/timeouts.h"
@@ -80,7 +80,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   }
 
  private:
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using Parser = boost::beast::http::request_parser<GrowingBody>;
 
   void wait_for_bytes();
   void on_readable();

@@ -57,20 +57,22 @@ void Connection::cut_short(const Refusal& why) {
     close();
     return;
   }
-  if (!answers || !head_sent_) {
-    if (work_) exchange_->facts = work_->facts();
+  if (!answers) {
     refuse(why);
     return;
   }
   keep_alive_ = false;
   exchange_->status = why.status;
   Output last = work_->cut_short(why);
-  if (last.empty()) {
+  if (!last.empty()) {
+    last.end = true;
+    handle(std::move(last));
+  } else if (!head_sent_) {
+    exchange_->facts = work_->facts();
+    refuse(why);
+  } else {
     close();
-    return;
   }
-  last.end = true;
-  handle(std::move(last));
 }
 
 void Connection::end(int status) {

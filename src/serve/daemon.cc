@@ -27,8 +27,6 @@
 namespace choir::serve {
 namespace {
 
-// For clients to take the last words of answers that are cut short.
-constexpr Nanos kTimeToTell = std::chrono::seconds(1);
 constexpr Nanos kLookEvery = std::chrono::seconds(1);  // of the history, while there is work
 
 // How threads that may outlive the server post to its loop.
@@ -189,9 +187,10 @@ class Daemon::Inside {
   // The time to drain is over. Clients learn it before their connections end.
   void end_what_is_left() {
     server_->end_all(
-        {503,
-         "the daemon is ending and cut this short after " + seconds_text(drain_) + " s",
-         {{"retry-after", "5"}}});
+        {.status = 503,
+         .message = "the daemon is ending and cut this short after " + seconds_text(drain_) + " s",
+         .headers = {{"retry-after", "5"}},
+         .code = "draining"});
     server_->after(kTimeToTell, [this] { server_->stop(); });
   }
 

@@ -73,7 +73,9 @@ class Generating final : public Work {
   }
 
   Output cut_short(const Refusal& why) override {
-    return accepted_ ? failed({}, api_error(why)) : Output{};
+    if (accepted_) return failed({}, api_error(why));
+    desk_->leave();
+    return refused(api_error(why));
   }
 
   Output silence(Nanos silent) override {

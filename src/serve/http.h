@@ -95,9 +95,9 @@ class Work {
   // Called about once a second while nothing was sent for `silent`; for bytes that keep a
   // connection alive. Does not block.
   virtual Output silence(Nanos silent);
-  // The daemon ends an answer whose head was given out. Returns what says so in the form of the
-  // answer, as its last output; empty: there is no such form, and the connection is closed. Called
-  // once at most, and advance() is not called any more. Does not block.
+  // The daemon ends the answer. Returns what says so in the form of the answer, as its last output,
+  // with a head where none was given out; empty: there is no such form, and the connection refuses
+  // or is closed. Called once at most, advance() not any more. Does not block.
   virtual Output cut_short(const Refusal& why);
   // What is known so far; asked for once, when the exchange ends. Does not block.
   virtual WorkFacts facts() const;

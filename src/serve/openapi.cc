@@ -242,6 +242,10 @@ Doc operation(const Route& route) {
     parameters.push_back(parameter(field.name, "query", value_schema(field.rule, field.schema)));
     parameters.back()["description"] = field.meaning;
   }
+  for (const BodyField& field : route.headers) {
+    parameters.push_back(parameter(field.name, "header", value_schema(field.rule, field.schema)));
+    parameters.back()["description"] = field.meaning;
+  }
   if (!parameters.empty()) out["parameters"] = std::move(parameters);
   if (route.body.table != 0 || !route.body.fields.empty()) out["requestBody"] = request_body(route);
   Doc responses = {{"200", success(route)}};

@@ -13,6 +13,7 @@
 #include "serve/own_session.h"
 #include "serve/own_shapes.h"
 #include "serve/own_turns.h"
+#include "serve/request_headers.h"
 
 namespace choir::serve {
 
@@ -30,6 +31,7 @@ void add_own_routes(Router& router, const Services& s) {
               .summary = "Runs several prompts or models at once, and reports",
               .scopes = kInfer,
               .body_bytes_max = kInferenceBodyMax,
+              .headers = kRequestHeaders,
               .body = kParallel,
               .reply = {.schema = "Report", .may_stream = true},
               .handler = [&s](HttpRequest request, Wake wake) {

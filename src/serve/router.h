@@ -32,7 +32,8 @@ struct Route {
   bool documented = true;         // in the document of the API; pages are not
   bool while_draining = false;    // also asked while the daemon takes no new work
   std::size_t body_bytes_max = kAdminBodyMax;
-  std::span<const BodyField> query = {};  // what may stand behind '?'
+  std::span<const BodyField> query = {};    // what may stand behind '?'
+  std::span<const BodyField> headers = {};  // that are read, beside those of every route
   BodyShape body = {};
   ReplyShape reply = {};
   Handler handler;

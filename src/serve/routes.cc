@@ -11,6 +11,7 @@
 #include "serve/llama_routes.h"
 #include "serve/openai_out.h"
 #include "serve/own_routes.h"
+#include "serve/request_headers.h"
 
 namespace choir::serve {
 namespace {
@@ -28,6 +29,7 @@ void add_generating(Router& router, const Services& s, const Generates& route) {
               .summary = route.summary,
               .scopes = kInfer,
               .body_bytes_max = kInferenceBodyMax,
+              .headers = kRequestHeaders,
               .body = {.table = route.dialect.route},
               .reply = {.schema = route.reply, .may_stream = true},
               .handler = [&s, &dialect = route.dialect](HttpRequest request, Wake wake) {
@@ -60,6 +62,7 @@ void add_openai(Router& router, const Services& s) {
               .summary = "Gives vectors of length one, of one text or of several",
               .scopes = kInfer,
               .body_bytes_max = kInferenceBodyMax,
+              .headers = kRequestHeaders,
               .body = {.table = kEmbeddings},
               .reply = {"EmbeddingList"},
               .handler = [&s](HttpRequest request, Wake wake) {

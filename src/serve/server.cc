@@ -96,7 +96,9 @@ class Server::Inside final : public ConnectionHost {
   void run();
   void drain(std::function<void()> idle);
   void close_all();
-  void cut_short(const Refusal& why, const std::function<bool(const Connection&)>& which);
+  // Returns those that were cut short.
+  std::vector<std::weak_ptr<Connection>> cut_short(
+      const Refusal& why, const std::function<bool(const Connection&)>& which);
 
   // ConnectionHost
   std::variant<const Route*, Refusal> route(std::uint64_t key, HttpRequest& head) override;
@@ -239,12 +241,13 @@ void Server::Inside::tell_when_idle() {
   asio::post(io, std::exchange(idle_, nullptr));
 }
 
-void Server::Inside::cut_short(const Refusal& why,
-                               const std::function<bool(const Connection&)>& which) {
+std::vector<std::weak_ptr<Connection>> Server::Inside::cut_short(
+    const Refusal& why, const std::function<bool(const Connection&)>& which) {
   std::vector<std::shared_ptr<Connection>> ended;
   for (const auto& [key, connection] : connections_)
     if (which(*connection)) ended.push_back(connection);
   for (const auto& connection : ended) connection->cut_short(why);
+  return {ended.begin(), ended.end()};
 }
 
 void Server::Inside::close_all() {
@@ -290,8 +293,12 @@ void Server::on_hangup(std::function<void()> handle) {
 }
 
 void Server::end_clients(const std::vector<std::string>& keys, const Refusal& why) {
-  inside_->cut_short(why, [&](const Connection& connection) {
+  auto told = inside_->cut_short(why, [&](const Connection& connection) {
     return std::ranges::find(keys, connection.client_key()) != keys.end();
+  });
+  after(kTimeToTell, [told = std::move(told)] {
+    for (const auto& one : told)
+      if (const auto connection = one.lock()) connection->close();
   });
 }
 void Server::end_all(const Refusal& why) {

@@ -2,6 +2,7 @@
 // live. It knows nothing of models; a Router says what answers a request.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -33,6 +34,9 @@ struct ServerConfig {
   // On the loop, with each exchange that has ended.
   std::function<void(Exchange)> on_exchange = [](const Exchange& /*exchange*/) {};
 };
+
+// For clients to take the last words of answers that are cut short.
+inline constexpr Nanos kTimeToTell = std::chrono::seconds(1);
 
 class Server {
  public:
@@ -66,10 +70,10 @@ class Server {
   void on_hangup(std::function<void()> handle);
   // Calls `work` on the loop after a time. On the loop only.
   void after(Nanos time, std::function<void()> work);
-  // Ends what is answered to clients whose keys have these names, as Connection::cut_short(). On
-  // the loop only.
+  // Ends what is answered to clients whose keys have these names, as Connection::cut_short(), and
+  // kTimeToTell later their connections. On the loop only.
   void end_clients(const std::vector<std::string>& keys, const Refusal& why);
-  // The same of all clients.
+  // The same of all clients; their connections stay for stop().
   void end_all(const Refusal& why);
 
   std::size_t connections() const;  // any thread

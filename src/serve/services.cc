@@ -5,6 +5,7 @@
 
 #include "choir/text.h"
 #include "serve/field_values.h"
+#include "serve/request_headers.h"
 
 namespace choir::serve {
 
@@ -28,18 +29,19 @@ ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& 
 
 namespace {
 
-constexpr std::chrono::milliseconds kDeadlineHeaderMax = std::chrono::hours(1);
-
 std::optional<ApiError> set_deadline(Asked& asked, const HttpRequest& request) {
-  const std::string_view text = request.header("x-deadline-ms");
+  const std::string name(kDeadlineHeader.name);
+  const std::string_view text = request.header(name);
   if (text.empty()) return std::nullopt;
+  const auto least = static_cast<std::int64_t>(kDeadlineHeader.rule.least);
+  const auto most = static_cast<std::int64_t>(kDeadlineHeader.rule.most);
   std::int64_t milliseconds = 0;
   const auto end = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
   const bool whole = end.ec == std::errc() && end.ptr == text.data() + text.size();
-  if (!whole || milliseconds < 1 || milliseconds > kDeadlineHeaderMax.count()) {
-    ApiError error = field_error("x-deadline-ms", "is '" + printable_line(text, 60) +
-                                                      "'; it takes a whole number from 1 to " +
-                                                      std::to_string(kDeadlineHeaderMax.count()));
+  if (!whole || milliseconds < least || milliseconds > most) {
+    ApiError error =
+        field_error(name, "is '" + printable_line(text, 60) + "'; it takes a whole number from " +
+                              std::to_string(least) + " to " + std::to_string(most));
     error.pointer.clear();  // it is no field of the body
     return error;
   }
@@ -50,9 +52,9 @@ std::optional<ApiError> set_deadline(Asked& asked, const HttpRequest& request) {
 }
 
 std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
-  if (const std::string_view name = request.header("x-priority"); !name.empty()) {
+  if (const std::string_view name = request.header(kPriorityHeader.name); !name.empty()) {
     if (auto error = set_priority(asked, Json(name))) {
-      error->param = "x-priority";
+      error->param = kPriorityHeader.name;
       return error;
     }
   }
