@@ -72,6 +72,10 @@ class Events(unittest.TestCase):
                 data = reader.until(lambda _, data: data["topic"] == "requests" and any("why" in row for row in data["set"]))
                 row = next(row for row in data["set"] if "why" in row)
                 self.assertEqual((row["model"], row["why"]["reason"]), (MODEL, "suspended"))
+                while "ahead" not in row:
+                    data = reader.until(lambda _, data: data["topic"] == "requests" and data["set"])
+                    row = data["set"][0]
+                self.assertEqual((row["ahead"], row["expected_seconds"]), (0, None), row)
             reader.until(lambda _, data: data["topic"] == "requests" and row["id"] in data["gone"])
             daemon.process.terminate()
             reader.until(lambda event, _: event == "bye")

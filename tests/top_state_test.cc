@@ -15,6 +15,9 @@ TEST(TopState, IsWhatTheSnapshotsTell) {
   ASSERT_EQ(state.models.size(), 2U);
   EXPECT_EQ(state.models.at("gemma3-270m").bytes, 300'000'000);
   EXPECT_EQ(state.requests.at("2").why, "it needs 2,048 KV cells, and 310 are free");
+  EXPECT_EQ(state.requests.at("2").ahead, 3);
+  EXPECT_EQ(state.requests.at("2").expected_seconds, 130);
+  EXPECT_EQ(state.requests.at("1").ahead, -1);
   EXPECT_EQ(state.node.bytes_promised, 600'000'000);
   EXPECT_EQ(state.tenant, "alice");
 }

@@ -135,7 +135,8 @@ TEST(TopPicture, TellsTheWholeReasonOfTheMarkedRequest) {
   View view = busy();
   EXPECT_EQ(text_of(draw_top(view, {80, 24})).find("310 are free"), std::string::npos);
   press(view, Key::kDown);
-  EXPECT_NE(text_of(draw_top(view, {80, 24})).find("2: it needs 2,048 KV cells, and 310 are free"),
+  EXPECT_NE(text_of(draw_top(view, {80, 24}))
+                .find("2: 3 ahead, ~2m; it needs 2,048 KV cells, and 310 are free"),
             std::string::npos);
 }
 

@@ -29,7 +29,10 @@ inline json request(int id, const std::string& model, const std::string& state) 
               {"prompt_tokens", 40},      {"prompt_tokens_done", state == "decode" ? 40 : 0},
               {"output_tokens", id},      {"submitted_ms", 1'000'000 - 1000 * id}};
   if (state == "waiting")
-    row["why"] = {{"reason", "cells"}, {"text", "it needs 2,048 KV cells, and 310 are free"}};
+    row.update(
+        {{"why", {{"reason", "cells"}, {"text", "it needs 2,048 KV cells, and 310 are free"}}},
+         {"ahead", 3},
+         {"expected_seconds", 130.0}});
   return row;
 }
 

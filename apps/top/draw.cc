@@ -49,12 +49,23 @@ std::string speed(std::optional<double> rate) {
   return rate ? fixed(*rate, *rate < 100 ? 1 : 0) : "-";
 }
 
-std::string age_of(const Request& request, std::int64_t now_ms) {
-  const std::int64_t seconds = std::max<std::int64_t>(now_ms - request.submitted_ms, 0) / 1000;
-  if (request.submitted_ms == 0) return "-";
+std::string time_of(std::int64_t seconds) {
   if (seconds < 100) return std::to_string(seconds) + "s";
   if (seconds < 6000) return std::to_string(seconds / 60) + "m";
   return std::to_string(seconds / 3600) + "h";
+}
+
+std::string age_of(const Request& request, std::int64_t now_ms) {
+  if (request.submitted_ms == 0) return "-";
+  return time_of(std::max<std::int64_t>(now_ms - request.submitted_ms, 0) / 1000);
+}
+
+// Where it stands, and in how long it begins; empty: that is not known.
+std::string place_of(const Request& request) {
+  if (request.ahead < 0) return {};
+  const std::string place = request.ahead == 0 ? "next" : std::to_string(request.ahead) + " ahead";
+  return place + (request.expected_seconds < 0 ? "" : ", ~" + time_of(request.expected_seconds)) +
+         "; ";
 }
 
 // Its last digits, where it has many: they differ.
@@ -261,7 +272,8 @@ class Drawing {
       }
       if (width_ >= 100) cells.push_back(r.tenant);
       cells.push_back(age_of(r, view_.now_ms));
-      const std::string reason = !r.why.empty() || r.waits_for == "nothing" ? r.why : r.waits_for;
+      const std::string reason =
+          place_of(r) + (!r.why.empty() || r.waits_for == "nothing" ? r.why : r.waits_for);
       return std::vector<Piece>{{fitted(short_id(r.id), 8) + " " + row_of(columns, cells) + " " +
                                  (why > 0 ? fitted(reason, why) : "")}};
     });
@@ -295,7 +307,8 @@ class Drawing {
     if (!chosen.notice.empty()) return add(printable_line(chosen.notice, 400), Look::kTitle);
     if (const auto rows = requests_of(view_); chosen.table == Table::kRequests && !rows.empty())
       if (const Request& marked = *rows[marked_request(view_)]; !marked.why.empty())
-        return add(printable_line(marked.id, 20) + ": " + printable_line(marked.why, 400));
+        return add(printable_line(marked.id, 20) + ": " + place_of(marked) +
+                   printable_line(marked.why, 400));
     std::string line = "q quit  ? help  sorted by " + order_name(chosen);
     if (!chosen.filter.empty()) line += "  filter '" + printable_line(chosen.filter, 200) + "'";
     add(line, Look::kDim);

@@ -84,6 +84,10 @@ std::string json_line(const View& view) {
                 {"output_tokens", r->output_tokens},
                 {"submitted_ms", r->submitted_ms}};
     if (!r->why.empty()) row["why"] = r->why;
+    if (r->ahead >= 0) {
+      row["ahead"] = r->ahead;
+      row["expected_seconds"] = r->expected_seconds < 0 ? Json(nullptr) : Json(r->expected_seconds);
+    }
     requests.push_back(std::move(row));
   }
   const Json line = {{"now_ms", view.now_ms},

@@ -70,6 +70,13 @@ Model model_of(const Json& row) {
       .reused_tokens = number(row, "reused_tokens")};
 }
 
+// Of a figure that may be missing, or null.
+std::int64_t number_or_none(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  if (!value.is_number()) return -1;
+  return static_cast<std::int64_t>(std::clamp(value.get<double>(), -1.0, 1e9));
+}
+
 Request request_of(const Json& row) {
   return {.id = text(row, "id"),
           .model = text(row, "model"),
@@ -81,7 +88,9 @@ Request request_of(const Json& row) {
           .prompt_tokens = number(row, "prompt_tokens"),
           .prompt_tokens_done = number(row, "prompt_tokens_done"),
           .output_tokens = number(row, "output_tokens"),
-          .submitted_ms = number(row, "submitted_ms")};
+          .submitted_ms = number(row, "submitted_ms"),
+          .ahead = number_or_none(row, "ahead"),
+          .expected_seconds = number_or_none(row, "expected_seconds")};
 }
 
 Node node_of(const Json& row) {

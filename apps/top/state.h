@@ -28,6 +28,9 @@ struct Request {
   std::string why;  // a sentence; empty: it does not wait, or the daemon does not say
   std::int64_t prompt_tokens = 0, prompt_tokens_done = 0, output_tokens = 0;
   std::int64_t submitted_ms = 0;  // since 1970, of the daemon's clock
+  std::int64_t ahead =
+      -1;  // requests that begin before it, rounded; -1: not known, or it has begun
+  std::int64_t expected_seconds = -1;  // until it begins, rounded; -1: not known
   bool operator==(const Request&) const = default;
 };
 

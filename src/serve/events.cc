@@ -271,6 +271,8 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   const std::vector<RequestInfo> requests = node_.requests();
   const std::vector<ExecutorInfo> executors = node_.executors();
   const WhyWaits waits(requests, executors, node_.policy());
+  places_.look(
+      requests, [&](RequestId id) { return node_.place(id); }, clock_.now());
   for (const RequestInfo& request : requests) {
     const std::string id = std::to_string(request.id.value);
     const auto known = submitted_ms_.find(id);
@@ -281,6 +283,7 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
     Json row = request_row(request);
     row["submitted_ms"] = submitted;
     if (auto why = waits.of(request)) row["why"] = std::move(*why);
+    places_.add_to(row, request);
     const std::string text = to_text(row);
     const auto show_to = [&](const std::string& audience) {
       if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);

@@ -34,6 +34,7 @@
 #include "serve/doors.h"
 #include "serve/frames.h"
 #include "serve/http.h"
+#include "serve/queue_places.h"
 #include "serve/turns_seen.h"
 
 namespace choir::serve {
@@ -182,6 +183,7 @@ class Events : public std::enable_shared_from_this<Events> {
   std::map<std::string, TableFrames> request_tables_;  // by audience
   Numbers table_begins_;                               // by audience: the frame before its first
   std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request
+  QueuePlaces places_;
 };
 
 }  // namespace choir::serve

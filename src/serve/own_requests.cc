@@ -7,6 +7,7 @@
 
 #include "choir/text.h"
 #include "serve/by_door.h"
+#include "serve/queue_places.h"
 #include "serve/waits.h"
 
 namespace choir::serve {
@@ -14,18 +15,6 @@ namespace {
 
 // Each place costs a look at all requests.
 constexpr int kPlacesMax = 100;
-
-bool has_begun(const RequestInfo& request) {
-  switch (request.phase) {
-    case RequestPhase::kPrefill:
-    case RequestPhase::kDecode:
-    case RequestPhase::kParked:
-    case RequestPhase::kEnding:
-      return true;
-    default:
-      return false;
-  }
-}
 
 // The oldest that wait have their place in the queue, the others only their state.
 Json requests_in_sight(const Node& node, const Client& client) {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
-import { bytes, percent, quoted, seconds, short } from "../src/format.ts";
+import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { commandOf, jobsOf, messagesOf } from "../src/state/jobs.ts";
 import { contrast, kColours, looksOf } from "../src/state/models.ts";
 import { csvOf, rowsOf } from "../src/state/rows.ts";
+import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
 
 test("each colour of a model has 3:1 against both grounds", () => {
@@ -139,7 +140,13 @@ test("requests are filtered and sorted", () => {
   assert.deepEqual(ids("running", "", "id"), ["2"]);
   assert.deepEqual(ids("all", "PARKED", "id"), ["1"]);
   assert.deepEqual(ids("all", "", "class"), ["10", "1", "2"]);
+  assert.match(csvOf([request("1", "waiting", { ahead: 3, expected_seconds: 15 })]), /,"3","15","",""\r\n$/);
   assert.equal(csvOf([request("1", "waiting", { tenant: "=cmd" })]).split("\r\n").length, 3);
+});
+
+test("a place in the queue is a number and a time", () => {
+  const text = (ahead: number, inSeconds: number | null): string => words.requests.place(ahead, inSeconds, age);
+  assert.deepEqual([text(0, null), text(0, 1), text(3, 90), text(20, null)], ["next", "next, about 1 s", "3 ahead, about 1 min 30 s", "20 ahead"]);
 });
 
 test("figures are short", () => {

@@ -55,6 +55,8 @@ export interface RequestRow {
   output_tokens: number;
   submitted_ms?: number;
   why?: Why;
+  ahead?: number; // while it waits; rounded
+  expected_seconds?: number | null; // until it begins; null: nobody can tell
 }
 
 // begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed

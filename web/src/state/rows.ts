@@ -43,7 +43,7 @@ export function rowsOf(all: Iterable<RequestRow>, kind: Kind, filter: string, or
   });
 }
 
-const kColumns = ["id", "model", "tenant", "priority", "state", "prompt_tokens", "prompt_tokens_done", "output_tokens", "submitted_ms"] as const;
+const kColumns = ["id", "model", "tenant", "priority", "state", "prompt_tokens", "prompt_tokens_done", "output_tokens", "submitted_ms", "ahead", "expected_seconds"] as const;
 
 export function csvOf(rows: readonly RequestRow[]): string {
   const lines = [[...kColumns, "reason", "text"].join(",")];

@@ -52,6 +52,7 @@ function RowView({ row, index, ended, seconds, mayCancel, onCancel }: RowProps) 
       <td class="class">{visible(row.priority)}</td>
       <td class="why">
         <span class={`badge ${state}`}>{w.states[state] ?? visible(state)}</span>
+        {row.ahead !== undefined && !ended ? <span class="place num">{w.place(row.ahead, row.expected_seconds ?? null, age)}</span> : null}
         {row.why && !ended ? <span class="hint" title={visible(row.why.text)}>{visible(row.why.text)}</span> : null}
       </td>
       <td class="prompt">
@@ -147,12 +148,12 @@ export function Requests() {
             </tr>
           </thead>
           <tbody>
-            {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td colSpan={9} /></tr> : null}
+            {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
             {all.slice(first, last).map((row, i) => (
               <Row key={row.id} row={row} index={first + i} ended={ended} mayCancel={canCancel} onCancel={cancelOne.current}
                 seconds={Math.max(0, Math.floor((now.value - (row.submitted_ms ?? now.value)) / 1000))} />
             ))}
-            {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td colSpan={9} /></tr> : null}
+            {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
           </tbody>
         </table>
         {all.length === 0 ? (

@@ -295,6 +295,8 @@ export const words = {
       loading: "loading", waiting: "waiting", prefill: "reading", decode: "writing", parked: "parked", suspended: "suspended",
       reader_behind: "reader is slow", ending: "ending", ended: "ended",
     } as Record<string, string>,
+    place: (ahead: number, inSeconds: number | null, text: (s: number) => string) =>
+      `${ahead === 0 ? "next" : `${ahead.toLocaleString("en")} ahead`}${inSeconds === null ? "" : `, about ${text(inSeconds)}`}`,
     promptDone: (done: number, total: number) => `${done.toLocaleString("en")} of ${total.toLocaleString("en")}`,
     promptUnknown: "not known yet",
     cancelOne: (id: string) => `Cancel request ${id}`,
