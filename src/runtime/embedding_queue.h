@@ -55,7 +55,7 @@ class EmbeddingQueue {
   // computed stay so.
   Requests take_all();
   void adopt(Requests requests);
-  // All end with this error, also those that have just come. False: some could not be told; it may be called again.
+  // All end with this error, also those that just came. False: not all were told; call it again.
   bool fail_all(const Error& why, Instant now);
   // Those of `requests` that wait for others may compute.
   void open_gate(std::span<const RequestId> requests);
