@@ -143,9 +143,9 @@ TurnResult Executor::fail_turn(const Error& why) {
 TurnResult Executor::fail_all(const Error& why) {
   const Instant began = clock().now();
   const auto ended = caught([&]() -> Result<TurnResult> {
-    const Error error = why;  // it may be broken_
+    Error error = why;  // a copy, for it may be broken_
     broken_ = error;
-    if (!end_all(error)) return tl::unexpected(error);
+    if (!end_all(error)) return tl::unexpected(std::move(error));
     broken_.reset();
     return result(began);
   });
