@@ -19,7 +19,7 @@ struct GrowingBody {
   using value_type = std::string;
 
   // What Beast asks of a body that is read.
-  class reader {
+  class reader {  // NOLINT(readability-identifier-naming): Beast looks for this name
    public:
     template <bool kRequest, class Fields>
     reader(boost::beast::http::header<kRequest, Fields>& /*head*/, std::string& body)
