@@ -78,6 +78,7 @@ class Ends(unittest.TestCase):
                             time.sleep(0.01)
                         daemon.process.send_signal(signal.SIGTERM)
                         reply = read_all(connection)
+                    self.assertEqual(daemon.process.wait(TIMEOUT), 0)  # a second signal would come in the middle of it
                     if path == "/choir/v1/parallel" and stream:  # it begins with the list of its jobs
                         self.assertEqual(self.error_at_the_end(reply)["code"], "draining")
                         continue
@@ -94,6 +95,7 @@ class Ends(unittest.TestCase):
             status, body, rest = whole(came + read_all(connection))
             self.assertEqual((status, rest), (200, b"\r\n"))
             self.assertTrue(body.endswith("event: bye\ndata: {}\n\n"), body[-200:])
+            self.assertEqual(daemon.process.wait(TIMEOUT), 0)
 
     def test_of_a_key_that_is_removed_say_so(self):
         file = Path(self.enterContext(tempfile.TemporaryDirectory())) / "keys.json"
