@@ -31,6 +31,14 @@ async function demo(models, names, settings) {
     const command = await tab.locator("#command").textContent();
     const texts = await tab.locator("[data-session]").evaluateAll((all) =>
       all.map((e) => [Number(e.getAttribute("data-session")), e.querySelector(".generated").textContent]).sort((a, b) => a[0] - b[0]).map(([, text]) => text));
+    if (settings.compare) {
+      await tab.getByRole("button", { name: "Run one at a time" }).click();
+      const gain = await tab.locator("#speedup").textContent({ timeout: 120_000 });
+      check(Number(/^(\d+\.\d\d) times/.exec(gain)?.[1]) > 0, gain);
+      const rows = await tab.locator(".compare tr").allTextContents();
+      const tokens = rows.map((row) => /([\d,]+) tokens/.exec(row)?.[1]);
+      check(rows.length === 2 && tokens[0] === tokens[1], rows.join(" / "));
+    }
     checkNoFaults(tab);
     const words = wordsOf(command).slice(1);
     const printed = await run(words);
@@ -47,7 +55,7 @@ async function demo(models, names, settings) {
 }
 
 const all = {
-  "one small model": () => demo([stories], ["stories260K"], { sessions: 3, tokens: 40 }),
+  "one small model": () => demo([stories], ["stories260K"], { sessions: 3, tokens: 40, compare: true }),
 };
 if (hasReal) all["two real models"] = () => demo(["smollm2-135m", "gemma3-270m"], ["smollm2-135m", "gemma3-270m"], { sessions: 3, tokens: 32 });
 else console.log("[ PARTLY   ] two real models are not on disk");

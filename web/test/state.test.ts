@@ -4,7 +4,7 @@ import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../sr
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
-import { commandOf, jobsOf, messagesOf } from "../src/state/jobs.ts";
+import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
 import { contrast, kColours, looksOf } from "../src/state/models.ts";
 import { csvOf, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
@@ -116,6 +116,23 @@ test("the demo's sessions are those of choir parallel", () => {
     "choir parallel --host http://127.0.0.1:8411 \\\n  --model a \\\n  --model b \\\n  --sessions 2 --max-tokens 100 --temperature 0.7 \\\n  --prompt x \\\n  --prompt 'it'\\''s'",
   );
   assert.equal(quoted("$(rm -rf /)"), "'$(rm -rf /)'");
+});
+
+test("a demo takes by itself what is in memory and what has room there", () => {
+  const need: Record<string, number | null> = { a: 10, b: 60, c: 30, d: null, e: 5 };
+  const names = ["a", "b", "c", "d", "e"];
+  const take = (loaded: string[], free: number, most = 4): string[] => fitting(names, (n) => loaded.includes(n), (n) => need[n] ?? null, free, most);
+  assert.deepEqual(take([], 50), ["a", "c", "e"]);
+  assert.deepEqual(take([], 75), ["a", "b", "e"]);
+  assert.deepEqual(take(["b"], 0), ["b"]);
+  assert.deepEqual(take(["b", "c"], 100, 2), ["b", "c"]);
+  assert.deepEqual(take([], 0), ["a"], "one at least");
+  assert.deepEqual(fitting([], () => false, () => 1, 9, 4), []);
+});
+
+test("the speedup is of tokens a second", () => {
+  assert.equal(speedup({ tokens: 300, seconds: 1 }, { tokens: 200, seconds: 2 }), 3);
+  assert.equal(speedup({ tokens: 300, seconds: 1 }, { tokens: 0, seconds: 0 }), null);
 });
 
 test("a chat sends what was said, but no answer that failed", () => {

@@ -169,5 +169,5 @@ export type ParallelEvent =
   | { type: "begin"; jobs: { job: number; model: string; prompt: string }[] }
   | { type: "text"; job: number; text: string; tokens: number }
   | { type: "end"; job: number; finish: string; error: { code: string; message: string } | null; usage: JobUsage }
-  | { type: "report"; report: { sessions?: ReportSession[] } & Record<string, unknown>; text?: string }
+  | { type: "report"; report: { sessions?: ReportSession[]; total_seconds?: number; total_tokens?: number } & Record<string, unknown>; text?: string }
   | { type: "error"; error: { message: string } };

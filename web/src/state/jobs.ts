@@ -18,6 +18,29 @@ export function jobsOf(models: readonly string[], s: DemoSettings): { model: str
   return Array.from({ length: count }, (_, i) => ({ model: models[i % models.length] ?? "", prompt: prompts[i % prompts.length] ?? "" }));
 }
 
+// Which models a demo takes by itself: those that are in memory, then those whose need is still free, so that nothing
+// that others use has to leave. At least one where there is any. `need`: null where it is not known.
+export function fitting(names: readonly string[], isLoaded: (name: string) => boolean, need: (name: string) => number | null, free: number, most: number): string[] {
+  const taken = names.filter(isLoaded).slice(0, most);
+  let left = free;
+  for (const name of names) {
+    const bytes = need(name);
+    if (taken.length >= most || isLoaded(name) || bytes === null || bytes > left) continue;
+    left -= bytes;
+    taken.push(name);
+  }
+  const [first] = names;
+  return (taken.length > 0 || first === undefined ? taken : [first]).sort();
+}
+
+export interface Figures {
+  tokens: number;
+  seconds: number;
+}
+export const throughput = (f: Figures): number => (f.seconds > 0 ? f.tokens / f.seconds : 0);
+// Of throughputs and not of times: a model may end its answers at other tokens.
+export const speedup = (together: Figures, alone: Figures): number | null => (throughput(alone) > 0 ? throughput(together) / throughput(alone) : null);
+
 // The command that does the same with the same daemon.
 export function commandOf(models: readonly string[], s: DemoSettings, host: string): string {
   const lines = [

@@ -1,16 +1,17 @@
 // Run Parallel Demo: all chosen models answer the prompts at the same time; then the report, as `choir parallel` prints it.
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { short } from "../format.ts";
+import { seconds, short } from "../format.ts";
 import { isLive } from "../net/live.ts";
 import { Tracks } from "../parts/tracks.tsx";
 import { announce, Bar, Button, Choice, CopyButton, IconButton, Model, Note, NumberField } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
-import { chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runDemo, sessions, type Session } from "../state/demo.ts";
-import { jobsOf } from "../state/jobs.ts";
+import { alone, chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runAlone, runDemo, sessions, type Report as ReportOfRun, type Session } from "../state/demo.ts";
+import { jobsOf, speedup, throughput, type Figures } from "../state/jobs.ts";
 import { kColours } from "../state/models.ts";
 import { reducedMotion } from "../state/prefs.ts";
 import { goTo } from "../state/route.ts";
+import { learn } from "../state/kinds.ts";
 import { lookOf, view, writers } from "../state/store.ts";
 import type { Answer } from "../state/talk.ts";
 import { words } from "../words/en.ts";
@@ -83,6 +84,34 @@ function Sessions() {
   );
 }
 
+// Beside the report: what the same work takes when each request waits for the one before.
+function Comparison({ r }: { r: ReportOfRun }) {
+  const a = alone.value;
+  const ended = a !== null && a.abort === null && a.error === "";
+  const gain = ended ? speedup(r.together, a.figures) : null;
+  const row = (name: string, f: Figures) => (
+    <tr><th scope="row">{name}</th><td class="num">{`${short(throughput(f))} ${w.speed}`}</td><td class="num">{words.play.tokens(f.tokens)}</td><td class="num">{seconds(f.seconds)}</td></tr>
+  );
+  return (
+    <div class="compare">
+      <div class="between">
+        <h3>{w.compare}</h3>
+        {gain === null ? null : <strong class="num" id="speedup">{w.speedup(gain.toFixed(2))}</strong>}
+        {a?.abort ? (
+          <Button label={w.stop} icon="stop" small onClick={() => a.abort?.abort()} />
+        ) : (
+          <Button label={w.runAlone} icon="go" small disabled={demoRuns.value !== null || !isLive()} onClick={() => void runAlone().then(() => announce(w.compareEnded))} />
+        )}
+      </div>
+      {a === null ? <p class="hint">{w.compareHint}</p> : null}
+      {a?.abort ? <Bar value={a.done} of={r.body.jobs.length} label={w.compareDone(a.done, r.body.jobs.length)} /> : null}
+      {a?.abort ? <p class="hint num">{w.compareDone(a.done, r.body.jobs.length)}</p> : null}
+      {ended ? <table class="grid"><tbody>{row(w.together, r.together)}{row(w.alone, a.figures)}</tbody></table> : null}
+      {a?.error ? <Note kind="error">{visible(a.error)}</Note> : null}
+    </div>
+  );
+}
+
 function Report() {
   const shown = useSignal<"text" | "json">("text");
   const heading = useRef<HTMLElement>(null);
@@ -106,6 +135,7 @@ function Report() {
       </header>
       {text ? null : <Note kind="info">{w.noReport}</Note>}
       <pre class="reporttext" id="report" tabIndex={0}>{visible(body)}</pre>
+      <Comparison r={r} />
       <div class="between commandtitle">
         <h3>{w.command}</h3>
         <CopyButton text={() => r.command} label={words.copy} />
@@ -117,6 +147,8 @@ function Report() {
 
 function Models() {
   const picked = demoModels.value;
+  const unknown = writers.value.filter((name) => view.value.models.get(name)?.state !== "loaded");
+  useEffect(() => learn(unknown), [unknown.join("\n")]);
   const toggle = (name: string): void => {
     chosen.value = picked.includes(name) ? picked.filter((n) => n !== name) : [...picked, name].sort();
   };
