@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { browser, cases, check, checkNoFaults, Daemon, open, page, run, sleep, stories, until } from "./common.mjs";
+import { browser, cases, check, checkNoFaults, Daemon, inBrowser, open, page, run, sleep, stories, until } from "./common.mjs";
 
 const kRefused = [/401/];
 const folder = mkdtempSync(join(tmpdir(), "choir-keys-"));
@@ -84,9 +84,7 @@ async function aKeyIsNeeded() {
 
 // Without keys the end of an admin's session is that of what only an admin sees.
 async function anAdminGoes() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon, { allowed: kRefused });
     await open(tab, daemon, "requests", { admin: true });
     await tab.getByText("the scope admin").waitFor({ state: "detached" });
@@ -95,10 +93,7 @@ async function anAdminGoes() {
     await tab.waitForSelector(".link.live");
     await tab.getByText("Those of others need the scope admin").waitFor();
     checkNoFaults(tab);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({ "a daemon with keys": aKeyIsNeeded, "an admin's session ends": anAdminGoes });

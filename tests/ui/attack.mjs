@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { browser, cases, check, checkNoFaults, Daemon, open, page, run, sleep, stories, until } from "./common.mjs";
+import { browser, cases, check, checkNoFaults, Daemon, inBrowser, open, page, run, sleep, stories, until } from "./common.mjs";
 
 const kModel = "stories260K";
 const kModelActions = ["load", "unload", "suspend", "resume", "pin", "unpin"];
@@ -37,11 +37,19 @@ async function foreignPage(daemon) {
   return { url: `http://127.0.0.1:${server.address().port}/`, daemon, close: () => server.close() };
 }
 
+function besideForeignPage(args, work) {
+  return inBrowser(args, async (daemon, chrome) => {
+    const foreign = await foreignPage(daemon);
+    try {
+      await work(daemon, chrome, foreign);
+    } finally {
+      foreign.close();
+    }
+  });
+}
+
 async function anotherOrigin() {
-  const daemon = await Daemon.start(["--model", stories, "--preload"]);
-  const chrome = await browser();
-  const foreign = await foreignPage(daemon);
-  try {
+  await besideForeignPage(["--model", stories, "--preload"], async (daemon, chrome, foreign) => {
     await until(async () => (await daemon.get("/choir/v1/models")).models[0]?.state === "loaded", "the model is loaded");
     const before = await stateOf(daemon);
     const context = await chrome.newContext();
@@ -90,18 +98,11 @@ async function anotherOrigin() {
     check(answers.some(([, , status]) => status === 403), "no answer was 403");
     check(sent > 100, `only ${sent} requests were tried`);
     check((await stateOf(daemon)) === before, `changed: ${before} -> ${await stateOf(daemon)}`);
-  } finally {
-    foreign.close();
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function framesAndWindows() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  const foreign = await foreignPage(daemon);
-  try {
+  await besideForeignPage(["--model", stories], async (daemon, chrome, foreign) => {
     const before = await stateOf(daemon);
     const context = await chrome.newContext();
     const tab = await context.newPage();
@@ -135,17 +136,11 @@ async function framesAndWindows() {
     await sleep(500);
     check(sent.length === 0, sent.join(", "));
     check((await stateOf(daemon)) === before, "something has changed");
-  } finally {
-    foreign.close();
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function aUsedLink() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const link = await daemon.link();
     const first = await page(chrome, daemon);
     await first.goto(link);
@@ -159,10 +154,7 @@ async function aUsedLink() {
     const status = await second.evaluate((path) => fetch(path, { method: "POST", body: "{}", headers: { "content-type": "application/json" } }).then((r) => r.status), `/choir/v1/models/${kModel}/pin`);
     check(status === 403, `a page without rights pins a model: ${status}`);
     checkNoFaults(first);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function aKeyThatLooks() {
@@ -202,9 +194,7 @@ async function aKeyThatLooks() {
 
 // A browser has six connections to a daemon: a tab in the background holds none of them.
 async function manyTabs() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const context = await chrome.newContext();
     const hide = (tab, value) => tab.evaluate((is) => {
       Object.defineProperty(document, "hidden", { configurable: true, get: () => is });
@@ -225,10 +215,7 @@ async function manyTabs() {
     await hide(tabs[0], false);
     await tabs[0].waitForSelector(".link.live");
     check((await stateOf(daemon)) === before, "something has changed");
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({

@@ -1,7 +1,7 @@
 // No view has a fault that axe finds, in both themes, wide and narrow, busy and empty; nothing scrolls sideways.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { browser, cases, check, checkNoFaults, Daemon, open, page, sleep, stories } from "./common.mjs";
+import { browser, cases, check, checkNoFaults, Daemon, inBrowser, open, page, sleep, stories } from "./common.mjs";
 
 const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const kViews = ["play", "play/demo", "ensemble", "models", "requests"];
@@ -54,9 +54,7 @@ async function look(scheme, width, busy) {
 }
 
 async function empty() {
-  const daemon = await Daemon.start([]);
-  const chrome = await browser();
-  try {
+  await inBrowser([], async (daemon, chrome) => {
     for (const scheme of ["dark", "light"]) {
       const tab = await page(chrome, daemon, { scheme });
       await open(tab, daemon, "", { admin: true });
@@ -65,10 +63,7 @@ async function empty() {
       checkNoFaults(tab);
       await tab.context().close();
     }
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function lost() {
@@ -86,9 +81,7 @@ async function lost() {
 }
 
 async function widths() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     for (const width of [320, 2560]) {
       const tab = await page(chrome, daemon, { width });
       for (const view of kViews) {
@@ -98,16 +91,11 @@ async function widths() {
       }
       await tab.context().close();
     }
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function keys() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
     await open(tab, daemon, "ensemble");
     for (const [letter, title] of [["m", "Models"], ["r", "Requests"], ["p", "Play"], ["e", "Ensemble"]]) {
@@ -122,10 +110,7 @@ async function keys() {
     await tab.keyboard.press("Escape");
     await tab.waitForSelector("dialog[open]", { state: "detached" });
     checkNoFaults(tab);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({

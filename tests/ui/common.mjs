@@ -80,6 +80,19 @@ export async function browser() {
   return chromium.launch({ executablePath: "/usr/bin/chromium", args: process.getuid() === 0 ? [...args, "--no-sandbox"] : args });
 }
 
+// Calls the last argument with a daemon and a browser, which end when it has; the others are those of Daemon.start().
+export async function inBrowser(...given) {
+  const work = given.pop();
+  const daemon = await Daemon.start(...given);
+  const chrome = await browser();
+  try {
+    await work(daemon, chrome);
+  } finally {
+    await chrome.close();
+    await daemon.stop();
+  }
+}
+
 // A page whose faults are collected: requests to others, what the policy forbids, errors. `allowed`: patterns of console
 // messages that belong to the test.
 export async function page(chrome, daemon, { width = 1280, height = 800, scheme = "dark", allowed = [], motion = "no-preference" } = {}) {

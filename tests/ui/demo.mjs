@@ -1,5 +1,5 @@
 // Run Parallel Demo is clicked; its report and its texts are those of the command line.
-import { browser, cases, check, checkNoFaults, Daemon, hasReal, open, page, realModels, run, stories } from "./common.mjs";
+import { cases, check, checkNoFaults, hasReal, inBrowser, open, page, realModels, run, stories } from "./common.mjs";
 
 // A report without what each run measures anew.
 const masked = (report) => report.replace(/\d+\.\d\d/g, "0.00");
@@ -13,9 +13,7 @@ function wordsOf(command) {
 }
 
 async function demo(models, names, settings) {
-  const daemon = await Daemon.start(models.flatMap((m) => ["--model", m]), { models: hasReal ? realModels : "" });
-  const chrome = await browser();
-  try {
+  await inBrowser(models.flatMap((m) => ["--model", m]), { models: hasReal ? realModels : "" }, async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
     await open(tab, daemon, "play/demo");
     for (const box of await tab.locator(".chip").all()) {
@@ -48,10 +46,7 @@ async function demo(models, names, settings) {
     check(rows.length === texts.length && rows.length === names.length * settings.sessions, `${rows.length} sessions, ${texts.length} texts`);
     rows.forEach((row, i) => check(row.text === texts[i], `session ${i}:\n${JSON.stringify(texts[i])}\n${JSON.stringify(row.text)}`));
     check(rows.some((row) => row.text.length > 20), "the sessions wrote nothing");
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 const all = {

@@ -3,7 +3,7 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { browser, cases, check, checkNoFaults, Daemon, open, page, sleep, stories, until } from "./common.mjs";
+import { browser, cases, check, checkNoFaults, Daemon, inBrowser, open, page, sleep, stories, until } from "./common.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "choir-fetch-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -95,9 +95,7 @@ const whileNobodyLooks = () =>
 async function anEncoder() {
   const models = mkdtempSync(join(folder, "models-"));
   for (const name of ["encoder", "writer"]) copyFileSync(stories, join(models, `${name}.gguf`));
-  const daemon = await Daemon.start([], { models });
-  const chrome = await browser();
-  try {
+  await inBrowser([], { models }, async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
     await tab.route("**/choir/v1/estimate", async (route) => {
       const reply = await route.fetch();
@@ -117,10 +115,7 @@ async function anEncoder() {
     await tab.locator(".column option", { hasText: "writer" }).waitFor({ state: "attached" });
     check((await tab.locator(".column option", { hasText: "encoder" }).count()) === 0, "the chat offers an encoder");
     checkNoFaults(tab);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({

@@ -1,5 +1,5 @@
 // A page whose daemon goes away says so and keeps what it knew; it is live again by itself, and shows the new state.
-import { browser, cases, check, Daemon, open, page, sleep, stories, until } from "./common.mjs";
+import { browser, cases, check, Daemon, inBrowser, open, page, sleep, stories, until } from "./common.mjs";
 
 const kNetwork = [/ERR_/, /Failed to load resource/];
 
@@ -60,9 +60,7 @@ async function resumes(daemon, epoch, number) {
 }
 
 async function hidden() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon, { allowed: kNetwork });
     const streams = new Set();
     tab.on("request", (r) => r.url().includes("/events?") && streams.add(r));
@@ -99,10 +97,7 @@ async function hidden() {
       await sleep(200);
     }
     check(streams.size === 1, `${streams.size} streams after a walk through the views`);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({ "a daemon that is killed, and another one": killed, "a daemon that stands still": stopped, "a page that nobody sees": hidden });

@@ -1,6 +1,6 @@
 // Text of models, names and errors is text: whatever it says, it makes no element, no request and no code.
 import { readFileSync } from "node:fs";
-import { browser, cases, check, checkNoFaults, Daemon, open, page, stories } from "./common.mjs";
+import { cases, check, checkNoFaults, inBrowser, open, page, stories } from "./common.mjs";
 
 const corpus = JSON.parse(readFileSync(new URL("./corpus.json", import.meta.url), "utf8"));
 const kAnswer = new Set("P H3 H4 H5 H6 STRONG EM DEL CODE PRE UL OL LI BLOCKQUOTE DIV TABLE THEAD TBODY TR TH TD HR BR A SPAN".split(" "));
@@ -28,9 +28,7 @@ const event = (data) => `data: ${JSON.stringify(data)}\n\n`;
 const usage = { prompt_tokens: 1, output_tokens: 1, reused_tokens: 0, queue_seconds: 0, first_token_seconds: 0, total_seconds: 1 };
 
 async function answers() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
     let next = "";
     let error = null;
@@ -72,16 +70,11 @@ async function answers() {
     await tab.waitForSelector("#report");
     await isClean(tab, "the demo");
     checkNoFaults(tab);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function names() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const allowed = corpus.filter((text) => !/[\/\u0000-\u001f\u007f]/.test(text) && Buffer.byteLength(text) <= 200).slice(0, 12);
     check(allowed.length >= 8, `${allowed.length} names`);
     for (const name of allowed) {
@@ -107,16 +100,11 @@ async function names() {
     await isClean(tab, "a request");
     abort.abort();
     checkNoFaults(tab);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 async function links() {
-  const daemon = await Daemon.start(["--model", stories]);
-  const chrome = await browser();
-  try {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
     const sent = [];
     tab.on("request", (request) => {
@@ -133,10 +121,7 @@ async function links() {
     check(!tab.url().includes("code="), tab.url());
     const kept = await tab.evaluate(() => [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join(" "));
     check(!/token|AAAA/.test(kept), kept);
-  } finally {
-    await chrome.close();
-    await daemon.stop();
-  }
+  });
 }
 
 await cases({ "answers, errors, the demo and its report": answers, "names of models": names, "links": links });
