@@ -17,7 +17,7 @@ TEST(Query, ValuesAreDecoded) {
 
 TEST(Query, NumbersAreWholeAndWithinTheirBounds) {
   const auto number = [](const std::string& query) {
-    const auto read = number_in_query(query, "n", {1, 900, 60});
+    const auto read = number_in_query(query, "n", {1, 900}, 60);
     return read ? std::to_string(*read) : read.error().message;
   };
   EXPECT_EQ(number("n=1"), "1");

@@ -204,14 +204,20 @@ TEST_F(SubmitAll, DifferentPromptsAreTheirOwn) {
   EXPECT_EQ(ends[1].tokens, alone->result.get().tokens);
 }
 
-// The model has no template of its own.
-TEST(Choices, WithAndWithoutADefaultTemplateHavePromptsOfTheirOwn) {
-  const auto node = Node::create({}).value();
+// With a real model as "a"; null: it could not be loaded.
+std::unique_ptr<Node> node_of_stories() {
+  auto node = Node::create({}).value();
   ExecutorConfig config;
   config.name = "a";
   config.path = stories();
   config.context_tokens = 1024;
-  ASSERT_TRUE(node->add(config));
+  return node->add(config) ? std::move(node) : nullptr;
+}
+
+// The model has no template of its own.
+TEST(Choices, WithAndWithoutADefaultTemplateHavePromptsOfTheirOwn) {
+  const auto node = node_of_stories();
+  ASSERT_TRUE(node);
   Request request;
   request.messages = {{"user", "Once upon a time"}};
   request.max_tokens = 1;
@@ -227,12 +233,8 @@ TEST(Choices, WithAndWithoutADefaultTemplateHavePromptsOfTheirOwn) {
 }
 
 TEST(Choices, OfARealModelAreThoseOfTheirStreamsAlone) {
-  const auto node = Node::create({}).value();
-  ExecutorConfig config;
-  config.name = "a";
-  config.path = stories();
-  config.context_tokens = 1024;
-  ASSERT_TRUE(node->add(config));
+  const auto node = node_of_stories();
+  ASSERT_TRUE(node);
   Request request;
   request.text = "Once upon a time there was a little girl who had a red ball and a small dog";
   request.max_tokens = 20;

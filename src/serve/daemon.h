@@ -28,11 +28,11 @@ struct DaemonConfig {
   std::string keys_file;     // empty: default_keys_file(); read again on SIGHUP
   bool keys_needed = false;  // others than this machine reach it: no keys are not taken on SIGHUP
   bool open_to_all = false;  // an address that is not loopback is allowed without keys
-  std::vector<ModelConfig> models;      // declared at the start
-  bool preload = false;                 // all of them are loaded before the first request
-  Json settings;                        // what GET /choir/v1/config says
-  std::chrono::seconds load_wait{120};  // most time that a request waits for its model
-  std::chrono::seconds drain{30};       // most time for work in flight once the daemon is to end
+  std::vector<ModelConfig> models;              // declared at the start
+  bool preload = false;                         // all of them are loaded before the first request
+  Json settings;                                // what GET /choir/v1/config says
+  Nanos load_wait = std::chrono::seconds(120);  // most time that a request waits for its model
+  std::chrono::seconds drain{30};  // most time for work in flight once the daemon is to end
   // A line for each exchange: a file that is appended to, or "-" for stderr; empty: none.
   std::string access_log = {};
   // Whose names the metrics have: "choir", "vllm", "llamacpp", or several with commas between.

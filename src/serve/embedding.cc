@@ -8,6 +8,7 @@
 #include "serve/busy.h"
 #include "serve/exchange.h"
 #include "serve/ignored_header.h"
+#include "serve/load_wait.h"
 #include "serve/model_defaults.h"
 #include "serve/openai_out.h"
 
@@ -18,7 +19,6 @@ struct Slot {
   std::optional<ApiError> error;
   std::optional<EmbedCompletion> done;
   std::optional<RequestId> submitted;
-  bool loads = false;  // with `submitted`: the model was not in memory
 };
 
 // Shared by the work on the loop, the door thread, and the callback of the request.
@@ -52,9 +52,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   void submit() {
     if (gone_.load()) return;
-    if (auto error = unfit()) return refuse(std::move(*error));
     const auto info = services_.node.executor(executor_);
-    const bool loads = info && !info->loaded;
+    if (auto error = unfit(info)) return refuse(std::move(*error));
     fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
     EmbedRequest request = std::move(asked_.embed);
     request.executor = executor_;
@@ -69,10 +68,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!submission)
       return refuse(
           busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
-    slot_.with([&](Slot& s) {
-      s.submitted = submission->id;
-      s.loads = loads;
-    });
+    slot_.with([&](Slot& s) { s.submitted = submission->id; });
+    loads_.store(info && !info->loaded);
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
   }
 
@@ -92,22 +89,18 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     wake_();
   }
   // Whether the request was submitted while its model was not in memory.
-  bool loads() const {
-    return slot_.with([](const Slot& s) { return s.loads; });
-  }
+  bool loads() const { return loads_.load(); }
   Slot look() {
     return slot_.with([](Slot& s) {
       Slot taken = std::exchange(s, {});
       s.submitted = taken.submitted;
-      s.loads = taken.loads;
       return taken;
     });
   }
 
  private:
   // What the model cannot do; it is known where it is in memory.
-  std::optional<ApiError> unfit() const {
-    const auto info = services_.node.executor(executor_);
+  std::optional<ApiError> unfit(const Result<ExecutorInfo>& info) const {
     if (!info) return api_error(info.error());
     if (!info->loaded) return std::nullopt;
     if (info->model.generates)
@@ -126,7 +119,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   }
   void done(const EmbedCompletion& completion) {
     if (completion.error && completion.error->code == Code::kInvalidArgument)
-      if (auto error = unfit()) return refuse(std::move(*error));
+      if (auto error = unfit(services_.node.executor(executor_))) return refuse(std::move(*error));
     slot_.with([&](Slot& s) { s.done = completion; });
     wake_();
   }
@@ -137,15 +130,14 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   Asked asked_;
   std::string executor_;
   std::atomic<bool> gone_{false};
+  std::atomic<bool> loads_{false};
   Guarded<Slot> slot_;
 };
 
 class EmbeddingWork final : public Work {
  public:
   EmbeddingWork(const Services& services, HttpRequest request, Wake wake)
-      : node_(services.node),
-        clock_(services.clock),
-        load_wait_max_(services.load_wait_max),
+      : load_wait_(services),
         desk_(std::make_shared<EmbedDesk>(services, std::move(request), std::move(wake))) {
     desk_->post(&Doors::post, &EmbedDesk::open);
   }
@@ -174,11 +166,9 @@ class EmbeddingWork final : public Work {
   }
 
   Output silence(Nanos /*silent*/) override {
-    if (!desk_->loads()) return {};
-    const Nanos waited = clock_.now() - began_;
-    if (!watched_.look(node_, desk_->executor()) || waited < load_wait_max_) return {};
+    if (!desk_->loads() || !load_wait_.look(desk_->executor()) || !load_wait_.is_over()) return {};
     desk_->leave();
-    return refused(slow_load_error(desk_->executor(), waited));
+    return refused(load_wait_.error(desk_->executor()));
   }
 
   WorkFacts facts() const override { return facts_; }
@@ -188,12 +178,8 @@ class EmbeddingWork final : public Work {
     ended_ = true;
     return reply_with_error(error)->advance();
   }
-  Node& node_;
-  const Clock& clock_;
-  const Nanos load_wait_max_;
-  const Instant began_ = clock_.now();
+  LoadWait load_wait_;
   const std::shared_ptr<EmbedDesk> desk_;
-  WatchedLoad watched_;
   WorkFacts facts_;
   bool ended_ = false;
 };

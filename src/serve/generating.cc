@@ -11,6 +11,7 @@
 
 #include "serve/exchange.h"
 #include "serve/generating_desk.h"
+#include "serve/load_wait.h"
 
 namespace choir::serve {
 namespace {
@@ -19,8 +20,7 @@ class Generating final : public Work {
  public:
   Generating(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake)
       : node_(services.node),
-        clock_(services.clock),
-        load_wait_max_(services.load_wait_max),
+        load_wait_(services),
         dialect_(dialect),
         desk_(std::make_shared<GeneratingDesk>(services, dialect, std::move(request),
                                                std::move(wake))) {
@@ -81,13 +81,10 @@ class Generating final : public Work {
   Output silence(Nanos silent) override {
     if (!accepted_) return {};
     if (accepted_->loads) {
-      const Nanos waited = clock_.now() - began_;
-      const std::optional<double> loaded = watched_.look(node_, accepted_->model);
+      const std::optional<double> loaded = load_wait_.look(accepted_->model);
       accepted_->loads = loaded.has_value();
-      if (loaded && waited >= load_wait_max_)
-        return failed({}, slow_load_error(accepted_->model, waited));
-      if (loaded && accepted_->stream)
-        return with_head(": loading " + std::to_string(static_cast<int>(*loaded * 100)) + " %\n\n");
+      if (loaded && load_wait_.is_over()) return failed({}, load_wait_.error(accepted_->model));
+      if (loaded && accepted_->stream) return with_head(loading_comment(*loaded));
     }
     if (!accepted_->stream || silent < kPingEvery) return {};
     return with_head(std::string(kPing));
@@ -155,13 +152,10 @@ class Generating final : public Work {
   }
 
   Node& node_;
-  const Clock& clock_;
-  const Nanos load_wait_max_;
-  const Instant began_ = clock_.now();
+  LoadWait load_wait_;
   const Dialect& dialect_;
   const std::shared_ptr<GeneratingDesk> desk_;
   std::optional<Accepted> accepted_;
-  WatchedLoad watched_;
   std::vector<ChoiceEnd> ends_;  // of each choice
   std::vector<bool> open_;       // choices that have not ended
   std::size_t still_open_ = 0;

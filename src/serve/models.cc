@@ -38,6 +38,10 @@ std::int64_t unix_seconds_of(const std::string& path) {
 
 }  // namespace
 
+Json capabilities_of(const ModelInfo& info) {
+  return info.generates ? Json{"completion", "chat"} : Json{"embedding"};
+}
+
 Error Models::not_found(std::string_view name) const {
   std::vector<std::string> names;
   for (const ExecutorInfo& executor : node_.executors()) names.push_back(executor.config.name);
@@ -152,9 +156,18 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
   });
 }
 
-Status Models::declare_as(const ExecutorConfig& config, const std::string& like) {
+Status Models::declare(const ExecutorConfig& config, const ModelInfo& info) {
+  return declare_as(config, std::make_shared<const ModelInfo>(info), "");
+}
+
+Status Models::declare_copy(const ExecutorConfig& config, const std::string& like) {
   std::shared_ptr<const ModelInfo> info = file_info_of(like);
   if (!info) info = std::make_shared<const ModelInfo>(CHOIR_TRY(inspect_model(config.path)));
+  return declare_as(config, std::move(info), like);
+}
+
+Status Models::declare_as(const ExecutorConfig& config, std::shared_ptr<const ModelInfo> info,
+                          const std::string& like) {
   return declaring_.with([&](bool& /*one at a time*/) -> Status {
     if (!node_.executor(config.name)) CHOIR_CHECK_OK(are_free({config.name}));
     CHOIR_CHECK_OK(node_.declare(config));
@@ -233,8 +246,7 @@ Json Models::row(const ExecutorInfo& e) const {
               {"status", {{"value", loaded ? (e.suspended ? "suspended" : "loaded") : "unloaded"}}},
               {"running", e.running},
               {"waiting", e.waiting}};
-  if (info != nullptr)
-    row["capabilities"] = info->generates ? Json{"completion", "chat"} : Json{"embedding"};
+  if (info != nullptr) row["capabilities"] = capabilities_of(*info);
   return row;
 }
 

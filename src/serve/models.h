@@ -35,6 +35,9 @@ struct ModelDefaults {
 };
 inline constexpr std::int32_t kContextTokens = 4096;
 
+// What the model is for, as in "capabilities".
+Json capabilities_of(const ModelInfo& info);
+
 class Models {
  public:
   // The node outlives this object.
@@ -52,10 +55,12 @@ class Models {
   // As the user of this machine names a model: a path, too. One that is declared already stays as
   // it is. kAlreadyExists: an alias is the name of another one, or another file has this name.
   Result<std::string> declare(const ModelConfig& model);
-  // An executor of this very config, of the daemon's API. `like`: the executor whose aliases apart
-  // all that the configuration says is its own, too; empty: none. kAlreadyExists: the name is an
-  // alias of another one. Reads the file.
-  Status declare_as(const ExecutorConfig& config, const std::string& like);
+  // An executor of this very config, of the daemon's API. `info`: of its file. kAlreadyExists: the
+  // name is an alias of another one.
+  Status declare(const ExecutorConfig& config, const ModelInfo& info);
+  // The same of a copy: what the configuration says of `like`, its aliases apart, is the copy's,
+  // too. Reads the file.
+  Status declare_copy(const ExecutorConfig& config, const std::string& like);
   // Of an executor that the node does not have any more: its aliases and what the configuration
   // says of its requests. Does not block.
   void forget(const std::string& executor);
@@ -78,6 +83,8 @@ class Models {
   Result<ExecutorConfig> config_of_file(const ModelConfig& model, const std::string& path,
                                         const ModelInfo& info) const;
   Result<std::string> declare_file(const ModelConfig& model, const std::string& path);
+  Status declare_as(const ExecutorConfig& config, std::shared_ptr<const ModelInfo> info,
+                    const std::string& like);
   Status are_free(const std::vector<std::string>& aliases) const;
   std::vector<std::string> aliases_of(const std::string& executor) const;
   std::shared_ptr<const ModelInfo> file_info_of(const std::string& executor) const;

@@ -21,7 +21,7 @@ constexpr auto kHistoryQuery = std::to_array<BodyField>({
 
 Result<std::int64_t> seconds_in(const std::string& query) {
   CHOIR_CHECK_OK(has_only(query, {"seconds"}));
-  return number_in_query(query, "seconds", {1, History::kMostSeconds, kSecondsOtherwise});
+  return number_in_query(query, "seconds", {1, History::kMostSeconds}, kSecondsOtherwise);
 }
 
 }  // namespace

@@ -47,7 +47,12 @@ Result<Json> one_model(const Node& node, const std::string& name) {
 
 // The config of `model` with the sizes that the body names. Where it names no context_tokens, each
 // sequence can be as long as sequence_tokens_max, as after a resize.
-Result<ExecutorConfig> config_in(const Models& models, const Json& body) {
+struct Sized {
+  ExecutorConfig config;
+  ModelInfo info;  // of its file
+};
+
+Result<Sized> sized_in(const Models& models, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(models.config_of(body.value("model", "")));
   const bool sized = body.contains("sequences_max") || body.contains("sequence_tokens_max");
   if (body.contains("kv_type"))
@@ -55,7 +60,7 @@ Result<ExecutorConfig> config_in(const Models& models, const Json& body) {
   config.sequences_max = body.value("sequences_max", config.sequences_max);
   config.sequence_tokens_max = body.value("sequence_tokens_max", config.sequence_tokens_max);
   if (config.sequence_tokens_max == 0) config.sequence_tokens_max = config.context_tokens;
-  const ModelInfo info = CHOIR_TRY(inspect_model(config.path));
+  ModelInfo info = CHOIR_TRY(inspect_model(config.path));
   if (info.context_tokens_trained > 0)
     config.sequence_tokens_max = std::min(config.sequence_tokens_max, info.context_tokens_trained);
   const std::int64_t most =
@@ -69,7 +74,7 @@ Result<ExecutorConfig> config_in(const Models& models, const Json& body) {
     config.context_tokens = static_cast<std::int32_t>(most);
   config.batch_tokens_max = std::max(config.batch_tokens_max, config.sequences_max);
   CHOIR_CHECK_OK(validate(config));
-  return config;
+  return Sized{std::move(config), std::move(info)};
 }
 
 Json bytes_row(const LoadEstimate& estimate) {
@@ -87,15 +92,14 @@ Json bytes_row(const LoadEstimate& estimate) {
 }
 
 Result<Json> estimated(const Services& s, const Json& body) {
-  const ExecutorConfig config = CHOIR_TRY(config_in(s.models, body));
+  const auto [config, info] = CHOIR_TRY(sized_in(s.models, body));
   Json row = {{"model", config.name},
               {"sequences_max", config.sequences_max},
               {"sequence_tokens_max", config.sequence_tokens_max},
               {"context_tokens", config.context_tokens},
               {"kv_type", to_string(config.kv_type)}};
   row.update(bytes_row(CHOIR_TRY(s.node.estimate(config))));
-  const ModelInfo info = CHOIR_TRY(inspect_model(config.path));
-  row["capabilities"] = info.generates ? Json{"completion", "chat"} : Json{"embedding"};
+  row["capabilities"] = capabilities_of(info);
   return row;
 }
 
@@ -122,14 +126,14 @@ Status check_name(const std::string& name) {
 }
 
 Result<Json> declared(const Services& s, const Json& body) {
-  ExecutorConfig config = CHOIR_TRY(config_in(s.models, body));
+  auto [config, info] = CHOIR_TRY(sized_in(s.models, body));
   config.name = body.value("name", config.name);
   CHOIR_CHECK_OK(check_name(config.name));
   if (body.contains("priority"))
     config.priority = CHOIR_TRY(priority_in(body["priority"].get<std::string>()));
   config.pinned = body.value("pinned", config.pinned);
   config.shares = body.value("shares", config.shares);
-  CHOIR_CHECK_OK(s.models.declare_as(config, ""));
+  CHOIR_CHECK_OK(s.models.declare(config, info));
   return one_model(s.node, config.name);
 }
 
@@ -174,7 +178,7 @@ Shown clone(const Services& s, const std::string& name, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
   config.name = body.value("name", "");
   CHOIR_CHECK_OK(check_name(config.name));
-  CHOIR_CHECK_OK(s.models.declare_as(config, name));
+  CHOIR_CHECK_OK(s.models.declare_copy(config, name));
   return config.name;
 }
 

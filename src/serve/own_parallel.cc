@@ -11,6 +11,7 @@
 #include "choir/parallel_evaluation.h"
 #include "serve/dialect.h"
 #include "serve/exchange.h"
+#include "serve/load_wait.h"
 #include "serve/parallel_desk.h"
 
 namespace choir::serve {
@@ -45,8 +46,7 @@ ParallelConfig config_of(const ParallelSubmitted& jobs) {
 class ParallelWork final : public Work {
  public:
   ParallelWork(const Services& services, HttpRequest request, Wake wake)
-      : clock_(services.clock),
-        load_wait_max_(services.load_wait_max),
+      : load_wait_(services),
         desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
     desk_->begin();
   }
@@ -87,16 +87,15 @@ class ParallelWork final : public Work {
       return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(std::string(kPing))
                                                               : Output{};
     std::string news;
-    const Nanos waited = clock_.now() - began_;
     for (const auto& [executor, ticket] : loads_) {
       const LoadState state = ticket.state();
       if (state.phase == LoadState::Phase::kFailed) return load_failed(state);
       if (state.phase == LoadState::Phase::kLoaded) continue;
-      if (waited >= load_wait_max_) {
+      if (load_wait_.is_over()) {
         give_up();
-        return refused(slow_load_error(executor, waited));
+        return refused(load_wait_.error(executor));
       }
-      news += ": loading " + std::to_string(static_cast<int>(state.fraction * 100)) + " %\n\n";
+      news += loading_comment(state.fraction);
     }
     if (!news.empty()) return desk_->stream() ? with_head(std::move(news)) : Output{};
     loads_.clear();
@@ -186,9 +185,7 @@ class ParallelWork final : public Work {
     return output;
   }
 
-  const Clock& clock_;
-  const Nanos load_wait_max_;
-  const Instant began_ = clock_.now();
+  const LoadWait load_wait_;
   const std::shared_ptr<ParallelDesk> desk_;
   std::map<std::string, LoadTicket> loads_;
   std::optional<ParallelSubmitted> jobs_;

@@ -17,7 +17,7 @@ namespace {
 Result<Json> turns(const Node& node, const std::string& query) {
   CHOIR_CHECK_OK(has_only(query, {"from_us", "to_us", "format"}));
   const auto time_in = [&](std::string_view field, std::int64_t otherwise) {
-    return number_in_query(query, field, {0, kTurnsMicrosMax, otherwise});
+    return number_in_query(query, field, {0, kTurnsMicrosMax}, otherwise);
   };
   const Instant from{std::chrono::microseconds(CHOIR_TRY(time_in("from_us", 0)))};
   const Instant to{std::chrono::microseconds(CHOIR_TRY(time_in("to_us", kTurnsMicrosMax)))};

@@ -78,18 +78,26 @@ Result<std::optional<std::vector<std::string>>> list_in_query(
   return list;
 }
 
-Result<std::int64_t> number_in_query(std::string_view query, std::string_view field,
-                                     const WholeNumber& bounds) {
-  const std::string text = query_value(query, field);
-  if (text.empty()) return bounds.otherwise;
+std::optional<std::int64_t> whole_number(std::string_view text, Bounds bounds) {
   std::int64_t number = 0;
   const auto end = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = end.ec == std::errc() && end.ptr == text.data() + text.size();
-  if (whole && number >= bounds.least && number <= bounds.most) return number;
+  if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
+  if (number < bounds.least || number > bounds.most) return std::nullopt;
+  return number;
+}
+
+std::string takes_whole_number(std::string_view text, Bounds bounds) {
+  return "is '" + printable_line(text, 60) + "'; it takes a whole number from " +
+         std::to_string(bounds.least) + " to " + std::to_string(bounds.most);
+}
+
+Result<std::int64_t> number_in_query(std::string_view query, std::string_view field, Bounds bounds,
+                                     std::int64_t otherwise) {
+  const std::string text = query_value(query, field);
+  if (text.empty()) return otherwise;
+  if (const auto number = whole_number(text, bounds)) return *number;
   return fail(Code::kInvalidArgument,
-              "'" + std::string(field) + "' is '" + printable_line(text, 60) +
-                  "'; it takes a whole number from " + std::to_string(bounds.least) + " to " +
-                  std::to_string(bounds.most));
+              "'" + std::string(field) + "' " + takes_whole_number(text, bounds));
 }
 
 }  // namespace choir::serve

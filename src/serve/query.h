@@ -24,17 +24,20 @@ std::string query_value(std::string_view query, std::string_view key);
 // An error where the query has a field that is none of these.
 Status has_only(std::string_view query, const std::vector<std::string>& fields);
 
-// The bounds of a whole number in a query, and its value where the query leaves it out.
-struct WholeNumber {
+struct Bounds {
   std::int64_t least;
   std::int64_t most;
-  std::int64_t otherwise;
 };
 
-// The whole number of one field; an error that names the value and the bounds where it is none of
-// them.
-Result<std::int64_t> number_in_query(std::string_view query, std::string_view field,
-                                     const WholeNumber& bounds);
+// The number that a text of a query or a header is; nullopt: it is none within the bounds, and
+// takes_whole_number() says so behind the field's name.
+std::optional<std::int64_t> whole_number(std::string_view text, Bounds bounds);
+std::string takes_whole_number(std::string_view text, Bounds bounds);
+
+// The whole number of one field; `otherwise` where the query leaves it out. An error that names the
+// value and the bounds where it is none of them.
+Result<std::int64_t> number_in_query(std::string_view query, std::string_view field, Bounds bounds,
+                                     std::int64_t otherwise);
 
 // The list of one field. `others`: what else the route takes.
 // "topics" of "topics=a,b&x=1" -> {"a", "b"}; nullopt where it is not in the query. An error where

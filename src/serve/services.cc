@@ -1,10 +1,9 @@
 #include "serve/services.h"
 
-#include <charconv>
 #include <utility>
 
-#include "choir/text.h"
 #include "serve/field_values.h"
+#include "serve/query.h"
 #include "serve/request_headers.h"
 
 namespace choir::serve {
@@ -33,19 +32,15 @@ std::optional<ApiError> set_deadline(Asked& asked, const HttpRequest& request) {
   const std::string name(kDeadlineHeader.name);
   const std::string_view text = request.header(name);
   if (text.empty()) return std::nullopt;
-  const auto least = static_cast<std::int64_t>(kDeadlineHeader.rule.least);
-  const auto most = static_cast<std::int64_t>(kDeadlineHeader.rule.most);
-  std::int64_t milliseconds = 0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
-  const bool whole = end.ec == std::errc() && end.ptr == text.data() + text.size();
-  if (!whole || milliseconds < least || milliseconds > most) {
-    ApiError error =
-        field_error(name, "is '" + printable_line(text, 60) + "'; it takes a whole number from " +
-                              std::to_string(least) + " to " + std::to_string(most));
+  const Bounds bounds{static_cast<std::int64_t>(kDeadlineHeader.rule.least),
+                      static_cast<std::int64_t>(kDeadlineHeader.rule.most)};
+  const auto milliseconds = whole_number(text, bounds);
+  if (!milliseconds) {
+    ApiError error = field_error(name, takes_whole_number(text, bounds));
     error.pointer.clear();  // it is no field of the body
     return error;
   }
-  const std::chrono::milliseconds deadline(milliseconds);
+  const std::chrono::milliseconds deadline(*milliseconds);
   if (asked.request.deadline.count() == 0) asked.request.deadline = deadline;
   asked.embed.deadline = deadline;
   return std::nullopt;
@@ -79,28 +74,6 @@ std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
 std::optional<ApiError> read_headers(Asked& asked, const HttpRequest& request) {
   if (auto error = set_deadline(asked, request)) return error;
   return set_class(asked, request);
-}
-
-ApiError slow_load_error(const std::string& model, Nanos waited) {
-  ApiError error = model_error(
-      {Code::kUnavailable,
-       "'" + printable_line(model, 60) + "' is still being loaded after " +
-           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(waited).count()) +
-           " s; the load goes on, ask again later"});
-  error.headers = {{"retry-after", "10"}};
-  return error;
-}
-
-std::optional<double> WatchedLoad::look(Node& node, const std::string& executor) {
-  if (!ticket_) {
-    auto ticket = node.begin_load(executor);
-    if (!ticket) return std::nullopt;
-    ticket_ = std::move(*ticket);
-  }
-  const LoadState load = ticket_->state();
-  const bool goes_on =
-      load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
-  return goes_on ? std::optional(load.fraction) : std::nullopt;
 }
 
 }  // namespace choir::serve

@@ -56,18 +56,4 @@ ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& 
 // client's; and its deadline, by its header x-deadline-ms. Pure: any thread, does not block.
 std::optional<ApiError> read_headers(Asked& asked, const HttpRequest& request);
 
-// The load that a request waits for. On the loop.
-class WatchedLoad {
- public:
-  // How far it is, from 0 to 1; nullopt: it has ended, well or not. The first look is at a load
-  // that the request has begun, some time after that: it joins it, and begins none that has failed.
-  std::optional<double> look(Node& node, const std::string& executor);
-
- private:
-  std::optional<LoadTicket> ticket_;
-};
-
-// A request waited for its model as long as it may. The load goes on.
-ApiError slow_load_error(const std::string& model, Nanos waited);
-
 }  // namespace choir::serve

@@ -322,10 +322,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = 86400,
      .otherwise = "120",
      .meaning = "Most time that a request waits for its model to be loaded",
-     .to_daemon =
-         [](DaemonConfig& d, const Json& v) {
-           d.load_wait = std::chrono::seconds(std::llround(v.get<double>()));
-         }},
+     .to_daemon = [](DaemonConfig& d, const Json& v) { d.load_wait = nanos_of(v); }},
     {.name = "drain_seconds",
      .flag = "--drain-seconds",
      .what = "SECONDS",
