@@ -13,13 +13,20 @@ namespace choir {
 // kUnavailable (system_error, filesystem_error), kEngineFailed (all others).
 Error error_of_exception();
 
-// `work` returns a Status or a Result.
+// What `work` returns: a Status, a Result, or nothing, which is a Status without an error.
 template <class F>
-auto caught(F&& work) -> std::invoke_result_t<F> {
+auto caught(F&& work) {
+  using Given = std::invoke_result_t<F>;
+  using Outcome = std::conditional_t<std::is_void_v<Given>, Status, Given>;
   try {
-    return std::forward<F>(work)();
+    if constexpr (!std::is_void_v<Given>) {
+      return Outcome(std::forward<F>(work)());
+    } else {
+      std::forward<F>(work)();
+      return Outcome();
+    }
   } catch (...) {
-    return tl::unexpected(error_of_exception());
+    return Outcome(tl::unexpected(error_of_exception()));
   }
 }
 

@@ -21,10 +21,7 @@ struct Call {
 
 void* carry_out(void* call) {
   auto& [work, done] = *static_cast<Call*>(call);
-  done = caught([&work = work]() -> Status {
-    work();
-    return {};
-  });
+  done = caught([&work = work] { work(); });
   return nullptr;
 }
 

@@ -162,10 +162,7 @@ class Service {
     return std::nullopt;
   }
   void carry_out_one(const CarryOut& carry_out, Work work) {
-    const Status done = caught([&]() -> Status {
-      carry_out(std::move(work));
-      return {};
-    });
+    const Status done = caught([&] { carry_out(std::move(work)); });
     if (!done) log(LogLevel::kError, name_ + ": " + done.error().message);
   }
 

@@ -50,10 +50,7 @@ class Ender {
         return next;
       });
       if (!end) return;
-      const Status ended = caught([&]() -> Status {
-        end();
-        return {};
-      });
+      const Status ended = caught([&] { end(); });
       if (!ended) log(LogLevel::kError, "an end failed: " + ended.error().message);
     }
   }
@@ -72,10 +69,7 @@ void Threads::start(std::function<void()> work) {
   state_->change([&](State& s) {
     s.threads.emplace_back([state = state_, work = std::move(work)]() mutable {
       this_thread_is_ours = true;
-      const Status ended = caught([&]() -> Status {
-        work();
-        return {};
-      });
+      const Status ended = caught([&] { work(); });
       if (!ended) log(LogLevel::kError, "a thread ended early: " + ended.error().message);
       work = nullptr;
       state->change([](State& all) { --all.alive; });

@@ -20,10 +20,9 @@ bool Workers::run_here() {
 Result<std::unique_ptr<Workers>> Workers::start(const Limits& limits) {
   std::unique_ptr<Workers> workers = by_hand(limits);
   // Those that could be had end with the object.
-  const Status started = caught([&]() -> Status {
+  const Status started = caught([&] {
     workers->service_.start(
         limits.threads, [self = workers.get()](Next next) { self->carry_out(std::move(next)); });
-    return {};
   });
   if (!started)
     return tl::unexpected(Error(started.error()).in("no threads for work in the background"));

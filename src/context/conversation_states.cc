@@ -126,7 +126,7 @@ int Conversations::write_behind(std::chrono::milliseconds idle) {
 Status Conversations::begin_writing() {
   return writing_.with([&](bool& writing) -> Status {
     if (writing) return {};
-    return caught([&]() -> Status {
+    return caught([&] {
       const auto look_later = [this] {
         writer_.with([&](Instant& next) { next = clock_.now() + kLook; });
       };
@@ -136,7 +136,6 @@ Status Conversations::begin_writing() {
         write_behind(kRest);
       });
       writing = true;
-      return {};
     });
   });
 }

@@ -164,9 +164,8 @@ Result<EvaluationReport> ParallelEvaluation::run(
                         double speed) {
     if (!progress) return;
     // What it throws stays with it: requests that run still tell of themselves here.
-    const Status told = caught([&]() -> Status {
+    const Status told = caught([&] {
       progress({session, phase, in.executor_of(session), in.prompt_of(session), tokens, speed});
-      return {};
     });
     if (!told) log(LogLevel::kError, "a progress callback threw: " + told.error().message);
   };

@@ -55,9 +55,8 @@ std::future<Answer> told_later(const Inside& inside, const char* call, Start&& s
   };
   const auto given = std::make_shared<Given>();
   auto future = given->promise.get_future();
-  const Status begun = caught([&]() -> Status {
+  const Status begun = caught([&] {
     std::forward<Start>(start)([given](Answer answer) { given->give(std::move(answer)); });
-    return {};
   });
   if (!inside.report(call, begun)) given->give(refused(begun.error()));
   return future;

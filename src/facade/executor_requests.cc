@@ -234,10 +234,7 @@ Result<RequestId> ExecutorHandle::submit_embedding(const std::shared_ptr<Running
 // Whatever is thrown on the way, the caller is told an end.
 template <class Settle>
 void ExecutorHandle::tell_end(Running& running, Settle settle) {
-  const Status told = caught([&]() -> Status {
-    settle();
-    return {};
-  });
+  const Status told = caught([&] { settle(); });
   if (!told) running.owner->fail_with(running, told.error());
 }
 
@@ -320,11 +317,10 @@ void ExecutorHandle::finish(Running& running, LLMExecutionResponse response) {
 
 // Also where something was thrown, and at the end of a Running: throws nothing itself.
 void ExecutorHandle::fail_with(Running& running, const Error& error) {
-  const Status told = caught([&]() -> Status {
+  const Status told = caught([&] {
     LLMExecutionResponse response;
     response.error = error.message;
     finish(running, std::move(response));
-    return {};
   });
   if (!told) log(LogLevel::kError, "the end of a request was not told: " + told.error().message);
 }

@@ -121,14 +121,13 @@ void Answers::fail_without_token(LiveSequence& l, Instant now) {
 bool Answers::fail_all(const Error& why, Instant now) {
   bool all = true;
   for (const auto& l : live_.all()) {
-    const Status told = caught([&]() -> Status {
+    const Status told = caught([&] {
       if (l->request->finished()) {
         notify_(l->request);
       } else {
         l->ended = false;
         finish(*l, Finish::kFailed, why, now);
       }
-      return {};
     });
     all = all && told;
   }

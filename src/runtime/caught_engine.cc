@@ -71,16 +71,10 @@ class CaughtEngine final : public Engine {
   const EngineConfig& config() const override { return inside_->config(); }
 
   void attach(Pool& pool) override {
-    attached_ = caught([&]() -> Status {
-      inside_->attach(pool);
-      return {};
-    });
+    attached_ = caught([&] { inside_->attach(pool); });
   }
   void detach() override {
-    (void)caught([&]() -> Status {
-      inside_->detach();
-      return {};
-    });
+    (void)caught([&] { inside_->detach(); });
   }
 
  private:
@@ -92,10 +86,7 @@ class CaughtEngine final : public Engine {
   }
   Status free_lost() {
     while (!lost_.empty()) {
-      CHOIR_CHECK_OK(caught([&]() -> Status {
-        inside_->truncate(lost_.back(), 0);
-        return {};
-      }));
+      CHOIR_CHECK_OK(caught([&] { inside_->truncate(lost_.back(), 0); }));
       lost_.pop_back();
     }
     return {};

@@ -27,10 +27,7 @@ void EmbeddingQueue::take_mail(Instant now) {
   came_.take_all(mail_);
   for (auto& request : mail_) {
     if (request->priority == Priority::kCritical) control_.urgent_accepted();
-    const Status entered = caught([&]() -> Status {
-      enter(request, now);
-      return {};
-    });
+    const Status entered = caught([&] { enter(request, now); });
     if (!entered)
       finish({.request = request, .last_progress = now}, Finish::kFailed, entered.error(), now);
   }
@@ -238,12 +235,11 @@ bool EmbeddingQueue::fail_all(const Error& why, Instant now) {
   take_mail(now);
   bool all = true;
   for (const auto& entry : queue_) {
-    const Status told = caught([&]() -> Status {
+    const Status told = caught([&] {
       if (entry->request->finished())
         notify_(entry->request);
       else
         finish(*entry, Finish::kFailed, why, now);
-      return {};
     });
     all = all && told;
   }

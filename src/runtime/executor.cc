@@ -88,10 +88,7 @@ Result<TurnResult> Executor::step(Pool& pool, bool contended) {
 // mail first.
 void Executor::run_jobs() {
   inbox_.take_jobs([&](const Job& job) {
-    const Status done = caught([&]() -> Status {
-      job(*this);
-      return {};
-    });
+    const Status done = caught([&] { job(*this); });
     if (!done) broken_ = failed_turn(done.error(), name());
   });
 }
@@ -106,10 +103,7 @@ void Executor::accept_mail(Instant now) {
     if (mail.sequence.priority == Priority::kCritical) control_.urgent_accepted();
     const std::shared_ptr<RequestState> request = mail.request;
     const SeqId sequence = mail.sequence.id;
-    const Status accepted = caught([&]() -> Status {
-      accept(std::move(mail), now);
-      return {};
-    });
+    const Status accepted = caught([&] { accept(std::move(mail), now); });
     if (accepted) return;
     broken_ = failed_turn(accepted.error(), name());
     memory_.engine().truncate(sequence, 0);  // the books are made anew
@@ -132,10 +126,9 @@ void Executor::accept(Mail mail, Instant now) {
 }
 
 TurnResult Executor::fail_turn(const Error& why) {
-  const Status came = caught([&]() -> Status {
+  const Status came = caught([&] {
     run_jobs();
     accept_mail(clock().now());
-    return {};
   });
   return fail_all(failed_turn(came ? why : came.error(), name()));
 }

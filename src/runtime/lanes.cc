@@ -166,10 +166,7 @@ std::optional<Lanes::Next> Lanes::take_turn(int lane) {
 
 void Lanes::end_turn(int lane, Next& next, TurnResult result) {
   // Before another lane can have the next turn: what that one wants would be overwritten.
-  const Status told = caught([&]() -> Status {
-    wake_at_(next.turn.executor, result.wake_at);
-    return {};
-  });
+  const Status told = caught([&] { wake_at_(next.turn.executor, result.wake_at); });
   if (!told) result.add_work(Priority::kLow);  // the next turn asks for it again
   if (result.computed.any())
     log_.add(lane, {.began = result.began,

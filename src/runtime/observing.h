@@ -43,10 +43,7 @@ class Observing {
   template <class F>
   void tell(F&& tell) const {
     if (!on() || exit_phase() == ExitPhase::kOver) return;
-    const Status told = caught([&]() -> Status {
-      std::forward<F>(tell)(*observer_);
-      return {};
-    });
+    const Status told = caught([&] { std::forward<F>(tell)(*observer_); });
     if (!told) complain(told.error());
   }
   void ended(const RequestState& request, const Completion& completion) const;

@@ -147,10 +147,7 @@ void Events::tick() {
   });
   if (look != Look::kNone) {
     const Status posted = doors_.post([self = shared_from_this(), look, now = clock_.now()] {
-      const Status looked = caught([&]() -> Status {
-        self->look(look, now);
-        return {};
-      });
+      const Status looked = caught([&] { self->look(look, now); });
       if (looked) return;
       log(LogLevel::kError, "events: " + looked.error().message);
       self->state_.with([](State& s) { s.looking = false; });

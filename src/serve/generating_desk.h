@@ -45,10 +45,7 @@ void cancel_all(Node& node, std::span<const Submission> choices);
 // On a door thread: what `work` throws is told to the client.
 template <class Desk, class F>
 void or_refuse(Desk& desk, F&& work) {
-  const Status done = caught([&]() -> Status {
-    std::forward<F>(work)();
-    return {};
-  });
+  const Status done = caught([&] { std::forward<F>(work)(); });
   if (!done) desk.refuse(api_error(done.error()));
 }
 

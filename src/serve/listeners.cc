@@ -121,10 +121,7 @@ void Listeners::accept_on(Acceptor& acceptor, asio::steady_timer& again, bool ov
   acceptor.async_accept([this, &acceptor, &again, over_unix_socket](error_code error, auto socket) {
     if (error == asio::error::operation_aborted) return;
     if (!error) {
-      const Status taken = caught([&]() -> Status {
-        take_(Socket(std::move(socket)), over_unix_socket);
-        return {};
-      });
+      const Status taken = caught([&] { take_(Socket(std::move(socket)), over_unix_socket); });
       if (!taken) log(LogLevel::kError, "a connection was dropped: " + taken.error().message);
       accept_on(acceptor, again, over_unix_socket);
       return;

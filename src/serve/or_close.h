@@ -12,10 +12,7 @@ namespace choir::serve {
 // What it throws ends the connection, and no other.
 template <class F>
 void or_close(Connection& connection, F&& work) {
-  const Status done = caught([&]() -> Status {
-    std::forward<F>(work)();
-    return {};
-  });
+  const Status done = caught([&] { std::forward<F>(work)(); });
   if (done) return;
   log(LogLevel::kError, "a connection ends: " + done.error().message);
   connection.close();

@@ -218,10 +218,7 @@ void Server::Inside::run() {
   sweep();
   // What is thrown ends what threw; the loop goes on with the others.
   for (bool ended = false; !ended;) {
-    const Status ran = caught([&]() -> Status {
-      io.run();
-      return {};
-    });
+    const Status ran = caught([&] { io.run(); });
     ended = ran.has_value();
     if (!ran) log(LogLevel::kError, "the loop goes on after: " + ran.error().message);
   }
