@@ -117,6 +117,18 @@ TEST(LongWord, ThatNeedsTooMuchIsRefusedWithItsLengthAndTheLimit) {
   EXPECT_NE(refused.error().message.find("at most 1048576"), std::string::npos);
 }
 
+// The engine ends the process for a pair of symbols of which one has a blank.
+TEST(LongWord, WithBlanksIsRefusedWhereTheKeysOfTheTokenizerDoNotBelongTogether) {
+  if (!have_vocabularies()) GTEST_SKIP() << "the engine's source has no vocabularies";
+  const auto model = with_words_of("whitespace");
+  ASSERT_TRUE(model);
+  const auto refused = model->tokenize("a  b", Model::Special::kPlain);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("tokenizer.ggml.pre"), std::string::npos)
+      << refused.error().message;
+  EXPECT_TRUE(model->tokenize("a b", Model::Special::kPlain));
+}
+
 // What the engine's authors took from the tokenizers that came with the models.
 class Vocabulary : public testing::TestWithParam<const char*> {};
 

@@ -125,7 +125,8 @@ class Service {
   bool run_here(const CarryOut& carry_out) {
     for (bool any = false;; any = true) {
       Nanos again = kLongest;
-      auto work = queue_.inside_->with([&](Inside& i) { return take_one(i.state, again); });
+      bool failed = false;
+      auto work = queue_.inside_->with([&](Inside& i) { return take_one(i.state, again, failed); });
       if (!work) return any;
       carry_out_one(carry_out, *std::exchange(work, std::nullopt));
     }
@@ -134,16 +135,19 @@ class Service {
  private:
   static constexpr Nanos kLongest = std::chrono::hours(1);
   static constexpr Nanos kPause = std::chrono::milliseconds(100);  // after a failure
+  static constexpr int kFailuresMost = 3;  // one after the other, in a thread that is to stop
 
   void loop(const CarryOut& carry_out) {
-    for (;;) {
+    for (int failures = 0;;) {
       std::optional<Work> work;
       Nanos again = kLongest;
       std::uint64_t seen = 0;
       const bool ends = queue_.inside_->with([&](Inside& i) {
-        if (!i.dropping) work = take_one(i.state, again);
+        bool failed = false;
+        if (!i.dropping) work = take_one(i.state, again, failed);
+        failures = failed ? failures + 1 : 0;
         seen = i.changes;
-        return !work && i.stopping;
+        return !work && i.stopping && (!failed || failures >= kFailuresMost);
       });
       if (ends) return;
       if (work) {
@@ -154,11 +158,12 @@ class Service {
     }
   }
   // Where taking throws it is tried again; what is in the state stays there.
-  std::optional<Work> take_one(State& state, Nanos& again) {
+  std::optional<Work> take_one(State& state, Nanos& again, bool& failed) {
     auto work = caught([&]() -> Result<std::optional<Work>> { return take_(state, again); });
     if (work) return *std::move(work);
     log(LogLevel::kError, name_ + ": " + work.error().message);
     again = std::min(again, kPause);
+    failed = true;
     return std::nullopt;
   }
   void carry_out_one(const CarryOut& carry_out, Work work) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <regex>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
@@ -303,11 +304,7 @@ Words words_of(const Codepoints& points, const Lengths& lengths, bool byte_encod
   return words;
 }
 
-}  // namespace
-
-std::vector<std::string> split_words(const std::string& text,
-                                     const std::vector<std::string>& expressions,
-                                     bool byte_encode) {
+Words cut_into_words(const std::string& text, const Words& expressions, bool byte_encode) {
   const auto kind = kind_of(expressions);
   if (kind->by_engine) return split_words_by_engine(text, expressions, byte_encode);
   const Codepoints points = unicode_cpts_from_utf8(text);
@@ -327,6 +324,26 @@ std::vector<std::string> split_words(const std::string& text,
     }
   }
   return words_of(points, parts, byte_encode);
+}
+
+// Words that keep their bytes have their blanks written otherwise before they come here. The engine
+// ends the process when it merges a pair of which one has a blank, so it is refused here.
+void refuse_blanks(const Words& words) {
+  for (const std::string& word : words)
+    if (word.size() > 1 && word.find(' ') != std::string::npos)
+      throw std::runtime_error(
+          "the file's tokenizer leaves blanks in words; its keys tokenizer.ggml.model and "
+          "tokenizer.ggml.pre do not belong together");
+}
+
+}  // namespace
+
+std::vector<std::string> split_words(const std::string& text,
+                                     const std::vector<std::string>& expressions,
+                                     bool byte_encode) {
+  Words words = cut_into_words(text, expressions, byte_encode);
+  if (!byte_encode) refuse_blanks(words);
+  return words;
 }
 
 std::vector<std::vector<std::string>> split_kinds() {

@@ -73,11 +73,13 @@ void ExecutorMemory::leave(LiveSequence& live, Finish finish, Instant now) {
     return std::vector<TokenId>(live.value.tokens.begin(), live.value.tokens.begin() + count);
   };
   if (keep && live.computed > 0) {
-    kept_.keep(live.conversation, {.seq = live.value.id,
-                                   .tokens = tokens_of(live.computed),
-                                   .blob = {},
-                                   .used = now,
-                                   .scope = live.scope});
+    kept_.keep(live.conversation,
+               {.seq = live.value.id,
+                .tokens = tokens_of(live.computed),
+                .blob = {},
+                .used = now,
+                .scope = live.scope},
+               *engine_, park_);
   } else if (facts_.settings().prefix_cache && live.conversation == ConversationKey{} &&
              finish != Finish::kFailed && live.computed >= kSharedTokensMin) {
     cache_.keep(live.value.id, tokens_of(live.computed), live.scope, *engine_);
@@ -85,11 +87,13 @@ void ExecutorMemory::leave(LiveSequence& live, Finish finish, Instant now) {
     engine_->truncate(live.value.id, 0);
   } else if (keep && !live.kv.empty() && live.kv_use == live.kv_tokens) {
     --parked_;  // its bytes stay in the budget
-    kept_.keep(live.conversation, {.seq = {},
-                                   .tokens = tokens_of(live.kv_tokens),
-                                   .blob = std::move(live.kv),
-                                   .used = now,
-                                   .scope = live.scope});
+    kept_.keep(live.conversation,
+               {.seq = {},
+                .tokens = tokens_of(live.kv_tokens),
+                .blob = std::move(live.kv),
+                .used = now,
+                .scope = live.scope},
+               *engine_, park_);
     live.kv.clear();
   }
   held_.set(live.computed, 0);
@@ -271,11 +275,13 @@ void ExecutorMemory::take_over(LiveSequence& live) {
 void ExecutorMemory::take_over_kept(std::map<ConversationKey, KvState>&& kept) {
   for (auto& [key, state] : kept) {
     park_.used += state.blob.size();
-    kept_.keep(key, {.seq = {},
-                     .tokens = std::move(state.tokens),
-                     .blob = std::move(state.blob),
-                     .used = facts_.clock().now(),
-                     .scope = scopes_.hold(state.reuse_scope)});
+    kept_.keep(key,
+               {.seq = {},
+                .tokens = std::move(state.tokens),
+                .blob = std::move(state.blob),
+                .used = facts_.clock().now(),
+                .scope = scopes_.hold(state.reuse_scope)},
+               *engine_, park_);
   }
 }
 

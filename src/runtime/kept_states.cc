@@ -10,8 +10,8 @@ KvUse use_of(const KeptStates::Entry& entry) {
 
 }  // namespace
 
-void KeptStates::keep(ConversationKey key, Entry entry) {
-  take(key);
+void KeptStates::keep(ConversationKey key, Entry entry, Engine& engine, ParkBudget& budget) {
+  forget(key, engine, budget);
   use_ = use_ + use_of(entry);
   entries_.emplace(key, std::move(entry));
   known_.with([&](auto& known) { known.insert(key); });

@@ -39,7 +39,9 @@ class KeptStates {
     bool resident() const { return blob.empty(); }
   };
 
-  void keep(ConversationKey key, Entry entry);
+  // In place of what was kept for `key`, which frees its cells or its bytes in the budget. The
+  // bytes of `entry` are counted already.
+  void keep(ConversationKey key, Entry entry, Engine& engine, ParkBudget& budget);
   std::optional<Entry> take(ConversationKey key);
   // What the resident ones hold of the engine.
   const KvUse& use() const { return use_; }
