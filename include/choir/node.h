@@ -15,6 +15,10 @@
 // static objects are destroyed that existed when the last executor was added. The exit waits at
 // most one second; a load, for example, may take longer and is abandoned. After exit() inside a
 // callback no other callback is called.
+//
+// No call throws. Where memory is short, a call with a Result or a Status returns kOutOfMemory; one
+// without (requests(), executors(), turns(), info(), policy()) returns an empty or a default value
+// and logs it.
 #pragma once
 
 #include <chrono>
@@ -260,6 +264,9 @@ class CHOIR_API Node {
   // the door.
   Status wait_idle(std::chrono::milliseconds most);
 
+  // On the calling thread: microseconds for an ordinary prompt. Control tokens in the text count as
+  // such. An executor that is not in memory is loaded first, which blocks and is refused inside a
+  // callback.
   Result<std::vector<TokenId>> tokenize(std::string_view executor, std::string_view text) const;
   Result<std::string> detokenize(std::string_view executor,
                                  const std::vector<TokenId>& tokens) const;
@@ -288,6 +295,8 @@ class CHOIR_API Node {
   // Where a request stands in its executor's queue, and when it is expected to begin; says how both
   // are reckoned. As requests(), but of one. kNotFound when it is not active here (any more).
   Result<QueuePlace> place(RequestId id) const;
+  // All executors that were added and not removed, and one of them (kNotFound). Any thread, also
+  // inside a callback; they wait for no pass and no load.
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
