@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "choir/observer.h"
@@ -14,7 +15,11 @@ namespace choir {
 
 class Loads final : public Observer {
  public:
-  void on_load(const LoadDone& load) override { ++(load.error == nullptr ? good : failed); }
+  void on_load(const LoadDone& load) override {
+    ++(load.error == nullptr ? good : failed);
+    if (while_loading) while_loading();
+  }
+  std::function<void()> while_loading;  // before others see that it has ended
   int good = 0;
   int failed = 0;
 };

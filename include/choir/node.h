@@ -22,6 +22,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,6 +79,8 @@ struct ExecutorInfo {
   double seconds_per_output_token = 0;
   double compute_seconds = 0;          // lane time x threads
   std::vector<LeaseInfo> leases = {};  // that have not ended, by tenant
+  // A load of it runs, or waits for another one: the part of the weights that is read, 0 .. 1.
+  std::optional<double> loading = {};
 };
 
 struct NodeInfo {
@@ -166,7 +169,7 @@ class CHOIR_API Node {
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
   // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
   // Any thread, also inside a callback.
-  Result<LoadTicket> begin_load(std::string_view executor);
+  Result<LoadTicket> begin_load(std::string_view executor, LoadWatch watch = {});
   // A lease: `tenant` wants the executor in memory for this long from now on ("keep alive"). It
   // takes the place of the tenant's earlier lease. When the last lease of an executor has ended and
   // nothing works there, the executor leaves memory; its next request or load() brings it back. An

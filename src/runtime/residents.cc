@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/scope_end.h"
 #include "choir/text.h"
 #include "policy/hold.h"
 #include "runtime/caught_engine.h"
@@ -153,6 +154,13 @@ Status Residents::load(std::string_view name, const LoadProgress& progress) {
   return {};
 }
 
+std::optional<double> Residents::loading(ExecutorId id) const {
+  return load_now_.with([&](const std::optional<LoadNow>& now) -> std::optional<double> {
+    if (!now || now->id != id) return std::nullopt;
+    return now->fraction;
+  });
+}
+
 Result<bool> Residents::load_row(const std::string& name, const LoadProgress& progress) {
   return loading_.with([&](int&) -> Result<bool> {
     const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
@@ -162,7 +170,12 @@ Result<bool> Residents::load_row(const std::string& name, const LoadProgress& pr
     const auto activity = p_.active.activity(row.id);
     if (!activity || activity->door == Activity::Door::kAway) return false;
     const Instant began = p_.clock.now();
-    const auto executor = CHOIR_TRY(make_and_tell(row, progress));
+    const ScopeEnd shown([&] { load_now_.with([](auto& now) { now.reset(); }); });
+    load_now_.with([&](auto& now) { now = LoadNow{row.id}; });
+    const auto executor = CHOIR_TRY(make_and_tell(row, [&](float fraction) {
+      load_now_.with([&](auto& now) { now->fraction = fraction; });
+      return !progress || progress(fraction);
+    }));
     const double seconds = to_seconds(p_.clock.now() - began);
     p_.active.touch(row.id);
     // With requests that wait for it, it leaves after them.
