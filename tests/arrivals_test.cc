@@ -206,10 +206,9 @@ TEST_F(ArrivalsTest, AnExecutorShowsTheLoadThatItsRequestsWaitFor) {
   ASSERT_TRUE(node->declare(executor("a")));
   EXPECT_FALSE(node->executor("a")->loading);
   enqueue(request("a", "hello", 3));
-  std::optional<double> seen;
-  loads->while_loading = [&] { seen = node->executor("a")->loading; };
+  const auto seen = watch_half();
   work();
-  EXPECT_EQ(seen, 0.5);
+  EXPECT_EQ(*seen, 0.5);
   EXPECT_FALSE(node->executor("a")->loading);
 }
 
@@ -223,10 +222,9 @@ TEST_F(ArrivalsTest, ALoadThatWaitsForAnotherOneIsShown) {
 
 TEST_F(ArrivalsTest, ALoadThatACallerWaitsForIsShown) {
   ASSERT_TRUE(node->declare(executor("a")));
-  std::optional<double> seen;
-  loads->while_loading = [&] { seen = node->executor("a")->loading; };
+  const auto seen = watch_half();
   ASSERT_TRUE(node->load("a"));
-  EXPECT_EQ(seen, 0.5);
+  EXPECT_EQ(*seen, 0.5);
   EXPECT_FALSE(node->executor("a")->loading);
 }
 

@@ -167,6 +167,10 @@ class CHOIR_API Node {
   // (seconds); it waits for no load. Errors: those of add() that come from the file,
   // kInvalidArgument.
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
+  // The error that a load of this executor would end with now, as far as that is known without
+  // trying its file: the file is not there, has failed before, or does not fit. Reads the head of
+  // the file; it waits for no load. Any thread.
+  Status check_load(std::string_view executor) const;
   // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
   // Any thread, also inside a callback.
   Result<LoadTicket> begin_load(std::string_view executor, LoadWatch watch = {});

@@ -88,6 +88,10 @@ Result<LoadEstimate> Node::estimate(const ExecutorConfig& config) const {
   });
 }
 
+Status Node::check_load(std::string_view executor) const {
+  return caught([&] { return runtime_->check_load(executor); });
+}
+
 Result<LoadTicket> Node::begin_load(std::string_view executor, LoadWatch watch) {
   return caught([&] { return runtime_->begin_load(executor, std::move(watch)); });
 }

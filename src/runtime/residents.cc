@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/scope_end.h"
-#include "choir/text.h"
 #include "policy/hold.h"
+#include "runtime/admit_beside.h"
 #include "runtime/caught_engine.h"
 #include "runtime/config_parts.h"
 #include "runtime/dispatcher.h"
@@ -18,21 +18,6 @@ namespace {
 
 tl::unexpected<Error> exists_already(const std::string& name) {
   return fail(Code::kAlreadyExists, "there is an executor named '" + name + "' already");
-}
-
-// "; in memory are 'a' (1.2 GB, pinned), 'b' (300 MB)": those that would have to leave for `name`.
-// They are pinned or have work, since others would have left. Empty: there are none.
-std::string held_text(const std::vector<ExecutorRow>& rows, const std::string& name) {
-  constexpr std::size_t kShown = 8;
-  std::string text;
-  std::size_t count = 0;
-  for (const ExecutorRow& row : rows) {
-    if (!row.executor || row.config.name == name || ++count > kShown) continue;
-    text += (text.empty() ? "; in memory are '" : ", '") + row.config.name + "' (" +
-            bytes_text(row.executor->bytes().total()) + (row.config.pinned ? ", pinned)" : ")");
-  }
-  if (count > kShown) text += " and " + std::to_string(count - kShown) + " others";
-  return text;
 }
 
 }  // namespace
@@ -110,11 +95,7 @@ Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row,
     need = p_.backend.measure(config.path, engine_config);
     if (!need) return in(need.error());
   }
-  if (const Status fits = admit(config.name, *need, memory_view()); !fits) {
-    Error error = fits.error();
-    error.message += held_text(p_.table.rows(), config.name);
-    return tl::unexpected(std::move(error));
-  }
+  CHOIR_CHECK_OK(admit_beside(p_.table.rows(), config.name, *need, memory_view()));
   auto model = p_.backend.load(config.path, progress);
   if (!model) return in(model.error());
   auto engine = p_.backend.create_engine(*model, engine_config);

@@ -60,6 +60,7 @@ class Residents {
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
+  Status check_load(std::string_view name) const;
   // What it reads is told to `progress`, and it ends with kCancelled soon after that is false.
   Status load(std::string_view name, const LoadProgress& progress = {});
   // As ExecutorInfo::loading, of the load that has its turn.

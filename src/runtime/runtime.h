@@ -93,6 +93,7 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const {
     return residents_.estimate(config);
   }
+  Status check_load(std::string_view name) const { return residents_.check_load(name); }
   Result<LoadTicket> begin_load(std::string_view name, LoadWatch watch = {}) {
     return arrivals_.begin_load(name, std::move(watch));
   }
