@@ -65,6 +65,14 @@ std::string bytes_of(const Reply& model) {
   return bytes == 0 ? "-" : bytes_text(bytes);
 }
 
+std::string state_of(const Reply& model) {
+  std::string state = model.value("state", "");
+  const auto progress = model.find("load_progress");
+  if (progress != model.end() && progress->is_number())
+    state += " " + std::to_string(static_cast<int>(progress->get<double>() * 100)) + " %";
+  return state;
+}
+
 Result<int> ps(const Options& options) {
   const Reply reply = CHOIR_TRY(ask(options, "GET", "/choir/v1/models"));
   if (options.json) {
@@ -74,9 +82,9 @@ Result<int> ps(const Options& options) {
   std::vector<std::vector<std::string>> rows = {
       {"MODEL", "STATE", "MEMORY", "RUNNING", "WAITING", "IDLE"}};
   for (const Reply& model : reply.value("models", Reply::array())) {
-    const bool loaded = model.value("state", "") != "unloaded";
-    rows.push_back({printable_line(model.value("name", ""), 60), model.value("state", ""),
-                    bytes_of(model), std::to_string(model.value("running", 0)),
+    const bool loaded = model.value("weight_bytes", std::uint64_t{0}) > 0;
+    rows.push_back({printable_line(model.value("name", ""), 60), state_of(model), bytes_of(model),
+                    std::to_string(model.value("running", 0)),
                     std::to_string(model.value("waiting", 0)),
                     loaded ? seconds_text(model.value("idle_seconds", 0.0)) : "-"});
   }

@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "choir/observer.h"
 #include "tests/driven.h"
@@ -31,6 +33,15 @@ class ArrivalsTest : public testing::Test {
   // What the node's background threads do.
   void work() { node->parts().background.run_here(); }
   void tell() { node->parts().dispatcher.run_here(); }
+  // What executor "a" shows when half of its weights are read.
+  std::shared_ptr<std::optional<double>> watch_half() {
+    auto seen = std::make_shared<std::optional<double>>();
+    node.while_loading([this, seen](const std::string&, const LoadProgress& progress) -> Status {
+      if (progress(0.5F)) *seen = node->executor("a")->loading;
+      return {};
+    });
+    return seen;
+  }
   static bool ready(const Submission& s) {
     return s.result.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   }

@@ -170,6 +170,64 @@ TEST_F(ArrivalsTest, ATicketShowsTheLoadAndSharesItWithRequests) {
   EXPECT_EQ(request_too.result.get().finish, Finish::kLength);
 }
 
+TEST_F(ArrivalsTest, EachTicketIsToldOnceWhenTheLoadHasEnded) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  int told = 0;
+  const LoadWatch watch{.on_end = [&] { told += node->executor("a")->loaded ? 1 : 100; }};
+  LoadTicket one = *node->begin_load("a", watch);
+  const LoadTicket two = *node->begin_load("a", watch);
+  one.cancel();
+  EXPECT_EQ(told, 0);
+  work();
+  EXPECT_EQ(told, 2);
+  work();
+  EXPECT_EQ(told, 2);
+}
+
+TEST_F(ArrivalsTest, ATicketCanHeedTheFailuresThatRequestsHeed) {
+  ASSERT_TRUE(node->declare(missing()));
+  Submission failed = enqueue(request("broken", "hello"));
+  work();
+  EXPECT_EQ(loads->failed, 1);
+  int told = 0;
+  const LoadWatch watch{.on_end = [&] { ++told; }, .heed_failures = true};
+  EXPECT_EQ(node->begin_load("broken", watch).error().code, Code::kNotFound);
+  work();
+  EXPECT_EQ(loads->failed, 1);
+  EXPECT_EQ(told, 0);
+  node.clock().advance(std::chrono::seconds(5));
+  EXPECT_TRUE(node->begin_load("broken", watch));
+  work();
+  EXPECT_EQ(loads->failed, 2);
+  EXPECT_EQ(told, 1);
+}
+
+TEST_F(ArrivalsTest, AnExecutorShowsTheLoadThatItsRequestsWaitFor) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  EXPECT_FALSE(node->executor("a")->loading);
+  enqueue(request("a", "hello", 3));
+  const auto seen = watch_half();
+  work();
+  EXPECT_EQ(*seen, 0.5);
+  EXPECT_FALSE(node->executor("a")->loading);
+}
+
+TEST_F(ArrivalsTest, ALoadThatWaitsForAnotherOneIsShown) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  const LoadTicket ticket = *node->begin_load("a");
+  EXPECT_EQ(node->executor("a")->loading, 0.0);
+  work();
+  EXPECT_FALSE(node->executor("a")->loading);
+}
+
+TEST_F(ArrivalsTest, ALoadThatACallerWaitsForIsShown) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  const auto seen = watch_half();
+  ASSERT_TRUE(node->load("a"));
+  EXPECT_EQ(*seen, 0.5);
+  EXPECT_FALSE(node->executor("a")->loading);
+}
+
 struct Wishes {
   const char* name;
   int tickets;

@@ -16,6 +16,10 @@ class Driven {
   Runtime& operator*() { return node_.runtime(); }
   Runtime* operator->() { return &node_.runtime(); }
   ManualClock& clock() { return stage_.clock; }
+  // In the middle of each load.
+  void while_loading(decltype(sim::Stage::while_loading) hook) {
+    stage_.while_loading = std::move(hook);
+  }
 
   // A turn, or what comes next by itself; false when there is nothing to come.
   bool step() {

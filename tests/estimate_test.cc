@@ -1,4 +1,5 @@
-// Node::estimate(): what a load would take, and who would leave, told beforehand.
+// Node::estimate() and check_load(): what a load would take, who would leave, and what is wrong,
+// told beforehand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -72,6 +73,34 @@ TEST(Estimate, HasTheErrorsOfTheFile) {
   ExecutorConfig missing = executor("a");
   missing.path = "missing";
   EXPECT_EQ(start()->estimate(missing).error().code, Code::kNotFound);
+}
+
+TEST(CheckLoad, IsTheErrorThatALoadWouldEndWith) {
+  const auto node = small_node();
+  ExecutorConfig pinned = executor("a");
+  pinned.pinned = true;
+  ASSERT_TRUE(node->add(pinned));
+  ExecutorConfig missing = executor("missing");
+  missing.path = "missing";
+  ASSERT_TRUE(node->declare(executor("b")));
+  ASSERT_TRUE(node->declare(missing));
+  for (const char* const name : {"b", "missing", "none"}) {
+    const Status told = node->check_load(name);
+    const Status refused = node->load(name);
+    ASSERT_FALSE(told) << name;
+    ASSERT_FALSE(refused) << name;
+    EXPECT_EQ(told.error(), refused.error());
+  }
+  EXPECT_EQ(node->check_load("b").error().code, Code::kOutOfMemory);
+}
+
+TEST(CheckLoad, FindsNothingWrongWhereOthersWouldLeave) {
+  const auto node = small_node();
+  ASSERT_TRUE(node->add(executor("a")));
+  ASSERT_TRUE(node->declare(executor("b")));
+  EXPECT_TRUE(node->check_load("a"));
+  EXPECT_TRUE(node->check_load("b"));
+  EXPECT_TRUE(node->executor("a")->loaded);
 }
 
 }  // namespace

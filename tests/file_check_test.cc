@@ -121,6 +121,19 @@ TEST(FileCheck, AModelLargerThanMemoryIsRefusedWithTheNumbers) {
   EXPECT_TRUE(larger.measure(stories(), kSmall));
 }
 
+TEST(FileCheck, SaysWhetherAFileWasTried) {
+  const TempFolder folder;
+  LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},
+                       1ULL << 32);
+  EXPECT_EQ(backend.was_tried(folder.path() + "/none", kSmall).error().code, Code::kNotFound);
+  EXPECT_FALSE(backend.was_tried(stories(), kSmall).value());
+  ASSERT_TRUE(backend.measure(stories(), kSmall));
+  EXPECT_TRUE(backend.was_tried(stories(), kSmall).value());
+  EngineConfig other = kSmall;
+  other.kv_type = KvType::kQ80;
+  EXPECT_FALSE(backend.was_tried(stories(), other).value());
+}
+
 TEST(FileCheck, AThousandCopiesWithChangedBytesHarmNobody) {
   const TempFolder folder;
   LlamaBackend backend({.check = CheckFiles::kUnseen, .cache_folder = folder.path(), .probe = {}},

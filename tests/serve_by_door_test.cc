@@ -26,21 +26,21 @@ TEST(ByDoor, AnAnswerThatThrowsIsAnError) {
   const auto throws = [](const HttpRequest&) -> Result<Json> {
     throw std::runtime_error("a word");
   };
-  for (int i = 0; i < 8; ++i) {  // more than there are threads
+  for (int i = 0; i < 8; ++i)  // more than there are threads
     EXPECT_EQ(status_of(by_door(*doors, throws)), 500);
-    EXPECT_EQ(status_of(by_slow_door(*doors, throws)), 500);
-  }
-  const auto quick = [](const HttpRequest&) -> std::optional<ApiResult<Json>> {
-    throw std::runtime_error("a word");
-  };
-  const auto slowly = [](const HttpRequest&) -> std::optional<ApiResult<Json>> { return {}; };
-  const auto slow = [](const HttpRequest&) -> ApiResult<Json> {
-    throw std::runtime_error("a word");
-  };
-  EXPECT_EQ(status_of(by_either_door(*doors, quick, slow)), 500);
-  EXPECT_EQ(status_of(by_either_door(*doors, slowly, slow)), 500);
   EXPECT_EQ(status_of(by_door(*doors, [](const HttpRequest&) -> Result<Json> { return Json(1); })),
             200);
+}
+
+TEST(ByDoor, AStepThatThrowsIsTheErrorOfItsDesk) {
+  struct Desk {
+    void refuse(const ApiError& error) { status = error.status; }
+    int status = 0;
+  } desk;
+  or_refuse(desk, [] {});
+  EXPECT_EQ(desk.status, 0);
+  or_refuse(desk, [] { throw std::runtime_error("a word"); });
+  EXPECT_EQ(desk.status, 500);
 }
 
 }  // namespace

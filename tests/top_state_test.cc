@@ -10,6 +10,14 @@
 namespace choir::app::top {
 namespace {
 
+TEST(TopState, KnowsHowFarALoadIs) {
+  json row = model("a", 1);
+  EXPECT_EQ(two_models().models.at("gemma3-270m").load_percent, -1);
+  row.update({{"state", "loading"}, {"load_progress", 0.429}});
+  const State state = reduced(two_models(), "snapshot", snapshot("state", json::array({row})));
+  EXPECT_EQ(state.models.at("a").load_percent, 42);
+}
+
 TEST(TopState, IsWhatTheSnapshotsTell) {
   const State state = two_models();
   ASSERT_EQ(state.models.size(), 2U);

@@ -220,10 +220,10 @@ class Drawing {
       std::vector<std::string> cells = {speed(view_.rates.of(m.name)), std::to_string(m.running),
                                         std::to_string(m.waiting)};
       if (!narrow) {
-        cells.push_back(m.pinned ? m.state + "*" : m.state);
+        cells.push_back(m.pinned ? state_of(m) + "*" : state_of(m));
         cells.push_back(m.priority);
         cells.push_back(bar(m));
-        cells.push_back(m.state == "unloaded" ? "-" : bytes(m.bytes));
+        cells.push_back(m.bytes == 0 ? "-" : bytes(m.bytes));
       }
       return std::vector<Piece>{
           {std::string(1, letters_.at(m.name)) + " ", Look::kBold, colour_of(m.name)},
@@ -231,11 +231,17 @@ class Drawing {
     });
   }
 
+  // In nine characters.
+  static std::string state_of(const Model& m) {
+    if (m.load_percent < 0) return m.state;
+    return "load " + std::to_string(std::min<std::int64_t>(m.load_percent, 99)) + " %";
+  }
+
   // Cells that sequences and the prefix cache have, of all.
   std::string bar(const Model& model) const {
     constexpr std::int64_t kWide = 10;
     const std::int64_t all = model.context_tokens;
-    if (all <= 0 || model.state == "unloaded") return "-";
+    if (all <= 0 || model.bytes == 0) return "-";
     const auto part = [&](std::int64_t cells) {
       return std::clamp<std::int64_t>(
           (std::clamp<std::int64_t>(cells, 0, all) * kWide + all - 1) / all, 0, kWide);

@@ -46,8 +46,10 @@ std::string plain_line(const View& view) {
     running += m.running;
     waiting += m.waiting;
     models += " | " + printable_line(name, kNameCharacters) + " " +
-              printable_line(m.state, kNameCharacters) + " " + speed(view.rates.of(name)) +
-              " tok/s " + std::to_string(m.running) + "+" + std::to_string(m.waiting);
+              printable_line(m.state, kNameCharacters) + " " +
+              (m.load_percent < 0 ? "" : std::to_string(m.load_percent) + " % ") +
+              speed(view.rates.of(name)) + " tok/s " + std::to_string(m.running) + "+" +
+              std::to_string(m.waiting);
   }
   std::string line =
       view.not_live.empty() ? "live" : "not live (" + printable_line(view.not_live, 200) + ")";
@@ -61,6 +63,7 @@ std::string json_line(const View& view) {
   for (const auto& [name, m] : s.models)
     models.push_back({{"name", name},
                       {"state", m.state},
+                      {"load_percent", m.load_percent < 0 ? Json(nullptr) : Json(m.load_percent)},
                       {"priority", m.priority},
                       {"pinned", m.pinned},
                       {"running", m.running},

@@ -50,6 +50,13 @@ bool yes(const Json& object, const char* name) {
 
 // ---- rows ---------------------------------------------------------------------------------------
 
+// Of a part from 0 to 1 that may be missing, or null.
+std::int64_t percent_or_none(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  if (!value.is_number()) return -1;
+  return static_cast<std::int64_t>(std::clamp(value.get<double>(), 0.0, 1.0) * 100);
+}
+
 Model model_of(const Json& row) {
   const Json& shares = member(row, "shares");
   return {
@@ -65,6 +72,7 @@ Model model_of(const Json& row) {
       .cached_cells = number(row, "cached_cells"),
       .context_tokens = number(row, "context_tokens"),
       .bytes = number(row, "weight_bytes") + number(row, "kv_bytes") + number(row, "compute_bytes"),
+      .load_percent = percent_or_none(row, "load_progress"),
       .prompt_tokens = number(row, "prompt_tokens"),
       .output_tokens = number(row, "output_tokens"),
       .reused_tokens = number(row, "reused_tokens")};

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -25,6 +26,16 @@ struct LoadState {
   Phase phase = Phase::kWaiting;
   double fraction = 0;  // of the weights that are read, 0 .. 1; 1 once it is loaded
   std::optional<Error> error;
+};
+
+// How Node::begin_load() begins.
+struct LoadWatch {
+  // Called once when the load has ended, also where the ticket was cancelled, on a thread of the
+  // node; must not block. May be empty.
+  std::function<void()> on_end = {};
+  // A load for requests that failed a short while ago is not tried again before the time at which
+  // requests try it (see Node::enqueue()): its error is returned at once.
+  bool heed_failures = false;
 };
 
 // Any thread may call, and the ticket may outlive the node. Letting go of a ticket is not cancel().

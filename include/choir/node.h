@@ -26,6 +26,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -82,6 +83,8 @@ struct ExecutorInfo {
   double seconds_per_output_token = 0;
   double compute_seconds = 0;          // lane time x threads
   std::vector<LeaseInfo> leases = {};  // that have not ended, by tenant
+  // A load of it runs, or waits for another one: the part of the weights that is read, 0 .. 1.
+  std::optional<double> loading = {};
 };
 
 struct NodeInfo {
@@ -168,9 +171,13 @@ class CHOIR_API Node {
   // (seconds); it waits for no load. Errors: those of add() that come from the file,
   // kInvalidArgument.
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
+  // The error that a load of this executor would end with now, as far as that is known without
+  // trying its file: the file is not there, has failed before, or does not fit. Reads the head of
+  // the file; it waits for no load. Any thread.
+  Status check_load(std::string_view executor) const;
   // Begins to load on a thread of the node and returns at once; a load that is under way is joined.
   // Any thread, also inside a callback.
-  Result<LoadTicket> begin_load(std::string_view executor);
+  Result<LoadTicket> begin_load(std::string_view executor, LoadWatch watch = {});
   // A lease: `tenant` wants the executor in memory for this long from now on ("keep alive"). It
   // takes the place of the tenant's earlier lease. When the last lease of an executor has ended and
   // nothing works there, the executor leaves memory; its next request or load() brings it back. An

@@ -180,6 +180,11 @@ using LoadProgress = std::function<bool(float fraction)>;
 class Backend {
  public:
   virtual ~Backend() = default;
+  // Whether measure() answers without trying the file first, which takes seconds. The error: what
+  // is wrong with the file at a first look.
+  virtual Result<bool> was_tried(const std::string& /*path*/, const EngineConfig& /*config*/) {
+    return true;
+  }
   // Bytes that an executor of this file and configuration takes, without loading weights.
   virtual Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) = 0;
   // Opens the file; the same file that is still open elsewhere is shared.

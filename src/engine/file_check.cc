@@ -109,43 +109,61 @@ void FileCheck::read_again(Known& known) const {
   if (known.read != stamp) known = {stamp, file_.read()};
 }
 
-Result<CheckedFile> FileCheck::check(const std::string& path,
-                                     const std::optional<EngineConfig>& config,
-                                     std::uint64_t memory_bytes_max) {
+Result<FileCheck::Found> FileCheck::look(const std::string& path) {
   if (const auto name = split_name(path); name && name->part != 1)
     return fail(Code::kInvalidArgument, "'" + path + "' is part " + std::to_string(name->part) +
                                             " of " + std::to_string(name->parts) +
                                             " of a model; open the first one, '" +
                                             part_path(*name, 1) + "'");
-  const std::vector<std::string> parts = model_parts(path);
-  const Looked looked = CHOIR_TRY(look_at_parts(parts));
-  CheckedFile checked{path_to_open(path, parts.size()), looked.identity, {}};
-
-  std::optional<Verdict> verdict;
+  Found found;
+  found.parts = model_parts(path);
+  const Looked looked = CHOIR_TRY(look_at_parts(found.parts));
+  found.bytes = looked.bytes;
+  found.file = {path_to_open(path, found.parts.size()), looked.identity, {}};
   known_.with([&](Known& known) {
     read_again(known);
-    const auto hash = known.verdicts.hashes.find(checked.identity);
-    if (hash != known.verdicts.hashes.end()) checked.fingerprint = hash->second;
+    const auto hash = known.verdicts.hashes.find(looked.identity);
+    if (hash != known.verdicts.hashes.end()) found.file.fingerprint = hash->second;
   });
+  return found;
+}
+
+std::optional<Verdict> FileCheck::verdict_of(const std::string& fingerprint,
+                                             std::optional<KvType> type) {
+  return known_.with(
+      [&](const Known& known) { return find_verdict(known.verdicts, fingerprint, type); });
+}
+
+Result<bool> FileCheck::was_tried(const std::string& path, const EngineConfig& config) {
+  const Found found = CHOIR_TRY(look(path));
+  if (options_.check == CheckFiles::kNever) return true;
+  return !found.file.fingerprint.empty() &&
+         verdict_of(found.file.fingerprint, config.kv_type).has_value();
+}
+
+Result<CheckedFile> FileCheck::check(const std::string& path,
+                                     const std::optional<EngineConfig>& config,
+                                     std::uint64_t memory_bytes_max) {
+  Found found = CHOIR_TRY(look(path));
+  const std::vector<std::string>& parts = found.parts;
+  CheckedFile& checked = found.file;
   const bool hashed = checked.fingerprint.empty();
   if (hashed) checked.fingerprint = CHOIR_TRY(hash_of(parts));
   const auto trial = config.value_or(EngineConfig{});
-  known_.with([&](const Known& known) {
-    verdict = find_verdict(known.verdicts, checked.fingerprint,
-                           config ? std::optional(config->kv_type) : std::nullopt);
-  });
+  auto verdict =
+      verdict_of(checked.fingerprint, config ? std::optional(config->kv_type) : std::nullopt);
   if (options_.check == CheckFiles::kNever) return checked;
   if (!verdict) {
     const std::string program = options_.probe.empty() ? CHOIR_TRY(find_probe()) : options_.probe;
-    const Status tried = run_probe(program, checked.path, looked.bytes, trial, memory_bytes_max);
+    const Status tried = run_probe(program, checked.path, found.bytes, trial, memory_bytes_max);
     // Only a verdict on the file itself is kept: memory may be there tomorrow.
     if (!tried && tried.error().code != Code::kEngineFailed) return tl::unexpected(tried.error());
-    verdict = {tried ? "" : tried.error().message, checked.path, looked.bytes};
+    verdict = {tried ? "" : tried.error().message, checked.path, found.bytes};
     if (!tried && trial.kv_type != KvType::kF16)
       verdict->why += "; it was tried with kv_type " + std::string(to_string(trial.kv_type));
     // Whoever wrote to it meanwhile changed what was tried.
     const auto after = look_at_parts(parts);
-    if (after && after->identity == looked.identity)
+    if (after && after->identity == checked.identity)
       keep([&](Verdicts& to) {
         add_verdict(to, checked.identity, checked.fingerprint, *verdict, trial.kv_type);
       });

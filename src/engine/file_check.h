@@ -12,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/guarded.h"
 #include "choir/config.h"
@@ -45,8 +46,18 @@ class FileCheck {
   // Without `config` any trial of the file counts.
   Result<CheckedFile> check(const std::string& path, const std::optional<EngineConfig>& config,
                             std::uint64_t memory_bytes_max);
+  // Whether check() of the same file would not try it. Its errors that need no trial. Reads no more
+  // than the first bytes.
+  Result<bool> was_tried(const std::string& path, const EngineConfig& config);
 
  private:
+  struct Found {
+    CheckedFile file;  // without a fingerprint where the file has not been read before
+    std::vector<std::string> parts;
+    std::uint64_t bytes = 0;
+  };
+  Result<Found> look(const std::string& path);
+  std::optional<Verdict> verdict_of(const std::string& fingerprint, std::optional<KvType> type);
   struct Known {
     std::optional<std::string> read;  // the stamp of the file that was read
     Verdicts verdicts;

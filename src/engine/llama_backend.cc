@@ -10,6 +10,10 @@ namespace choir {
 LlamaBackend::LlamaBackend(FileCheckOptions options, std::uint64_t memory_bytes_max)
     : check_(std::move(options)), memory_bytes_max_(memory_bytes_max) {}
 
+Result<bool> LlamaBackend::was_tried(const std::string& path, const EngineConfig& config) {
+  return check_.was_tried(path, config);
+}
+
 Result<ExecutorBytes> LlamaBackend::measure(const std::string& path, const EngineConfig& config) {
   const CheckedFile file = CHOIR_TRY(check_.check(path, config, memory_bytes_max_));
   ExecutorBytes bytes = CHOIR_TRY(measure_file(file.path, config));

@@ -16,6 +16,7 @@ class LlamaBackend final : public Backend {
  public:
   LlamaBackend(FileCheckOptions options, std::uint64_t memory_bytes_max);
 
+  Result<bool> was_tried(const std::string& path, const EngineConfig& config) override;
   Result<ExecutorBytes> measure(const std::string& path, const EngineConfig& config) override;
   Result<std::shared_ptr<const Model>> load(const std::string& path,
                                             const LoadProgress& progress) override;

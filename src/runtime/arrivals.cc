@@ -115,20 +115,34 @@ std::shared_ptr<LoadFlight> Arrivals::flight_of(const ExecutorRow& row, Join joi
   });
 }
 
-Result<LoadTicket> Arrivals::begin_load(std::string_view name) {
+Result<LoadTicket> Arrivals::begin_load(std::string_view name, LoadWatch watch) {
   const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
   CHOIR_CHECK_OK(p_.active.not_closing());
-  return LoadTicket(flight_of(row, [](LoadFlight& f) { return f.join(); }));
+  if (watch.heed_failures)
+    if (auto failure = recent_failure(row.id)) return tl::unexpected(*std::move(failure));
+  return LoadTicket(flight_of(row, [&](LoadFlight& f) { return f.join(watch.on_end); }));
 }
 
-void Arrivals::load_for_requests(const ExecutorRow& row) {
+std::optional<double> Arrivals::loading(ExecutorId id) const {
+  const auto flight = state_.with([&](const State& s) -> std::shared_ptr<LoadFlight> {
+    const auto found = s.flights.find(id);
+    return found == s.flights.end() ? nullptr : found->second;
+  });
+  if (!flight) return std::nullopt;
+  return flight->state().fraction;
+}
+
+std::optional<Error> Arrivals::recent_failure(ExecutorId id) const {
   const Instant now = p_.clock.now();
-  const auto known = state_.with([&](const State& s) -> std::optional<Error> {
-    const auto found = s.failures.find(row.id);
+  return state_.with([&](const State& s) -> std::optional<Error> {
+    const auto found = s.failures.find(id);
     if (found == s.failures.end() || now >= found->second.until) return std::nullopt;
     return found->second.error;
   });
-  if (known) return p_.active.fail_arrivals(row.id, *known);
+}
+
+void Arrivals::load_for_requests(const ExecutorRow& row) {
+  if (const auto known = recent_failure(row.id)) return p_.active.fail_arrivals(row.id, *known);
   (void)flight_of(row, [](LoadFlight& f) { return f.join_for_good(); });
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/clock.h"
@@ -40,7 +41,9 @@ class Arrivals {
   explicit Arrivals(const Parts& parts) : p_(parts) {}
 
   // As Node::begin_load(). Does not block.
-  Result<LoadTicket> begin_load(std::string_view name);
+  Result<LoadTicket> begin_load(std::string_view name, LoadWatch watch = {});
+  // As ExecutorInfo::loading, of the loads that have a flight. Does not block.
+  std::optional<double> loading(ExecutorId id) const;
   // One as a value for another node, and back; `request` is its own. Pure.
   static FrozenArrival freeze(Arrival&& arrival);
   static Arrival thaw(FrozenArrival&& frozen, std::shared_ptr<RequestState> request);
@@ -62,6 +65,8 @@ class Arrivals {
   void serve(ExecutorId id);
   void hand_over(Executor& executor);
   static Result<Executor::Mail> mail_of(const Executor& executor, Arrival& arrival);
+  // The error of its last load for requests, where that is not to be tried again yet.
+  std::optional<Error> recent_failure(ExecutorId id) const;
   void load_for_requests(const ExecutorRow& row);
   template <class Join>
   std::shared_ptr<LoadFlight> flight_of(const ExecutorRow& row, Join join);

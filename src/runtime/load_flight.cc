@@ -9,10 +9,12 @@
 
 namespace choir {
 
-bool LoadFlight::join() {
-  return state_.with([](State& s) {
-    if (!s.closed) ++s.tickets;
-    return !s.closed;
+bool LoadFlight::join(std::function<void()>& on_end) {
+  return state_.with([&](State& s) {
+    if (s.closed) return false;
+    ++s.tickets;
+    if (on_end) s.on_end.push_back(std::move(on_end));
+    return true;
   });
 }
 
@@ -44,7 +46,9 @@ bool LoadFlight::progress(float fraction) {
 }
 
 void LoadFlight::end(Status result) {
+  std::vector<std::function<void()>> told;
   state_.change([&](State& s) {
+    told = std::exchange(s.on_end, {});
     s.closed = true;
     s.told.phase = result ? LoadState::Phase::kLoaded : LoadState::Phase::kFailed;
     if (result)
@@ -52,6 +56,7 @@ void LoadFlight::end(Status result) {
     else
       s.told.error = std::move(result).error();
   });
+  for (const auto& on_end : told) on_end();
 }
 
 bool LoadFlight::for_good() const {

@@ -1,7 +1,9 @@
 // One load of one executor, shared by all that wait for it. Any thread; outlives the node.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/patience.h"
@@ -17,8 +19,9 @@ class LoadFlight {
   const ExecutorId executor;
   const std::string executor_name;
 
-  // A ticket joins. False where the load has ended or was given up: another one has to be made.
-  bool join();
+  // A ticket joins. False where the load has ended or was given up: another one has to be made, and
+  // `on_end` is as it was. Else it is taken, and called by end(); it may be empty.
+  bool join(std::function<void()>& on_end);
   // Something waits for it that has no ticket. False as above.
   bool join_for_good();
   // A ticket was cancelled.
@@ -39,6 +42,7 @@ class LoadFlight {
   struct State {
     LoadState told;
     int tickets = 0;
+    std::vector<std::function<void()>> on_end = {};
     bool for_good = false;
     bool closed = false;  // it has ended, or is just being given up: no request joins any more
     bool given_up() const { return !for_good && tickets == 0; }

@@ -88,8 +88,12 @@ Result<LoadEstimate> Node::estimate(const ExecutorConfig& config) const {
   });
 }
 
-Result<LoadTicket> Node::begin_load(std::string_view executor) {
-  return caught([&] { return runtime_->begin_load(executor); });
+Status Node::check_load(std::string_view executor) const {
+  return caught([&] { return runtime_->check_load(executor); });
+}
+
+Result<LoadTicket> Node::begin_load(std::string_view executor, LoadWatch watch) {
+  return caught([&] { return runtime_->begin_load(executor, std::move(watch)); });
 }
 
 Status Node::hold(std::string_view executor, std::string_view tenant,

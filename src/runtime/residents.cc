@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "choir/text.h"
+#include "base/scope_end.h"
 #include "policy/hold.h"
+#include "runtime/admit_beside.h"
 #include "runtime/caught_engine.h"
 #include "runtime/config_parts.h"
 #include "runtime/dispatcher.h"
@@ -17,21 +18,6 @@ namespace {
 
 tl::unexpected<Error> exists_already(const std::string& name) {
   return fail(Code::kAlreadyExists, "there is an executor named '" + name + "' already");
-}
-
-// "; in memory are 'a' (1.2 GB, pinned), 'b' (300 MB)": those that would have to leave for `name`.
-// They are pinned or have work, since others would have left. Empty: there are none.
-std::string held_text(const std::vector<ExecutorRow>& rows, const std::string& name) {
-  constexpr std::size_t kShown = 8;
-  std::string text;
-  std::size_t count = 0;
-  for (const ExecutorRow& row : rows) {
-    if (!row.executor || row.config.name == name || ++count > kShown) continue;
-    text += (text.empty() ? "; in memory are '" : ", '") + row.config.name + "' (" +
-            bytes_text(row.executor->bytes().total()) + (row.config.pinned ? ", pinned)" : ")");
-  }
-  if (count > kShown) text += " and " + std::to_string(count - kShown) + " others";
-  return text;
 }
 
 }  // namespace
@@ -109,11 +95,7 @@ Result<std::shared_ptr<Executor>> Residents::make(const ExecutorRow& row,
     need = p_.backend.measure(config.path, engine_config);
     if (!need) return in(need.error());
   }
-  if (const Status fits = admit(config.name, *need, memory_view()); !fits) {
-    Error error = fits.error();
-    error.message += held_text(p_.table.rows(), config.name);
-    return tl::unexpected(std::move(error));
-  }
+  CHOIR_CHECK_OK(admit_beside(p_.table.rows(), config.name, *need, memory_view()));
   auto model = p_.backend.load(config.path, progress);
   if (!model) return in(model.error());
   auto engine = p_.backend.create_engine(*model, engine_config);
@@ -153,6 +135,13 @@ Status Residents::load(std::string_view name, const LoadProgress& progress) {
   return {};
 }
 
+std::optional<double> Residents::loading(ExecutorId id) const {
+  return load_now_.with([&](const std::optional<LoadNow>& now) -> std::optional<double> {
+    if (!now || now->id != id) return std::nullopt;
+    return now->fraction;
+  });
+}
+
 Result<bool> Residents::load_row(const std::string& name, const LoadProgress& progress) {
   return loading_.with([&](int&) -> Result<bool> {
     const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
@@ -162,7 +151,12 @@ Result<bool> Residents::load_row(const std::string& name, const LoadProgress& pr
     const auto activity = p_.active.activity(row.id);
     if (!activity || activity->door == Activity::Door::kAway) return false;
     const Instant began = p_.clock.now();
-    const auto executor = CHOIR_TRY(make_and_tell(row, progress));
+    const ScopeEnd shown([&] { load_now_.with([](auto& now) { now.reset(); }); });
+    load_now_.with([&](auto& now) { now = LoadNow{row.id}; });
+    const auto executor = CHOIR_TRY(make_and_tell(row, [&](float fraction) {
+      load_now_.with([&](auto& now) { now->fraction = fraction; });
+      return !progress || progress(fraction);
+    }));
     const double seconds = to_seconds(p_.clock.now() - began);
     p_.active.touch(row.id);
     // With requests that wait for it, it leaves after them.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,8 +60,11 @@ class Residents {
   // A row without weights; the first request loads it.
   Status declare(const ExecutorConfig& config);
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const;
+  Status check_load(std::string_view name) const;
   // What it reads is told to `progress`, and it ends with kCancelled soon after that is false.
   Status load(std::string_view name, const LoadProgress& progress = {});
+  // As ExecutorInfo::loading, of the load that has its turn.
+  std::optional<double> loading(ExecutorId id) const;
   Status unload(std::string_view name);
   Status resize(std::string_view name, std::int32_t sequences_max, std::int32_t sequence_tokens_max,
                 std::int32_t batch_tokens_max);
@@ -114,6 +118,11 @@ class Residents {
   const Executor::Notify notify_;
   std::atomic<std::uint64_t> next_executor_{1};
   std::atomic<std::uint64_t> promised_{0};
+  struct LoadNow {
+    ExecutorId id;
+    double fraction = 0;
+  };
+  Guarded<std::optional<LoadNow>> load_now_;  // no other lock is taken under it
   Guarded<int> loading_{0};  // one load, unload or resize at a time; its value says nothing
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "choir/machine.h"
+#include "runtime/admit_beside.h"
 #include "runtime/residents.h"
 
 namespace choir {
@@ -86,6 +87,26 @@ Result<LoadEstimate> Residents::estimate(const ExecutorConfig& config) const {
     for (const ExecutorRow& row : rows)
       if (row.id == id) estimate.leave.push_back(row.config.name);
   return estimate;
+}
+
+// As estimate(). The errors are those of make().
+Status Residents::check_load(std::string_view name) const {
+  const ExecutorRow row = CHOIR_TRY(p_.table.row(name));
+  if (row.executor) return {};
+  const ExecutorConfig& config = row.config;
+  const EngineConfig engine_config = engine_config_of(config);
+  const auto in = [&](Error error) {
+    return tl::unexpected(std::move(error).in("executor '" + config.name + "'"));
+  };
+  const auto tried = p_.backend.was_tried(config.path, engine_config);
+  if (!tried) return in(tried.error());
+  if (!*tried) return {};
+  const auto need = p_.backend.measure(config.path, engine_config);
+  if (!need) return in(need.error());
+  const auto rows = p_.table.rows();
+  const std::uint64_t missing = missing_bytes(*need, memory_view());
+  if (plan_room(rows, config.name, config.path, missing).enough) return {};
+  return admit_beside(rows, config.name, *need, memory_view());
 }
 
 }  // namespace choir

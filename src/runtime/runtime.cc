@@ -189,6 +189,10 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
     info.threads = stats.threads.load();
     info.compute_seconds += lanes_.compute_seconds(row.id);
   }
+  if (!row.executor) {
+    info.loading = arrivals_.loading(row.id);
+    if (!info.loading) info.loading = residents_.loading(row.id);
+  }
   info.leases = leases_.of(row.id);
   if (const auto activity = active_.activity(row.id)) {
     info.suspended = activity->suspended;

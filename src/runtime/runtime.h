@@ -93,7 +93,10 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   Result<LoadEstimate> estimate(const ExecutorConfig& config) const {
     return residents_.estimate(config);
   }
-  Result<LoadTicket> begin_load(std::string_view name) { return arrivals_.begin_load(name); }
+  Status check_load(std::string_view name) const { return residents_.check_load(name); }
+  Result<LoadTicket> begin_load(std::string_view name, LoadWatch watch = {}) {
+    return arrivals_.begin_load(name, std::move(watch));
+  }
   Status hold(std::string_view name, std::string_view tenant, std::chrono::milliseconds duration) {
     return leases_.hold(name, tenant, duration);
   }

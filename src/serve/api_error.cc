@@ -80,12 +80,24 @@ std::string_view code_of(int status) {
 
 }  // namespace
 
+// Where models lie on this machine is nobody's business. A name in quotes that begins with '/' is
+// the path of a file.
+std::string without_folders(std::string message) {
+  for (std::size_t at = 0; (at = message.find("'/", at)) != std::string::npos; ++at) {
+    const std::size_t end = message.find('\'', at + 1);
+    if (end == std::string::npos) break;
+    const std::size_t name = message.rfind('/', end) + 1;
+    if (name < end) message.erase(at + 1, name - at - 1);
+  }
+  return message;
+}
+
 ApiError api_error(const Error& error) {
   const Row row = row_of(error.code);
   return {.status = row.status,
           .type = std::string(row.type),
           .code = std::string(row.code),
-          .message = error.message,
+          .message = without_folders(error.message),
           .param = {},
           .pointer = {},
           .facts = error.facts,
@@ -137,8 +149,13 @@ Json openai_error(const ApiError& error) {
                  {"param", text_or_null(error.param)},
                  {"code", text_or_null(error.code)}};
   if (!error.pointer.empty()) inside["pointer"] = error.pointer;
-  for (const Fact& fact : error.facts) inside[fact.name] = fact.value;
+  add_facts(inside, error);
   return {{"error", std::move(inside)}};
+}
+
+void add_facts(Json& inside, const ApiError& error) {
+  for (const Fact& fact : error.facts) inside[fact.name] = fact.value;
+  inside.update(error.more);
 }
 
 std::unique_ptr<Work> reply_with_error(const ApiError& error, Json (*body)(const ApiError&)) {

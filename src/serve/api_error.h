@@ -20,10 +20,15 @@ struct ApiError {
   std::string pointer;  // its place in the body, as a JSON pointer; may be empty
   std::vector<Fact> facts = {};
   std::vector<Header> headers = {};
+  Json more = Json::object();  // members of the error beside the facts
   bool operator==(const ApiError&) const = default;
 };
 
-// The one table of what each reason of the core is over HTTP.
+// A message as clients see it: of a file that it names ('/models/a.gguf') the name alone
+// ('a.gguf').
+std::string without_folders(std::string message);
+
+// The one table of what each reason of the core is over HTTP; the message is without_folders().
 ApiError api_error(const Error& error);
 
 // A refusal, or the end of an answer, whose reason is the daemon's and not the core's.
@@ -38,6 +43,9 @@ ApiError model_error(const Error& error);
 
 // A field that is wrong: 400.
 ApiError field_error(std::string_view field, std::string message);
+
+// Adds the facts and what else the error has to the object that says it in a dialect.
+void add_facts(Json& inside, const ApiError& error);
 
 // {"error": {...}} in the form of OpenAI, with the facts beside it as llama.cpp has them.
 Json openai_error(const ApiError& error);

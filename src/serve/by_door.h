@@ -5,9 +5,10 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 
+#include "base/caught.h"
 #include "serve/api_error.h"
 #include "serve/doors.h"
 #include "serve/http.h"
@@ -27,22 +28,19 @@ using Reply = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
 Handler work_by_door(Doors& doors, Reply reply);
 // A text of this content type.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
-// The same as by_door() for what may take seconds. `error`: what an error of the answer is over
-// HTTP.
+// What an error is over HTTP.
 using ErrorForm = ApiError (*)(const Error&);
-Handler by_slow_door(Doors& doors, Answer answer, ErrorForm error = api_error);
-
-// Answers with errors that name a field. The first one is nullopt where it would take seconds;
-// then the other one is called, on the thread for that.
-using QuickAnswer = std::function<std::optional<ApiResult<Json>>(const HttpRequest&)>;
-using ApiAnswer = std::function<ApiResult<Json>(const HttpRequest&)>;
-Handler by_either_door(Doors& doors, QuickAnswer quick, ApiAnswer slow);
 
 // The same for a route whose body has this shape, which is read first; a body that is wrong is
 // answered with the error that names the field. What the shape refers to lives as long as the
 // handler.
 Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer);
-Handler by_slow_door(Doors& doors, const BodyShape& shape, BodyAnswer answer,
-                     ErrorForm error = api_error);
+
+// On a door thread: what `work` throws is told to the client, by desk.refuse().
+template <class Desk, class F>
+void or_refuse(Desk& desk, F&& work) {
+  const Status done = caught([&] { std::forward<F>(work)(); });
+  if (!done) desk.refuse(api_error(done.error()));
+}
 
 }  // namespace choir::serve

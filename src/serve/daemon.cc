@@ -77,7 +77,7 @@ class Daemon::Inside {
         router_(config.host_rules, config.keys),
         has_ui_(has_ui(config.ui)),
         drain_(config.drain),
-        services_(services(config.load_wait)),
+        services_(services(config)),
         keys_file_(config.keys_file),
         keys_needed_(config.keys_needed) {
     router_.set_sessions(sessions_);
@@ -129,7 +129,7 @@ class Daemon::Inside {
   const Server& server() const { return *server_; }
 
  private:
-  Services services(Nanos load_wait_max) {
+  Services services(const DaemonConfig& config) {
     return {*node_,
             models_,
             *doors_,
@@ -141,7 +141,8 @@ class Daemon::Inside {
             [this] { return page(); },
             history_,
             clock_,
-            load_wait_max};
+            config.load_wait,
+            config.ping_every};
   }
   std::string page() const { return page_at(server_->addresses()); }
 

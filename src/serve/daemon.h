@@ -32,6 +32,7 @@ struct DaemonConfig {
   bool preload = false;                         // all of them are loaded before the first request
   Json settings;                                // what GET /choir/v1/config says
   Nanos load_wait = std::chrono::seconds(120);  // most time that a request waits for its model
+  Nanos ping_every = std::chrono::seconds(15);  // of silence in a stream
   std::chrono::seconds drain{30};  // most time for work in flight once the daemon is to end
   // A line for each exchange: a file that is appended to, or "-" for stderr; empty: none.
   std::string access_log = {};

@@ -77,9 +77,8 @@ struct Dialect {
 
 // ---- what dialects share; pure: any thread, does not block
 
-// A comment that keeps a stream alive, and after how much silence it comes.
+// A comment that keeps a stream alive, after Services::ping_every of silence.
 inline constexpr std::string_view kPing = ": ping\n\n";
-inline constexpr Nanos kPingEvery = std::chrono::seconds(15);
 // Of events that are made before the socket has taken them; what a stream has unread may be on top.
 inline constexpr std::size_t kBytesAtOnce = 64U << 10U;
 

@@ -1,7 +1,8 @@
 // The threads that do for the event loop what takes longer than an event may: reading bodies,
-// rendering and tokenizing prompts, and finding models.
+// rendering and tokenizing prompts, and finding and changing models.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -10,22 +11,31 @@
 
 namespace choir::serve {
 
+// What work waits for, so that it holds up none of another kind. Nothing that waits for the load of
+// a model is work of a door: a LoadTicket is watched instead.
+enum class Door : std::uint8_t {
+  kQuick,     // milliseconds of compute
+  kHeads,     // the head of a model's file is read, tenths of a second
+  kFiles,     // a file that was not seen before is tried, which takes seconds
+  kMemory,    // models leave or change their size, one after another: it waits for loads
+  kSettings,  // the pass of a model ends
+};
+
 class Doors {
  public:
   // kUnavailable: no threads can be had.
   static Result<std::unique_ptr<Doors>> create();
 
   // Any thread; does not block. kOverloaded: too much waits already.
-  Status post(std::function<void()> work) { return quick_->post(kDoor, std::move(work)); }
-  // For what may take seconds: it does not hold up what is posted with post().
-  Status post_slow(std::function<void()> work) { return slow_->post(kDoor, std::move(work)); }
+  Status post_to(Door door, std::function<void()> work);
+  Status post(std::function<void()> work) { return post_to(Door::kQuick, std::move(work)); }
+  Status post_slow(std::function<void()> work) { return post_to(Door::kFiles, std::move(work)); }
 
  private:
-  static constexpr Workers::Key kDoor = 1;  // only so much of one key may wait
   Doors(std::unique_ptr<Workers> quick, std::unique_ptr<Workers> slow)
       : quick_(std::move(quick)), slow_(std::move(slow)) {}
   std::unique_ptr<Workers> quick_;
-  std::unique_ptr<Workers> slow_;  // ends first: its work posts to the other
+  std::unique_ptr<Workers> slow_;  // all but the quick; ends first: its work posts to the other
 };
 
 }  // namespace choir::serve

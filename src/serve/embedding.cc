@@ -6,6 +6,8 @@
 
 #include "base/guarded.h"
 #include "serve/busy.h"
+#include "serve/by_door.h"
+#include "serve/cold_model.h"
 #include "serve/exchange.h"
 #include "serve/ignored_header.h"
 #include "serve/load_wait.h"
@@ -29,6 +31,9 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   const Asked& asked() const { return asked_; }  // once something is in the slot
   const std::string& executor() const { return executor_; }
+  ApiError error_of(const Error& error) const {
+    return with_room(api_error(error), services_.node, executor_);
+  }
   std::optional<ApiError> wrong_size(std::size_t size) const {
     if (asked_.dimensions == 0 || std::cmp_equal(asked_.dimensions, size)) return std::nullopt;
     return field_error("dimensions", "is " + std::to_string(asked_.dimensions) + "; vectors of '" +
@@ -47,7 +52,9 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
       executor_ = *executor;
       return submit();
     }
-    post(&Doors::post_slow, &EmbedDesk::find_model);
+    if (const Status there = services_.models.is_there(asked_.model); !there)
+      return refuse(model_error(there.error()));
+    post(Door::kFiles, &EmbedDesk::find_model);
   }
 
   void submit() {
@@ -74,9 +81,9 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   }
 
   // ---- on the loop
-  void post(Status (Doors::*queue)(std::function<void()>), void (EmbedDesk::*step)()) {
-    const Status posted =
-        (services_.doors.*queue)([self = shared_from_this(), step] { ((*self).*step)(); });
+  void post(Door door, void (EmbedDesk::*step)()) {
+    const Status posted = services_.doors.post_to(
+        door, [self = shared_from_this(), step] { or_refuse(*self, [&] { ((*self).*step)(); }); });
     if (!posted) refuse(api_error(posted.error()));
   }
   void leave() {
@@ -115,7 +122,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     auto executor = services_.models.find(asked_.model);
     if (!executor) return refuse(model_error(executor.error()));
     executor_ = *executor;
-    post(&Doors::post, &EmbedDesk::submit);
+    post(Door::kQuick, &EmbedDesk::submit);
   }
   void done(const EmbedCompletion& completion) {
     if (completion.error && completion.error->code == Code::kInvalidArgument)
@@ -139,7 +146,7 @@ class EmbeddingWork final : public Work {
   EmbeddingWork(const Services& services, HttpRequest request, Wake wake)
       : load_wait_(services),
         desk_(std::make_shared<EmbedDesk>(services, std::move(request), std::move(wake))) {
-    desk_->post(&Doors::post, &EmbedDesk::open);
+    desk_->post(Door::kQuick, &EmbedDesk::open);
   }
   ~EmbeddingWork() override {
     if (!ended_) desk_->leave();
@@ -151,7 +158,7 @@ class EmbeddingWork final : public Work {
     if (!slot.done) return {};
     facts_.model = desk_->executor();
     add_usage(facts_, slot.done->usage);
-    if (slot.done->error) return refused(api_error(*slot.done->error));
+    if (slot.done->error) return refused(desk_->error_of(*slot.done->error));
     // A model that was not in memory is known only now.
     if (const auto error = desk_->wrong_size(slot.done->embeddings.front().vector.size()))
       return refused(*error);
@@ -178,7 +185,7 @@ class EmbeddingWork final : public Work {
     ended_ = true;
     return reply_with_error(error)->advance();
   }
-  LoadWait load_wait_;
+  const LoadWait load_wait_;
   const std::shared_ptr<EmbedDesk> desk_;
   WorkFacts facts_;
   bool ended_ = false;

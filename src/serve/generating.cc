@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "serve/cold_model.h"
 #include "serve/exchange.h"
 #include "serve/generating_desk.h"
 #include "serve/load_wait.h"
@@ -20,6 +22,7 @@ class Generating final : public Work {
  public:
   Generating(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake)
       : node_(services.node),
+        ping_every_(services.ping_every),
         load_wait_(services),
         dialect_(dialect),
         desk_(std::make_shared<GeneratingDesk>(services, dialect, std::move(request),
@@ -44,7 +47,7 @@ class Generating final : public Work {
       open_.assign(ends_.size(), true);
       still_open_ = ends_.size();
     }
-    std::string bytes;
+    std::string bytes = std::exchange(early_, {});
     // Each choice in its turn, so that one with much text does not hold up the others.
     for (std::size_t i = 0; i < ends_.size() && bytes.size() < kBytesAtOnce; ++i) {
       const std::size_t choice = std::exchange(turn_, (turn_ + 1) % ends_.size());
@@ -55,10 +58,14 @@ class Generating final : public Work {
       if (piece.end) close(choice, *piece.end);
       if (accepted_->stream) bytes += events_of(choice, piece);
     }
-    if (still_open_ > 0) return bytes.empty() ? Output{} : with_head(std::move(bytes));
+    if (still_open_ > 0) {
+      if (!bytes.empty() && head_waits_for_prompts()) early_ = std::exchange(bytes, {});
+      return bytes.empty() ? Output{} : with_text(std::move(bytes));
+    }
     ended_ = true;
+    if (!accepted_->stream) add_late_headers();
     Output output = accepted_->stream
-                        ? with_head(std::move(bytes) + accepted_->writer->finish(ends_))
+                        ? with_text(std::move(bytes) + accepted_->writer->finish(ends_))
                         : Output{.head = head("application/json", false),
                                  .bytes = accepted_->writer->whole(ends_)};
     output.end = true;
@@ -86,7 +93,7 @@ class Generating final : public Work {
       if (loaded && load_wait_.is_over()) return failed({}, load_wait_.error(accepted_->model));
       if (loaded && accepted_->stream) return with_head(loading_comment(*loaded));
     }
-    if (!accepted_->stream || silent < kPingEvery) return {};
+    if (!accepted_->stream || silent < ping_every_) return {};
     return with_head(std::string(kPing));
   }
 
@@ -126,33 +133,71 @@ class Generating final : public Work {
 
   ReplyHead head(std::string_view type, bool streamed) const {
     ReplyHead head{.headers = accepted_->headers, .streamed = streamed};
-    // Of a model that was not in memory more is known at the end than at the beginning.
-    if (accepted_->late_headers && !ends_.empty()) {
-      std::int32_t prompt_tokens = 0;
-      for (const ChoiceEnd& end : ends_)
-        prompt_tokens = std::max(prompt_tokens, end.completion.usage.prompt_tokens);
-      for (Header& header : accepted_->late_headers(prompt_tokens))
-        head.headers.push_back(std::move(header));
-    }
     head.headers.push_back({"content-type", std::string(type)});
     if (streamed) head.headers.push_back({"cache-control", "no-store"});
     return head;
   }
 
+  // What only the loaded model tells; none where that is not known yet.
+  std::vector<Header> take_late_headers() {
+    if (!accepted_->late) return {};
+    const auto executor = node_.executor(accepted_->model);
+    const auto tokens = prompt_tokens_most();
+    if (!executor || !tokens) return {};
+    return headers_of(*std::exchange(accepted_->late, std::nullopt), *executor, *tokens);
+  }
+  void add_late_headers() {
+    for (Header& header : take_late_headers()) accepted_->headers.push_back(std::move(header));
+  }
+
+  // One prompt of several may have text before another one is tokenized, which is a matter of
+  // milliseconds. It goes out with the next piece of text, or the end.
+  bool head_waits_for_prompts() const {
+    return !head_given_ && accepted_->late && !prompt_tokens_most();
+  }
+
+  // Of the longest prompt; nullopt: not all are tokenized.
+  std::optional<std::int32_t> prompt_tokens_most() const {
+    std::map<RequestId, std::int32_t> active;
+    if (still_open_ > 0)
+      for (const RequestInfo& request : node_.requests())
+        active.emplace(request.id, request.prompt_tokens);
+    std::int32_t most = 0;
+    for (std::size_t i = 0; i < ends_.size(); ++i) {
+      const auto found = active.find(accepted_->choices[i].id);
+      std::int32_t tokens = ends_[i].completion.usage.prompt_tokens;
+      if (open_[i] && found != active.end()) tokens = found->second;
+      if (tokens <= 0) return std::nullopt;
+      most = std::max(most, tokens);
+    }
+    return most;
+  }
+
+  // Where the head has gone out while the model was loaded, its headers come as comments.
+  Output with_text(std::string bytes) {
+    if (!head_given_) return with_head(std::move(bytes));
+    std::string comments;
+    for (const Header& late : take_late_headers())
+      comments += ": " + late.name + ": " + late.value + "\n\n";
+    return with_head(comments + bytes);
+  }
+
   Output with_head(std::string bytes) {
+    if (!head_given_) add_late_headers();
     Output output{.head = std::nullopt, .bytes = std::move(bytes)};
     if (!std::exchange(head_given_, true))
       output.head = head("text/event-stream; charset=utf-8", true);
     return output;
   }
 
-  static ApiError error_of(const Completion& completion) {
-    return api_error(completion.error ? *completion.error
-                                      : Error{Code::kEngineFailed, "the generation failed"});
+  ApiError error_of(const Completion& completion) const {
+    if (!completion.error) return api_error({Code::kEngineFailed, "the generation failed"});
+    return with_room(api_error(*completion.error), node_, accepted_->model);
   }
 
   Node& node_;
-  LoadWait load_wait_;
+  const Nanos ping_every_;
+  const LoadWait load_wait_;
   const Dialect& dialect_;
   const std::shared_ptr<GeneratingDesk> desk_;
   std::optional<Accepted> accepted_;
@@ -160,6 +205,7 @@ class Generating final : public Work {
   std::vector<bool> open_;       // choices that have not ended
   std::size_t still_open_ = 0;
   std::size_t turn_ = 0;
+  std::string early_;  // events that wait for the head
   bool head_given_ = false;
   bool begun_ = false;
   bool ended_ = false;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "serve/busy.h"
+#include "serve/cold_model.h"
 #include "serve/exchange.h"
 #include "serve/ignored_header.h"
 #include "serve/llama_detail.h"
@@ -34,16 +35,18 @@ std::string stop_of(const Node& node, const Completion& completion,
   return first;
 }
 
-// `asked`: the tokens that the request asked for; 0: it did not say. `room`: those that there is
-// room for behind its prompt.
-std::vector<Header> headers_of(bool no_template, std::int32_t asked, std::int32_t room) {
+}  // namespace
+
+std::vector<Header> headers_of(const Limits& limits, const ExecutorInfo& executor,
+                               std::int32_t prompt_tokens) {
   std::vector<Header> headers;
-  if (no_template) headers.push_back({"x-choir-template", "default"});
-  if (asked > room) headers.push_back({"x-choir-max-tokens", std::to_string(room)});
+  if (limits.chat && executor.model.chat_template.empty())
+    headers.push_back({"x-choir-template", "default"});
+  const std::int32_t room = executor.config.sequence_tokens_max - prompt_tokens;
+  if (limits.max_tokens.value_or(0) > room)
+    headers.push_back({"x-choir-max-tokens", std::to_string(room)});
   return headers;
 }
-
-}  // namespace
 
 void cancel_all(Node& node, std::span<const Submission> choices) {
   for (const Submission& choice : choices) static_cast<void>(node.cancel(choice.id));
@@ -62,7 +65,12 @@ void GeneratingDesk::open(const std::shared_ptr<GeneratingDesk>& self) {
   asked_ = std::move(*asked);
   if (auto error = missing()) return refuse(std::move(*error));
   if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
-  if (auto executor = services_.models.known(asked_.model)) return submit(*executor);
+  if (auto executor = services_.models.known(asked_.model)) {
+    const auto info = services_.node.executor(*executor);
+    return info && info->loaded ? submit(*executor) : arrive(self, *executor);
+  }
+  if (const Status there = services_.models.is_there(asked_.model); !there)
+    return refuse(model_error(there.error()));
   const Status posted =
       services_.doors.post_slow([self] { or_refuse(*self, [&] { self->find_model(self); }); });
   if (!posted) refuse(api_error(posted.error()));
@@ -99,8 +107,33 @@ void GeneratingDesk::find_model(const std::shared_ptr<GeneratingDesk>& self) {
   if (gone_.load()) return;
   auto executor = services_.models.find(asked_.model);
   if (!executor) return refuse(model_error(executor.error()));
-  const Status posted = services_.doors.post(
-      [self, name = std::move(*executor)] { or_refuse(*self, [&] { self->submit(name); }); });
+  arrive(self, *executor);
+}
+
+// A stream has its head, and with it its status, while a load goes on: what refuses the load is
+// looked for before.
+void GeneratingDesk::arrive(const std::shared_ptr<GeneratingDesk>& self,
+                            const std::string& executor) {
+  const auto info = services_.node.executor(executor);
+  const bool cold = info && !info->loaded && !info->loading;
+  const Status posted =
+      services_.doors.post_to(cold ? Door::kHeads : Door::kQuick, [self, executor, cold] {
+        or_refuse(*self, [&] {
+          if (cold)
+            self->check_load(self, executor);
+          else
+            self->submit(executor);
+        });
+      });
+  if (!posted) refuse(api_error(posted.error()));
+}
+
+void GeneratingDesk::check_load(const std::shared_ptr<GeneratingDesk>& self,
+                                const std::string& executor) {
+  if (gone_.load()) return;
+  if (auto error = load_refusal(services_.node, executor)) return refuse(std::move(*error));
+  const Status posted =
+      services_.doors.post([self, executor] { or_refuse(*self, [&] { self->submit(executor); }); });
   if (!posted) refuse(api_error(posted.error()));
 }
 
@@ -123,7 +156,8 @@ void GeneratingDesk::submit(const std::string& executor) {
 
 ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   const std::string& executor = info.config.name;
-  const std::int32_t asked_tokens = asked_.request.max_tokens;
+  Limits limits{.chat = dialect_.route == kChat};
+  if (asked_.max_tokens_given) limits.max_tokens = asked_.request.max_tokens;
   std::vector<Request> requests = requests_of(asked_, request_.client, executor);
   AnswerInfo answer{.id = std::string(dialect_.id_prefix) + random_hex(kIdBytes),
                     .model = executor,
@@ -145,11 +179,9 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   accepted.stream = asked_.stream;
   if (auto ignored = ignored_header(asked_.ignored)) accepted.headers.push_back(*ignored);
   if (info.loaded)
-    for (Header& header : headers_of(
-             dialect_.route == kChat && info.model.chat_template.empty(),
-             asked_.max_tokens_given ? asked_tokens : 0,
-             info.config.sequence_tokens_max - *std::ranges::max_element(answer.prompt_tokens)))
+    for (Header& header : headers_of(limits, info, std::ranges::max(answer.prompt_tokens)))
       accepted.headers.push_back(std::move(header));
+  if (!info.loaded) accepted.late = limits;
   std::vector<Prepared> all;
   for (Prepared& prompt : *prompts) {
     const std::size_t first = all.size();
@@ -158,8 +190,6 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
       all.push_back(all[first].choice(choice));
   }
   auto callbacks = callbacks_of(executor, all.size());
-  if (!info.loaded && !asked_.stream)
-    accepted.late_headers = late_headers(info.config, asked_tokens, callbacks);
   accepted.stops = watch_stops(all.front().request().stop, callbacks);
   auto submitted = services_.node.enqueue_all(std::move(all), std::move(callbacks));
   if (!submitted)
@@ -218,24 +248,6 @@ std::shared_ptr<StopStrings> GeneratingDesk::watch_stops(const std::vector<std::
       done(completion);
     };
   return found;
-}
-
-std::function<std::vector<Header>(std::int32_t)> GeneratingDesk::late_headers(
-    const ExecutorConfig& config, std::int32_t asked_tokens,
-    std::vector<Callbacks>& callbacks) const {
-  const auto no_template = std::make_shared<std::atomic<bool>>(false);
-  if (dialect_.route == kChat)
-    callbacks.front().on_done =
-        [&node = services_.node, executor = config.name, no_template,
-         done = std::move(callbacks.front().on_done)](const Completion& completion) {
-          const auto info = node.executor(executor);
-          no_template->store(info && info->loaded && info->model.chat_template.empty());
-          done(completion);
-        };
-  return [no_template, room = config.sequence_tokens_max,
-          asked = asked_.max_tokens_given ? asked_tokens : 0](std::int32_t prompt_tokens) {
-    return headers_of(no_template->load(), asked, room - prompt_tokens);
-  };
 }
 
 }  // namespace choir::serve

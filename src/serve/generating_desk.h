@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/caught.h"
 #include "base/guarded.h"
 #include "choir/node.h"
 #include "serve/api_error.h"
+#include "serve/by_door.h"
 #include "serve/dialect.h"
 #include "serve/http.h"
 #include "serve/services.h"
@@ -25,6 +25,16 @@ namespace choir::serve {
 // taken.
 using StopStrings = Guarded<std::vector<std::string>>;
 
+// What headers tell of a request whose model is known: that it has no chat template of its own, and
+// to what max_tokens was lowered.
+struct Limits {
+  bool chat = false;
+  std::optional<std::int32_t> max_tokens = {};  // that was asked for
+};
+// `prompt_tokens`: of the longest prompt. Pure.
+std::vector<Header> headers_of(const Limits& limits, const ExecutorInfo& executor,
+                               std::int32_t prompt_tokens);
+
 // A request that the node has taken, with all of its choices.
 struct Accepted {
   std::string model = {};  // that answers
@@ -34,20 +44,11 @@ struct Accepted {
   bool loads = false;                       // its model was not in memory
   bool stream = false;
   std::vector<Header> headers = {};
-  // Those that need the model, where it was not in memory: for an answer that is not streamed, at
-  // its end. On the loop; does not block.
-  std::function<std::vector<Header>(std::int32_t prompt_tokens)> late_headers = {};
+  std::optional<Limits> late = {};  // of the headers that are not known before the model is loaded
 };
 
 // Cancels all of them; those that have ended stay as they are. Any thread; does not block.
 void cancel_all(Node& node, std::span<const Submission> choices);
-
-// On a door thread: what `work` throws is told to the client.
-template <class Desk, class F>
-void or_refuse(Desk& desk, F&& work) {
-  const Status done = caught([&] { std::forward<F>(work)(); });
-  if (!done) desk.refuse(api_error(done.error()));
-}
 
 // Shared by the work on the loop and the door thread that submits for it.
 class GeneratingDesk {
@@ -62,7 +63,7 @@ class GeneratingDesk {
   // has news.
   GeneratingDesk(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake);
 
-  // On a door thread.
+  // On the quick door.
   void open(const std::shared_ptr<GeneratingDesk>& self);
 
   // ---- any thread; none blocks
@@ -75,15 +76,14 @@ class GeneratingDesk {
  private:
   std::optional<ApiError> missing() const;
   void find_model(const std::shared_ptr<GeneratingDesk>& self);
+  void arrive(const std::shared_ptr<GeneratingDesk>& self, const std::string& executor);
+  void check_load(const std::shared_ptr<GeneratingDesk>& self, const std::string& executor);
   void submit(const std::string& executor);
   ApiResult<Accepted> accept(const ExecutorInfo& info);
   ApiResult<std::vector<Prepared>> prepare_all(std::vector<Request> requests) const;
   std::vector<Callbacks> callbacks_of(const std::string& executor, std::size_t count) const;
   std::shared_ptr<StopStrings> watch_stops(const std::vector<std::string>& stops,
                                            std::vector<Callbacks>& callbacks) const;
-  std::function<std::vector<Header>(std::int32_t)> late_headers(
-      const ExecutorConfig& config, std::int32_t asked_tokens,
-      std::vector<Callbacks>& callbacks) const;
 
   const Services services_;
   const Dialect& dialect_;

@@ -14,6 +14,7 @@
 #include "choir/machine.h"
 #include "choir/model_text.h"
 #include "serve/by_door.h"
+#include "serve/by_model.h"
 #include "serve/field_values.h"
 #include "serve/fields.h"
 #include "serve/llama_shapes.h"
@@ -52,41 +53,20 @@ ApiResult<std::string> model_in(const Json& body) {
   return model.get<std::string>();
 }
 
-template <class T>
-ApiResult<T> of_model(Result<T> result) {
-  if (!result) return tl::unexpected(model_error(result.error()));
-  return std::move(*result);
-}
-
 // ---- answers of one model -----------------------------------------------------------------------
 
 using ModelAnswer =
     std::function<ApiResult<Json>(const Services&, const std::string& executor, const Json& body)>;
 
-// At once where the body's model is in memory; else it is loaded first.
-Handler by_model(const Services& s, const BodyShape& shape, const ModelAnswer& answer) {
-  const auto quick = [&s, shape,
-                      answer](const HttpRequest& request) -> std::optional<ApiResult<Json>> {
-    const auto body = body_in(request, shape);
-    if (!body) return tl::unexpected(body.error());
-    const auto model = model_in(*body);
-    if (!model) return tl::unexpected(model.error());
-    const auto executor = s.models.known(*model);
-    if (!executor && model->empty()) return tl::unexpected(model_error(executor.error()));
-    if (!executor) return std::nullopt;
-    const auto info = s.node.executor(*executor);
-    if (!info || !info->loaded) return std::nullopt;
-    return answer(s, *executor, *body);
-  };
-  const auto slow = [&s, shape, answer](const HttpRequest& request) -> ApiResult<Json> {
-    const Json body = CHOIR_TRY(body_in(request, shape));
-    const std::string model = CHOIR_TRY(model_in(body));
-    const std::string executor = CHOIR_TRY(of_model(s.models.find(model)));
-    if (const Status loaded = s.node.load(executor); !loaded)
-      return tl::unexpected(model_error(loaded.error()));
-    return answer(s, executor, body);
-  };
-  return by_either_door(s.doors, quick, slow);
+// Of a model in memory; one that is not is loaded first.
+Handler by_loaded_model(const Services& s, const BodyShape& shape, const ModelAnswer& answer) {
+  return by_model(s,
+                  {.read = [shape](const HttpRequest& r) { return body_in(r, shape); },
+                   .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
+                   .needs = ModelRoute::Needs::kLoaded,
+                   .in_passing = true,
+                   .answer = [&s, answer](const std::string& executor, const HttpRequest&,
+                                          const Json& body) { return answer(s, executor, body); }});
 }
 
 ApiResult<Json> tokenized(const Services& s, const std::string& executor, const Json& body) {
@@ -188,7 +168,7 @@ Result<Json> slots(const Services& s, const HttpRequest& request) {
 
 // ---- loads --------------------------------------------------------------------------------------
 
-// The loads that were asked for by POST /models/load, for GET /models to show.
+// The loads that were asked for by POST /models/load, for GET /models to show which have failed.
 class AskedLoads {
  public:
   void add(const std::string& model, LoadTicket ticket) {
@@ -213,12 +193,9 @@ class AskedLoads {
       return found->second.state();
     });
     if (!state || row["status"]["value"] != "unloaded") return;
-    if (is_open(*state)) {
-      row["status"] = {{"value", "loading"}, {"progress", state->fraction}};
-    } else if (state->phase == LoadState::Phase::kFailed) {
-      row["status"]["failed"] = true;
-      if (state->error) row["status"]["message"] = state->error->message;
-    }
+    if (state->phase != LoadState::Phase::kFailed) return;
+    row["status"]["failed"] = true;
+    if (state->error) row["status"]["message"] = without_folders(state->error->message);
   }
 
  private:
@@ -229,10 +206,6 @@ class AskedLoads {
   Guarded<Tickets> tickets_;
 };
 
-Result<std::string> model_of(const Services& s, const Json& body) {
-  return s.models.find(body["model"].get_ref<const std::string&>());
-}
-
 Result<Json> listed(const Services& s, const AskedLoads& loads) {
   Json all = s.models.list();
   for (Json& row : all["data"]) loads.tell(row);
@@ -240,8 +213,7 @@ Result<Json> listed(const Services& s, const AskedLoads& loads) {
 }
 
 // Answers when the load has begun.
-Result<Json> load(const Services& s, const Json& body, AskedLoads& loads) {
-  const std::string model = CHOIR_TRY(model_of(s, body));
+Result<Json> load(const Services& s, const std::string& model, AskedLoads& loads) {
   if (CHOIR_TRY(s.node.executor(model)).loaded)
     return fail(Code::kInvalidArgument, "model '" + model + "' is loaded already");
   LoadTicket ticket = CHOIR_TRY(s.node.begin_load(model));
@@ -250,8 +222,7 @@ Result<Json> load(const Services& s, const Json& body, AskedLoads& loads) {
 }
 
 // Answers when its memory is free.
-Result<Json> unload(const Services& s, const Json& body, AskedLoads& loads) {
-  const std::string model = CHOIR_TRY(model_of(s, body));
+Result<Json> unload(const Services& s, const std::string& model, AskedLoads& loads) {
   const bool was_loading = loads.cancel(model);
   if (CHOIR_TRY(s.node.executor(model)).loaded)
     CHOIR_CHECK_OK(s.node.unload(model));
@@ -270,7 +241,7 @@ void add_texts(Router& router, const Services& s) {
                 .body_bytes_max = kInferenceBodyMax,
                 .body = shape,
                 .reply = {reply},
-                .handler = by_model(s, shape, answer)});
+                .handler = by_loaded_model(s, shape, answer)});
   };
   add("/tokenize", "Gives the tokens of a text", kTokenize, "Tokens", tokenized);
   add("/detokenize", "Gives the text of tokens", kDetokenize, "Content", detokenized);
@@ -283,33 +254,40 @@ void add_texts(Router& router, const Services& s) {
 
 void add_models(Router& router, const Services& s) {
   const auto loads = std::make_shared<AskedLoads>();
+  using Change = Result<Json> (*)(const Services&, const std::string&, AskedLoads&);
+  const auto change = [&](Change made, Door door, ErrorForm error) {
+    return by_model(
+        s, {.read = [](const HttpRequest& r) { return read_shaped_body(kLoad, r.body); },
+            .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
+            .door = door,
+            .answer = [&s, loads, made, error](const std::string& model, const HttpRequest&,
+                                               const Json&) -> ApiResult<Json> {
+              auto done = made(s, model, *loads);
+              if (!done) return tl::unexpected(error(done.error()));
+              return std::move(*done);
+            },
+            .error = error});
+  };
   router.add(
       {.method = "GET",
        .path = "/models",
        .summary = "Lists the models, with the progress of loads",
        .reply = {"ModelList"},
        .handler = by_door(s.doors, [&s, loads](const HttpRequest&) { return listed(s, *loads); })});
-  router.add(
-      {.method = "POST",
-       .path = "/models/load",
-       .summary = "Begins to load a model",
-       .scopes = kAdmin,
-       .body = kLoad,
-       .reply = {"Success"},
-       .handler = by_slow_door(s.doors, kLoad, [&s, loads](const HttpRequest&, const Json& body) {
-         return load(s, body, *loads);
-       })});
-  router.add(
-      {.method = "POST",
-       .path = "/models/unload",
-       .summary = "Gives a model's memory back",
-       .scopes = kAdmin,
-       .body = kLoad,
-       .reply = {"Success"},
-       .handler = by_slow_door(
-           s.doors, kLoad,
-           [&s, loads](const HttpRequest&, const Json& body) { return unload(s, body, *loads); },
-           state_error)});
+  router.add({.method = "POST",
+              .path = "/models/load",
+              .summary = "Begins to load a model",
+              .scopes = kAdmin,
+              .body = kLoad,
+              .reply = {"Success"},
+              .handler = change(load, Door::kQuick, api_error)});
+  router.add({.method = "POST",
+              .path = "/models/unload",
+              .summary = "Gives a model's memory back",
+              .scopes = kAdmin,
+              .body = kLoad,
+              .reply = {"Success"},
+              .handler = change(unload, Door::kMemory, state_error)});
 }
 
 }  // namespace

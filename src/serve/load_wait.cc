@@ -1,7 +1,6 @@
 #include "serve/load_wait.h"
 
 #include <chrono>
-#include <utility>
 
 #include "choir/text.h"
 
@@ -17,16 +16,10 @@ LoadWait::LoadWait(const Services& services)
       most_(services.load_wait_max),
       began_(clock_.now()) {}
 
-std::optional<double> LoadWait::look(const std::string& executor) {
-  if (!ticket_) {
-    auto ticket = node_.begin_load(executor);
-    if (!ticket) return std::nullopt;
-    ticket_ = std::move(*ticket);
-  }
-  const LoadState load = ticket_->state();
-  const bool goes_on =
-      load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
-  return goes_on ? std::optional(load.fraction) : std::nullopt;
+std::optional<double> LoadWait::look(const std::string& executor) const {
+  const auto info = node_.executor(executor);
+  if (!info || info->loaded) return std::nullopt;
+  return info->loading.value_or(0);
 }
 
 bool LoadWait::is_over() const { return clock_.now() - began_ >= most_; }

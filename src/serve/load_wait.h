@@ -1,6 +1,6 @@
 // How long a request waits for its model to be loaded, and what its client hears meanwhile.
 //
-// On the loop.
+// Any thread; nothing blocks.
 #pragma once
 
 #include <optional>
@@ -19,20 +19,18 @@ class LoadWait {
   // The request waits from now on. The node and the clock outlive this object.
   explicit LoadWait(const Services& services);
 
-  // How far the load is, from 0 to 1; nullopt: it has ended, well or not. The first look is at a
-  // load that the request has begun, some time after that: it joins it, and begins none that has
-  // failed.
-  std::optional<double> look(const std::string& executor);
+  // How far the load is, from 0 to 1, where 0 is also one that has not begun yet; nullopt: the
+  // executor is in memory, or there is none of that name.
+  std::optional<double> look(const std::string& executor) const;
   // Whether the request has waited as long as it may, and what it is told then. The load goes on.
   bool is_over() const;
   ApiError error(const std::string& model) const;
 
  private:
-  Node& node_;
+  const Node& node_;
   const Clock& clock_;
   const Nanos most_;
   const Instant began_;
-  std::optional<LoadTicket> ticket_;
 };
 
 }  // namespace choir::serve

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "choir/text.h"
+#include "serve/model_state.h"
 
 namespace choir::serve {
 namespace {
@@ -135,8 +136,8 @@ MetricFamily states_of(const std::vector<ExecutorInfo>& executors) {
   MetricFamily states =
       family_of("choir_model_state", "1 for the state that the model is in", MetricType::Gauge);
   for (const ExecutorInfo& e : executors) {
-    const std::string_view now = !e.loaded ? "unloaded" : e.suspended ? "suspended" : "loaded";
-    for (const std::string_view state : {"unloaded", "loaded", "suspended"})
+    const std::string_view now = state_of(e);
+    for (const std::string_view state : kModelStates)
       states.metric.push_back(
           metric_of({{"model_name", e.config.name}, {"state", std::string(state)}},
                     MetricType::Gauge, state == now ? 1 : 0));

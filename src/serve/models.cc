@@ -11,6 +11,7 @@
 
 #include "choir/model_info.h"
 #include "choir/text.h"
+#include "serve/model_state.h"
 
 namespace choir::serve {
 namespace {
@@ -79,6 +80,11 @@ Result<std::string> Models::find(std::string_view name) {
   if (auto executor = known(name)) return executor;
   const LocalModel model = CHOIR_TRY(file_of(name));
   return declare_file({.model = model.name}, model.path);
+}
+
+Status Models::is_there(std::string_view name) const {
+  if (!known(name)) CHOIR_TRY(file_of(name));
+  return {};
 }
 
 Result<ExecutorConfig> Models::config_of(std::string_view name) const {
@@ -243,9 +249,10 @@ Json Models::row(const ExecutorInfo& e) const {
               {"owned_by", "choir"},
               {"aliases", aliases_of(e.config.name)},
               {"meta", std::move(meta)},
-              {"status", {{"value", loaded ? (e.suspended ? "suspended" : "loaded") : "unloaded"}}},
+              {"status", {{"value", state_of(e)}}},
               {"running", e.running},
               {"waiting", e.waiting}};
+  if (e.loading) row["status"]["progress"] = *e.loading;
   if (info != nullptr) row["capabilities"] = capabilities_of(*info);
   return row;
 }

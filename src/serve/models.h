@@ -49,6 +49,8 @@ class Models {
   // known(), or else a file of the models folder is declared. Reads the folder, and tries a file
   // that was not seen before (seconds). A path is no name here.
   Result<std::string> find(std::string_view name);
+  // Whether known() or find() may have it: kNotFound with the nearest name. Reads the folder.
+  Status is_there(std::string_view name) const;
   // The config that find() gives a model; of one that is declared, its own. As find(), but nothing
   // is declared.
   Result<ExecutorConfig> config_of(std::string_view name) const;

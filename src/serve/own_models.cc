@@ -14,8 +14,11 @@
 #include "choir/priority_named.h"
 #include "choir/text.h"
 #include "serve/by_door.h"
+#include "serve/by_model.h"
+#include "serve/model_state.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
+#include "serve/shaped_body.h"
 
 namespace choir::serve {
 namespace {
@@ -138,11 +141,10 @@ Result<Json> declared(const Services& s, const Json& body) {
 }
 
 // Its requests end as cancelled where the query says so; else it is refused while it has some.
-Result<Json> removed(const Services& s, const HttpRequest& request) {
+Result<Json> removed(const Services& s, const std::string& name, const HttpRequest& request) {
   const auto what = CHOIR_TRY(list_in_query(request.query, "requests"));
   if (what && *what != std::vector<std::string>{"cancel"})
     return fail(Code::kInvalidArgument, "'requests' takes 'cancel' alone");
-  const std::string name = CHOIR_TRY(s.models.known(request.rest));
   const ExecutorInfo info = CHOIR_TRY(s.node.executor(name));
   if (info.active > 0 && !what)
     return fail(Code::kOverloaded, "'" + name + "' has " + std::to_string(info.active) +
@@ -187,40 +189,99 @@ struct Action {
   std::string_view name;
   std::string_view summary;
   Shown (*act)(const Services& s, const std::string& model, const Json& body);
+  Door door;  // behind which it is done
   std::span<const BodyField> fields = {};
+  ModelRoute::Needs needs = ModelRoute::Needs::kDeclared;
 };
 
 constexpr auto kActions = std::to_array<Action>({
-    {"load", "Loads a model now",
-     [](const Services& s, const std::string& name, const Json&) {
-       return shown(name, s.node.load(name));
-     }},
+    {"load",
+     "Loads a model now",
+     [](const Services&, const std::string& name, const Json&) { return Shown(name); },
+     Door::kQuick,
+     {},
+     ModelRoute::Needs::kLoaded},
     {"unload", "Gives a model's memory back; its next request loads it again",
      [](const Services& s, const std::string& name, const Json&) {
        return shown(name, s.node.unload(name));
-     }},
+     },
+     Door::kMemory},
     {"suspend", "Lets the requests of a model wait",
      [](const Services& s, const std::string& name, const Json&) {
        return shown(name, s.node.suspend(name));
-     }},
+     },
+     Door::kSettings},
     {"resume", "Lets the requests of a suspended model go on",
      [](const Services& s, const std::string& name, const Json&) {
        return shown(name, s.node.resume(name));
-     }},
+     },
+     Door::kSettings},
     {"pin", "Keeps a model in memory once it is loaded",
-     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, true); }},
+     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, true); },
+     Door::kSettings},
     {"unpin", "Lets a model leave memory when that is needed",
-     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, false); }},
+     [](const Services& s, const std::string& name, const Json&) { return pin(s, name, false); },
+     Door::kSettings},
     {"resize", "Changes how many generations a model runs at once, and how long they may be",
-     resize, kResizeFields},
+     resize, Door::kMemory, kResizeFields},
     {"clone", "Declares another executor of the same file and sizes, which shares the weights",
-     clone, kCloneFields},
+     clone, Door::kFiles, kCloneFields},
 });
 
-Result<Json> changed(const Services& s, const Action& action, const std::string& model,
+Result<Json> changed(const Services& s, const Action& action, const std::string& name,
                      const Json& body) {
-  const std::string name = CHOIR_TRY(s.models.find(model));
   return one_model(s.node, CHOIR_TRY(action.act(s, name, body)));
+}
+
+// ---- routes -------------------------------------------------------------------------------------
+
+using ModelResult =
+    std::function<Result<Json>(const std::string& model, const HttpRequest&, const Json& body)>;
+
+// Of the model that the path names; `error`: what an error of the answer is over HTTP.
+ModelRoute of_path(const BodyShape& shape, ModelResult answer, ErrorForm error = state_error) {
+  return {
+      .read = [shape](const HttpRequest& r) { return read_shaped_body(shape, r.body); },
+      .name = [](const HttpRequest& r, const Json&) -> ApiResult<std::string> { return r.rest; },
+      .answer = [answer = std::move(answer), error](const std::string& model, const HttpRequest& r,
+                                                    const Json& body) -> ApiResult<Json> {
+        auto json = answer(model, r, body);
+        if (!json) return tl::unexpected(error(json.error()));
+        return std::move(*json);
+      },
+      .error = error};
+}
+
+// Of the file of the model that the body names, which may take seconds to look at.
+ModelRoute of_body(const BodyShape& shape, ModelResult answer) {
+  ModelRoute route = of_path(shape, std::move(answer), api_error);
+  route.name = [](const HttpRequest&, const Json& body) -> ApiResult<std::string> {
+    return body.value("model", "");
+  };
+  route.needs = ModelRoute::Needs::kName;
+  route.door = Door::kFiles;
+  return route;
+}
+
+Handler by_action(const Services& s, const Action& action) {
+  ModelRoute route =
+      of_path({.fields = action.fields},
+              [&s, &action](const std::string& model, const HttpRequest&, const Json& body) {
+                return changed(s, action, model, body);
+              });
+  route.needs = action.needs;
+  route.door = action.door;
+  return by_model(s, std::move(route));
+}
+
+Handler by_removal(const Services& s) {
+  ModelRoute route = of_path({}, [&s](const std::string& model, const HttpRequest& r, const Json&) {
+    return removed(s, model, r);
+  });
+  route.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); };
+  route.needs = ModelRoute::Needs::kServed;
+  route.door = Door::kMemory;
+  return by_model(s, std::move(route));
 }
 
 }  // namespace
@@ -228,7 +289,8 @@ Result<Json> changed(const Services& s, const Action& action, const std::string&
 Json model_row(const ExecutorInfo& e) {
   return {{"name", e.config.name},
           {"path", e.config.path},
-          {"state", e.loaded ? (e.suspended ? "suspended" : "loaded") : "unloaded"},
+          {"state", state_of(e)},
+          {"load_progress", e.loading ? Json(*e.loading) : Json(nullptr)},
           {"priority", to_string(e.config.priority)},
           {"shares", e.config.shares},
           {"pinned", e.config.pinned},
@@ -271,16 +333,15 @@ void add_model_routes(Router& router, const Services& s) {
               .handler = by_door(s.doors, [&s](const HttpRequest&) -> Result<Json> {
                 return all_models(s.node);
               })});
-  router.add(
-      {.method = "POST",
-       .path = "/choir/v1/models",
-       .summary = "Declares an executor of a model",
-       .scopes = kAdmin,
-       .body = kDeclare,
-       .reply = {"NodeModel"},
-       .handler = by_slow_door(s.doors, kDeclare, [&s](const HttpRequest&, const Json& body) {
-         return declared(s, body);
-       })});
+  router.add({.method = "POST",
+              .path = "/choir/v1/models",
+              .summary = "Declares an executor of a model",
+              .scopes = kAdmin,
+              .body = kDeclare,
+              .reply = {"NodeModel"},
+              .handler = by_model(
+                  s, of_body(kDeclare, [&s](const std::string&, const HttpRequest&,
+                                            const Json& body) { return declared(s, body); }))});
   router.add({.method = "GET",
               .path = "/choir/v1/models/*",
               .summary = "Shows one model",
@@ -296,12 +357,7 @@ void add_model_routes(Router& router, const Services& s) {
                 .scopes = kAdmin,
                 .body = body,
                 .reply = {"NodeModel"},
-                .handler = by_slow_door(
-                    s.doors, body,
-                    [&s, &action](const HttpRequest& r, const Json& fields) {
-                      return changed(s, action, r.rest, fields);
-                    },
-                    state_error)});
+                .handler = by_action(s, action)});
   }
   router.add({.method = "DELETE",
               .path = "/choir/v1/models/*",
@@ -309,17 +365,15 @@ void add_model_routes(Router& router, const Services& s) {
               .scopes = kAdmin,
               .query = kRemoveQuery,
               .reply = {"Removed"},
-              .handler = by_slow_door(
-                  s.doors, [&s](const HttpRequest& r) { return removed(s, r); }, state_error)});
-  router.add(
-      {.method = "POST",
-       .path = "/choir/v1/estimate",
-       .summary = "Tells what a load or other sizes would take, and who would leave for it",
-       .body = kEstimate,
-       .reply = {"Estimate"},
-       .handler = by_slow_door(s.doors, kEstimate, [&s](const HttpRequest&, const Json& body) {
-         return estimated(s, body);
-       })});
+              .handler = by_removal(s)});
+  router.add({.method = "POST",
+              .path = "/choir/v1/estimate",
+              .summary = "Tells what a load or other sizes would take, and who would leave for it",
+              .body = kEstimate,
+              .reply = {"Estimate"},
+              .handler = by_model(
+                  s, of_body(kEstimate, [&s](const std::string&, const HttpRequest&,
+                                             const Json& body) { return estimated(s, body); }))});
 }
 
 }  // namespace choir::serve

@@ -28,7 +28,7 @@ Json usage_of(const Usage& usage) {
 
 Json error_of(const std::optional<Error>& error) {
   if (!error) return nullptr;
-  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
+  Json json = {{"code", to_string(error->code)}, {"message", without_folders(error->message)}};
   for (const Fact& fact : error->facts) json[fact.name] = fact.value;
   return json;
 }
@@ -46,7 +46,8 @@ ParallelConfig config_of(const ParallelSubmitted& jobs) {
 class ParallelWork final : public Work {
  public:
   ParallelWork(const Services& services, HttpRequest request, Wake wake)
-      : load_wait_(services),
+      : ping_every_(services.ping_every),
+        load_wait_(services),
         desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
     desk_->begin();
   }
@@ -61,6 +62,7 @@ class ParallelWork final : public Work {
       ParallelDesk::Slot slot = desk_->take();
       if (slot.error) return refused(*slot.error);
       if (!slot.loads.empty()) loads_ = std::move(slot.loads);
+      if (auto ended = look_at_loads()) return std::move(*ended);
       if (!slot.submitted) return {};
       jobs_ = std::move(slot.submitted);
       bytes = begin();
@@ -84,23 +86,19 @@ class ParallelWork final : public Work {
 
   Output silence(Nanos silent) override {
     if (jobs_ || loads_.empty())
-      return jobs_ && desk_->stream() && silent >= kPingEvery ? with_head(std::string(kPing))
-                                                              : Output{};
+      return jobs_ && desk_->stream() && silent >= ping_every_ ? with_head(std::string(kPing))
+                                                               : Output{};
     std::string news;
     for (const auto& [executor, ticket] : loads_) {
       const LoadState state = ticket.state();
-      if (state.phase == LoadState::Phase::kFailed) return load_failed(state);
-      if (state.phase == LoadState::Phase::kLoaded) continue;
+      if (!is_open(state)) continue;
       if (load_wait_.is_over()) {
         give_up();
         return refused(load_wait_.error(executor));
       }
       news += loading_comment(state.fraction);
     }
-    if (!news.empty()) return desk_->stream() ? with_head(std::move(news)) : Output{};
-    loads_.clear();
-    desk_->submit_loaded();
-    return {};
+    return desk_->stream() ? with_head(std::move(news)) : Output{};
   }
 
  private:
@@ -116,9 +114,23 @@ class ParallelWork final : public Work {
     event["type"] = "error";
     return {.head = std::nullopt, .bytes = event_of(event), .end = true};
   }
-  Output load_failed(const LoadState& state) {
-    return refused(model_error(
-        state.error.value_or(Error{Code::kUnavailable, "a model could not be loaded"})));
+  static bool is_open(const LoadState& state) {
+    return state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading;
+  }
+  // Submits when all are loaded; the end of the reply where one has failed.
+  std::optional<Output> look_at_loads() {
+    if (loads_.empty()) return std::nullopt;
+    bool open = false;
+    for (const auto& [executor, ticket] : loads_) {
+      const LoadState state = ticket.state();
+      if (state.phase == LoadState::Phase::kFailed)
+        return refused(desk_->load_error_of(executor, *state.error));
+      open = open || is_open(state);
+    }
+    if (open) return std::nullopt;
+    loads_.clear();
+    desk_->submit_loaded();
+    return std::nullopt;
   }
   Output with_head(std::string bytes) {
     if (bytes.empty()) return {};
@@ -163,6 +175,7 @@ class ParallelWork final : public Work {
     add_usage(facts_, completion.usage);
     EvaluationResult& row = results_[job];
     row = result_of(completion);
+    if (row.error) row.error->message = without_folders(std::move(row.error->message));
     row.session_id = static_cast<std::int32_t>(job);
     row.model = jobs_->shown[job].model;
     row.prompt = jobs_->shown[job].prompt;
@@ -185,6 +198,7 @@ class ParallelWork final : public Work {
     return output;
   }
 
+  const Nanos ping_every_;
   const LoadWait load_wait_;
   const std::shared_ptr<ParallelDesk> desk_;
   std::map<std::string, LoadTicket> loads_;

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "serve/by_door.h"
+#include "serve/cold_model.h"
 #include "serve/model_defaults.h"
 #include "serve/request_of.h"
 
@@ -24,10 +26,9 @@ Completion refused_job(const std::string& executor, Error error) {
 
 // ---- the loop -----------------------------------------------------------------------------------
 
-void ParallelDesk::post(Status (Doors::*queue)(std::function<void()>),
-                        void (ParallelDesk::*step)()) {
-  const Status posted = (services_.doors.*queue)([self = shared_from_this(), step] {
-    if (!self->gone_.load()) ((*self).*step)();
+void ParallelDesk::post(Door door, void (ParallelDesk::*step)()) {
+  const Status posted = services_.doors.post_to(door, [self = shared_from_this(), step] {
+    if (!self->gone_.load()) or_refuse(*self, [&] { ((*self).*step)(); });
   });
   if (!posted) refuse(api_error(posted.error()));
 }
@@ -57,6 +58,10 @@ void ParallelDesk::cancel(std::span<const Submission> submissions) {
     if (submission.stream) static_cast<void>(services_.node.cancel(submission.id));
 }
 
+ApiError ParallelDesk::load_error_of(const std::string& executor, const Error& error) const {
+  return load_error(services_.node, executor, error);
+}
+
 // ---- the doors ----------------------------------------------------------------------------------
 
 void ParallelDesk::read() {
@@ -68,13 +73,38 @@ void ParallelDesk::read() {
   stream_.store(asked_.stream);
   for (ParallelJob& job : asked_.jobs)
     if (auto error = read_headers(job.asked, request_)) return refuse(std::move(*error));
-  if (!find_models(false)) return load();
-  post(&Doors::post_slow, &ParallelDesk::find_new_models);
+  if (!find_models(false)) {
+    if (cold_models().empty()) return load();
+    return post(Door::kHeads, &ParallelDesk::check_loads);
+  }
+  std::set<std::string> names;
+  for (const ParallelJob& job : asked_.jobs) names.insert(job.asked.model);
+  for (const std::string& name : names)
+    if (const Status there = services_.models.is_there(name); !there)
+      return refuse(model_error(there.error()));
+  post(Door::kFiles, &ParallelDesk::find_new_models);
 }
 
 void ParallelDesk::find_new_models() {
   if (auto error = find_models(true)) return refuse(std::move(*error));
-  post(&Doors::post, &ParallelDesk::load);
+  post(Door::kHeads, &ParallelDesk::check_loads);
+}
+
+// While the reply can still have the status of an error.
+void ParallelDesk::check_loads() {
+  for (const std::string& executor : cold_models())
+    if (auto error = load_refusal(services_.node, executor)) return refuse(std::move(*error));
+  post(Door::kQuick, &ParallelDesk::load);
+}
+
+// Of which no load is under way.
+std::vector<std::string> ParallelDesk::cold_models() const {
+  std::vector<std::string> cold;
+  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
+    const auto info = services_.node.executor(executor);
+    if (info && !info->loaded && !info->loading) cold.push_back(executor);
+  }
+  return cold;
 }
 
 std::optional<ApiError> ParallelDesk::find_models(bool also_new) {
@@ -99,8 +129,8 @@ void ParallelDesk::load() {
     if (!info) return refuse(model_error(info.error()));
     if (info->loaded) continue;
     if (!began_loading_) began_loading_ = clock_.now();
-    auto ticket = services_.node.begin_load(executor);
-    if (!ticket) return refuse(model_error(ticket.error()));
+    auto ticket = services_.node.begin_load(executor, {.on_end = wake_, .heed_failures = true});
+    if (!ticket) return refuse(load_error(services_.node, executor, ticket.error()));
     loads.emplace(executor, std::move(*ticket));
   }
   if (loads.empty()) return prepare_loaded();
@@ -137,7 +167,7 @@ void ParallelDesk::prepare() {
     request.default_template = default_template;
     prepared_.push_back(services_.node.prepare(std::move(request)));
   }
-  if (prepared_.size() < asked_.jobs.size()) return post(&Doors::post, &ParallelDesk::prepare);
+  if (prepared_.size() < asked_.jobs.size()) return post(Door::kQuick, &ParallelDesk::prepare);
   submit();
 }
 

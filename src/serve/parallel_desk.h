@@ -48,13 +48,15 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
       : services_(services), request_(std::move(request)), wake_(std::move(wake)) {}
 
   // On the loop. None of them blocks.
-  void begin() { post(&Doors::post, &ParallelDesk::read); }
-  void submit_loaded() { post(&Doors::post, &ParallelDesk::prepare_loaded); }
+  void begin() { post(Door::kQuick, &ParallelDesk::read); }
+  void submit_loaded() { post(Door::kQuick, &ParallelDesk::prepare_loaded); }
   Slot take();
   std::vector<std::size_t> take_news();  // the jobs whose streams have something
   // The client has gone. What is not submitted yet never is.
   void leave();
+  void refuse(ApiError error);
   void cancel(std::span<const Submission> submissions);
+  ApiError load_error_of(const std::string& executor, const Error& error) const;
   bool stream() const { return stream_.load(); }  // asked for; once something is in the slot
   double seconds_since(Instant began) const { return to_seconds(clock_.now() - began); }
 
@@ -62,15 +64,16 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   // On a door thread, one after another.
   void read();
   void find_new_models();
+  void check_loads();
   void load();
   void prepare_loaded();
   void prepare();
   void submit();
 
-  void post(Status (Doors::*queue)(std::function<void()>), void (ParallelDesk::*step)());
-  void refuse(ApiError error);
+  void post(Door door, void (ParallelDesk::*step)());
   std::optional<ApiError> find_models(bool also_new);
   std::optional<ApiError> check_models() const;
+  std::vector<std::string> cold_models() const;
   Callbacks callbacks_of(std::size_t job);
   Status enter(const std::vector<std::size_t>& jobs, std::vector<Submission>& submissions);
 

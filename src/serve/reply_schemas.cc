@@ -17,7 +17,15 @@ constexpr auto kSchemas = std::to_array<Schema>({
       "param": {"type": ["string", "null"], "description": "the field that is wrong"},
       "code": {"type": ["string", "integer", "null"],
         "description": "a word; on llama.cpp's /completion the status, as there"},
-      "pointer": {"type": "string", "description": "its place in the body, a JSON pointer"}},
+      "pointer": {"type": "string", "description": "its place in the body, a JSON pointer"},
+      "would_have_to_leave": {
+        "description": "of a model that does not fit: those in whose place it would fit",
+        "type": "array", "items": {
+          "type": "object", "required": ["model", "bytes", "state"],
+          "properties": {
+            "model": {"type": "string"},
+            "bytes": {"type": "integer", "description": "that would come free"},
+            "state": {"enum": ["idle", "busy", "pinned"]}}}}},
     "additionalProperties": {"type": "integer", "description": "numbers of the error"}}}
 })"},
     {"Event", R"({
@@ -34,7 +42,9 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "owned_by": {"type": "string"},
     "meta": {"type": "object", "description": "sizes, under llama.cpp's names"},
     "status": {"type": "object", "required": ["value"],
-               "properties": {"value": {"type": "string"}}},
+               "properties": {
+                 "value": {"type": "string"},
+                 "progress": {"type": "number", "description": "of loading, 0 to 1"}}},
     "capabilities": {"type": "array", "items": {"type": "string"}}}
 })"},
     {"ModelList", R"({
@@ -162,7 +172,9 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "properties": {
     "name": {"type": "string"},
     "path": {"type": "string"},
-    "state": {"enum": ["loaded", "suspended", "unloaded"]},
+    "state": {"enum": ["unloaded", "loading", "loaded", "suspended"]},
+    "load_progress": {"type": ["number", "null"],
+                      "description": "while it is loading: the part of the weights that is read"},
     "priority": {"$ref": "#/components/schemas/PriorityName"},
     "pinned": {"type": "boolean"},
     "leases": {"type": "array", "items": {

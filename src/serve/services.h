@@ -41,6 +41,7 @@ struct Services {
   History& history;
   const Clock& clock;
   Nanos load_wait_max;  // that a request waits for its model
+  Nanos ping_every;     // of silence in a stream
 };
 
 // Holds the executor for the tenant from now on, and gives what holds it once more when the request

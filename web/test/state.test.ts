@@ -5,7 +5,7 @@ import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
-import { contrast, kColours, looksOf } from "../src/state/models.ts";
+import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
 import { csvOf, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
@@ -24,6 +24,11 @@ test("a model's colour and letter follow its name", () => {
   const many = looksOf(Array.from({ length: 8 }, (_, i) => `model-${i}`));
   assert.equal(new Set([...many.values()].map((l) => l.letter)).size, 8);
   assert.equal(new Set([...many.values()].map((l) => l.colour)).size, 8);
+});
+
+test("a model that is loading is not in memory yet", () => {
+  const states = ["unloaded", "loading", "loaded", "suspended"] as const;
+  assert.deepEqual(states.filter((state) => inMemory({ state })), ["loaded", "suspended"]);
 });
 
 const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2];

@@ -3,7 +3,8 @@
 export interface ModelRow {
   name: string;
   path: string;
-  state: "loaded" | "suspended" | "unloaded";
+  state: "unloaded" | "loading" | "loaded" | "suspended";
+  load_progress?: number | null; // 0 to 1, while it is loading
   priority: string;
   shares: number;
   pinned: boolean;

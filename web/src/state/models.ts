@@ -1,5 +1,8 @@
-// The colour and the letter of each model. Pure. Both follow the name: a model looks the same on each visit, unless a
-// second one wants the same.
+// The colour and the letter of each model, and whether it is in memory. Pure. Colour and letter follow the name: a model
+// looks the same on each visit, unless a second one wants the same.
+import type { ModelRow } from "../net/wire.ts";
+
+export const inMemory = (model: Pick<ModelRow, "state">): boolean => model.state === "loaded" || model.state === "suspended";
 
 // Each has 3:1 against both grounds of the page.
 export const kColours = [

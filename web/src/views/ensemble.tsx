@@ -9,7 +9,7 @@ import { Start } from "../parts/start.tsx";
 import { Tracks, TrackTable, type Shown } from "../parts/tracks.tsx";
 import { Bar, Button, Choice, Model } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
-import { kColours } from "../state/models.ts";
+import { inMemory, kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
 import { catalogue, history, historySeconds, listed, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
@@ -68,7 +68,7 @@ function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
   const all = times.reduce((sum, t) => sum + t.us, 0);
   const shares = (name: string): number => view.value.models.get(name)?.shares ?? 1;
   const sum = times.reduce((total, t) => total + shares(t.model), 0);
-  const rows = [...new Set([...times.map((t) => t.model), ...models.value.filter((m) => m.state !== "unloaded").map((m) => m.name)])].sort();
+  const rows = [...new Set([...times.map((t) => t.model), ...models.value.filter(inMemory).map((m) => m.name)])].sort();
   return (
     <section class="card shares" aria-labelledby="shares-title">
       <header>
@@ -164,7 +164,7 @@ function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown 
         </div>
       ) : null}
       <div class="legend">
-        {models.value.filter((m) => m.state !== "unloaded").map((m) => <Model key={m.name} name={m.name} />)}
+        {models.value.filter(inMemory).map((m) => <Model key={m.name} name={m.name} />)}
         <span class="swatch"><i class="dark" aria-hidden="true" />{w.legendPrompt}</span>
         <span class="swatch"><i aria-hidden="true" />{w.legendDecode}</span>
         {missing > 0 ? <span class="hint">{w.missing(missing)}</span> : null}

@@ -1,14 +1,14 @@
 // Models: what is in memory and what it takes, what is on disk, what can be fetched; and what other sizes would take.
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { bytes, integer, seconds } from "../format.ts";
+import { bytes, integer, percent, seconds } from "../format.ts";
 import { ApiError, may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import type { Estimate, ModelRow } from "../net/wire.ts";
 import { Offers } from "../parts/start.tsx";
 import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note, StackedBar, type Part } from "../parts/ui.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
-import { kColours } from "../state/models.ts";
+import { inMemory, kColours } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
 import { catalogue, failures, findModels, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
@@ -165,7 +165,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
     <Button key={action} label={w.actions[action] ?? ""} small kind={kind} disabled={busy.value !== "" || !isLive()}
       onClick={() => (action === "unload" && m.running + m.waiting > 0 ? (asks.value = true) : act(action))} />
   );
-  const loaded = m.state !== "unloaded";
+  const loaded = inMemory(m);
   const state = busy.value === "load" ? "loading" : m.state;
   const parts: Part[] = [
     { label: `${w.weights}: ${bytes(m.weight_bytes)}`, value: m.weight_bytes, class: "c1" },
@@ -176,7 +176,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
     <li class={`card modelcard ${m.state}`}>
       <header class="between">
         <h3><Letter model={m.name} /><Name text={m.name} /></h3>
-        <span class={`badge ${state}`}>{w.state[state] ?? ""}{m.pinned ? ` \u00b7 ${w.pinned}` : ""}</span>
+        <span class={`badge ${state}`}>{w.state[state] ?? ""}{typeof m.load_progress === "number" ? ` ${percent(m.load_progress, 1)} %` : ""}{m.pinned ? ` \u00b7 ${w.pinned}` : ""}</span>
       </header>
       {loaded ? (
         <>

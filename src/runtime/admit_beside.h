@@ -1,0 +1,16 @@
+// Admission of an executor beside those that are in memory. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "policy/admit.h"
+#include "runtime/executor_table.h"
+
+namespace choir {
+
+// As admit(); the error also names those of `rows` that are in memory.
+Status admit_beside(const std::vector<ExecutorRow>& rows, const std::string& name,
+                    const ExecutorBytes& need, const MemoryView& memory);
+
+}  // namespace choir

@@ -1,0 +1,171 @@
+#include "serve/by_model.h"
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/guarded.h"
+#include "serve/by_door.h"
+#include "serve/cold_model.h"
+#include "serve/load_wait.h"
+
+namespace choir::serve {
+namespace {
+
+// Shared by the work on the loop and the door threads, on which one step follows another.
+class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
+ public:
+  // What is left for the loop.
+  struct Slot {
+    std::unique_ptr<Work> reply;
+    std::optional<LoadTicket> load;  // when it has ended: go_on()
+  };
+
+  ModelDesk(const Services& services, std::shared_ptr<const ModelRoute> route, HttpRequest request,
+            Wake wake)
+      : services_(services),
+        route_(std::move(route)),
+        request_(std::move(request)),
+        wake_(std::move(wake)) {}
+
+  // ---- on the loop
+  const std::string& name() const { return executor_; }  // once a load is in the slot
+  void begin() { post(Door::kQuick, &ModelDesk::read); }
+  void go_on(const LoadState& load) {
+    if (load.error)
+      refuse(with_room(route_->error(*load.error), services_.node, executor_));
+    else
+      post(route_->door, &ModelDesk::answer);
+  }
+  Slot take() {
+    return slot_.with([](Slot& s) { return std::exchange(s, {}); });
+  }
+  void refuse(const ApiError& error) { put(reply_with_error(error)); }
+  void leave() {
+    gone_.store(true);
+    Slot slot = take();
+    if (slot.load && gives_up()) slot.load->cancel();
+  }
+  bool gives_up() const { return route_->in_passing; }
+
+ private:
+  using Needs = ModelRoute::Needs;
+  using Step = void (ModelDesk::*)();
+
+  void post(Door door, Step step) {
+    const Status posted = services_.doors.post_to(door, [self = shared_from_this(), step] {
+      if (!self->gone_.load() || !self->gives_up()) or_refuse(*self, [&] { ((*self).*step)(); });
+    });
+    if (!posted) refuse(api_error(posted.error()));
+  }
+  void put(std::unique_ptr<Work> reply) {
+    slot_.with([&](Slot& s) { s.reply = std::move(reply); });
+    wake_();
+  }
+
+  void read() {
+    auto body = route_->read(request_);
+    if (!body) return refuse(body.error());
+    body_ = std::move(*body);
+    auto name = route_->name(request_, body_);
+    if (!name) return refuse(name.error());
+    name_ = std::move(*name);
+    auto known = services_.models.known(name_);
+    if (!known && (name_.empty() || route_->needs == Needs::kServed))
+      return refuse(route_->error(known.error()));
+    if (!known)
+      if (const Status there = services_.models.is_there(name_); !there)
+        return refuse(route_->error(there.error()));
+    executor_ = known ? *known : name_;
+    if (route_->needs == Needs::kName) return post(route_->door, &ModelDesk::answer);
+    if (!known) return post(Door::kFiles, &ModelDesk::find);
+    found();
+  }
+  void find() {
+    auto found_name = services_.models.find(name_);
+    if (!found_name) return refuse(route_->error(found_name.error()));
+    executor_ = std::move(*found_name);
+    found();
+  }
+  void found() {
+    if (route_->needs != Needs::kLoaded) return post(route_->door, &ModelDesk::answer);
+    const auto info = services_.node.executor(executor_);
+    if (!info) return refuse(route_->error(info.error()));
+    if (info->loaded) return post(route_->door, &ModelDesk::answer);
+    auto ticket = services_.node.begin_load(executor_,
+                                            {.on_end = wake_, .heed_failures = route_->in_passing});
+    if (!ticket) return refuse(with_room(route_->error(ticket.error()), services_.node, executor_));
+    slot_.with([&](Slot& s) { s.load = std::move(*ticket); });
+    wake_();
+  }
+  void answer() {
+    const ApiResult<Json> json = route_->answer(executor_, request_, body_);
+    put(json ? reply_with_json(200, to_text(*json)) : reply_with_error(json.error()));
+  }
+
+  const Services& services_;
+  const std::shared_ptr<const ModelRoute> route_;
+  const HttpRequest request_;
+  const Wake wake_;
+  Json body_;
+  std::string name_;      // that the request names
+  std::string executor_;  // of it
+  std::atomic<bool> gone_{false};
+  Guarded<Slot> slot_;
+};
+
+class ModelWork final : public Work {
+ public:
+  ModelWork(const Services& services, std::shared_ptr<ModelDesk> desk)
+      : load_wait_(services), desk_(std::move(desk)) {
+    desk_->begin();
+  }
+  ~ModelWork() override {
+    desk_->leave();
+    if (load_ && desk_->gives_up()) load_->cancel();
+  }
+
+  Output advance() override {
+    if (ended_) return {};
+    ModelDesk::Slot slot = desk_->take();
+    if (slot.load) load_ = std::move(slot.load);
+    if (slot.reply) {
+      ended_ = true;
+      return slot.reply->advance();
+    }
+    if (!load_) return {};
+    const LoadState state = load_->state();
+    if (state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading)
+      return {};
+    load_.reset();
+    desk_->go_on(state);
+    return {};
+  }
+
+  Output silence(Nanos /*silent*/) override {
+    if (ended_ || !load_ || !desk_->gives_up() || !load_wait_.is_over()) return {};
+    load_.reset();  // it goes on
+    ended_ = true;
+    return reply_with_error(load_wait_.error(desk_->name()))->advance();
+  }
+
+ private:
+  const LoadWait load_wait_;
+  const std::shared_ptr<ModelDesk> desk_;
+  std::optional<LoadTicket> load_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+Handler by_model(const Services& services, ModelRoute route) {
+  return [&services, route = std::make_shared<const ModelRoute>(std::move(route))](
+             HttpRequest request, Wake wake) {
+    return std::make_unique<ModelWork>(
+        services,
+        std::make_shared<ModelDesk>(services, route, std::move(request), std::move(wake)));
+  };
+}
+
+}  // namespace choir::serve

@@ -1,0 +1,48 @@
+// Handlers about the model that a request names. A name that means nothing is answered at once, a
+// file of the models folder that was not seen before is tried behind Door::kFiles, and a load is
+// watched: no thread waits for it.
+//
+// Any thread may call; the handlers are called on the loop thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "serve/api_error.h"
+#include "serve/by_door.h"
+#include "serve/http.h"
+#include "serve/services.h"
+
+namespace choir::serve {
+
+struct ModelRoute {
+  // How far the model is when `answer` is called.
+  enum class Needs : std::uint8_t {
+    kName,      // it is in the models folder, or served: `executor` is the name as it came
+    kServed,    // the node has an executor of it already
+    kDeclared,  // the node has an executor of it
+    kLoaded,    // in memory, when it was last looked at
+  };
+  using Read = std::function<ApiResult<Json>(const HttpRequest&)>;
+  // An empty name is the only model, where there is one.
+  using Name = std::function<ApiResult<std::string>(const HttpRequest&, const Json& body)>;
+  using Answer =
+      std::function<ApiResult<Json>(const std::string& executor, const HttpRequest&, const Json&)>;
+
+  Read read;
+  Name name;
+  Needs needs = Needs::kDeclared;
+  // The load is what a request waits for: it is not tried again right after one has failed, waited
+  // for as long as requests may, and given up when the client has gone. Else it is asked for by
+  // itself.
+  bool in_passing = false;
+  Door door = Door::kQuick;  // where the answer is made
+  Answer answer;
+  ErrorForm error = model_error;  // of the name and the load
+};
+
+// `services` outlives the handler.
+Handler by_model(const Services& services, ModelRoute route);
+
+}  // namespace choir::serve
