@@ -54,6 +54,28 @@ class Parallel(unittest.TestCase):
                 self.assertEqual(here[field], there[field])
         self.assertEqual(report["total_tokens"], 16)
 
+    def test_one_job_is_stopped_by_the_reader_of_its_stream_and_the_others_go_on(self):
+        self.daemon.complete()
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")  # so that no job ends by itself meanwhile
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/choir/v1/parallel", JOBS | {"ignore_eos": True, "stream": True}))
+            events = (json.loads(line[6:]) for line in connection.makefile("rb") if line.startswith(b"data: "))
+            begin = next(events)
+            path = "/choir/v1/parallel/" + begin["call"]
+            for wrong, status in (("/choir/v1/parallel/call_x?job=0", 404), (path + "?job=2", 404), (path, 400),
+                                  (path + "?job=x", 400), (path + "?job=256", 400)):
+                self.assertEqual(self.daemon.request("DELETE", wrong)[0], status, wrong)
+            status, _, reply = self.daemon.request("DELETE", path + "?job=0")
+            self.assertEqual((status, json.loads(reply)), (200, {"job": 0, "cancelled": True}))
+            end = next(events)
+            self.assertEqual([end[field] for field in ("type", "job", "finish")], ["end", 0, "cancelled"])
+            self.assertEqual(self.daemon.request("DELETE", path + "?job=0")[0], 404)  # it has ended
+            self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
+            end = next(event for event in events if event["type"] == "end")
+            self.assertEqual([end[field] for field in ("job", "finish")], [1, "length"])
+            self.assertEqual(next(events)["type"], "report")
+        self.assertEqual(self.daemon.request("DELETE", path + "?job=1")[0], 404)  # so has the call
+
     def test_streams_each_text_and_ends_with_the_report(self):
         events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", JOBS)]
         self.assertEqual([event["type"] for event in events[:1] + events[-1:]], ["begin", "report"])

@@ -12,7 +12,12 @@
 #include "serve/dialect.h"
 #include "serve/exchange.h"
 #include "serve/load_wait.h"
+#include "serve/own_shapes.h"
+#include "serve/parallel_calls.h"
 #include "serve/parallel_desk.h"
+#include "serve/query.h"
+#include "serve/request_headers.h"
+#include "serve/secret.h"
 
 namespace choir::serve {
 namespace {
@@ -45,13 +50,16 @@ ParallelConfig config_of(const ParallelSubmitted& jobs) {
 
 class ParallelWork final : public Work {
  public:
-  ParallelWork(const Services& services, HttpRequest request, Wake wake)
+  ParallelWork(const Services& services, std::shared_ptr<ParallelCalls> calls, HttpRequest request,
+               Wake wake)
       : ping_every_(services.ping_every),
         load_wait_(services),
+        calls_(std::move(calls)),
         desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
     desk_->begin();
   }
   ~ParallelWork() override {
+    if (!call_.empty()) calls_->remove(call_);
     if (!ended_) give_up();
   }
 
@@ -146,6 +154,7 @@ class ParallelWork final : public Work {
     const std::size_t count = jobs_->submissions.size();
     results_.resize(count);
     tokens_.resize(count);
+    has_ended_.resize(count);
     left_ = count;
     const std::string& first = jobs_->shown.front().model;
     facts_.model =
@@ -156,10 +165,26 @@ class ParallelWork final : public Work {
     for (std::size_t job = 0; job < count; ++job)
       list.push_back(
           {{"job", job}, {"model", jobs_->shown[job].model}, {"prompt", jobs_->shown[job].prompt}});
-    std::string bytes =
-        desk_->stream() ? event_of({{"type", "begin"}, {"jobs", std::move(list)}}) : std::string();
+    std::string bytes = desk_->stream() ? begin_event(std::move(list)) : std::string();
     for (const auto& [job, completion] : jobs_->refused) bytes += ended(job, completion);
     return bytes;
+  }
+  // Without random bytes there is no call, and the client can stop all jobs together only.
+  std::string begin_event(Json jobs) {
+    const Result<std::string> secret = random_secret("call_");
+    if (secret) {
+      call_ = *secret;
+      calls_->add(call_, [this](std::size_t job) { return stop(job); });
+    }
+    return event_of({{"type", "begin"},
+                     {"call", secret ? Json(*secret) : Json(nullptr)},
+                     {"jobs", std::move(jobs)}});
+  }
+  // The end comes on the stream.
+  bool stop(std::size_t job) {
+    if (ended_ || !jobs_ || job >= jobs_->submissions.size() || has_ended_[job]) return false;
+    desk_->cancel({&jobs_->submissions[job], 1});
+    return true;
   }
   std::string told(std::size_t job, const StreamPiece& piece) {
     std::string bytes;
@@ -172,6 +197,7 @@ class ParallelWork final : public Work {
   }
   std::string ended(std::size_t job, const Completion& completion) {
     --left_;
+    has_ended_[job] = true;
     add_usage(facts_, completion.usage);
     EvaluationResult& row = results_[job];
     row = result_of(completion);
@@ -200,22 +226,61 @@ class ParallelWork final : public Work {
 
   const Nanos ping_every_;
   const LoadWait load_wait_;
+  const std::shared_ptr<ParallelCalls> calls_;
   const std::shared_ptr<ParallelDesk> desk_;
   std::map<std::string, LoadTicket> loads_;
   std::optional<ParallelSubmitted> jobs_;
   std::vector<std::size_t> waiting_;  // jobs whose streams have something
   std::vector<EvaluationResult> results_;
   std::vector<std::size_t> tokens_;  // of each job, so far
+  std::vector<bool> has_ended_;      // by job
+  std::string call_;                 // its secret among calls_; empty: it has none
   WorkFacts facts_;
   std::size_t left_ = 0;  // jobs that have not ended
   bool head_given_ = false;
   bool ended_ = false;
 };
 
+std::unique_ptr<Work> stop_job(const ParallelCalls& calls, const HttpRequest& request) {
+  const auto job = [&]() -> Result<std::int64_t> {
+    CHOIR_CHECK_OK(has_only(request.query, {"job"}));
+    if (query_value(request.query, "job").empty())
+      return fail(Code::kInvalidArgument, "'job' is missing: the number of the job in 'begin'");
+    return number_in_query(request.query, "job", {0, kJobLast}, 0);
+  }();
+  if (!job) return reply_with_error(api_error(job.error()));
+  if (!calls.stop(request.rest, static_cast<std::size_t>(*job)))
+    return reply_with_error(
+        api_error(Error{Code::kNotFound, "no stream under way has this call with a job " +
+                                             std::to_string(*job) + " that has not ended"}));
+  return reply_with_json(200, to_text({{"job", *job}, {"cancelled", true}}));
+}
+
 }  // namespace
 
-std::unique_ptr<Work> begin_parallel(const Services& services, HttpRequest request, Wake wake) {
-  return std::make_unique<ParallelWork>(services, std::move(request), std::move(wake));
+void add_parallel_routes(Router& router, const Services& s) {
+  const auto calls = std::make_shared<ParallelCalls>();
+  router.add({.method = "POST",
+              .path = "/choir/v1/parallel",
+              .summary = "Runs several prompts or models at once, and reports",
+              .scopes = kInfer,
+              .body_bytes_max = kInferenceBodyMax,
+              .headers = kRequestHeaders,
+              .body = kParallel,
+              .reply = {.schema = "Report", .may_stream = true},
+              .handler = [&s, calls](HttpRequest request, Wake wake) -> std::unique_ptr<Work> {
+                return std::make_unique<ParallelWork>(s, calls, std::move(request),
+                                                      std::move(wake));
+              }});
+  router.add({.method = "DELETE",
+              .path = "/choir/v1/parallel/*",
+              .summary = "Stops one job of a stream, whose 'begin' names the call",
+              .scopes = kInfer,
+              .query = kParallelJobQuery,
+              .reply = {"JobStopped"},
+              .handler = [calls](const HttpRequest& request, const Wake&) {
+                return stop_job(*calls, request);
+              }});
 }
 
 }  // namespace choir::serve

@@ -2,7 +2,8 @@
 // texts, which ends with the report of `choir parallel`.
 //
 // The events of the stream are JSON objects with a `type`:
-//   begin   jobs: [{job, model, prompt}]
+//   begin   jobs: [{job, model, prompt}]; call: a secret, with which DELETE /choir/v1/parallel/CALL
+//           stops one job while the others go on
 //   text    job, text, tokens: how many so far
 //   end     job, finish, error, usage: counts and seconds
 //   report  report: as json_text() of choir/parallel_evaluation.h gives it; text: as render() does,
@@ -15,12 +16,14 @@
 #include <memory>
 
 #include "serve/http.h"
+#include "serve/router.h"
 #include "serve/services.h"
 
 namespace choir::serve {
 
-// On the loop thread. No thread waits for a load, a place in the queue or a token; while models are
-// loaded, the loads are looked at once a second. When the client leaves, all jobs are cancelled.
-std::unique_ptr<Work> begin_parallel(const Services& services, HttpRequest request, Wake wake);
+// The work of the route is on the loop thread. No thread waits for a load, a place in the queue or
+// a token; while models are loaded, the loads are looked at once a second. When the client leaves,
+// all jobs are cancelled. The services outlive the router.
+void add_parallel_routes(Router& router, const Services& services);
 
 }  // namespace choir::serve

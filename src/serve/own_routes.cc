@@ -13,7 +13,6 @@
 #include "serve/own_session.h"
 #include "serve/own_shapes.h"
 #include "serve/own_turns.h"
-#include "serve/request_headers.h"
 
 namespace choir::serve {
 
@@ -26,17 +25,7 @@ void add_own_routes(Router& router, const Services& s) {
   add_turn_routes(router, s);
   add_session_routes(router, s);
   add_history_route(router, s);
-  router.add({.method = "POST",
-              .path = "/choir/v1/parallel",
-              .summary = "Runs several prompts or models at once, and reports",
-              .scopes = kInfer,
-              .body_bytes_max = kInferenceBodyMax,
-              .headers = kRequestHeaders,
-              .body = kParallel,
-              .reply = {.schema = "Report", .may_stream = true},
-              .handler = [&s](HttpRequest request, Wake wake) {
-                return begin_parallel(s, std::move(request), std::move(wake));
-              }});
+  add_parallel_routes(router, s);
   router.add({.method = "POST",
               .path = "/choir/v1/stop",
               .summary = "Ends the daemon, as SIGTERM does",

@@ -79,6 +79,12 @@ inline constexpr auto kTurnsQuery = std::to_array<BodyField>({
     {"format", {Kind::kText, 0, 16}, "chrome: as a trace for Perfetto", false, "TurnsFormat"},
 });
 
+inline constexpr std::int64_t kJobLast = 255;  // of the jobs of one call
+
+inline constexpr auto kParallelJobQuery = std::to_array<BodyField>({
+    {"job", {Kind::kInteger, 0, kJobLast}, "Its number in 'begin'", true},
+});
+
 inline constexpr BodyShape kEstimate = {.fields = kEstimateFields};
 inline constexpr BodyShape kDeclare = {.fields = kDeclareFields};
 inline constexpr BodyShape kPull = {.fields = kPullFields};

@@ -312,6 +312,10 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "type": "object", "required": ["id", "cancelled"],
   "properties": {"id": {"type": "string"}, "cancelled": {"const": true}}
 })"},
+    {"JobStopped", R"({
+  "type": "object", "required": ["job", "cancelled"],
+  "properties": {"job": {"type": "integer"}, "cancelled": {"const": true}}
+})"},
     {"Stopping", R"({
   "type": "object", "required": ["stopping"],
   "properties": {"stopping": {"const": true}}

@@ -48,6 +48,11 @@ async function aKeyIsNeeded() {
     await dialog.getByRole("button", { name: "Use this key" }).click();
     await dialog.getByText("does not know this key").waitFor();
     check(await dialog.isVisible(), "a wrong key has closed the dialog");
+    // One that may ask models and not look at the daemon: what it lacks is said, and that nothing answers is not.
+    await field.fill(worker);
+    await dialog.getByRole("button", { name: "Use this key" }).click();
+    await dialog.getByText("lacks the scope view").waitFor();
+    check(!(await tab.locator("body").textContent()).includes("does not answer"), "the page says that the daemon does not answer");
     await field.fill(admin);
     await dialog.getByRole("button", { name: "Use this key" }).click();
     await tab.waitForSelector(".link.live");
@@ -82,6 +87,24 @@ async function aKeyIsNeeded() {
   }
 }
 
+// The key of an open session lost its scope.
+async function aKeyIsNarrowed() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon, { allowed: [/403/] });
+    let narrowed = true;
+    await tab.route("**/choir/v1/events*", (route) => (narrowed ? route.fulfill({ status: 403, contentType: "application/json", body: JSON.stringify({ error: { message: "the key 'x' lacks the scope view" } }) }) : route.continue()));
+    await tab.goto(`${daemon.url}/ui/#/requests`);
+    const dialog = tab.getByRole("dialog", { name: "A key is needed" });
+    await dialog.getByText("lacks the scope view").waitFor();
+    check(!(await tab.locator("body").textContent()).includes("does not answer"), "the page says that the daemon does not answer");
+    narrowed = false;
+    await tab.reload();
+    await tab.waitForSelector(".link.live");
+    check((await dialog.count()) === 0, "the dialog stays");
+    checkNoFaults(tab);
+  });
+}
+
 // Without keys the end of an admin's session is that of what only an admin sees.
 async function anAdminGoes() {
   await inBrowser(["--model", stories], async (daemon, chrome) => {
@@ -96,4 +119,4 @@ async function anAdminGoes() {
   });
 }
 
-await cases({ "a daemon with keys": aKeyIsNeeded, "an admin's session ends": anAdminGoes });
+await cases({ "a daemon with keys": aKeyIsNeeded, "a key that was narrowed": aKeyIsNarrowed, "an admin's session ends": anAdminGoes });

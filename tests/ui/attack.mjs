@@ -17,6 +17,7 @@ const kChanges = [
   ["POST", "/choir/v1/pulls", { model: "smollm2-135m" }],
   ["DELETE", "/choir/v1/pulls/smollm2-135m", undefined],
   ["DELETE", "/choir/v1/requests/1", undefined],
+  ["DELETE", "/choir/v1/parallel/call_x?job=0", undefined],
   ["POST", "/choir/v1/session/link", {}],
   ["POST", "/choir/v1/parallel", { jobs: [{ model: kModel, prompt: "x" }], max_tokens: 4 }],
   ["POST", "/v1/chat/completions", { model: kModel, messages: [{ role: "user", content: "x" }], max_tokens: 4 }],

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { cases, check, checkNoFaults, inBrowser, open, page, stories } from "./common.mjs";
 
 const corpus = JSON.parse(readFileSync(new URL("./corpus.json", import.meta.url), "utf8"));
+check(corpus.length >= 200, `${corpus.length} strings`);
 const kAnswer = new Set("P H3 H4 H5 H6 STRONG EM DEL CODE PRE UL OL LI BLOCKQUOTE DIV TABLE THEAD TBODY TR TH TD HR BR A SPAN".split(" "));
 const kPage = new Set([...kAnswer, ..."HTML HEAD META TITLE LINK SCRIPT BODY NOSCRIPT MAIN HEADER NAV SECTION ARTICLE FOOTER H1 H2 B I BUTTON INPUT TEXTAREA SELECT OPTION LABEL FORM FIELDSET LEGEND DL DT DD BDI DETAILS SUMMARY CANVAS DIALOG KBD svg path".split(" ")]);
 
@@ -103,6 +104,93 @@ async function names() {
   });
 }
 
+// All that the daemon can say of models, requests, files, the catalogue, fetches and blocks, with this text in it.
+const told = (model, text, i) => ({
+  model: { ...model, name: `${text}#${i}`, state: "loaded", priority: text, kv_type: text },
+  request: {
+    id: `${text}${i}`, model: `${text}#${i}`, tenant: text, priority: text, state: i % 2 ? text : "waiting", waits_for: text, why: { reason: text, text },
+    prompt_tokens: 4, prompt_tokens_done: 1, output_tokens: 2, submitted_ms: 1, ahead: 3, expected_seconds: 5,
+  },
+  file: { id: `file ${text}`, meta: { size: 1 }, status: { value: "unloaded" }, capabilities: ["chat"] },
+  offer: { name: `offer ${text}`, description: text, license: text, bytes: 1, local: false },
+  pull: { model: `offer ${text}`, state: "failed", cancelling: false, step: text, bytes_done: 0, bytes_total: 1, path: text, error: { reason: text, message: text } },
+  block: [19_000_000 + i * 1e4, 9000, `${text}#${i}`, 1, 1, text, 1, 1],
+});
+
+function eventsOf(all, node, text) {
+  const frame = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  return (
+    frame("hello", { epoch: "1", version: text, tenant: text, scopes: ["view", "infer", "admin"], topics: [] }) +
+    frame("snapshot", { topic: "state", rows: all.map((a) => a.model), rest: { node } }) +
+    frame("snapshot", { topic: "requests", rows: all.map((a) => a.request) }) +
+    frame("turns", { topic: "turns", now_us: 20_000_000, lanes: [{ lane: 0, threads: 1, missing: 0, blocks: all.map((a) => a.block) }] })
+  );
+}
+
+// Plays the daemon: nothing of what is told is refused as a name, and nothing that the page asks reaches the real one.
+async function play(tab, now) {
+  // Events that are played end at once; held open, the page stays live.
+  await tab.addInitScript(() => {
+    const real = window.fetch;
+    window.fetch = async (path, init) => {
+      const reply = await real(path, init);
+      if (!String(path).startsWith("/choir/v1/events") || !reply.ok) return reply;
+      const bytes = new Uint8Array(await reply.arrayBuffer());
+      return new Response(new ReadableStream({ start: (stream) => stream.enqueue(bytes) }));
+    };
+  });
+  const replies = {
+    "/choir/v1/events": () => (now.locked ? null : now.events),
+    "/choir/v1/session": (method) => (now.locked && method !== "GET" ? null : { tenant: now.locked ? null : now.text, scopes: now.locked ? [] : ["view", "infer", "admin"], expires_in_seconds: null }),
+    "/v1/models": () => ({ data: now.all.map((a) => a.file) }),
+    "/choir/v1/catalogue": () => ({ models: now.all.map((a) => a.offer) }),
+    "/choir/v1/pulls": () => ({ pulls: now.all.map((a) => a.pull) }),
+  };
+  await tab.route(/^[^/]*\/\/[^/]*\/(choir|v1)\//, (route) => {
+    const path = new URL(route.request().url()).pathname;
+    const reply = replies[path]?.(route.request().method()) ?? null;
+    if (typeof reply === "string") return route.fulfill({ status: 200, contentType: "text/event-stream", body: reply });
+    const status = reply ? 200 : path === "/choir/v1/events" ? 401 : 400;
+    return route.fulfill({ status, contentType: "application/json", body: JSON.stringify(reply ?? { error: { message: now.text } }) });
+  });
+}
+
+const kShown = { requests: "tbody .name", models: ".modelcard", ensemble: ".reasons li", play: ".view", "play/demo": ".pick .chip" };
+
+async function allThatIsTold() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const state = await daemon.get("/choir/v1/models");
+    const tab = await page(chrome, daemon, { allowed: [/40[01]/] });
+    const now = {};
+    await play(tab, now);
+    for (let at = 0; at < corpus.length; at += 100) {
+      const text = corpus[at];
+      const all = corpus.slice(at, at + 100).map((one, i) => told(state.models[0], one, at + i));
+      Object.assign(now, { locked: false, text, all, events: eventsOf(all, state.node, text) });
+      for (const [view, shown] of Object.entries(kShown)) {
+        await tab.goto("about:blank");
+        await tab.goto(`${daemon.url}/ui/#/${view}`);
+        await tab.locator(shown).first().waitFor();
+        await isClean(tab, `${view}, told from ${at}`);
+      }
+      // A load that fails.
+      await tab.evaluate(() => (location.hash = "#/models"));
+      await tab.locator(".disk").getByRole("button", { name: "Load", exact: true }).first().click();
+      await tab.locator("[aria-labelledby=disk-title] > .note").first().waitFor();
+      await isClean(tab, `models with an error, told from ${at}`);
+      // A key that is refused.
+      now.locked = true;
+      await tab.reload();
+      await tab.getByLabel("Key", { exact: true }).fill(text);
+      await tab.keyboard.press("Enter");
+      await tab.locator("dialog .note").waitFor();
+      await isClean(tab, `the dialog of the key, told from ${at}`);
+    }
+    await tab.unrouteAll({ behavior: "ignoreErrors" });
+    checkNoFaults(tab);
+  });
+}
+
 async function links() {
   await inBrowser(["--model", stories], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
@@ -124,4 +212,4 @@ async function links() {
   });
 }
 
-await cases({ "answers, errors, the demo and its report": answers, "names of models": names, "links": links });
+await cases({ "answers, errors, the demo and its report": answers, "names of models": names, "tenants, files, the catalogue, errors and keys": allThatIsTold, "links": links });

@@ -48,8 +48,9 @@ function Bars() {
   );
 }
 
-// Over a page that shows nothing without a key it stays until one is given.
-function KeyDialog({ forced, expired, onClose }: { forced: boolean; expired: boolean; onClose: () => void }) {
+// Over a page that shows nothing without a key (`why`: what is wrong with the one of now) it stays until one is given.
+function KeyDialog({ why, onClose }: { why: "none" | "expired" | "view" | null; onClose: () => void }) {
+  const forced = why !== null;
   const key = useSignal("");
   const error = useSignal("");
   const enter = (): void => {
@@ -63,7 +64,7 @@ function KeyDialog({ forced, expired, onClose }: { forced: boolean; expired: boo
   };
   return (
     <Dialog title={forced ? words.access.title : words.unlock} onClose={onClose} stays={forced}>
-      <p>{expired ? words.access.expired : forced ? words.access.needed : words.access.why(may("infer"))}</p>
+      <p>{why === null ? words.access.why(may("infer")) : words.access.needed[why]}</p>
       <p>{words.access.link}</p>
       <div class="commandline">
         <code>{words.access.command}</code>
@@ -196,8 +197,8 @@ export function App() {
         <Content key={name} name={name} />
       </main>
       <div class="sr" role="status" aria-live="polite">{announcement.value}</div>
-      {s.state === "needed" ? <KeyDialog forced expired={s.expired} onClose={() => undefined} /> : null}
-      {unlock.value && s.state !== "needed" ? <KeyDialog forced={false} expired={false} onClose={() => (unlock.value = false)} /> : null}
+      {s.state === "needed" ? <KeyDialog why={s.why} onClose={() => undefined} /> : null}
+      {unlock.value && s.state !== "needed" ? <KeyDialog why={null} onClose={() => (unlock.value = false)} /> : null}
       {help.value ? <KeysDialog onClose={() => (help.value = false)} /> : null}
     </div>
   );

@@ -42,8 +42,14 @@ test("the page tries again soon in the first minute, and later at least every 19
 
 test("one whom the daemon does not know needs a key", () => {
   const info = { scopes: [], expires_in_seconds: null };
-  assert.deepEqual(sessionOf({ ...info, tenant: null }, true), { state: "needed", expired: true });
-  assert.equal(sessionOf({ ...info, tenant: "local" }, false).state, "open");
+  assert.deepEqual(sessionOf({ ...info, tenant: null }, true), { state: "needed", why: "expired" });
+  assert.deepEqual(sessionOf({ ...info, tenant: null }, false), { state: "needed", why: "none" });
+});
+
+test("a key that may not look shows nothing", () => {
+  const of = (scopes: string[]) => sessionOf({ tenant: "local", scopes, expires_in_seconds: null }, false);
+  assert.deepEqual(of(["infer"]), { state: "needed", why: "view" });
+  assert.equal(of(["view"]).state, "open");
 });
 
 test("a connection goes on behind the last frame, if all before it has come to the same reader", () => {

@@ -19,12 +19,15 @@ export class ApiError extends Error {
 export type Session =
   | { state: "unknown" }
   | { state: "open"; info: SessionInfo }
-  | { state: "needed"; expired: boolean }; // a key is needed
+  | { state: "needed"; why: "none" | "expired" | "view" }; // a key is needed: there is none, not any more, or it may not look
 
 export const session = signal<Session>({ state: "unknown" });
 // A daemon with keys answers one who sends none, too: without a tenant, who may do nothing. Pure.
-export const sessionOf = (info: SessionInfo, expired: boolean): Session =>
-  info.tenant === null ? { state: "needed", expired } : { state: "open", info };
+// All of the page needs the scope view.
+export function sessionOf(info: SessionInfo, expired: boolean): Session {
+  if (info.tenant === null) return { state: "needed", why: expired ? "expired" : "none" };
+  return info.scopes.includes("view") ? { state: "open", info } : { state: "needed", why: "view" };
+}
 export const may = (scope: string): boolean => session.value.state === "open" && session.value.info.scopes.includes(scope);
 export const token = (): string => sessionStorage.getItem(kTokenName) ?? "";
 
@@ -99,15 +102,20 @@ function keyNeeded(): void {
   const had = token() !== "";
   sessionStorage.removeItem(kTokenName);
   const was = session.peek();
-  const expired = was.state === "open" || (was.state === "needed" && was.expired);
+  const expired = was.state === "open" || (was.state === "needed" && was.why === "expired");
   if (!had) {
-    if (was.state !== "needed") session.value = { state: "needed", expired };
+    if (was.state !== "needed") session.value = { state: "needed", why: expired ? "expired" : "none" };
     return;
   }
   get<SessionInfo>("/choir/v1/session").then(
     (info) => (session.value = sessionOf(info, expired)),
-    () => (session.value = { state: "needed", expired }),
+    () => (session.value = { state: "needed", why: expired ? "expired" : "none" }),
   );
+}
+
+// The daemon knows the session and shows it nothing: its key was narrowed meanwhile.
+export function mayNotLook(): void {
+  session.value = { state: "needed", why: "view" };
 }
 
 // The code of a one-use link stands behind '#'; it leaves the address and the history at once.
@@ -125,8 +133,14 @@ async function exchange(init: { key?: string; code?: string }): Promise<void> {
   const reply = await fetch("/choir/v1/session", { method: "POST", headers: all, body, cache: "no-store" });
   if (!reply.ok) throw await errorOf(reply);
   const info = (await reply.json()) as SessionInfo;
+  const next = sessionOf(info, false);
+  if (next.state === "needed") {
+    // What was allowed before still is.
+    if (info.token) void fetch("/choir/v1/session", { method: "DELETE", headers: { authorization: `Bearer ${info.token}` } }).catch(() => undefined);
+    throw new ApiError(403, words.access.mayNotLook);
+  }
   if (info.token) sessionStorage.setItem(kTokenName, info.token);
-  session.value = sessionOf(info, false);
+  session.value = next;
 }
 
 export async function useKey(key: string): Promise<void> {

@@ -1,7 +1,7 @@
 // The one stream of events that a page in sight holds. It is opened again whenever it ends or is silent for 25 s; what
 // was known stays, and `link` says that it is not live.
 import { batch, signal } from "@preact/signals";
-import { call, eventsOf, session, token } from "./api.ts";
+import { ApiError, call, eventsOf, mayNotLook, session, token } from "./api.ts";
 import { pauseBefore } from "./pause.ts";
 import { Place } from "./place.ts";
 import type { SseEvent } from "./sse.ts";
@@ -104,8 +104,9 @@ export class Live {
         batch(() => this.take(event, reader));
         if (event.event === "bye") break;
       }
-    } catch {
+    } catch (error) {
       // Lost, or refused; lost() goes on.
+      if (error instanceof ApiError && error.status === 403 && !abort.signal.aborted) mayNotLook();
     }
     if (!abort.signal.aborted) this.lost();
   }

@@ -167,7 +167,8 @@ export interface ReportSession {
 }
 
 export type ParallelEvent =
-  | { type: "begin"; jobs: { job: number; model: string; prompt: string }[] }
+  // `call`: with it one job can be stopped
+  | { type: "begin"; call?: string | null; jobs: { job: number; model: string; prompt: string }[] }
   | { type: "text"; job: number; text: string; tokens: number }
   | { type: "end"; job: number; finish: string; error: { code: string; message: string } | null; usage: JobUsage }
   | { type: "report"; report: { sessions?: ReportSession[]; total_seconds?: number; total_tokens?: number } & Record<string, unknown>; text?: string }

@@ -68,8 +68,10 @@ export async function runDemo(onEnd: (id: number, answer: Answer) => void): Prom
     body,
     sessions.peek().map((x) => x.answer),
     abort,
-    ({ report: json, text }) => (report.value = { json: JSON.stringify(json, null, 2), text, command, together: figuresOf(json), body }),
-    onEnd,
+    {
+      report: ({ report: json, text }) => (report.value = { json: JSON.stringify(json, null, 2), text, command, together: figuresOf(json), body }),
+      end: onEnd,
+    },
   );
   demoRuns.value = null;
 }
@@ -88,9 +90,11 @@ export async function runAlone(): Promise<void> {
   say({});
   for (const job of r.body.jobs) {
     const answer = signal<Answer>({ ...freshAnswer });
-    await follow({ ...r.body, jobs: [job] }, [answer], abort, ({ report: told }) => {
-      const { tokens, seconds } = figuresOf(told);
-      say({ done: now.done + 1, figures: { tokens: now.figures.tokens + tokens, seconds: now.figures.seconds + seconds } });
+    await follow({ ...r.body, jobs: [job] }, [answer], abort, {
+      report: ({ report: told }) => {
+        const { tokens, seconds } = figuresOf(told);
+        say({ done: now.done + 1, figures: { tokens: now.figures.tokens + tokens, seconds: now.figures.seconds + seconds } });
+      },
     });
     const { state, error } = answer.peek();
     if (state !== "failed" && state !== "stopped") continue;

@@ -1,7 +1,7 @@
 // The chat of Play: columns with a model each, and one prompt for all. One stream carries all answers. It outlives the
 // view, so that another view may be looked at while a model writes.
 import { batch, signal, type Signal } from "@preact/signals";
-import { ApiError } from "../net/api.ts";
+import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
 import { messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
@@ -48,6 +48,7 @@ export const columns = signal<Column[]>([]);
 export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "normal" });
 export const draft = signal("");
 export const talking = signal<AbortController | null>(null);
+export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
 
 export const freshAnswer: Answer = {
   state: "waiting", percent: null, text: "", tokens: 0, began: 0, speed: null, finish: "", usage: null, error: "",
@@ -73,12 +74,28 @@ export async function say(prompt: string): Promise<void> {
       column.said.value = [...column.said.peek(), { prompt, model: column.model.peek(), answer: answers[i] as Signal<Answer> }];
     }),
   );
-  await follow({ jobs }, answers, abort);
-  talking.value = null;
+  await follow({ jobs }, answers, abort, { call: (call) => (talkingCall.value = call) });
+  batch(() => {
+    talking.value = null;
+    talkingCall.value = "";
+  });
 }
 
+// The others go on. Its end comes on the stream; one that has ended meanwhile is as good as stopped, and a daemon that
+// does not answer breaks the stream, too.
+export function stopColumn(index: number): void {
+  send("DELETE", `/choir/v1/parallel/${encodeURIComponent(talkingCall.peek())}?job=${index}`).catch(() => undefined);
+}
+
+export interface Followed {
+  call?: (call: string) => void;
+  report?: (report: { report: unknown; text: string | null }) => void;
+  end?: (job: number, answer: Answer) => void;
+}
+const kEnds: ReadonlySet<Answer["state"]> = new Set(["ended", "failed", "stopped"]);
+
 // Carries the events of one call into the answers. Ends when all have ended; a failure is in the answers.
-export async function follow(body: Record<string, unknown>, answers: readonly Signal<Answer>[], abort: AbortController, onReport?: (report: { report: unknown; text: string | null }) => void, onEnd?: (job: number, answer: Answer) => void): Promise<void> {
+export async function follow(body: Record<string, unknown>, answers: readonly Signal<Answer>[], abort: AbortController, on: Followed = {}): Promise<void> {
   const next: Answer[] = answers.map((a) => ({ ...a.peek() }));
   const touched = new Set<number>();
   const flush = (): void => {
@@ -97,7 +114,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
   const timer = setInterval(flush, kFlushMs);
   const all = (change: (a: Answer) => void): void => {
     next.forEach((a, i) => {
-      if (a.state === "ended" || a.state === "failed") return;
+      if (kEnds.has(a.state)) return;
       change(a);
       touched.add(i);
     });
@@ -112,7 +129,10 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
             a.percent = percent;
           }),
         event: (event) => {
-          if (event.type === "begin") all((a) => (a.state = "waiting"));
+          if (event.type === "begin") {
+            all((a) => (a.state = "waiting"));
+            if (event.call) on.call?.(event.call);
+          }
           if (event.type === "text") {
             const a = next[event.job];
             if (!a) return;
@@ -125,13 +145,13 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
           if (event.type === "end") {
             const a = next[event.job];
             if (!a) return;
-            a.state = event.error ? "failed" : "ended";
-            a.error = event.error?.message ?? "";
+            a.state = event.finish === "cancelled" ? "stopped" : event.error ? "failed" : "ended";
+            a.error = a.state === "failed" ? (event.error?.message ?? "") : "";
             a.finish = event.finish;
             a.usage = event.usage;
             a.tokens = event.usage.output_tokens;
             touched.add(event.job);
-            onEnd?.(event.job, a);
+            on.end?.(event.job, a);
           }
           if (event.type === "report") {
             for (const row of event.report.sessions ?? []) {
@@ -140,7 +160,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
               a.speed = row.tokens_per_second;
               touched.add(row.session_id);
             }
-            onReport?.({ report: event.report, text: event.text ?? null });
+            on.report?.({ report: event.report, text: event.text ?? null });
           }
         },
       },

@@ -9,7 +9,7 @@ import type { Grown } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { goTo, route } from "../state/route.ts";
 import { catalogue, listed, modelsKnown, view, writers } from "../state/store.ts";
-import { columns, draft, kColumnsMax, newColumn, say, settings, talking, type Answer, type Column, type Said } from "../state/talk.ts";
+import { columns, draft, kColumnsMax, newColumn, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 import { Demo } from "./demo.tsx";
 
@@ -45,9 +45,11 @@ function AnswerText({ text }: { text: string }) {
   return <div class="text">{grown ? grown.view : <p class="plain">{visible(text)}</p>}</div>;
 }
 
+const writesNow = (answer: Answer): boolean => answer.state === "loading" || answer.state === "waiting" || answer.state === "writing";
+
 function Exchange({ said }: { said: Said }) {
   const answer = said.answer.value;
-  const busy = answer.state === "loading" || answer.state === "waiting" || answer.state === "writing";
+  const busy = writesNow(answer);
   return (
     <li class="exchange">
       <div class="said">
@@ -78,7 +80,7 @@ function Exchange({ said }: { said: Said }) {
   );
 }
 
-function ColumnView({ column, alone }: { column: Column; alone: boolean }) {
+function ColumnView({ column, index, alone }: { column: Column; index: number; alone: boolean }) {
   const end = useRef<HTMLOListElement>(null);
   const sticks = useRef(true);
   const list = column.said.value;
@@ -100,7 +102,9 @@ function ColumnView({ column, alone }: { column: Column; alone: boolean }) {
           ))}
         </select>
         <span class="grow" />
-        {alone ? null : (
+        {alone ? null : talking.value !== null && last && writesNow(last) ? (
+          <IconButton icon="stop" label={w.stopColumn(visibleLine(column.model.value))} disabled={talkingCall.value === ""} onClick={() => stopColumn(index)} />
+        ) : (
           <IconButton icon="close" label={w.removeColumn(visibleLine(column.model.value))} disabled={talking.value !== null}
             onClick={() => (columns.value = columns.value.filter((c) => c !== column))} />
         )}
@@ -228,7 +232,7 @@ function Chat() {
   return (
     <div class="chat">
       <div class={all.length === 1 ? "columns one" : "columns"}>
-        {all.map((column) => <ColumnView key={column.id} column={column} alone={all.length === 1} />)}
+        {all.map((column, i) => <ColumnView key={column.id} column={column} index={i} alone={all.length === 1} />)}
       </div>
       <Composer />
     </div>

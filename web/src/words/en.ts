@@ -45,8 +45,12 @@ export const words = {
   access: {
     title: "A key is needed",
     locked: "Locked",
-    expired: "The session has ended. Give a key to go on; nothing on the page is lost.",
-    needed: "This daemon shows nothing to one who has no key.",
+    needed: {
+      none: "This daemon shows nothing to one who has no key.",
+      expired: "The session has ended. Give a key to go on; nothing on the page is lost.",
+      view: "The key of this session lacks the scope view, without which the page shows nothing. Give another key to go on.",
+    },
+    mayNotLook: "This key lacks the scope view, without which the page shows nothing. `choir key new NAME --scope view --scope infer` makes one that may look and ask models.",
     why: (infer: boolean) =>
       infer
         ? "Looking and asking models is allowed to you now. Loading, unloading and fetching models need the scope admin."
@@ -71,6 +75,7 @@ export const words = {
     tabs: "What to play",
     model: "Model",
     addColumn: "Compare with another model",
+    stopColumn: (name: string) => `Stop ${name} only`,
     removeColumn: (name: string) => `Remove ${name}`,
     prompt: "Message",
     placeholder: "Ask something\u2026",
