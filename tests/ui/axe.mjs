@@ -53,6 +53,55 @@ async function look(scheme, width, busy) {
   }
 }
 
+// What the views have besides their first sight: answers beside each other, a report, details, tables, dialogs.
+async function opened() {
+  await inBrowser(["--model", stories, "--sequences", "4", "--context-tokens", "8192"], async (daemon, chrome) => {
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    for (const scheme of ["dark", "light"])
+      for (const width of [1280, 390]) {
+        const tab = await page(chrome, daemon, { scheme, width, height: 844, motion: "reduce" });
+        const look = async (what) => {
+          await faultsOf(tab, `${what}, ${scheme}, ${width}`);
+          await fits(tab, `${what}, ${scheme}, ${width}`);
+        };
+        await open(tab, daemon, "play", { admin: true });
+        await tab.getByRole("button", { name: "Compare with another model" }).click();
+        await tab.getByRole("button", { name: "Settings" }).click();
+        await tab.getByLabel("Most tokens").fill("30");
+        await tab.fill("#prompt", "Once upon a time");
+        await tab.keyboard.press("Enter");
+        await tab.waitForFunction(() => document.querySelectorAll(".answer[aria-busy=false]").length === 2);
+        await look("two answers");
+        await tab.evaluate(() => (location.hash = "#/play/demo"));
+        await tab.getByLabel("Most tokens").fill("20");
+        await tab.getByRole("button", { name: "Run Parallel Demo" }).click();
+        await tab.waitForSelector("#report");
+        await look("the demo's report");
+        await tab.evaluate(() => (location.hash = "#/ensemble"));
+        await tab.locator(".tracktable summary").click();
+        await look("the lanes as a table");
+        await tab.evaluate(() => (location.hash = "#/models"));
+        await tab.getByRole("button", { name: "Details" }).first().click();
+        await look("a model's details");
+        await tab.getByRole("button", { name: "What if?" }).first().click();
+        await tab.waitForSelector("dialog .result");
+        await look("the dialog of what if");
+        await tab.keyboard.press("Escape");
+        await tab.evaluate(() => (location.hash = "#/requests"));
+        await tab.getByRole("radio", { name: /^Ended/ }).check();
+        await look("requests that ended");
+        checkNoFaults(tab);
+        await tab.context().close();
+      }
+    // Of one who may not change things.
+    const tab = await page(chrome, daemon, { width: 390 });
+    await open(tab, daemon, "models");
+    await tab.getByRole("button", { name: "Unlock changes" }).click();
+    await faultsOf(tab, "the dialog of the key");
+    checkNoFaults(tab);
+  });
+}
+
 async function empty() {
   await inBrowser([], async (daemon, chrome) => {
     for (const scheme of ["dark", "light"]) {
@@ -118,6 +167,7 @@ await cases({
   "light, wide, busy": () => look("light", 1280, true),
   "dark, narrow, busy": () => look("dark", 390, true),
   "light, narrow, idle": () => look("light", 390, false),
+  "what is opened": opened,
   "a machine without models": empty,
   "a daemon that is gone": lost,
   "very narrow and very wide": widths,
