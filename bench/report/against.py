@@ -139,10 +139,10 @@ def run_once(name, side, words):
 
 
 def rows_of(name, text):
-    """The machine and the rows of what a benchmark printed."""
+    """The machine and the rows of what a benchmark printed, without those that it could not measure."""
     try:
         answer = json.loads(text)
-        return answer["machine"], {row["name"]: row for row in answer["rows"]}
+        return answer["machine"], {row["name"]: row for row in answer["rows"] if row.get("choir", 0) is not None}
     except (ValueError, TypeError, KeyError) as wrong:
         raise RuntimeError(f"the benchmark '{name}' prints no rows that can be compared: its --json gave "
                            f"{text[:60]!r}, not a machine and rows") from wrong

@@ -42,7 +42,8 @@ def peer_program(repo, name):
 
 def row(name, unit, choir, peer, peer_name, goal):
     """choir and peer in `unit`, measured in one run; goal is for their ratio, higher is better. Without a peer
-    there is nothing to hold against the goal."""
+    there is nothing to hold against the goal. `choir` is None where it cannot be measured here; a "note" that is added
+    to a row stands below the table."""
     ratio = choir / peer if peer else None
     return {"name": name, "unit": unit, "choir": choir, "peer": peer, "peer_name": peer_name, "ratio": ratio,
             "goal": goal if peer else None, "better": "higher", "ok": not peer or goal is None or ratio >= goal}
@@ -60,6 +61,10 @@ def finish(bench, rows, as_json, check):
             goal = f"{sign}{r['goal']:.2f}" if r["goal"] else ""
             peer, ratio = ("", "") if r["peer"] is None else (f"{r['peer']:.2f}", f"{r['ratio']:.2f}")
             unit = ", ".join(filter(None, [r["unit"], r["peer_name"]]))
-            print(f"{r['name']:46} {r['choir']:>10.2f} {peer:>10} {ratio:>8} {goal:>8} "
-                  f"{'' if not goal else 'ok' if r['ok'] else 'MISSED':7} {unit}")
+            ours = "-" if r["choir"] is None else f"{r['choir']:.2f}"
+            verdict = "MISSED" if not r["ok"] else "ok" if goal else ""
+            print(f"{r['name']:46} {ours:>10} {peer:>10} {ratio:>8} {goal:>8} {verdict:7} {unit}")
+        for r in rows:
+            if r.get("note"):
+                print(f"{r['name']}: {r['note']}")
     return 1 if check and not all(r["ok"] for r in rows) else 0

@@ -36,6 +36,10 @@ class Summary(unittest.TestCase):
     def test_what_a_benchmark_prints_is_read(self):
         self.assertEqual(against.rows_of("a", '{"machine": "m", "rows": [{"name": "b"}]}'), ("m", {"b": {"name": "b"}}))
 
+    def test_what_could_not_be_measured_is_left_out(self):
+        text = '{"machine": "m", "rows": [{"name": "a", "choir": null}, {"name": "b", "choir": 0}]}'
+        self.assertEqual(list(against.rows_of("a", text)[1]), ["b"])
+
     def test_a_benchmark_without_rows_is_told(self):
         for text in ["", "a table", "[]", "{}", '{"machine": "m", "rows": 1}']:
             with self.assertRaisesRegex(RuntimeError, "'sampler' prints no rows"):
