@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "choir/node.h"
+#include "kernels/kernel_table.h"
 #include "tests/made_models.h"
+#include "tests/partly.h"
 
 namespace choir {
 namespace {
@@ -51,6 +53,7 @@ const std::string kFront = "once there was a tale that was told again and again 
 class MadeModels : public testing::TestWithParam<const char*> {};
 
 TEST_P(MadeModels, AnswerAsTheyDoAlone) {
+  if (kernels::active_table() == nullptr) partly("that they answer: our kernels are off");
   const std::string model = GetParam();
   const std::vector<std::string> prompts = {kFront + "of us", kFront + "of them",
                                             "some other tale"};
@@ -74,7 +77,8 @@ TEST_P(MadeModels, AnswerAsTheyDoAlone) {
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       const Completion answer = answers[i].get();
       ASSERT_EQ(answer.finish, Finish::kLength) << (answer.error ? answer.error->message : "");
-      EXPECT_EQ(answer.tokens, alone[i]) << prompts[i] << ", round " << round;
+      if (kernels::active_table() != nullptr)
+        EXPECT_EQ(answer.tokens, alone[i]) << prompts[i] << ", round " << round;
     }
   }
 }
