@@ -77,8 +77,9 @@ TEST_P(MadeModels, AnswerAsTheyDoAlone) {
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       const Completion answer = answers[i].get();
       ASSERT_EQ(answer.finish, Finish::kLength) << (answer.error ? answer.error->message : "");
-      if (kernels::active_table() != nullptr)
+      if (kernels::active_table() != nullptr) {
         EXPECT_EQ(answer.tokens, alone[i]) << prompts[i] << ", round " << round;
+      }
     }
   }
 }
