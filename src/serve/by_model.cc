@@ -101,13 +101,23 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   }
   void answer() {
     const ApiResult<Json> json = route_->answer(executor_, request_, body_);
+    if (!json && has_left(json.error())) return found();
     put(json ? reply_with_json(200, to_text(*json)) : reply_with_error(json.error()));
   }
 
+  // Whether the model was in memory and is not any more, which a request in passing does not
+  // notice.
+  bool has_left(const ApiError& error) {
+    return route_->needs == Needs::kLoaded && route_->in_passing && error.code == "unavailable" &&
+           ++departures_ < kDeparturesMost;
+  }
+
+  static constexpr int kDeparturesMost = 100;
   const Services& services_;
   const std::shared_ptr<const ModelRoute> route_;
   const HttpRequest request_;
   const Wake wake_;
+  int departures_ = 0;
   Json body_;
   std::string name_;      // that the request names
   std::string executor_;  // of it
