@@ -196,8 +196,9 @@ TEST(WordSplitProperty, WordsAreThoseOfTheEngine) {
   std::mt19937 rng(5);
   for (const auto& expressions : kinds)
     for (int i = 0; i < 40; ++i) {
-      const std::string text = i == 0 ? std::string() : random_text(rng);
+      std::string text = i == 0 ? std::string() : random_text(rng);
       const bool byte_encode = rng() % 4 != 0;
+      if (!byte_encode) std::ranges::replace(text, ' ', '_');  // as such tokenizers do before
       ASSERT_EQ(words_of(split_words, text, expressions, byte_encode),
                 words_of(split_words_by_engine, text, expressions, byte_encode))
           << "expression " << expressions.front() << ", text " << testing::PrintToString(text);
