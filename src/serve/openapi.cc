@@ -240,6 +240,7 @@ Doc operation(const Route& route) {
         {{"type", "string"}, {"minLength", 1}, {"maxLength", 256}, {"pattern", kSegment}}));
   for (const BodyField& field : route.query) {
     parameters.push_back(parameter(field.name, "query", value_schema(field.rule, field.schema)));
+    parameters.back()["required"] = field.required;
     parameters.back()["description"] = field.meaning;
   }
   for (const BodyField& field : route.headers) {
