@@ -191,14 +191,17 @@ void Simulation::ask_those_due() {
   due_.insert(due_.begin(), later.begin(), later.end());
 }
 
-// Who comes while an executor is leaving waits for the outcome, and loads go one after the other;
-// but there is one thread here.
+// A request that comes while its executor is leaving waits for the outcome, and loads go one after
+// the other; but there is one thread here. What a node does in the background, or a call that
+// loads, may just be taking an executor out of memory.
 bool Simulation::would_wait(const Ask& ask) {
   const std::string& name = ask.request.executor;
   const auto node = where_.at(name);
   if (ask.entry != Entry::kSubmit || !node) return false;
   const bool cold = !nodes_[*node]->runtime().in_memory(name);
-  return (changing_ && name == leaving_) || (cold && (changing_ || !loading_.empty()));
+  if (cold) return changing_ || !loading_.empty();
+  const bool others_leave = (serving_ > 0 || calls_that_load_ > 0) && loading_.empty();
+  return others_leave || (changing_ && name == leaving_);
 }
 
 void Simulation::ask(const Ask& ask) {
