@@ -32,6 +32,7 @@ import peer_check  # noqa: E402
 import report  # noqa: E402
 import router  # noqa: E402
 from at_once import at_once  # noqa: E402
+from ending import end  # noqa: E402
 from streams import Stream, drive  # noqa: E402
 
 CHOIR = router.CHOIR
@@ -59,13 +60,7 @@ class Daemon:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
+        end(self.process, 60)
         self.process.stdout.close()
 
     def ask(self, method, path, body=None, headers=None, timeout=900):

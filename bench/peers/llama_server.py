@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from at_once import at_once
+from ending import end
 
 
 def free_port():
@@ -66,10 +67,5 @@ class Server:
         return count / (time.monotonic() - began)
 
     def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process, 30)
         self.log.close()

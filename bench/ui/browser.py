@@ -9,6 +9,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 os.environ.setdefault("CHOIR_REPO", REPO)
 sys.path.append(os.path.join(REPO, "tests"))
 import ui_tools  # noqa: E402
+from ending import wait_or_kill  # noqa: E402
 
 
 def why_not():
@@ -30,11 +31,7 @@ class Browser:
 
     def __exit__(self, *_):
         self.node.stdin.close()  # it closes the browser and ends
-        try:
-            self.node.wait(20)
-        except subprocess.TimeoutExpired:
-            self.node.kill()
-            self.node.wait()
+        wait_or_kill(self.node, 20)
         self.node.stdout.close()
 
     def do(self, act, **arguments):

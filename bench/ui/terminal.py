@@ -9,6 +9,7 @@ import termios
 import time
 
 from browser import cpu_between, cpu_seconds
+from ending import end
 
 COLUMNS, ROWS = 80, 24
 
@@ -29,12 +30,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process, 5)
         os.close(self.ours)
 
     def read(self, seconds):
