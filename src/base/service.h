@@ -125,10 +125,9 @@ class Service {
   bool run_here(const CarryOut& carry_out) {
     for (bool any = false;; any = true) {
       Nanos again = kLongest;
-      bool failed = false;
-      auto work = queue_.inside_->with([&](Inside& i) { return take_one(i.state, again, failed); });
-      if (!work) return any;
-      carry_out_one(carry_out, *std::exchange(work, std::nullopt));
+      auto taken = queue_.inside_->with([&](Inside& i) { return take_one(i.state, again); });
+      if (!taken.work) return any;
+      carry_out_one(carry_out, *std::exchange(taken.work, std::nullopt));
     }
   }
 
@@ -139,32 +138,34 @@ class Service {
 
   void loop(const CarryOut& carry_out) {
     for (int failures = 0;;) {
-      std::optional<Work> work;
+      Taken taken;
       Nanos again = kLongest;
       std::uint64_t seen = 0;
       const bool ends = queue_.inside_->with([&](Inside& i) {
-        bool failed = false;
-        if (!i.dropping) work = take_one(i.state, again, failed);
-        failures = failed ? failures + 1 : 0;
+        if (!i.dropping) taken = take_one(i.state, again);
+        failures = taken.failed ? failures + 1 : 0;
         seen = i.changes;
-        return !work && i.stopping && (!failed || failures >= kFailuresMost);
+        return !taken.work && i.stopping && (!taken.failed || failures >= kFailuresMost);
       });
       if (ends) return;
-      if (work) {
-        carry_out_one(carry_out, *std::exchange(work, std::nullopt));
+      if (taken.work) {
+        carry_out_one(carry_out, *std::exchange(taken.work, std::nullopt));
       } else {
         queue_.inside_->wait_for(again, [&](const Inside& i) { return i.changes != seen; });
       }
     }
   }
+  struct Taken {
+    std::optional<Work> work;
+    bool failed = false;
+  };
   // Where taking throws it is tried again; what is in the state stays there.
-  std::optional<Work> take_one(State& state, Nanos& again, bool& failed) {
+  Taken take_one(State& state, Nanos& again) {
     auto work = caught([&]() -> Result<std::optional<Work>> { return take_(state, again); });
-    if (work) return *std::move(work);
+    if (work) return {*std::move(work), false};
     log(LogLevel::kError, name_ + ": " + work.error().message);
     again = std::min(again, kPause);
-    failed = true;
-    return std::nullopt;
+    return {std::nullopt, true};
   }
   void carry_out_one(const CarryOut& carry_out, Work work) {
     const Status done = caught([&] { carry_out(std::move(work)); });
