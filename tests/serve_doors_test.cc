@@ -15,18 +15,18 @@ TEST(Doors, RefuseWhatComesWhileTooMuchWaits) {
   Error full;
   {
     const auto doors = *Doors::create();
-    const auto fill = [&](Status (Doors::*post)(std::function<void()>), int& count) {
+    const auto fill = [&](Door door, int& count) {
       for (;; ++count) {
-        const Status took = ((*doors).*post)([&] { opened.wait(); });
+        const Status took = doors->post_to(door, [&] { opened.wait(); });
         if (took) continue;
         full = took.error();
         return;
       }
     };
-    fill(&Doors::post, posted);
+    fill(Door::kQuick, posted);
     EXPECT_EQ(full.code, Code::kOverloaded);
     EXPECT_NE(full.message.find("4096"), std::string::npos) << full.message;
-    fill(&Doors::post_slow, posted_slow);
+    fill(Door::kFiles, posted_slow);
     opened.count_down();
   }
   // Besides those that wait, each thread may hold one.

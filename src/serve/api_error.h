@@ -28,6 +28,9 @@ struct ApiError {
 // ('a.gguf').
 std::string without_folders(std::string message);
 
+// What an error is over HTTP.
+using ErrorForm = ApiError (*)(const Error&);
+
 // The one table of what each reason of the core is over HTTP; the message is without_folders().
 ApiError api_error(const Error& error);
 

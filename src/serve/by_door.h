@@ -28,9 +28,6 @@ using Reply = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
 Handler work_by_door(Doors& doors, Reply reply);
 // A text of this content type.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
-// What an error is over HTTP.
-using ErrorForm = ApiError (*)(const Error&);
-
 // The same for a route whose body has this shape, which is read first; a body that is wrong is
 // answered with the error that names the field. What the shape refers to lives as long as the
 // handler.
@@ -41,6 +38,15 @@ template <class Desk, class F>
 void or_refuse(Desk& desk, F&& work) {
   const Status done = caught([&] { std::forward<F>(work)(); });
   if (!done) desk.refuse(api_error(done.error()));
+}
+
+// Calls `work` on a thread of the door, for what a desk does there. The client is told by
+// desk->refuse() that it throws, or that too much waits already. Any thread; does not block.
+template <class Desk, class F>
+void post_step(Doors& doors, Door door, const std::shared_ptr<Desk>& desk, F work) {
+  const Status posted =
+      doors.post_to(door, [desk, work = std::move(work)] { or_refuse(*desk, work); });
+  if (!posted) desk->refuse(api_error(posted.error()));
 }
 
 }  // namespace choir::serve

@@ -54,10 +54,9 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   using Step = void (ModelDesk::*)();
 
   void post(Door door, Step step) {
-    const Status posted = services_.doors.post_to(door, [self = shared_from_this(), step] {
-      if (!self->gone_.load() || !self->gives_up()) or_refuse(*self, [&] { ((*self).*step)(); });
+    post_step(services_.doors, door, shared_from_this(), [this, step] {
+      if (!gone_.load() || !gives_up()) (this->*step)();
     });
-    if (!posted) refuse(api_error(posted.error()));
   }
   void put(std::unique_ptr<Work> reply) {
     slot_.with([&](Slot& s) { s.reply = std::move(reply); });
@@ -112,7 +111,7 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
            ++departures_ < kDeparturesMost;
   }
 
-  static constexpr int kDeparturesMost = 100;
+  static constexpr int kDeparturesMost = 100;  // then it is told: it might go on for ever
   const Services& services_;
   const std::shared_ptr<const ModelRoute> route_;
   const HttpRequest request_;
@@ -146,8 +145,7 @@ class ModelWork final : public Work {
     }
     if (!load_) return {};
     const LoadState state = load_->state();
-    if (state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading)
-      return {};
+    if (is_open(state)) return {};
     load_.reset();
     desk_->go_on(state);
     return {};
@@ -168,6 +166,16 @@ class ModelWork final : public Work {
 };
 
 }  // namespace
+
+ModelRoute::Answer in_form(ErrorForm error, ModelResult result) {
+  return
+      [error, result = std::move(result)](const std::string& executor, const HttpRequest& request,
+                                          const Json& body) -> ApiResult<Json> {
+        auto json = result(executor, request, body);
+        if (!json) return tl::unexpected(error(json.error()));
+        return std::move(*json);
+      };
+}
 
 Handler by_model(const Services& services, ModelRoute route) {
   return [&services, route = std::make_shared<const ModelRoute>(std::move(route))](

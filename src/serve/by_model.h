@@ -42,6 +42,11 @@ struct ModelRoute {
   ErrorForm error = model_error;  // of the name and the load
 };
 
+// An answer with the errors of the core, told in this form.
+using ModelResult =
+    std::function<Result<Json>(const std::string& executor, const HttpRequest&, const Json& body)>;
+ModelRoute::Answer in_form(ErrorForm error, ModelResult result);
+
 // `services` outlives the handler.
 Handler by_model(const Services& services, ModelRoute route);
 

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "serve/model_state.h"
+
 namespace choir::serve {
 namespace {
 
@@ -108,7 +110,7 @@ ApiError load_error(const Node& node, const std::string& executor, const Error& 
 std::optional<ApiError> load_refusal(const Node& node, const std::string& executor) {
   const auto known = node.executor(executor);
   if (!known) return model_error(known.error());
-  if (known->loaded || known->loading) return std::nullopt;
+  if (!is_cold(*known)) return std::nullopt;
   const Status may_load = node.check_load(executor);
   if (may_load) return std::nullopt;
   return load_error(node, executor, may_load.error());

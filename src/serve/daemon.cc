@@ -206,7 +206,7 @@ class Daemon::Inside {
 
   // On the loop; the file is read on a door thread.
   void read_keys_again() {
-    const Status posted = doors_->post_slow([this, before = router_.keys()] {
+    const Status posted = doors_->post_to(Door::kFiles, [this, before = router_.keys()] {
       auto keys = keys_again(keys_file_, before, keys_needed_);
       loop_.post([this, keys = std::move(keys)] { take_keys(keys); });
     });

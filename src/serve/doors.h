@@ -29,7 +29,6 @@ class Doors {
   // Any thread; does not block. kOverloaded: too much waits already.
   Status post_to(Door door, std::function<void()> work);
   Status post(std::function<void()> work) { return post_to(Door::kQuick, std::move(work)); }
-  Status post_slow(std::function<void()> work) { return post_to(Door::kFiles, std::move(work)); }
 
  private:
   Doors(std::unique_ptr<Workers> quick, std::unique_ptr<Workers> slow)

@@ -82,9 +82,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   // ---- on the loop
   void post(Door door, void (EmbedDesk::*step)()) {
-    const Status posted = services_.doors.post_to(
-        door, [self = shared_from_this(), step] { or_refuse(*self, [&] { ((*self).*step)(); }); });
-    if (!posted) refuse(api_error(posted.error()));
+    post_step(services_.doors, door, shared_from_this(), [this, step] { (this->*step)(); });
   }
   void leave() {
     gone_.store(true);

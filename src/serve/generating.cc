@@ -27,9 +27,7 @@ class Generating final : public Work {
         dialect_(dialect),
         desk_(std::make_shared<GeneratingDesk>(services, dialect, std::move(request),
                                                std::move(wake))) {
-    const Status posted =
-        services.doors.post([desk = desk_] { or_refuse(*desk, [&] { desk->open(desk); }); });
-    if (!posted) desk_->refuse(api_error(posted.error()));
+    desk_->begin();
   }
   ~Generating() override {
     if (ended_) return;
@@ -59,11 +57,13 @@ class Generating final : public Work {
       if (accepted_->stream) bytes += events_of(choice, piece);
     }
     if (still_open_ > 0) {
-      if (!bytes.empty() && head_waits_for_prompts()) early_ = std::exchange(bytes, {});
+      // One prompt of several may have text before another one is tokenized, which is a matter of
+      // milliseconds. It goes out with the next piece of text, or the end.
+      if (!bytes.empty() && !head_given_ && !add_late_headers()) early_ = std::exchange(bytes, {});
       return bytes.empty() ? Output{} : with_text(std::move(bytes));
     }
     ended_ = true;
-    if (!accepted_->stream) add_late_headers();
+    if (!accepted_->stream) static_cast<void>(add_late_headers());
     Output output = accepted_->stream
                         ? with_text(std::move(bytes) + accepted_->writer->finish(ends_))
                         : Output{.head = head("application/json", false),
@@ -138,22 +138,21 @@ class Generating final : public Work {
     return head;
   }
 
-  // What only the loaded model tells; none where that is not known yet.
-  std::vector<Header> take_late_headers() {
-    if (!accepted_->late) return {};
-    const auto executor = node_.executor(accepted_->model);
+  // What only the loaded model tells; once. nullopt: it is not known yet.
+  std::optional<std::vector<Header>> take_late_headers() {
+    if (!accepted_->late) return std::vector<Header>();
     const auto tokens = prompt_tokens_most();
-    if (!executor || !tokens) return {};
-    return headers_of(*std::exchange(accepted_->late, std::nullopt), *executor, *tokens);
+    if (!tokens) return std::nullopt;
+    const Limits limits = *std::exchange(accepted_->late, std::nullopt);
+    const auto executor = node_.executor(accepted_->model);
+    return executor ? headers_of(limits, *executor, *tokens) : std::vector<Header>();
   }
-  void add_late_headers() {
-    for (Header& header : take_late_headers()) accepted_->headers.push_back(std::move(header));
-  }
-
-  // One prompt of several may have text before another one is tokenized, which is a matter of
-  // milliseconds. It goes out with the next piece of text, or the end.
-  bool head_waits_for_prompts() const {
-    return !head_given_ && accepted_->late && !prompt_tokens_most();
+  // False: they are not known yet.
+  bool add_late_headers() {
+    auto late = take_late_headers();
+    if (!late) return false;
+    for (Header& header : *late) accepted_->headers.push_back(std::move(header));
+    return true;
   }
 
   // Of the longest prompt; nullopt: not all are tokenized.
@@ -177,13 +176,13 @@ class Generating final : public Work {
   Output with_text(std::string bytes) {
     if (!head_given_) return with_head(std::move(bytes));
     std::string comments;
-    for (const Header& late : take_late_headers())
+    for (const Header& late : take_late_headers().value_or(std::vector<Header>()))
       comments += ": " + late.name + ": " + late.value + "\n\n";
     return with_head(comments + bytes);
   }
 
   Output with_head(std::string bytes) {
-    if (!head_given_) add_late_headers();
+    if (!head_given_) static_cast<void>(add_late_headers());
     Output output{.head = std::nullopt, .bytes = std::move(bytes)};
     if (!std::exchange(head_given_, true))
       output.head = head("text/event-stream; charset=utf-8", true);

@@ -10,6 +10,7 @@
 #include "serve/ignored_header.h"
 #include "serve/llama_detail.h"
 #include "serve/model_defaults.h"
+#include "serve/model_state.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -59,21 +60,25 @@ GeneratingDesk::GeneratingDesk(const Services& services, const Dialect& dialect,
       request_(std::move(request)),
       wake_(std::move(wake)) {}
 
-void GeneratingDesk::open(const std::shared_ptr<GeneratingDesk>& self) {
+void GeneratingDesk::post(Door door, void (GeneratingDesk::*step)()) {
+  post_step(services_.doors, door, shared_from_this(), [this, step] {
+    if (!gone_.load()) (this->*step)();
+  });
+}
+
+void GeneratingDesk::open() {
   auto asked = read_body(services_, dialect_.route, request_);
   if (!asked) return refuse(std::move(asked).error());
   asked_ = std::move(*asked);
   if (auto error = missing()) return refuse(std::move(*error));
   if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
   if (auto executor = services_.models.known(asked_.model)) {
-    const auto info = services_.node.executor(*executor);
-    return info && info->loaded ? submit(*executor) : arrive(self, *executor);
+    executor_ = std::move(*executor);
+    return arrive();
   }
   if (const Status there = services_.models.is_there(asked_.model); !there)
     return refuse(model_error(there.error()));
-  const Status posted =
-      services_.doors.post_slow([self] { or_refuse(*self, [&] { self->find_model(self); }); });
-  if (!posted) refuse(api_error(posted.error()));
+  post(Door::kFiles, &GeneratingDesk::find_model);
 }
 
 void GeneratingDesk::leave() {
@@ -103,50 +108,37 @@ std::optional<ApiError> GeneratingDesk::missing() const {
   return std::nullopt;
 }
 
-void GeneratingDesk::find_model(const std::shared_ptr<GeneratingDesk>& self) {
-  if (gone_.load()) return;
+void GeneratingDesk::find_model() {
   auto executor = services_.models.find(asked_.model);
   if (!executor) return refuse(model_error(executor.error()));
-  arrive(self, *executor);
+  executor_ = std::move(*executor);
+  post(Door::kQuick, &GeneratingDesk::arrive);
 }
 
 // A stream has its head, and with it its status, while a load goes on: what refuses the load is
 // looked for before.
-void GeneratingDesk::arrive(const std::shared_ptr<GeneratingDesk>& self,
-                            const std::string& executor) {
-  const auto info = services_.node.executor(executor);
-  const bool cold = info && !info->loaded && !info->loading;
-  const Status posted =
-      services_.doors.post_to(cold ? Door::kHeads : Door::kQuick, [self, executor, cold] {
-        or_refuse(*self, [&] {
-          if (cold)
-            self->check_load(self, executor);
-          else
-            self->submit(executor);
-        });
-      });
-  if (!posted) refuse(api_error(posted.error()));
+void GeneratingDesk::arrive() {
+  const auto info = services_.node.executor(executor_);
+  if (info && is_cold(*info)) return post(Door::kHeads, &GeneratingDesk::check_load);
+  submit_to(info);
 }
 
-void GeneratingDesk::check_load(const std::shared_ptr<GeneratingDesk>& self,
-                                const std::string& executor) {
-  if (gone_.load()) return;
-  if (auto error = load_refusal(services_.node, executor)) return refuse(std::move(*error));
-  const Status posted =
-      services_.doors.post([self, executor] { or_refuse(*self, [&] { self->submit(executor); }); });
-  if (!posted) refuse(api_error(posted.error()));
+void GeneratingDesk::check_load() {
+  if (auto error = load_refusal(services_.node, executor_)) return refuse(std::move(*error));
+  post(Door::kQuick, &GeneratingDesk::submit);
 }
 
-void GeneratingDesk::submit(const std::string& executor) {
+void GeneratingDesk::submit() { submit_to(services_.node.executor(executor_)); }
+
+void GeneratingDesk::submit_to(const Result<ExecutorInfo>& info) {
   if (gone_.load()) return;
-  const auto info = services_.node.executor(executor);
   if (!info) return refuse(model_error(info.error()));
   if (info->loaded && !info->model.generates)
     return refuse(
-        model_error({Code::kInvalidArgument, "'" + executor +
+        model_error({Code::kInvalidArgument, "'" + executor_ +
                                                  "' is an encoder: it embeds text "
                                                  "and writes none; POST /v1/embeddings uses it"}));
-  fill_in(services_.models.defaults_of(executor), request_.client, asked_);
+  fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
   auto accepted = accept(*info);
   if (!accepted) return refuse(std::move(accepted).error());
   slot_.with([&](Slot& s) { s.accepted = std::move(*accepted); });

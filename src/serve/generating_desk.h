@@ -51,7 +51,7 @@ struct Accepted {
 void cancel_all(Node& node, std::span<const Submission> choices);
 
 // Shared by the work on the loop and the door thread that submits for it.
-class GeneratingDesk {
+class GeneratingDesk : public std::enable_shared_from_this<GeneratingDesk> {
  public:
   // What the door thread leaves for the loop.
   struct Slot {
@@ -63,10 +63,8 @@ class GeneratingDesk {
   // has news.
   GeneratingDesk(const Services& services, const Dialect& dialect, HttpRequest request, Wake wake);
 
-  // On the quick door.
-  void open(const std::shared_ptr<GeneratingDesk>& self);
-
   // ---- any thread; none blocks
+  void begin() { post(Door::kQuick, &GeneratingDesk::open); }
   // The client has gone. What is not submitted yet never is; what is, is cancelled.
   void leave();
   // What is in the slot, which is empty then.
@@ -74,11 +72,15 @@ class GeneratingDesk {
   void refuse(ApiError error);
 
  private:
+  void post(Door door, void (GeneratingDesk::*step)());
+  // On a door thread, one after another.
+  void open();
+  void find_model();
+  void arrive();
+  void check_load();
+  void submit();
+  void submit_to(const Result<ExecutorInfo>& info);
   std::optional<ApiError> missing() const;
-  void find_model(const std::shared_ptr<GeneratingDesk>& self);
-  void arrive(const std::shared_ptr<GeneratingDesk>& self, const std::string& executor);
-  void check_load(const std::shared_ptr<GeneratingDesk>& self, const std::string& executor);
-  void submit(const std::string& executor);
   ApiResult<Accepted> accept(const ExecutorInfo& info);
   ApiResult<std::vector<Prepared>> prepare_all(std::vector<Request> requests) const;
   std::vector<Callbacks> callbacks_of(const std::string& executor, std::size_t count) const;
@@ -90,6 +92,7 @@ class GeneratingDesk {
   HttpRequest request_;
   const Wake wake_;
   Asked asked_;
+  std::string executor_;  // that answers
   std::atomic<bool> gone_{false};
   Guarded<Slot> slot_;
 };

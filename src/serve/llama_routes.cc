@@ -19,6 +19,7 @@
 #include "serve/fields.h"
 #include "serve/llama_shapes.h"
 #include "serve/llama_values.h"
+#include "serve/load_wait.h"
 #include "serve/model_defaults.h"
 #include "serve/query.h"
 #include "serve/shaped_body.h"
@@ -200,9 +201,6 @@ class AskedLoads {
 
  private:
   using Tickets = std::map<std::string, LoadTicket>;
-  static bool is_open(const LoadState& state) {
-    return state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading;
-  }
   Guarded<Tickets> tickets_;
 };
 
@@ -260,12 +258,9 @@ void add_models(Router& router, const Services& s) {
         s, {.read = [](const HttpRequest& r) { return read_shaped_body(kLoad, r.body); },
             .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
             .door = door,
-            .answer = [&s, loads, made, error](const std::string& model, const HttpRequest&,
-                                               const Json&) -> ApiResult<Json> {
-              auto done = made(s, model, *loads);
-              if (!done) return tl::unexpected(error(done.error()));
-              return std::move(*done);
-            },
+            .answer =
+                in_form(error, [&s, loads, made](const std::string& model, const HttpRequest&,
+                                                 const Json&) { return made(s, model, *loads); }),
             .error = error});
   };
   router.add(

@@ -10,6 +10,10 @@ std::string loading_comment(double fraction) {
   return ": loading " + std::to_string(static_cast<int>(fraction * 100)) + " %\n\n";
 }
 
+bool is_open(const LoadState& load) {
+  return load.phase == LoadState::Phase::kWaiting || load.phase == LoadState::Phase::kLoading;
+}
+
 LoadWait::LoadWait(const Services& services)
     : node_(services.node),
       clock_(services.clock),

@@ -14,6 +14,9 @@ namespace choir::serve {
 // ": loading 42 %", as a comment of a stream. `fraction`: from 0 to 1.
 std::string loading_comment(double fraction);
 
+// Whether it goes on. Pure.
+bool is_open(const LoadState& load);
+
 class LoadWait {
  public:
   // The request waits from now on. The node and the clock outlive this object.

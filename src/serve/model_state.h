@@ -18,4 +18,7 @@ inline std::string_view state_of(const ExecutorInfo& executor) {
   return executor.loading ? "loading" : "unloaded";
 }
 
+// Neither in memory, nor on its way there.
+inline bool is_cold(const ExecutorInfo& executor) { return !executor.loaded && !executor.loading; }
+
 }  // namespace choir::serve

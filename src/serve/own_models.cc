@@ -235,20 +235,12 @@ Result<Json> changed(const Services& s, const Action& action, const std::string&
 
 // ---- routes -------------------------------------------------------------------------------------
 
-using ModelResult =
-    std::function<Result<Json>(const std::string& model, const HttpRequest&, const Json& body)>;
-
 // Of the model that the path names; `error`: what an error of the answer is over HTTP.
 ModelRoute of_path(const BodyShape& shape, ModelResult answer, ErrorForm error = state_error) {
   return {
       .read = [shape](const HttpRequest& r) { return read_shaped_body(shape, r.body); },
       .name = [](const HttpRequest& r, const Json&) -> ApiResult<std::string> { return r.rest; },
-      .answer = [answer = std::move(answer), error](const std::string& model, const HttpRequest& r,
-                                                    const Json& body) -> ApiResult<Json> {
-        auto json = answer(model, r, body);
-        if (!json) return tl::unexpected(error(json.error()));
-        return std::move(*json);
-      },
+      .answer = in_form(error, std::move(answer)),
       .error = error};
 }
 

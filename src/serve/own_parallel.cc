@@ -33,7 +33,7 @@ Json usage_of(const Usage& usage) {
 
 Json error_of(const std::optional<Error>& error) {
   if (!error) return nullptr;
-  Json json = {{"code", to_string(error->code)}, {"message", without_folders(error->message)}};
+  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
   for (const Fact& fact : error->facts) json[fact.name] = fact.value;
   return json;
 }
@@ -122,9 +122,6 @@ class ParallelWork final : public Work {
     event["type"] = "error";
     return {.head = std::nullopt, .bytes = event_of(event), .end = true};
   }
-  static bool is_open(const LoadState& state) {
-    return state.phase == LoadState::Phase::kWaiting || state.phase == LoadState::Phase::kLoading;
-  }
   // Submits when all are loaded; the end of the reply where one has failed.
   std::optional<Output> look_at_loads() {
     if (loads_.empty()) return std::nullopt;
@@ -209,7 +206,7 @@ class ParallelWork final : public Work {
     return event_of({{"type", "end"},
                      {"job", job},
                      {"finish", to_string(completion.finish)},
-                     {"error", error_of(completion.error)},
+                     {"error", error_of(row.error)},
                      {"usage", usage_of(completion.usage)}});
   }
   Output report(const std::string& bytes) {

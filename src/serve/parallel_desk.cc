@@ -7,6 +7,7 @@
 #include "serve/by_door.h"
 #include "serve/cold_model.h"
 #include "serve/model_defaults.h"
+#include "serve/model_state.h"
 #include "serve/request_of.h"
 
 namespace choir::serve {
@@ -27,10 +28,9 @@ Completion refused_job(const std::string& executor, Error error) {
 // ---- the loop -----------------------------------------------------------------------------------
 
 void ParallelDesk::post(Door door, void (ParallelDesk::*step)()) {
-  const Status posted = services_.doors.post_to(door, [self = shared_from_this(), step] {
-    if (!self->gone_.load()) or_refuse(*self, [&] { ((*self).*step)(); });
+  post_step(services_.doors, door, shared_from_this(), [this, step] {
+    if (!gone_.load()) (this->*step)();
   });
-  if (!posted) refuse(api_error(posted.error()));
 }
 
 void ParallelDesk::refuse(ApiError error) {
@@ -102,7 +102,7 @@ std::vector<std::string> ParallelDesk::cold_models() const {
   std::vector<std::string> cold;
   for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
     const auto info = services_.node.executor(executor);
-    if (info && !info->loaded && !info->loading) cold.push_back(executor);
+    if (info && is_cold(*info)) cold.push_back(executor);
   }
   return cold;
 }
