@@ -6,7 +6,6 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <mutex>
 #include <span>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/sleepers.h"
 
 namespace choir {
 
@@ -72,12 +72,15 @@ class Monitor {
   template <class F>
   auto change(F&& use) {
     struct Wake {
-      std::condition_variable& c;
-      ~Wake() { c.notify_all(); }
-    } wake{changed_};
+      Sleepers& sleepers;
+      ~Wake() { sleepers.wake_all(); }
+    } wake{sleepers_};
     const std::scoped_lock lock(mutex_);
     return std::forward<F>(use)(value_);
   }
+
+  // Wakes all waiters, for one that has changed the state by with(). Takes no lock.
+  void wake() { sleepers_.wake_all(); }
 
   // Calls `attempt(state)` until it returns a true-ish value (optional, pointer, bool), sleeping
   // between changes, and returns that value.
@@ -86,7 +89,7 @@ class Monitor {
     std::unique_lock lock(mutex_);
     for (;;) {
       if (auto got = attempt(value_)) return got;
-      changed_.wait(lock);
+      sleepers_.wait(lock);
     }
   }
 
@@ -96,7 +99,7 @@ class Monitor {
     std::unique_lock lock(mutex_);
     auto got = attempt(value_);
     if (got) return got;
-    changed_.wait_for(lock, most);
+    sleepers_.wait_for(lock, most);
     return attempt(value_);
   }
 
@@ -108,13 +111,13 @@ class Monitor {
       auto got = attempt(value_);
       const Nanos left = end - clock.now();
       if (got || left <= Nanos{0}) return got;
-      changed_.wait_for(lock, left);
+      sleepers_.wait_for(lock, left);
     }
   }
 
  private:
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  Sleepers sleepers_;
   T value_;
 };
 

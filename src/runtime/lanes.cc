@@ -95,7 +95,7 @@ void Lanes::ready(ExecutorId id, Priority best) {
         to_preempt.push_back(s.executors.at(victim));
     return idle_lane;
   });
-  if (wake) state_.change([](State&) {});
+  if (wake) state_.wake();
   for (const auto& executor : to_preempt) executor->preempt();
 }
 
@@ -181,7 +181,7 @@ void Lanes::end_turn(int lane, Next& next, TurnResult result) {
   const auto now = clock_.now();
   const bool others = state_.with(
       [&](State& s) { return s.schedule.finished(lane, result.elapsed, result.best, now); });
-  if (others || !result.best) state_.change([](State&) {});  // others may wait for its end
+  if (others || !result.best) state_.wake();  // others may wait for its end
 }
 
 }  // namespace choir
