@@ -60,6 +60,7 @@ class FakeServed {
 
   Node& node() { return *node_; }
   Server& server() { return *server_; }
+  const Services& services() const { return services_; }
   // Until the server has ended.
   void wait() {
     if (loop_.joinable()) loop_.join();

@@ -68,10 +68,11 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     const auto hold = hold_of(services_.node, executor_, request_.client.tenant, asked_.keep_alive);
     auto submission = services_.node.enqueue_embed(
         std::move(request),
-        {.on_done = [self = shared_from_this(), hold](const EmbedCompletion& completion) {
-          hold();
-          self->done(completion);
-        }});
+        // The reply is told when the node no longer counts the request: a client that has it may
+        // unload the model.
+        {.on_done = [hold](const EmbedCompletion&) { hold(); },
+         .on_settled = [self = shared_from_this()](
+                           const EmbedCompletion& completion) { self->done(completion); }});
     if (!submission)
       return refuse(
           busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
