@@ -1,4 +1,4 @@
-// choir ps, load, unload and stop: commands for a running daemon, over its unix socket.
+// choir ps, load, unload and stop: commands for a running daemon.
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +7,7 @@
 #include "exit_code.h"
 #include "serve/client.h"
 #include "terminal.h"
+#include "which_daemon.h"
 
 namespace choir::app {
 namespace {
@@ -14,23 +15,20 @@ namespace {
 using Reply = nlohmann::ordered_json;
 
 struct Options {
-  std::uint16_t port = 8411;
-  std::string unix_socket;
+  WhichDaemon daemon;
   std::string model;
   bool json = false;
 };
 
-std::string socket_of(const Options& options) {
-  return options.unix_socket.empty() ? serve::default_socket(options.port) : options.unix_socket;
-}
-
 // What the daemon answers; its error where it refuses.
 Result<Reply> ask(const Options& options, const std::string& method, const std::string& path) {
-  const serve::ClientReply reply = CHOIR_TRY(serve::ask(socket_of(options), method, path));
+  const serve::DaemonAddress daemon = CHOIR_TRY(address_of(options.daemon));
+  const serve::ClientReply reply = CHOIR_TRY(serve::ask(daemon, method, path));
   Reply json = Reply::parse(reply.body, nullptr, false);
-  if (json.is_discarded())
-    return fail(Code::kUnavailable,
-                "what answers at '" + socket_of(options) + "' is no daemon of Choir");
+  if (!json.is_object())
+    return fail(Code::kUnavailable, "what answers at '" +
+                                        (daemon.socket.empty() ? daemon.url : daemon.socket) +
+                                        "' is no daemon of Choir");
   if (reply.status == 200) return json;
   const std::string message = json.value("/error/message"_json_pointer, reply.body);
   return fail(Code::kUnavailable, message);
@@ -116,9 +114,7 @@ void add_one(CLI::App& root, Run& chosen, const std::string& name, const std::st
   auto options = std::make_shared<Options>();
   CLI::App* command = add_command(root, name, what, examples);
   if (of_model) add_value(*command, "MODEL", options->model, "", "Its name")->required();
-  add_value(*command, "--port", options->port, "N", "Of the daemon");
-  add_value(*command, "--unix-socket", options->unix_socket, "PATH",
-            "Of the daemon, if it has another one than its port says");
+  add_which_daemon(*command, options->daemon);
   if (name == "ps") add_json(*command, options->json);
   command->callback(
       [options, work, &chosen] { chosen = [options, work] { return work(*options); }; });
@@ -127,7 +123,8 @@ void add_one(CLI::App& root, Run& chosen, const std::string& name, const std::st
 }  // namespace
 
 void add_daemon(CLI::App& root, Run& chosen) {
-  add_one(root, chosen, "ps", "List the models of a running daemon", "  choir ps", false, ps);
+  add_one(root, chosen, "ps", "List the models of a running daemon",
+          "  choir ps\n  choir ps --host http://192.168.0.5:8411", false, ps);
   add_one(root, chosen, "load", "Let a running daemon load a model now",
           "  choir load smollm2-135m", true,
           [](const Options& options) { return change(options, "load"); });

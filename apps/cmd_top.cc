@@ -9,11 +9,11 @@
 #include "command.h"
 #include "exit_code.h"
 #include "interrupt.h"
-#include "serve/client.h"
 #include "terminal.h"
 #include "top/draw.h"
 #include "top/follower.h"
 #include "top/screen.h"
+#include "which_daemon.h"
 
 namespace choir::app {
 namespace {
@@ -30,9 +30,7 @@ constexpr std::chrono::seconds kFirstAnswer{10};
 constexpr int kPipeColumns = 120;
 
 struct Options {
-  std::uint16_t port = 8411;
-  std::string unix_socket;
-  std::string host;
+  WhichDaemon daemon;
   bool once = false;
   bool json = false;
 };
@@ -198,11 +196,7 @@ void show(View& view, top::Screen& screen, Follower& follower) {
 }
 
 Result<int> run(const Options& options) {
-  serve::DaemonAddress daemon{.url = "http://localhost",
-                              .socket = options.unix_socket.empty()
-                                            ? serve::default_socket(options.port)
-                                            : options.unix_socket};
-  if (!options.host.empty()) daemon = CHOIR_TRY(serve::daemon_address(options.host));
+  const serve::DaemonAddress daemon = CHOIR_TRY(address_of(options.daemon));
   const Graceful graceful;
   View view;
   Follower follower(daemon);
@@ -230,11 +224,7 @@ void add_top(CLI::App& root, Run& chosen) {
                                   "  choir top --once\n"
                                   "  choir top --json | head -2\n"
                                   "  choir top --host 192.168.0.5:8411");
-  add_value(*command, "--port", options->port, "N", "Of the daemon");
-  add_value(*command, "--unix-socket", options->unix_socket, "PATH",
-            "Of the daemon, if it has another one than its port says");
-  add_value(*command, "--host", options->host, "ADDRESS",
-            "Of the daemon: http://HOST:PORT or a unix socket; CHOIR_API_KEY has the key");
+  add_which_daemon(*command, options->daemon);
   command->add_flag("--once", options->once, "Print one picture and end");
   command->add_flag("--json", options->json, "Print a line of JSON each second");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

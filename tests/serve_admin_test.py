@@ -89,16 +89,34 @@ class Models(unittest.TestCase):
         self.assertEqual(self.daemon.post("/choir/v1/models/stories260K/unload", {})[0], 403)
 
     def test_commands_talk_to_the_daemon(self):
-        socket_of = ["--unix-socket", self.daemon.socket]
-        self.assertRegex(choir("ps", *socket_of).stdout, r"MODEL .*\nstories260K +loaded ")
-        self.assertEqual(choir("unload", "stories260K", *socket_of).stdout, "stories260K is unloaded\n")
-        self.assertEqual(choir("load", "stories260K", *socket_of).stdout, "stories260K is loaded\n")
-        wrong = choir("load", "stories260L", *socket_of)
-        self.assertEqual(wrong.returncode, 1)
-        self.assertIn("did you mean 'stories260K'?", wrong.stderr)
-        nobody = choir("ps", "--port", 1)
-        self.assertEqual(nobody.returncode, 1)
-        self.assertIn("no daemon answers", nobody.stderr)
+        for there in (["--unix-socket", self.daemon.socket], ["--host", self.daemon.socket],
+                      ["--port", 1, "--host", f"unix:{self.daemon.socket}"]):
+            with self.subTest(there=there):
+                self.assertRegex(choir("ps", *there).stdout, r"MODEL .*\nstories260K +loaded ")
+                self.assertEqual(choir("unload", "stories260K", *there).stdout, "stories260K is unloaded\n")
+                self.assertEqual(choir("load", "stories260K", *there).stdout, "stories260K is loaded\n")
+                wrong = choir("load", "stories260L", *there)
+                self.assertEqual(wrong.returncode, 1)
+                self.assertIn("did you mean 'stories260K'?", wrong.stderr)
+
+    def test_commands_without_rights_show_and_change_nothing(self):
+        for address in (self.daemon.url, self.daemon.url.removeprefix("http://")):
+            self.assertRegex(choir("ps", "--host", address).stdout, r"MODEL .*\nstories260K +loaded ")
+            for command in (["unload", "stories260K"], ["load", "stories260K"], ["stop"]):
+                with self.subTest(address=address, command=command):
+                    refused = choir(*command, "--host", address)
+                    self.assertEqual((refused.returncode, refused.stdout), (1, ""), refused.stderr)
+                    self.assertIn("over its unix socket only", refused.stderr)
+
+    def test_commands_say_that_no_daemon_answers(self):
+        for command in (["ps"], ["load", "a"], ["unload", "a"], ["stop"]):
+            for there, says in ((["--port", 1], "no daemon answers"),
+                                (["--host", "http://127.0.0.1:1"], "no daemon answers at 'http://127.0.0.1:1'"),
+                                (["--host", "nowhere"], "neither http://HOST:PORT nor")):
+                with self.subTest(command=command, there=there):
+                    nobody = choir(*command, *there)
+                    self.assertNotEqual(nobody.returncode, 0)
+                    self.assertIn(says, nobody.stderr)
 
 
 class WithKeys(unittest.TestCase):
@@ -126,6 +144,19 @@ class WithKeys(unittest.TestCase):
                 self.assertEqual(ask(made["batch"], PROMPT), 200)
                 self.assertEqual(ask(made["alice"], {}, "/choir/v1/models/stories260K/pin"), 403)
                 self.assertEqual(ask(made["boss"], {}, "/choir/v1/models/stories260K/pin"), 200)
+
+                def command(key, *args):
+                    done = choir(*args, "--host", daemon.url, CHOIR_API_KEY=made.get(key, key))
+                    return done.returncode, done.stdout + done.stderr
+
+                self.assertRegex(command("boss", "ps")[1], r"\nstories260K +loaded ")
+                self.assertEqual(command("sk-choir-wrong", "ps")[0], 1)
+                self.assertEqual(command("alice", "unload", "stories260K")[0], 1)
+                self.assertEqual(command("boss", "unload", "stories260K"), (0, "stories260K is unloaded\n"))
+                self.assertEqual(command("boss", "load", "stories260K"), (0, "stories260K is loaded\n"))
+                self.assertEqual(command("alice", "stop")[0], 1)
+                self.assertEqual(command("boss", "stop")[0], 0)
+                self.assertEqual(daemon.process.wait(TIMEOUT), 0)
             self.assertEqual(choir("key", "remove", "alice", "--keys", file).returncode, 0)
             self.assertNotIn("alice", choir("key", "list", "--keys", file).stdout)
 
