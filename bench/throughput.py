@@ -71,21 +71,21 @@ def paths():
     return found
 
 
-def choir(path, load, repeat):
+def choir(path, load, repeat, tokens=TOKENS):
     _, batch, prompt, what, *_ = load
-    words = [CHOIR, "bench", path, "--batch", str(batch), "--prompt-tokens", str(prompt), "--tokens", str(TOKENS),
+    words = [CHOIR, "bench", path, "--batch", str(batch), "--prompt-tokens", str(prompt), "--tokens", str(tokens),
              "--repeat", str(repeat), "--json"]
     answer = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     rows = [r for r in answer["rows"] if r["test"].startswith(what) and r["batch"] == batch]
     return rows[0]["tokens_per_second"]
 
 
-def llama(program, path, load):
+def llama(program, path, load, tokens=TOKENS, flash="on"):
     _, batch, prompt, what, *_ = load
     threads = str(len(os.sched_getaffinity(0)))
-    context = batch * (prompt + TOKENS) + 256
+    context = batch * (prompt + tokens) + 256
     words = [program, "-m", path, "-c", str(context), "-b", "2048", "-ub", "512", "-npp", str(prompt), "-ntg",
-             str(TOKENS), "-npl", str(batch), "-t", threads, "-tb", threads, "-fa", "on", "--output-format", "jsonl"]
+             str(tokens), "-npl", str(batch), "-t", threads, "-tb", threads, "-fa", flash, "--output-format", "jsonl"]
     for _ in range(5):  # its random tokens now and then end a run of the smallest model before the first row
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -94,8 +94,8 @@ def llama(program, path, load):
     raise RuntimeError(f"llama-batched-bench gave no row: {' '.join(words)}")
 
 
-def openvino(python, path, loads):
-    wanted = [{"batch": load[1], "prompt_tokens": load[2], "tokens": TOKENS} for load in loads]
+def openvino(python, path, loads, tokens=TOKENS):
+    wanted = [{"batch": load[1], "prompt_tokens": load[2], "tokens": tokens} for load in loads]
     script = os.path.join(REPO, "bench", "peers", "openvino_peer.py")
     threads = str(len(os.sched_getaffinity(0)))
     done = subprocess.run([python, script, path, threads], input=json.dumps(wanted), capture_output=True, text=True,

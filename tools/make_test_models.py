@@ -15,32 +15,7 @@ import struct
 import sys
 from pathlib import Path
 
-ALIGNMENT = 32
-
-# name: ggml's number, weights of a block, its bytes, {offset: half that is a scale}
-TYPES = {
-    "F16": (1, 1, 2, {}),
-    "Q4_0": (2, 32, 18, {0: 0.02}),
-    "Q4_1": (3, 32, 20, {0: 0.02, 2: -0.15}),
-    "Q5_0": (6, 32, 22, {0: 0.01}),
-    "Q5_1": (7, 32, 24, {0: 0.01, 2: -0.15}),
-    "Q8_0": (8, 32, 34, {0: 0.001}),
-    "Q2_K": (10, 256, 84, {80: 0.01, 82: 0.015}),
-    "Q3_K": (11, 256, 110, {108: 0.002}),
-    "Q4_K": (12, 256, 144, {0: 0.0004, 2: 0.003}),
-    "Q5_K": (13, 256, 176, {0: 0.0002, 2: 0.003}),
-    "Q6_K": (14, 256, 210, {208: 0.0001}),
-    "IQ2_XXS": (16, 256, 66, {0: 0.002}),
-    "IQ2_XS": (17, 256, 74, {0: 0.002}),
-    "IQ3_XXS": (18, 256, 98, {0: 0.001}),
-    "IQ1_S": (19, 256, 50, {0: 0.01}),
-    "IQ4_NL": (20, 32, 18, {0: 0.001}),
-    "IQ3_S": (21, 256, 110, {0: 0.001}),
-    "IQ2_S": (22, 256, 82, {0: 0.002}),
-    "IQ4_XS": (23, 256, 136, {0: 0.0001}),
-    "TQ2_0": (35, 256, 66, {64: 0.1}),
-    "NVFP4": (40, 64, 36, {}),
-}
+from gguf_file import TYPES, Short, Signed, vocabulary_keys, write_file
 
 
 class Model:
@@ -97,15 +72,9 @@ class Model:
     # ---- parts that architectures share
 
     def vocabulary(self):
-        letters = [chr(code) for code in range(33, 127)]
-        tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + ["\u2581"] + letters
-        self.key("tokenizer.ggml.model", "llama")
-        self.key("tokenizer.ggml.tokens", tokens)
-        self.key("tokenizer.ggml.scores", [0.0] * 259 + [-1.0 - i for i in range(len(tokens) - 259)])
-        self.key("tokenizer.ggml.token_type", [Signed(kind) for kind in [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259)])
-        for name, token in (("bos", 1), ("eos", 2), ("unknown", 0)):
-            self.key(f"tokenizer.ggml.{name}_token_id", token)
-        self.vocab = len(tokens)
+        for name, value in vocabulary_keys():
+            self.key(name, value)
+        self.vocab = len(dict(self.keys)["tokenizer.ggml.tokens"])
 
     def frame(self):
         self.vocabulary()
@@ -156,50 +125,6 @@ class Model:
             paths.append(write_file(folder / f"{self.name}-{part + 1:05d}-of-{parts:05d}.gguf", keys,
                                     self.tensors[part * share:(part + 1) * share]))
         return paths
-
-
-# As which numbers they go into the file; others have 32 bits and no sign.
-Short = type("Short", (int,), {})
-Signed = type("Signed", (int,), {})
-
-
-def text(value):
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def typed(value):
-    """GGUF's number of a type, and the value in it."""
-    if isinstance(value, bool):
-        return 7, struct.pack("<?", value)
-    if isinstance(value, Short):
-        return 2, struct.pack("<H", value)
-    if isinstance(value, Signed):
-        return 5, struct.pack("<i", value)
-    if isinstance(value, int):
-        return 4, struct.pack("<I", value)
-    if isinstance(value, float):
-        return 6, struct.pack("<f", value)
-    if isinstance(value, str):
-        return 8, text(value)
-    inner = [typed(item) for item in value]
-    return 9, struct.pack("<IQ", inner[0][0], len(inner)) + b"".join(data for _, data in inner)
-
-
-def write_file(path, keys, tensors):
-    out = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)))
-    for name, value in keys:
-        number, data = typed(value)
-        out += text(name) + struct.pack("<I", number) + data
-    offset = 0
-    for name, shape, number, data in tensors:
-        out += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, offset)
-        offset += -(-len(data) // ALIGNMENT) * ALIGNMENT
-    for _, _, _, data in tensors:
-        out += bytes(-len(out) % ALIGNMENT) + data
-    out += bytes(-len(out) % ALIGNMENT)
-    path.write_bytes(out)
-    return path
 
 
 # ---- the architectures

@@ -33,7 +33,11 @@ def wants(arguments, load):
 
 
 def peer_program(repo, name):
-    """A program of llama.cpp, built from our own engine source on demand. peer_check.py says whether it computes right."""
+    """A program of llama.cpp, built from our own engine source on demand, or that of the folder CHOIR_PEER_BIN.
+    peer_check.py says whether it computes right."""
+    given = os.environ.get("CHOIR_PEER_BIN")
+    if given:
+        return os.path.join(given, name)
     subprocess.run([os.path.join(repo, "tools", "deps"), "peer"], stdout=subprocess.DEVNULL, check=True)
     folder = subprocess.run([os.path.join(repo, "tools", "engine"), "peer"], stdout=subprocess.PIPE, text=True,
                             check=True).stdout.strip()
