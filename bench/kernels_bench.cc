@@ -144,14 +144,10 @@ double ours(const KernelTable& table, const Case& c, std::int64_t batch, int thr
   product.c_stride = c.rows;
   const long rounds = rounds_for(c, batch);
   const std::int64_t groups = shape.groups();
-  const auto at_once = std::max<std::int64_t>(
-      1, static_cast<std::int64_t>((std::size_t{128} << 10) / shape.group_bytes()));
   const double best = best_of(threads, [&](int thread) {
     const std::int64_t begin = groups * thread / threads;
     const std::int64_t end = groups * (thread + 1) / threads;
-    for (long i = 0; i < rounds; ++i)
-      for (std::int64_t group = begin; group < end; group += at_once)
-        table.multiply(product, group, std::min(end, group + at_once));
+    for (long i = 0; i < rounds; ++i) table.multiply(product, begin, end);
   });
   return static_cast<double>(c.columns * c.rows * batch * rounds) / best / 1e9;
 }

@@ -18,6 +18,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -146,14 +147,17 @@ std::unique_ptr<std::byte, decltype(&std::free)> random_weights(const PackedShap
   auto weights = lines<std::byte>(shape.bytes());
   for (std::size_t i = 0; i < shape.bytes(); ++i)
     weights.get()[i] = static_cast<std::byte>(random());
-  const std::size_t scale_bytes =
-      static_cast<std::size_t>(shape.blocks() * kernels::packed_bytes(shape.type).scales);
+  // K types have whole scales, of 6 bits but for Q6_K, and halves behind them.
+  if (shape.type == PackedType::kQ4K || shape.type == PackedType::kQ5K)
+    for (std::size_t i = 0; i < shape.bytes(); ++i)
+      if (i % shape.group_bytes() >= shape.scales_offset()) weights.get()[i] &= std::byte{63};
+  const bool super = kernels::is_super(shape.type);
+  const std::size_t begin = super ? shape.supers_offset() : shape.scales_offset();
+  const std::size_t end = super ? shape.group_bytes() : shape.supers_offset();
   for (std::int64_t g = 0; g < shape.groups(); ++g)
-    for (std::size_t i = 0; i < scale_bytes; i += 2) {
+    for (std::size_t i = begin; i < end; i += 2) {
       const auto half = static_cast<std::uint16_t>(0x2000 + random() % 0x400);
-      std::memcpy(weights.get() + static_cast<std::size_t>(g) * shape.group_bytes() +
-                      shape.scales_offset() + i,
-                  &half, 2);
+      std::memcpy(weights.get() + static_cast<std::size_t>(g) * shape.group_bytes() + i, &half, 2);
     }
   return weights;
 }
@@ -189,25 +193,70 @@ void product(const char* name, std::int64_t columns, std::int64_t batch, int thr
   }
   const std::int64_t each = shape.groups() / threads / 2 * 2;
   const auto end_of = [&](int t) { return t + 1 == threads ? shape.groups() : (t + 1) * each; };
-  const std::vector<double> best = best_of(
-      threads,
-      {[&](int t) {
-         shape_tiles(32);
-         kernels::Product mine = p;
-         mine.c = ours.data();
-         multiply_with_tiles<kType>(mine, t * each, end_of(t), *scratches[t], quadrants[t].get());
-       },
-       [&](int t) {
-         kernels::Product mine = p;
-         mine.c = theirs.data();
-         const auto at_once = static_cast<std::int64_t>((128U << 10) / shape.group_bytes());
-         for (std::int64_t g = t * each; g < end_of(t); g += at_once)
-           table.multiply(mine, g, std::min(end_of(t), g + at_once));
-       }});
+  const std::vector<double> best =
+      best_of(threads, {[&](int t) {
+                          shape_tiles(32);
+                          kernels::Product mine = p;
+                          mine.c = ours.data();
+                          multiply_with_tiles<kType>(mine, t * each, end_of(t), *scratches[t],
+                                                     quadrants[t].get());
+                        },
+                        [&](int t) {
+                          kernels::Product mine = p;
+                          mine.c = theirs.data();
+                          table.multiply(mine, t * each, end_of(t));
+                        }});
   CHOIR_CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0,
               "tiles give the bits of the avx512 table");
   const double products = static_cast<double>(columns * shape.rows * batch) / 1e9;
   rows.push_back({.name = std::string(name) + " " + std::to_string(columns) + " x 1024, batch " +
+                          std::to_string(batch) + ", threads: " + std::to_string(threads),
+                  .unit = "GMAC/s",
+                  .choir = products / best[0],
+                  .peer = products / best[1],
+                  .peer_name = "avx512",
+                  .goal = {}});
+}
+
+// A product of a K type, whose tiles are in the amx table: that one beside avx512.
+void k_product(PackedType type, const char* name, std::int64_t columns, std::int64_t batch,
+               int threads, std::vector<Row>& rows) {
+  const PackedShape shape{type, columns, 2048};
+  std::mt19937 random(7);
+  const auto weights = random_weights(shape, random);
+  std::normal_distribution<float> normal;
+  std::vector<float> a(static_cast<std::size_t>(batch * columns));
+  for (float& x : a) x = normal(random);
+  const auto prepared =
+      lines<std::byte>(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
+  const kernels::KernelTable& table = *kernels::avx512_table();
+  for (std::int64_t row = 0; row < batch; ++row)
+    table.prepare_row(shape, a.data() + row * columns,
+                      kernels::place_row(row, batch, table.rows_max), prepared.get());
+  std::vector<float> outputs[2];
+  std::vector<std::function<void(int)>> works;
+  for (const bool tiles : {true, false}) {
+    std::vector<float>& out = outputs[tiles ? 0 : 1];
+    out.resize(static_cast<std::size_t>(batch * shape.rows));
+    kernels::Product p;
+    p.shape = shape;
+    p.weights = weights.get();
+    p.prepared = prepared.get();
+    p.rows = batch;
+    p.c = out.data();
+    p.c_stride = shape.rows;
+    works.emplace_back([p, tiles, threads](int t) {
+      const kernels::KernelTable& mine = tiles ? *kernels::amx_table() : *kernels::avx512_table();
+      const std::int64_t end = p.shape.groups() * (t + 1) / threads;
+      mine.multiply(p, p.shape.groups() * t / threads, end);
+    });
+  }
+  const std::vector<double> best = best_of(threads, works);
+  CHOIR_CHECK(
+      std::memcmp(outputs[0].data(), outputs[1].data(), outputs[0].size() * sizeof(float)) == 0,
+      "tiles give the bits of the avx512 table");
+  const double products = static_cast<double>(columns * shape.rows * batch) / 1e9;
+  rows.push_back({.name = std::string(name) + " " + std::to_string(columns) + " x 2048, batch " +
                           std::to_string(batch) + ", threads: " + std::to_string(threads),
                   .unit = "GMAC/s",
                   .choir = products / best[0],
@@ -234,6 +283,13 @@ int main(int argc, char** argv) {
     instructions(threads, rows);
   }
   using choir::kernels::PackedType;
+  if (choir::kernels::amx_table() != nullptr)
+    for (const std::int64_t columns : {768, 2048, 4096})
+      for (const std::int64_t batch : {16, 32, 64, 256, 512})
+        for (const auto& [type, name] : {std::pair{PackedType::kQ4K, "Q4_K"},
+                                         {PackedType::kQ5K, "Q5_K"},
+                                         {PackedType::kQ6K, "Q6_K"}})
+          k_product(type, name, columns, batch, 1, rows);
   for (const std::int64_t columns : {640, 2048, 4096})
     for (const std::int64_t batch : {32, 256}) {
       product<PackedType::kQ41>("Q4_1", columns, batch, 1, rows);

@@ -3,7 +3,7 @@
 # of a library may leave a copy in those objects that the linker could keep for everybody.
 set -euo pipefail
 objects=$(dirname "$CHOIR_BIN")/../src/CMakeFiles/choir_core.dir/kernels
-for name in avx512 avx_vnni; do
+for name in amx avx512 avx_vnni; do
   if shared=$(nm -C "$objects/$name.cc.o" | grep -E ' [WVu] (choir::|std::)'); then
     echo "$name.cc leaves functions that other CPUs may run:"
     echo "$shared"

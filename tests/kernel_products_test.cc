@@ -9,6 +9,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/packed.h"
+#include "tests/plain_tiles.h"
 
 namespace choir::kernels {
 namespace {
@@ -21,7 +22,10 @@ constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, 
 std::vector<const KernelTable*> tables() {
   std::vector<const KernelTable*> out;
   if (avx2_table() != nullptr) out.push_back(avx2_table());
-  if (active_table() != nullptr && active_table() != avx2_table()) out.push_back(active_table());
+  if (plain_tiles_table() != nullptr) out.push_back(plain_tiles_table());
+  if (active_table() == nullptr || active_table() == avx2_table()) return out;
+  out.push_back(active_table());
+  if (active_table() == amx_table()) out.push_back(avx512_table());
   return out;
 }
 
@@ -163,6 +167,109 @@ TEST_P(PackedWeights, AProductHasTheSameBitsInAnyCompanyAndOnEveryInstructionSet
       ASSERT_EQ(std::memcmp(c.data(), alone.data(), c.size() * sizeof(float)), 0)
           << table->name << ", " << rows << " rows";
     }
+}
+
+// So many that they pass over the weights in more than one part.
+TEST_P(PackedWeights, ManyRowsHaveTheBitsOfEachAlone) {
+  std::mt19937 random(5);
+  constexpr std::int64_t kRows = 205;
+  constexpr std::int64_t kColumns = 4096;
+  Weights weights(GetParam(), 35, kColumns, random);
+  const std::vector<float> a = random_numbers(kRows * kColumns, random);
+  for (const KernelTable* table : tables()) {
+    const std::vector<float> all = product(*table, weights, a, kRows);
+    for (const std::int64_t row : {0, 63, 159, 160, 191, 192, 204}) {
+      const std::vector<float> one(a.begin() + row * kColumns, a.begin() + (row + 1) * kColumns);
+      const std::vector<float> alone = product(*tables().front(), weights, one, 1);
+      ASSERT_EQ(std::memcmp(alone.data(), all.data() + row * 35, alone.size() * sizeof(float)), 0)
+          << table->name << ", row " << row;
+    }
+  }
+}
+
+// Rows through a gated unit and the product that reads it.
+std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, Weights& down,
+                         const std::vector<float>& a, std::int64_t rows) {
+  const auto ready = [&](const PackedShape& shape) {
+    return std::vector<std::byte>(prepared_bytes(shape) * static_cast<std::size_t>(rows));
+  };
+  std::vector<std::byte> from = ready(gate.shape);
+  std::vector<std::byte> to = ready(down.shape);
+  std::vector<float> scratch(glu_scratch(down.shape.type, rows));
+  const std::int64_t columns = gate.shape.columns;
+  for (std::int64_t row = 0; row < rows; ++row)
+    table.prepare_row(gate.shape, a.data() + row * columns,
+                      place_row(row, rows, table.rows_max_of(gate.shape.type)), from.data());
+  GluProduct glu;
+  glu.shape = gate.shape;
+  glu.gate = gate.data();
+  glu.up = up.data();
+  glu.prepared = from.data();
+  glu.rows = rows;
+  glu.to_shape = down.shape;
+  glu.to = to.data();
+  glu.scratch = scratch.data();
+  const std::int64_t units = down.shape.columns / ready_columns(down.shape.type);
+  table.multiply_glu(glu, 0, 1);  // in parts, as threads take them
+  table.multiply_glu(glu, 1, units);
+  std::vector<float> c(static_cast<std::size_t>(rows * down.shape.rows), NAN);
+  Product p;
+  p.shape = down.shape;
+  p.weights = down.data();
+  p.prepared = to.data();
+  p.rows = rows;
+  p.c = c.data();
+  p.c_stride = down.shape.rows;
+  table.multiply(p, 0, down.shape.groups());
+  return c;
+}
+
+TEST_P(PackedWeights, AGatedUnitHasTheSameBitsInAnyCompanyAndOnEveryInstructionSet) {
+  std::mt19937 random(6);
+  constexpr std::int64_t kRows = 39;
+  for (const ggml_type to : {GetParam(), GGML_TYPE_Q8_0, GGML_TYPE_Q6_K, GGML_TYPE_F16}) {
+    Weights gate(GetParam(), 512, 256, random);
+    Weights up(GetParam(), 512, 256, random);
+    Weights down(to, 20, 512, random);
+    const std::vector<float> a = random_numbers(kRows * 256, random);
+    std::vector<float> alone;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const std::vector<float> one(a.begin() + row * 256, a.begin() + (row + 1) * 256);
+      const std::vector<float> c = gated(*tables().front(), gate, up, down, one, 1);
+      alone.insert(alone.end(), c.begin(), c.end());
+    }
+    for (const KernelTable* table : tables())
+      for (const std::int64_t rows : {1L, 7L, 16L, 33L, kRows}) {
+        const std::vector<float> c = gated(*table, gate, up, down, a, rows);
+        ASSERT_EQ(std::memcmp(c.data(), alone.data(), c.size() * sizeof(float)), 0)
+            << table->name << ", " << rows << " rows to " << ggml_type_name(to);
+      }
+  }
+}
+
+// The largest scales, weights and activations that there are, of one sign: no sum overflows.
+TEST_P(PackedWeights, LargestSumsStayExact) {
+  if (!is_super(*packed_type(GetParam()))) return;
+  std::mt19937 random(7);
+  constexpr std::int64_t kColumns = 512;
+  constexpr std::int64_t kRows = 32;
+  for (const int byte : {0xFF, 0x80, 0x7F, 0x00}) {
+    Weights weights(GetParam(), 16, kColumns, random);
+    const std::size_t halves = GetParam() == GGML_TYPE_Q6_K ? 208 : 0;
+    const std::size_t size = ggml_row_size(GetParam(), 256);
+    for (std::size_t i = 0; i < weights.file.size(); ++i)
+      if (i % size < halves || i % size >= halves + (halves == 0 ? 4 : 2))
+        weights.file[i] = static_cast<std::byte>(byte);
+    pack(weights.shape, weights.file.data(), weights.data());
+    const std::vector<float> a(kRows * kColumns, 2.5F);
+    const std::vector<float> w = weights.plain_row(3);
+    double truth = 0;
+    for (const float x : w) truth += 2.5 * static_cast<double>(x);
+    const std::vector<float> want = product(*tables().front(), weights, a, kRows);
+    EXPECT_NEAR(want[3], truth, 1e-5 * std::abs(truth) + 1e-6) << byte;
+    for (const KernelTable* table : tables())
+      EXPECT_EQ(product(*table, weights, a, kRows), want) << table->name << ", " << byte;
+  }
 }
 
 TEST_P(PackedWeights, ExtremeActivationsStayExact) {

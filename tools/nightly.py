@@ -6,7 +6,7 @@
     thread     the same with the thread sanitizer
     soak       2,000 sequences without a sanitizer, and 100,000 seeds of the simulator
     exits      209 processes that exit at random moments under load, each gone within 2 seconds
-    off, avx2, avx512
+    off, avx2, avx512, amx
                the tests with CHOIR_KERNELS set to that; at any --scale all of them, but for clients and browsers
 
 Each part that has ended replaces its row in docs/nightly.md, with its commit and the CPU; the rows of the other parts stay.
@@ -31,7 +31,7 @@ its part, at its commit; a part that is not in the table has not been run. The C
 """
 KINDS_OF_EXIT = 11  # tests/exit_test.cc runs so many kinds of work, each in that many processes
 OUTSIDE = "^(serve_(clients|habits|slow|contract|upstream)|ui_.*)$"  # clients and browsers: they see no kernel
-KERNELS = ("off", "avx2", "avx512")
+KERNELS = ("off", "avx2", "avx512", "amx")
 NAMES = ("fuzz", "address", "thread", "soak", "exits", *KERNELS)
 
 

@@ -1,4 +1,6 @@
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <string>
@@ -16,6 +18,24 @@ bool cpu_has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vnni");
+}
+
+// Asks Linux for the tiles' state, for all threads of the process, those that exist as well.
+bool tiles_are_permitted() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool cpu_has_amx() {  // GCC 12 has no names for it
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  constexpr unsigned kTile = 1U << 24;
+  constexpr unsigned kInt8 = 1U << 25;
+  return cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTile) != 0 &&
+         (d & kInt8) != 0 && tiles_are_permitted();
 }
 
 bool cpu_has_avx2() {
@@ -42,13 +62,14 @@ const KernelTable* choose() {
   if (wanted == "off") return nullptr;
   const struct {
     const KernelTable* table;
-    bool runs;
-  } candidates[] = {{avx512_table(), cpu_has_avx512()},
-                    {avx_vnni_table(), cpu_has_avx_vnni()},
-                    {avx2_table(), cpu_has_avx2()}};
+    bool (*runs)();
+  } candidates[] = {{amx_table(), cpu_has_amx},
+                    {avx512_table(), cpu_has_avx512},
+                    {avx_vnni_table(), cpu_has_avx_vnni},
+                    {avx2_table(), cpu_has_avx2}};
   for (const auto& candidate : candidates)
-    if (candidate.table != nullptr && candidate.runs &&
-        (wanted.empty() || wanted == candidate.table->name))
+    if (candidate.table != nullptr && (wanted.empty() || wanted == candidate.table->name) &&
+        candidate.runs())
       return candidate.table;
   return nullptr;
 }
@@ -72,10 +93,10 @@ void warn_of_unknown_path() {
   static const bool once = [] {
     const std::string wanted = wanted_path();
     if (active_table() != nullptr || wanted.empty() || wanted == "off") return false;
-    log(LogLevel::kWarn, "CHOIR_KERNELS is '" + printable_line(wanted, 60) + "'" +
-                             std::string(kNotThere) +
-                             "; it takes off, avx2, avx-vnni or avx512. The engine's own kernels "
-                             "compute.");
+    log(LogLevel::kWarn,
+        "CHOIR_KERNELS is '" + printable_line(wanted, 60) + "'" + std::string(kNotThere) +
+            "; it takes off, avx2, avx-vnni, avx512 or amx. The engine's own kernels "
+            "compute.");
     return true;
   }();
   (void)once;

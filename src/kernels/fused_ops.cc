@@ -72,8 +72,7 @@ std::byte* rows_of(const ggml_compute_params& params, const Fused& fused, int in
   const ReadyRows& ready = fused.plan->ready(index);
   if (!fused.norm_first) return ready.data;
   const std::size_t bytes = own_rows_bytes(ready);
-  std::byte* own =
-      static_cast<std::byte*>(params.wdata) + bytes * static_cast<std::size_t>(params.ith);
+  std::byte* own = work_line(params) + bytes * static_cast<std::size_t>(params.ith);
   auto* normed = reinterpret_cast<float*>(own + bytes) - ready.shape.columns;
   const KernelTable& table = *active_table();
   for (std::int64_t row = 0; row < ready.rows; ++row) {
@@ -144,11 +143,26 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
     for (int i = 0; i < fused.count && end > 0; ++i) {
       const Product& product = products[static_cast<std::size_t>(i)];
       const std::int64_t groups = product.shape.groups();
-      if (begin < groups) multiply_groups(product, begin, std::min(end, groups));
+      if (begin < groups) active_table()->multiply(product, begin, std::min(end, groups));
       begin = std::max<std::int64_t>(0, begin - groups);
       end -= groups;
     }
   }
+}
+
+// What each thread has for a gated unit in the work buffer, in whole lines: the rows that it makes
+// ready for itself, behind those of all threads the scratch memory.
+std::size_t glu_rows_bytes(const Fused& fused) {
+  return fused.norm_first ? own_rows_bytes(fused.plan->ready(fused.glu.from)) : 0;
+}
+std::size_t scratch_bytes(const Fused& fused) {
+  const ReadyRows& to = fused.plan->ready(fused.glu.to);
+  return (glu_scratch(to.shape.type, to.rows) * sizeof(float) + 63) / 64 * 64;
+}
+float* glu_scratch_of(const ggml_compute_params& params, const Fused& fused) {
+  std::byte* at = work_line(params) + glu_rows_bytes(fused) * static_cast<std::size_t>(params.nth) +
+                  scratch_bytes(fused) * static_cast<std::size_t>(params.ith);
+  return reinterpret_cast<float*>(at);
 }
 
 void compute_glu(const ggml_compute_params& params, const Fused& fused) {
@@ -165,23 +179,26 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   product.to_shape = to.shape;
   product.to = to.data;
 
-  const std::int64_t blocks = product.shape.rows / kBlockColumns;
+  product.scratch = glu_scratch_of(params, fused);
+
+  const std::int64_t columns = ready_columns(to.shape.type);
+  const std::int64_t units = product.shape.rows / columns;
   if (params.nth == 1 || product.rows <= kRowsPreparedTwice) {
-    const std::int64_t end = blocks * (params.ith + 1) / params.nth;
+    const std::int64_t end = units * (params.ith + 1) / params.nth;
     const std::byte* next = next_weights(params, fused);
     if (next != nullptr) {
       const std::size_t bytes =
-          static_cast<std::size_t>(end * kBlockColumns / kGroupRows) * product.shape.group_bytes();
+          static_cast<std::size_t>(end * columns / kGroupRows) * product.shape.group_bytes();
       product.gate_run = run_to(product.gate + bytes, next);
       product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
     }
-    return multiply_glu_blocks(product, blocks * params.ith / params.nth, end);
+    return active_table()->multiply_glu(product, units * params.ith / params.nth, end);
   }
-  const Shares shares(blocks, 2 * product.shape.columns * kBlockColumns * product.rows, params.nth);
+  const Shares shares(units, 2 * product.shape.columns * columns * product.rows, params.nth);
   for (;;) {
     const auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
     if (begin == end) return;
-    multiply_glu_blocks(product, begin, end);
+    active_table()->multiply_glu(product, begin, end);
   }
 }
 
@@ -199,8 +216,7 @@ std::size_t fused_work_bytes(int threads, const ggml_tensor* op) {
       return one.ready >= 0 ? 0 : matrix_work_bytes(threads, one.weight.shape, ggml_nrows(one.x));
     }
     case Fused::Kind::kGlu:
-      if (!fused.norm_first) return 0;
-      return static_cast<std::size_t>(threads) * own_rows_bytes(fused.plan->ready(fused.glu.from));
+      return static_cast<std::size_t>(threads) * (glu_rows_bytes(fused) + scratch_bytes(fused));
     case Fused::Kind::kHeads:
       return 0;
   }

@@ -71,6 +71,46 @@ struct Avx2 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 #endif
+  static Ints multiply_ints(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
+  static Ints pair_ints(Ints a, Ints b) { return _mm256_or_si256(a, _mm256_slli_epi32(b, 16)); }
+  static Ints dot_pairs(Ints sum, Ints pairs, const std::int16_t* two) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, two, sizeof bits);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi32(bits)));
+  }
+  static Ints load_unsigned_ints(const std::byte* at) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)));
+  }
+  static Ints load_signed_ints(const std::byte* at) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)));
+  }
+
+  // For tiles.inc: numbers of 16 bits, two in a lane.
+  static Ints load_ints(const std::int32_t* at) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  }
+  static void store_bytes(std::byte* at, Bytes x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), x);
+  }
+  static Ints multiply_by_power(Ints x, unsigned power) {
+    return _mm256_slli_epi32(x, static_cast<int>(power));
+  }
+  static Ints low_short(Ints x) { return _mm256_and_si256(x, _mm256_set1_epi32(0xFFFF)); }
+  static Ints same_shorts(int x) { return _mm256_set1_epi16(static_cast<short>(x)); }
+  static Ints multiply_shorts(Ints a, Ints b) { return _mm256_mullo_epi16(a, b); }
+  static Ints minus_shorts(Ints a, Ints b) { return _mm256_sub_epi16(a, b); }
+  static Ints shift_shorts_right_3(Ints x) { return _mm256_srli_epi16(x, 3); }
+  static Ints low_3_of_shorts(Ints x) { return _mm256_and_si256(x, same_shorts(7)); }
+  static Ints rounded_128th_shorts(Ints x) {
+    return _mm256_srai_epi16(_mm256_add_epi16(x, same_shorts(64)), 7);
+  }
+  static Ints times_128_shorts(Ints x) { return _mm256_slli_epi16(x, 7); }
+  static Ints even_bytes(Bytes x) { return _mm256_and_si256(x, same_shorts(0xFF)); }
+  static Ints odd_bytes(Bytes x) { return _mm256_srli_epi16(x, 8); }
+  static Bytes even_and_odd_bytes(Ints even, Ints odd) {
+    return _mm256_or_si256(even_bytes(even), _mm256_slli_epi16(odd, 8));
+  }
+
   static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
 
   static Floats zero() { return _mm256_setzero_ps(); }
@@ -83,10 +123,6 @@ struct Avx2 {
   static Floats load_bfloats(const std::byte* at) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(
         _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))), 16));
-  }
-  static Floats load_unsigned(const std::byte* at) {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
   }
   static Floats load_signed(const std::byte* at) {
     return _mm256_cvtepi32_ps(

@@ -48,6 +48,42 @@ struct Avx512 {
   static Ints dot_wide(Ints sum, Bytes weights, const std::int8_t* four) {
     return dot(sum, weights, four);
   }
+  // Times, where the product has 32 bits. Two blocks' numbers of 16 bits each, and the sum of their
+  // products with two of activations.
+  static Ints multiply_ints(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
+  static Ints pair_ints(Ints a, Ints b) { return _mm512_or_si512(a, _mm512_slli_epi32(b, 16)); }
+  static Ints dot_pairs(Ints sum, Ints pairs, const std::int16_t* two) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, two, sizeof bits);
+    return _mm512_dpwssd_epi32(sum, pairs, _mm512_set1_epi32(bits));
+  }
+  static Ints load_unsigned_ints(const std::byte* at) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+  }
+  static Ints load_signed_ints(const std::byte* at) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+  }
+
+  // For tiles.inc: numbers of 16 bits, two in a lane.
+  static Ints load_ints(const std::int32_t* at) { return _mm512_loadu_si512(at); }
+  static void store_bytes(std::byte* at, Bytes x) { _mm512_storeu_si512(at, x); }
+  static Ints multiply_by_power(Ints x, unsigned power) { return _mm512_slli_epi32(x, power); }
+  static Ints low_short(Ints x) { return _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF)); }
+  static Ints same_shorts(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
+  static Ints multiply_shorts(Ints a, Ints b) { return _mm512_mullo_epi16(a, b); }
+  static Ints minus_shorts(Ints a, Ints b) { return _mm512_sub_epi16(a, b); }
+  static Ints shift_shorts_right_3(Ints x) { return _mm512_srli_epi16(x, 3); }
+  static Ints low_3_of_shorts(Ints x) { return _mm512_and_si512(x, same_shorts(7)); }
+  static Ints rounded_128th_shorts(Ints x) {
+    return _mm512_srai_epi16(_mm512_add_epi16(x, same_shorts(64)), 7);
+  }
+  static Ints times_128_shorts(Ints x) { return _mm512_slli_epi16(x, 7); }
+  static Ints even_bytes(Bytes x) { return _mm512_and_si512(x, same_shorts(0xFF)); }
+  static Ints odd_bytes(Bytes x) { return _mm512_srli_epi16(x, 8); }
+  static Bytes even_and_odd_bytes(Ints even, Ints odd) {
+    return _mm512_or_si512(even_bytes(even), _mm512_slli_epi16(odd, 8));
+  }
+
   static Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
 
   static Floats zero() { return _mm512_setzero_ps(); }
@@ -60,10 +96,6 @@ struct Avx512 {
   static Floats load_bfloats(const std::byte* at) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(
         _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))), 16));
-  }
-  static Floats load_unsigned(const std::byte* at) {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
   }
   static Floats load_signed(const std::byte* at) {
     return _mm512_cvtepi32_ps(

@@ -42,10 +42,17 @@ enum class Correction : std::uint8_t { kZeroPoint, kMinimum, kTwoHalves };
   }
 }
 
+// K types, whose rows of activations have one scale for 256 columns: the scales of their blocks are
+// whole numbers, so the sum of a super-block is one, too.
+[[gnu::always_inline]] constexpr bool is_super(PackedType type) {
+  return type == PackedType::kQ4K || type == PackedType::kQ5K || type == PackedType::kQ6K;
+}
+
 // Whether rows of activations made ready for weights of one type are so for those of the other.
 [[gnu::always_inline]] constexpr bool same_rows(PackedType a, PackedType b) {
   if (is_floating(a) || is_floating(b)) return is_floating(a) && is_floating(b);
-  return correction_of(a) == correction_of(b) && zero_point_of(a) == zero_point_of(b);
+  return is_super(a) == is_super(b) && correction_of(a) == correction_of(b) &&
+         zero_point_of(a) == zero_point_of(b);
 }
 
 // 32 numbers of an activation row as int8 with one scale.
@@ -53,12 +60,22 @@ struct QuantBlock {
   std::int8_t quants[kBlockColumns];
   float scale;
   union {
-    float sum;             // scale * sum of quants: for weights with a minimum
-    std::int32_t zero[2];  // -zero point * sum of quants: whole in [0], or of the two halves
+    float sum;          // scale * sum of quants: for weights with a minimum
+    std::int32_t zero;  // -zero point * sum of quants
   } correction;
-  std::int32_t unused;
+  std::int32_t unused[2];
 };
 static_assert(sizeof(QuantBlock) == 48);
+
+// 256 numbers of an activation row as int8 with one scale, for K types. Whole cache lines.
+struct SuperQuants {
+  std::int8_t quants[kSuperColumns];
+  float scale;
+  std::int16_t sums[kSuperBlocks];  // of the quants of each block, for weights with a minimum
+  std::byte unused[44];
+  std::int32_t zeros[2 * kSuperBlocks];  // -zero point * sum of quants of each half block
+};
+static_assert(sizeof(SuperQuants) == 384);
 
 // Rows are computed in tiles; a tile's rows lie side by side, block by block.
 struct RowPlace {
@@ -86,8 +103,10 @@ constexpr RowPlace place_row(std::int64_t row, std::int64_t rows, int rows_max) 
 
 // Bytes of one prepared activation row.
 constexpr std::size_t prepared_bytes(const PackedShape& shape) {
-  return is_floating(shape.type) ? static_cast<std::size_t>(shape.columns) * sizeof(float)
-                                 : static_cast<std::size_t>(shape.blocks()) * sizeof(QuantBlock);
+  if (is_floating(shape.type)) return static_cast<std::size_t>(shape.columns) * sizeof(float);
+  if (is_super(shape.type))
+    return static_cast<std::size_t>(shape.blocks() / kSuperBlocks) * sizeof(SuperQuants);
+  return static_cast<std::size_t>(shape.blocks()) * sizeof(QuantBlock);
 }
 
 // Where a thread's run of weights ends, and what it reads behind the end: weights are fetched a
@@ -141,9 +160,14 @@ struct HeadRow {
 
 enum class GluKind : std::uint8_t { kSilu, kGelu };
 
+// Columns that are made ready together.
+constexpr std::int64_t ready_columns(PackedType type) {
+  return is_super(type) ? kSuperColumns : kBlockColumns;
+}
+
 // f(gate(x)) * up(x), made ready for the product that reads it.
 struct GluProduct {
-  PackedShape shape;  // of gate and up; rows in whole blocks
+  PackedShape shape;  // of gate and up; as many rows as to_shape has columns
   const std::byte* gate = nullptr;
   const std::byte* up = nullptr;
   WeightRun gate_run;
@@ -151,9 +175,14 @@ struct GluProduct {
   GluKind kind = GluKind::kSilu;
   const void* prepared = nullptr;
   std::int64_t rows = 0;
-  PackedShape to_shape;  // of the product that reads: as many columns as shape has rows
+  PackedShape to_shape;  // of the product that reads
   void* to = nullptr;
+  float* scratch = nullptr;  // glu_scratch floats of the calling thread, on a cache line
 };
+// Floats of scratch: what a row is made ready from, of all rows.
+constexpr std::size_t glu_scratch(PackedType to, std::int64_t rows) {
+  return static_cast<std::size_t>(rows * ready_columns(to));
+}
 
 // One KV head's cells. k, v: [cells][head_size], halves or blocks of Q8_0.
 struct AttentionKv {
@@ -226,8 +255,8 @@ struct KernelTable {
                       void* prepared);
   // Output rows of groups [group_begin, group_end).
   void (*multiply)(const Product& product, std::int64_t group_begin, std::int64_t group_end);
-  // Output columns of blocks [block_begin, block_end).
-  void (*multiply_glu)(const GluProduct& product, std::int64_t block_begin, std::int64_t block_end);
+  // Output columns [unit_begin, unit_end), in units of ready_columns(to_shape.type).
+  void (*multiply_glu)(const GluProduct& product, std::int64_t unit_begin, std::int64_t unit_end);
   // out: [columns]; may be the row that is read or added.
   void (*norm_row)(const NormRow& row, float* out);
   void (*finish_head)(const HeadRow& row);
@@ -238,12 +267,13 @@ struct KernelTable {
 };
 
 // Null where this build or this CPU does not have it.
+const KernelTable* amx_table();
 const KernelTable* avx512_table();
 const KernelTable* avx2_table();
 const KernelTable* avx_vnni_table();
 
 // What this CPU runs, or null: then ggml's own kernels stay. CHOIR_KERNELS in the environment
-// chooses: off, avx2, avx-vnni, avx512. Decided once.
+// chooses: off, avx2, avx-vnni, avx512, amx. Decided once.
 const KernelTable* active_table();
 
 }  // namespace choir::kernels

@@ -31,6 +31,7 @@ inline constexpr int kPackedTypes = 10;
 inline constexpr int kGroupRows = 16;
 inline constexpr int kBlockColumns = 32;
 inline constexpr int kSuperBlocks = 8;  // blocks of a super-block
+inline constexpr int kSuperColumns = kSuperBlocks * kBlockColumns;
 
 // Bytes of 16 rows.
 struct PackedBytes {

@@ -14,8 +14,6 @@
 namespace choir::kernels {
 namespace {
 
-// Weights that stay in a core's cache while all tiles of rows pass over them.
-constexpr std::size_t kCachedBytes = std::size_t{128} << 10;
 // The smallest share of a product that a thread takes: some 2 us.
 constexpr std::int64_t kShareProducts = 300'000;
 // A share of an expert's product: there are many of them.
@@ -31,25 +29,11 @@ float* row_of(ggml_tensor* tensor, std::int64_t i1, std::int64_t i2, std::int64_
   return const_cast<float*>(row_of(static_cast<const ggml_tensor*>(tensor), i1, i2, i3));
 }
 
-std::int64_t cached_groups(const PackedShape& shape) {
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(kCachedBytes / shape.group_bytes()));
-}
-
 }  // namespace
 
-void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end) {
-  const std::int64_t at_once = product.rows == 1 ? end - begin : cached_groups(product.shape);
-  for (; begin < end; begin += at_once)
-    active_table()->multiply(product, begin, std::min(end, begin + at_once));
-}
-
-void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end) {
-  constexpr std::int64_t kGroups = 2 * kBlockColumns / kGroupRows;  // of gate and up
-  const std::int64_t at_once =
-      product.rows == 1 ? end - begin
-                        : std::max<std::int64_t>(1, cached_groups(product.shape) / kGroups);
-  for (; begin < end; begin += at_once)
-    active_table()->multiply_glu(product, begin, std::min(end, begin + at_once));
+std::byte* work_line(const ggml_compute_params& params) {
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(params.wdata) % 64;
+  return static_cast<std::byte*>(params.wdata) + (past == 0 ? 0 : 64 - past);
 }
 
 Shares::Shares(std::int64_t total, std::int64_t products_each, int threads)
@@ -78,7 +62,7 @@ void multiply_shared(const ggml_compute_params& params, const Product& product) 
        index = params.nth == 1 ? index + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
     const Shares::Part part = shares.part(index);
     if (part.begin == part.end) return;
-    multiply_groups(product, part.begin, part.end);
+    active_table()->multiply(product, part.begin, part.end);
   }
 }
 
@@ -99,7 +83,7 @@ void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work
   // Whole tiles to a thread, whose rows share cache lines.
   const std::int64_t run = rows >= most * params.nth ? most : 1;
   const bool alone = params.nth == 1 || rows <= kRowsPreparedTwice;
-  auto* prepared = static_cast<std::byte*>(params.wdata);
+  std::byte* prepared = work_line(params);
   if (alone) prepared += static_cast<std::size_t>(params.ith * rows) * prepared_bytes(shape);
   for (std::int64_t row = 0; row < rows; ++row) {
     if (!alone && row / run % params.nth != params.ith) continue;
@@ -130,7 +114,7 @@ void multiply_part(const Product& product, int part, int parts, const std::byte*
   Product run = product;
   run.run =
       run_to(product.weights + static_cast<std::size_t>(end) * product.shape.group_bytes(), next);
-  multiply_groups(run, groups * part / parts, end);
+  active_table()->multiply(run, groups * part / parts, end);
 }
 
 const std::byte* part_begin(const PackedWeight& weight, int part, int parts) {
@@ -319,7 +303,7 @@ void compute_expert_product(const ggml_compute_params& params, ggml_tensor* op) 
     product.c_rows = work.outputs + begin;
     const std::int64_t group = share % shares * each;
     if (product.rows > 0)
-      multiply_groups(product, group, std::min(weight.shape.groups(), group + each));
+      active_table()->multiply(product, group, std::min(weight.shape.groups(), group + each));
   }
 }
 

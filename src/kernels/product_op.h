@@ -40,10 +40,8 @@ struct MatrixProduct {
 std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows);
 void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work);
 
-// Groups [begin, end) in parts that stay cached.
-void multiply_groups(const Product& product, std::int64_t begin, std::int64_t end);
-// Blocks [begin, end) of output columns, likewise.
-void multiply_glu_blocks(const GluProduct& product, std::int64_t begin, std::int64_t end);
+// The work buffer from its first cache line on. ggml gives a line more than was asked for.
+std::byte* work_line(const ggml_compute_params& params);
 // Part `part` of `parts` of all groups; where it begins. next: the weights that this thread reads
 // afterwards, or null.
 void multiply_part(const Product& product, int part, int parts, const std::byte* next);
