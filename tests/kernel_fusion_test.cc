@@ -234,7 +234,7 @@ TEST(KernelFusion, GivesWhatNodeByNodeGives) {
     const int count = 1 + static_cast<int>(seed % 3);
     for (int i = 0; i < count; ++i) layers.add_layer(hidden, seed % 2 == 0 ? 512 : 768);
     layers.fill();
-    const std::int64_t rows = std::vector<std::int64_t>{1, 2, 3, 16, 17, 40, 65}[seed % 7];
+    const std::int64_t rows = std::vector<std::int64_t>{1, 2, 3, 16, 17, 40, 65, 300}[seed % 8];
     const std::vector<float> input = layers.random_numbers(rows * hidden, 1.0F);
     const auto plain = layers.compute(input, hidden, false, 1);
     const auto fused = layers.compute(input, hidden, true, 2);
@@ -292,9 +292,10 @@ struct Fusible {
     ggml_build_forward_expand(graph, out);
     graph->uid = ggml_graph_next_uid();
     // Where nothing has memory yet everything seems to lie in one place.
-    std::byte* at = nullptr;
-    for (int i = 0; i < graph->n_nodes; ++i) graph->nodes[i]->data = at += 1 << 20;
-    x->data = at += 1 << 20;
+    std::uintptr_t at = 0;
+    const auto next = [&] { return reinterpret_cast<void*>(at += std::uintptr_t{1} << 20); };
+    for (int i = 0; i < graph->n_nodes; ++i) graph->nodes[i]->data = next();
+    x->data = next();
   }
   Context context = new_context();
   Context packed = new_context();

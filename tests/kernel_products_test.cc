@@ -195,7 +195,8 @@ std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, W
   };
   std::vector<std::byte> from = ready(gate.shape);
   std::vector<std::byte> to = ready(down.shape);
-  std::vector<float> scratch(glu_scratch(down.shape.type, rows));
+  const std::int64_t stride = ready_columns(down.shape.type);
+  std::vector<float> scratch(static_cast<std::size_t>(rows * stride));
   const std::int64_t columns = gate.shape.columns;
   for (std::int64_t row = 0; row < rows; ++row)
     table.prepare_row(gate.shape, a.data() + row * columns,
@@ -209,6 +210,7 @@ std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, W
   glu.to_shape = down.shape;
   glu.to = to.data();
   glu.scratch = scratch.data();
+  glu.scratch_stride = stride;
   const std::int64_t units = down.shape.columns / ready_columns(down.shape.type);
   table.multiply_glu(glu, 0, 1);  // in parts, as threads take them
   table.multiply_glu(glu, 1, units);

@@ -150,19 +150,78 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
   }
 }
 
-// What each thread has for a gated unit in the work buffer, in whole lines: the rows that it makes
-// ready for itself, behind those of all threads the scratch memory.
+// A unit of columns of a K type is long: some ten for each of 16 threads, which then wait for the
+// last. So, with more threads than one, few rows are united in short pieces, in memory of all, and
+// made ready when all are there. Many rows would be too much memory; they come in parts instead.
+constexpr std::int64_t kRowsWhole = 128;
+constexpr std::int64_t kRowsOfPart = 128;
+constexpr std::int64_t kPartsEach = 4;  // at least so many for each thread, where rows allow it
+
+bool in_pieces(int threads, const ReadyRows& to) {
+  return threads > 1 && is_super(to.shape.type) && to.rows > kRowsPreparedTwice &&
+         to.rows <= kRowsWhole;
+}
+
+// The scratch memory of a gated unit in the work buffer, in whole lines, behind the rows that
+// threads make ready for themselves: of each thread, or of all.
 std::size_t glu_rows_bytes(const Fused& fused) {
   return fused.norm_first ? own_rows_bytes(fused.plan->ready(fused.glu.from)) : 0;
 }
-std::size_t scratch_bytes(const Fused& fused) {
-  const ReadyRows& to = fused.plan->ready(fused.glu.to);
-  return (glu_scratch(to.shape.type, to.rows) * sizeof(float) + 63) / 64 * 64;
+std::size_t scratch_bytes(int threads, const ReadyRows& to) {
+  if (in_pieces(threads, to))
+    return static_cast<std::size_t>(to.rows * to.shape.columns) * sizeof(float);
+  const auto floats = static_cast<std::size_t>(to.rows * ready_columns(to.shape.type));
+  return (floats * sizeof(float) + 63) / 64 * 64;
 }
-float* glu_scratch_of(const ggml_compute_params& params, const Fused& fused) {
-  std::byte* at = work_line(params) + glu_rows_bytes(fused) * static_cast<std::size_t>(params.nth) +
-                  scratch_bytes(fused) * static_cast<std::size_t>(params.ith);
-  return reinterpret_cast<float*>(at);
+
+// Rows [begin, begin + rows) of a product; begin is that of a tile.
+GluProduct part_of(const GluProduct& product, std::int64_t begin, std::int64_t rows) {
+  const auto bytes = [&](const PackedShape& shape) {
+    return prepared_bytes(shape) * static_cast<std::size_t>(begin);
+  };
+  GluProduct part = product;
+  part.prepared = static_cast<const std::byte*>(product.prepared) + bytes(product.shape);
+  part.to = static_cast<std::byte*>(product.to) + bytes(product.to_shape);
+  part.rows = rows;
+  return part;
+}
+
+// One long run of weights for each thread.
+void compute_own_glu(const ggml_compute_params& params, const Fused& fused, GluProduct& product) {
+  const std::int64_t columns = product.unit_columns();
+  const std::int64_t units = product.shape.rows / columns;
+  const std::int64_t end = units * (params.ith + 1) / params.nth;
+  const std::byte* next = next_weights(params, fused);
+  if (next != nullptr) {
+    const std::size_t bytes =
+        static_cast<std::size_t>(end * columns / kGroupRows) * product.shape.group_bytes();
+    product.gate_run = run_to(product.gate + bytes, next);
+    product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
+  }
+  active_table()->multiply_glu(product, units * params.ith / params.nth, end);
+}
+
+// Threads take shares of all units of all parts of rows until none is left.
+void compute_shared_glu(const ggml_compute_params& params, const Fused& fused,
+                        const GluProduct& product) {
+  const std::int64_t columns = product.unit_columns();
+  const std::int64_t units = product.shape.rows / columns;
+  const bool parted =
+      is_super(product.to_shape.type) && !product.whole && units < kPartsEach * params.nth;
+  const std::int64_t each = parted ? kRowsOfPart : product.rows;
+  const std::int64_t parts = (product.rows + each - 1) / each;
+  const Shares shares(units * parts, 2 * product.shape.columns * columns * each, params.nth);
+  for (;;) {
+    auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
+    if (begin == end) return;
+    while (begin < end) {
+      const std::int64_t row = begin / units * each;
+      const std::int64_t last = std::min(end, (begin / units + 1) * units);
+      active_table()->multiply_glu(part_of(product, row, std::min(each, product.rows - row)),
+                                   begin % units, begin % units + last - begin);
+      begin = last;
+    }
+  }
 }
 
 void compute_glu(const ggml_compute_params& params, const Fused& fused) {
@@ -178,28 +237,23 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   product.rows = from.rows;
   product.to_shape = to.shape;
   product.to = to.data;
+  product.whole = in_pieces(params.nth, to);
+  product.scratch_stride = product.whole ? to.shape.columns : ready_columns(to.shape.type);
+  std::byte* scratch =
+      work_line(params) + glu_rows_bytes(fused) * static_cast<std::size_t>(params.nth);
+  if (!product.whole)
+    scratch += scratch_bytes(params.nth, to) * static_cast<std::size_t>(params.ith);
+  product.scratch = reinterpret_cast<float*>(scratch);
 
-  product.scratch = glu_scratch_of(params, fused);
-
-  const std::int64_t columns = ready_columns(to.shape.type);
-  const std::int64_t units = product.shape.rows / columns;
-  if (params.nth == 1 || product.rows <= kRowsPreparedTwice) {
-    const std::int64_t end = units * (params.ith + 1) / params.nth;
-    const std::byte* next = next_weights(params, fused);
-    if (next != nullptr) {
-      const std::size_t bytes =
-          static_cast<std::size_t>(end * columns / kGroupRows) * product.shape.group_bytes();
-      product.gate_run = run_to(product.gate + bytes, next);
-      product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
-    }
-    return active_table()->multiply_glu(product, units * params.ith / params.nth, end);
-  }
-  const Shares shares(units, 2 * product.shape.columns * columns * product.rows, params.nth);
-  for (;;) {
-    const auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
-    if (begin == end) return;
-    active_table()->multiply_glu(product, begin, end);
-  }
+  if (params.nth == 1 || product.rows <= kRowsPreparedTwice)
+    return compute_own_glu(params, fused, product);
+  compute_shared_glu(params, fused, product);
+  if (!product.whole) return;
+  ggml_barrier(params.threadpool);
+  const KernelTable& table = *active_table();
+  for (std::int64_t row = params.ith; row < to.rows; row += params.nth)
+    table.prepare_row(to.shape, product.scratch + row * product.scratch_stride,
+                      place_row(row, to.rows, table.rows_max_of(to.shape.type)), to.data);
 }
 
 }  // namespace
@@ -216,7 +270,11 @@ std::size_t fused_work_bytes(int threads, const ggml_tensor* op) {
       return one.ready >= 0 ? 0 : matrix_work_bytes(threads, one.weight.shape, ggml_nrows(one.x));
     }
     case Fused::Kind::kGlu:
-      return static_cast<std::size_t>(threads) * (glu_rows_bytes(fused) + scratch_bytes(fused));
+      return static_cast<std::size_t>(threads) * glu_rows_bytes(fused) +
+             scratch_bytes(threads, fused.plan->ready(fused.glu.to)) *
+                 (in_pieces(threads, fused.plan->ready(fused.glu.to))
+                      ? 1
+                      : static_cast<std::size_t>(threads));
     case Fused::Kind::kHeads:
       return 0;
   }

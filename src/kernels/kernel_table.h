@@ -177,12 +177,16 @@ struct GluProduct {
   std::int64_t rows = 0;
   PackedShape to_shape;  // of the product that reads
   void* to = nullptr;
-  float* scratch = nullptr;  // glu_scratch floats of the calling thread, on a cache line
+  // f(gate(x)) * up(x) as floats, `scratch_stride` from row to row, on cache lines: of one unit,
+  // memory of the calling thread, made ready at once. Or, where `whole`, of all columns, and
+  // nothing is made ready; then a unit is a block of columns.
+  float* scratch = nullptr;
+  std::int64_t scratch_stride = 0;
+  bool whole = false;
+  constexpr std::int64_t unit_columns() const {
+    return whole ? kBlockColumns : ready_columns(to_shape.type);
+  }
 };
-// Floats of scratch: what a row is made ready from, of all rows.
-constexpr std::size_t glu_scratch(PackedType to, std::int64_t rows) {
-  return static_cast<std::size_t>(rows * ready_columns(to));
-}
 
 // One KV head's cells. k, v: [cells][head_size], halves or blocks of Q8_0.
 struct AttentionKv {
@@ -255,7 +259,7 @@ struct KernelTable {
                       void* prepared);
   // Output rows of groups [group_begin, group_end).
   void (*multiply)(const Product& product, std::int64_t group_begin, std::int64_t group_end);
-  // Output columns [unit_begin, unit_end), in units of ready_columns(to_shape.type).
+  // Output columns [unit_begin, unit_end), in units of unit_columns().
   void (*multiply_glu)(const GluProduct& product, std::int64_t unit_begin, std::int64_t unit_end);
   // out: [columns]; may be the row that is read or added.
   void (*norm_row)(const NormRow& row, float* out);
