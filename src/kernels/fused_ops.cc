@@ -174,6 +174,11 @@ std::size_t scratch_bytes(int threads, const ReadyRows& to) {
   return (floats * sizeof(float) + 63) / 64 * 64;
 }
 
+// How many of them there are.
+std::size_t scratches(int threads, const ReadyRows& to) {
+  return in_pieces(threads, to) ? 1 : static_cast<std::size_t>(threads);
+}
+
 // Rows [begin, begin + rows) of a product; begin is that of a tile.
 GluProduct part_of(const GluProduct& product, std::int64_t begin, std::int64_t rows) {
   const auto bytes = [&](const PackedShape& shape) {
@@ -269,12 +274,11 @@ std::size_t fused_work_bytes(int threads, const ggml_tensor* op) {
         return static_cast<std::size_t>(threads) * own_rows_bytes(fused.plan->ready(one.ready));
       return one.ready >= 0 ? 0 : matrix_work_bytes(threads, one.weight.shape, ggml_nrows(one.x));
     }
-    case Fused::Kind::kGlu:
+    case Fused::Kind::kGlu: {
+      const ReadyRows& to = fused.plan->ready(fused.glu.to);
       return static_cast<std::size_t>(threads) * glu_rows_bytes(fused) +
-             scratch_bytes(threads, fused.plan->ready(fused.glu.to)) *
-                 (in_pieces(threads, fused.plan->ready(fused.glu.to))
-                      ? 1
-                      : static_cast<std::size_t>(threads));
+             scratches(threads, to) * scratch_bytes(threads, to);
+    }
     case Fused::Kind::kHeads:
       return 0;
   }
