@@ -162,21 +162,24 @@ std::unique_ptr<std::byte, decltype(&std::free)> random_weights(const PackedShap
   return weights;
 }
 
-template <PackedType kType>
-void product(const char* name, std::int64_t columns, std::int64_t batch, int threads,
-             std::vector<Row>& rows) {
+// Groups [begin, end) of a product with tiles, by one of the threads.
+using TileWork =
+    std::function<void(const kernels::Product& p, int t, std::int64_t begin, std::int64_t end)>;
+
+// A product with tiles beside the avx512 table. Each thread has whole pairs of groups.
+void beside_avx512(const PackedShape& shape, const char* name, std::int64_t batch, int threads,
+                   const TileWork& with_tiles, std::vector<Row>& rows) {
   const kernels::KernelTable& table = *kernels::avx512_table();
-  const PackedShape shape{kType, columns, 1024};
   std::mt19937 random(7);
   const auto weights = random_weights(shape, random);
   std::normal_distribution<float> normal;
-  std::vector<float> a(static_cast<std::size_t>(batch * columns));
+  std::vector<float> a(static_cast<std::size_t>(batch * shape.columns));
   for (float& x : a) x = normal(random);
   const auto prepared =
       lines<std::byte>(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
   for (std::int64_t row = 0; row < batch; ++row)
-    table.prepare_row(shape, a.data() + row * columns, kernels::place_row(row, batch, 16),
-                      prepared.get());
+    table.prepare_row(shape, a.data() + row * shape.columns,
+                      kernels::place_row(row, batch, table.rows_max), prepared.get());
   std::vector<float> theirs(static_cast<std::size_t>(batch * shape.rows));
   std::vector<float> ours(theirs.size());
   kernels::Product p;
@@ -185,32 +188,24 @@ void product(const char* name, std::int64_t columns, std::int64_t batch, int thr
   p.prepared = prepared.get();
   p.rows = batch;
   p.c_stride = shape.rows;
-  std::vector<std::unique_ptr<Quadrants, decltype(&std::free)>> quadrants;
-  std::vector<std::unique_ptr<Scratch, decltype(&std::free)>> scratches;
-  for (int t = 0; t < threads; ++t) {
-    quadrants.push_back(lines<Quadrants>(static_cast<std::size_t>(batch / 32)));
-    scratches.push_back(lines<Scratch>(1));
-  }
   const std::int64_t each = shape.groups() / threads / 2 * 2;
   const auto end_of = [&](int t) { return t + 1 == threads ? shape.groups() : (t + 1) * each; };
-  const std::vector<double> best =
-      best_of(threads, {[&](int t) {
-                          shape_tiles(32);
-                          kernels::Product mine = p;
-                          mine.c = ours.data();
-                          multiply_with_tiles<kType>(mine, t * each, end_of(t), *scratches[t],
-                                                     quadrants[t].get());
-                        },
-                        [&](int t) {
-                          kernels::Product mine = p;
-                          mine.c = theirs.data();
-                          table.multiply(mine, t * each, end_of(t));
-                        }});
+  const std::vector<double> best = best_of(threads, {[&](int t) {
+                                                       kernels::Product mine = p;
+                                                       mine.c = ours.data();
+                                                       with_tiles(mine, t, t * each, end_of(t));
+                                                     },
+                                                     [&](int t) {
+                                                       kernels::Product mine = p;
+                                                       mine.c = theirs.data();
+                                                       table.multiply(mine, t * each, end_of(t));
+                                                     }});
   CHOIR_CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0,
               "tiles give the bits of the avx512 table");
-  const double products = static_cast<double>(columns * shape.rows * batch) / 1e9;
-  rows.push_back({.name = std::string(name) + " " + std::to_string(columns) + " x 1024, batch " +
-                          std::to_string(batch) + ", threads: " + std::to_string(threads),
+  const double products = static_cast<double>(shape.columns * shape.rows * batch) / 1e9;
+  rows.push_back({.name = std::string(name) + " " + std::to_string(shape.columns) + " x " +
+                          std::to_string(shape.rows) + ", batch " + std::to_string(batch) +
+                          ", threads: " + std::to_string(threads),
                   .unit = "GMAC/s",
                   .choir = products / best[0],
                   .peer = products / best[1],
@@ -218,51 +213,31 @@ void product(const char* name, std::int64_t columns, std::int64_t batch, int thr
                   .goal = {}});
 }
 
-// A product of a K type, whose tiles are in the amx table: that one beside avx512.
+// Of a type that has a scale for every 32 columns, with the arrangement of bench/tiles.
+template <PackedType kType>
+void product(const char* name, std::int64_t columns, std::int64_t batch, int threads,
+             std::vector<Row>& rows) {
+  std::vector<std::unique_ptr<Quadrants, decltype(&std::free)>> quadrants;
+  std::vector<std::unique_ptr<Scratch, decltype(&std::free)>> scratches;
+  for (int t = 0; t < threads; ++t) {
+    quadrants.push_back(lines<Quadrants>(static_cast<std::size_t>(batch / 32)));
+    scratches.push_back(lines<Scratch>(1));
+  }
+  const auto work = [&](const kernels::Product& p, int t, std::int64_t begin, std::int64_t end) {
+    const auto thread = static_cast<std::size_t>(t);
+    shape_tiles(32);
+    multiply_with_tiles<kType>(p, begin, end, *scratches[thread], quadrants[thread].get());
+  };
+  beside_avx512({kType, columns, 1024}, name, batch, threads, work, rows);
+}
+
+// Of a K type, whose tiles are in the amx table.
 void k_product(PackedType type, const char* name, std::int64_t columns, std::int64_t batch,
                int threads, std::vector<Row>& rows) {
-  const PackedShape shape{type, columns, 2048};
-  std::mt19937 random(7);
-  const auto weights = random_weights(shape, random);
-  std::normal_distribution<float> normal;
-  std::vector<float> a(static_cast<std::size_t>(batch * columns));
-  for (float& x : a) x = normal(random);
-  const auto prepared =
-      lines<std::byte>(kernels::prepared_bytes(shape) * static_cast<std::size_t>(batch));
-  const kernels::KernelTable& table = *kernels::avx512_table();
-  for (std::int64_t row = 0; row < batch; ++row)
-    table.prepare_row(shape, a.data() + row * columns,
-                      kernels::place_row(row, batch, table.rows_max), prepared.get());
-  std::vector<float> outputs[2];
-  std::vector<std::function<void(int)>> works;
-  for (const bool tiles : {true, false}) {
-    std::vector<float>& out = outputs[tiles ? 0 : 1];
-    out.resize(static_cast<std::size_t>(batch * shape.rows));
-    kernels::Product p;
-    p.shape = shape;
-    p.weights = weights.get();
-    p.prepared = prepared.get();
-    p.rows = batch;
-    p.c = out.data();
-    p.c_stride = shape.rows;
-    works.emplace_back([p, tiles, threads](int t) {
-      const kernels::KernelTable& mine = tiles ? *kernels::amx_table() : *kernels::avx512_table();
-      const std::int64_t end = p.shape.groups() * (t + 1) / threads;
-      mine.multiply(p, p.shape.groups() * t / threads, end);
-    });
-  }
-  const std::vector<double> best = best_of(threads, works);
-  CHOIR_CHECK(
-      std::memcmp(outputs[0].data(), outputs[1].data(), outputs[0].size() * sizeof(float)) == 0,
-      "tiles give the bits of the avx512 table");
-  const double products = static_cast<double>(columns * shape.rows * batch) / 1e9;
-  rows.push_back({.name = std::string(name) + " " + std::to_string(columns) + " x 2048, batch " +
-                          std::to_string(batch) + ", threads: " + std::to_string(threads),
-                  .unit = "GMAC/s",
-                  .choir = products / best[0],
-                  .peer = products / best[1],
-                  .peer_name = "avx512",
-                  .goal = {}});
+  const auto work = [](const kernels::Product& p, int, std::int64_t begin, std::int64_t end) {
+    kernels::amx_table()->multiply(p, begin, end);
+  };
+  beside_avx512({type, columns, 2048}, name, batch, threads, work, rows);
 }
 
 }  // namespace
