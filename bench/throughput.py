@@ -68,7 +68,7 @@ def paths():
         subprocess.run([CHOIR, "pull", name], capture_output=True, check=True)
     listed = json.loads(subprocess.run([CHOIR, "models", "--json"], capture_output=True, text=True, check=True).stdout)
     found.update({m["name"]: m["path"] for m in listed["local"]})
-    return found
+    return {name: found[name] for name in {load[0] for load in LOADS}}
 
 
 def choir(path, load, repeat, tokens=TOKENS):
