@@ -16,6 +16,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kRowsMax = 4;  // 16 registers: 8 of weights, 4 sums, the rest
   static constexpr int kFloatRowsMax = 4;
+  static constexpr int kDotSums = 2;  // of a row of a block
   using Bytes = __m256i;
   using Ints = __m256i;
   using Floats = __m256;
