@@ -62,9 +62,20 @@ TEST_F(EventsTest, AReaderOfTurnsBeginsWithThoseOfTheLastSeconds) {
   EXPECT_THAT(frame, HasSubstr("event: turns\n"));
   EXPECT_THAT(frame, HasSubstr(R"("topic":"turns")"));
   const std::uint64_t other = join(kTurnsTopic);
-  next_tick();
   next_frame(other);
   EXPECT_EQ(events->take(reader), nullptr) << "nothing was computed";
+}
+
+TEST_F(EventsTest, OneWhoComesBetweenTwoLooksDoesNotWaitForTheNext) {
+  const std::uint64_t one = join(kStateTopic);
+  next_frame(one);
+  const std::uint64_t two = join(kStateTopic);
+  EXPECT_THAT(next_frame(two), HasSubstr("event: snapshot\n"));
+  const std::uint64_t other_topics = join(kStateTopic | kRequestsTopic);
+  next_frame(other_topics);
+  EXPECT_THAT(next_frame(other_topics), HasSubstr(R"("topic":"requests","rows":[])"));
+  EXPECT_EQ(later.size(), 1U) << "one timer, which has not gone off";
+  EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
 }
 
 TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
@@ -73,6 +84,10 @@ TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
   const std::uint64_t two = join(kStateTopic);
   const std::uint64_t three = join(kStateTopic);
   EXPECT_EQ(later.size(), 1U);
+  next_frame(two);
+  next_frame(three);
+  EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
+  ASSERT_TRUE(node->declare({.name = "a", .path = "a.gguf"}));
   next_tick();
   const auto taken = [&](std::uint64_t reader) {
     Frame frame;
@@ -80,7 +95,6 @@ TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {
     return frame;
   };
   EXPECT_EQ(taken(two), taken(three));
-  EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
   EXPECT_GT(woken.load(), 0);
 }
 
@@ -98,12 +112,16 @@ TEST_F(EventsTest, ManyReadersAreToldLessOftenAndPartByPart) {
     all.push_back(events->join(kStateTopic, {.scopes = kView}, [&told, i] { told.at(i) = true; }));
     if (i == 0) next_frame(all.front());  // the look that began with it has ended
   }
-  next_tick();
   for (std::size_t i = 1; i < kReaders; ++i) next_frame(all[i]);
+  next_tick();
+  const std::uint64_t after_the_look = join(kStateTopic);
+  next_frame(after_the_look);
+  events->leave(after_the_look);
   ASSERT_TRUE(node->declare({.name = "a", .path = "a.gguf"}));
   const std::uint64_t late = join(kStateTopic);
-  next_tick();
   EXPECT_THAT(next_frame(late), Not(HasSubstr(R"("name":"a")"))) << "the node is not looked at yet";
+  next_tick();
+  EXPECT_EQ(events->take(late), nullptr) << "nor in this tick";
   wait_for(kReaders);
   for (auto& one : told) one = false;
   next_tick();
@@ -183,7 +201,6 @@ TEST_F(EventsAgain, GetOnlyWhatTheyHaveMissed) {
   const std::uint64_t stays = join(kStateTopic);
   next_frame(stays);
   const std::uint64_t leaves = join(kStateTopic);
-  next_tick();
   const std::uint64_t since = number_of(next_frame(leaves));
   EXPECT_GT(since, 0U);
   events->leave(leaves);
@@ -221,7 +238,6 @@ TEST_F(EventsAgain, GetASnapshotAfterThirtySeconds) {
   clock.advance(kFramesKept + std::chrono::seconds(1));
   const std::uint64_t back = again(since);
   EXPECT_FALSE(events->resumed(back));
-  next_tick();
   EXPECT_THAT(next_frame(back), HasSubstr("event: snapshot"));
 }
 
@@ -236,7 +252,6 @@ TEST_F(EventsAgain, GetASnapshotOfRequestsThatNobodyOfTheirTenantWatched) {
   const std::uint64_t stays = join(kStateTopic);
   next_frame(stays);
   const std::uint64_t reader = join(kRequestsTopic);
-  next_tick();
   const std::uint64_t since = number_of(next_frame(reader));
   EXPECT_TRUE(events->resumed(again(since, kRequestsTopic)));
   EXPECT_FALSE(events->resumed(again(since, kRequestsTopic, {.tenant = "other"})));

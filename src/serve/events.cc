@@ -1,7 +1,6 @@
 #include "serve/events.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -9,7 +8,6 @@
 #include "base/caught.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/log_tap.h"
 #include "serve/own_models.h"
 #include "serve/own_requests.h"
 #include "serve/waits.h"
@@ -19,7 +17,6 @@ namespace {
 
 constexpr std::size_t kReadersEachTick = 64;
 constexpr std::size_t kTicksMost = 20;
-constexpr std::size_t kLinesMax = 200;  // of the log between two looks
 constexpr std::string_view kAll = "*";
 constexpr Nanos kTurnsShown = std::chrono::seconds(10);  // to a new reader
 
@@ -68,12 +65,16 @@ std::uint64_t Events::join(Topics topics, const Client& client, Wake wake, std::
     forget_old(s, now);
     added.resumed = resume(s, added, since);
     s.snapshot_wanted = s.snapshot_wanted || !added.resumed;
+    s.newcomer = s.newcomer || !added.resumed;
     first = !std::exchange(s.ticking, true);
     if (first) s.ticks_to_look = 0;
     return id;
   });
   if (log_begins) watch_log(true);
-  if (first) tick();
+  if (first)
+    tick();
+  else
+    look_for_newcomer();
   return reader;
 }
 
@@ -145,22 +146,34 @@ void Events::tick() {
     s.looking = s.looking || next != Look::kNone;
     return next;
   });
-  if (look != Look::kNone) {
-    const Status posted = doors_.post([self = shared_from_this(), look, now = clock_.now()] {
-      const Status looked = caught([&] { self->look(look, now); });
-      if (looked) return;
-      log(LogLevel::kError, "events: " + looked.error().message);
-      self->state_.with([](State& s) { s.looking = false; });
-    });
-    if (!posted)  // the doors are busy: later
-      state_.with([](State& s) {
-        s.looking = false;
-        s.ticks_to_look = 0;
-      });
-  }
+  if (look != Look::kNone) post(look);
   for (const Wake& wake : wakes) wake();
   const bool again = state_.with([](const State& s) { return s.ticking; });
   if (again) after_(kEventTick, [self = shared_from_this()] { self->tick(); });
+}
+
+void Events::post(Look look) {
+  const Status posted = doors_.post([self = shared_from_this(), look, now = clock_.now()] {
+    const Status looked = caught([&] { self->look(look, now); });
+    if (looked) return self->look_for_newcomer();
+    log(LogLevel::kError, "events: " + looked.error().message);
+    self->state_.with([](State& s) { s.looking = false; });
+  });
+  if (!posted)  // the doors are busy: later
+    state_.with([](State& s) {
+      s.looking = false;
+      s.ticks_to_look = 0;
+    });
+}
+
+// One that has come between two looks does not wait for the next: it gets what the last one saw.
+void Events::look_for_newcomer() {
+  const bool begins = state_.with([](State& s) {
+    const bool look = s.newcomer && !s.looking;
+    s.looking = s.looking || look;
+    return look;
+  });
+  if (begins) post(Look::kSnapshots);
 }
 
 Events::Look Events::next_look(State& s, bool node_ends) {
@@ -180,7 +193,7 @@ Events::Wanted Events::wanted(Look what) {
   return state_.with([&](State& s) {
     Wanted wanted;
     wanted.look = what;
-    s.snapshot_wanted = false;
+    s.snapshot_wanted = s.newcomer = false;
     for (auto& [id, reader] : s.readers) {
       wanted.topics |= reader.topics;
       const bool snapshot = reader.queue.wants_snapshot();
@@ -310,15 +323,18 @@ void Events::hand_out(const Made& made, bool ended, Instant now) {
     s.tables = made.tables;
     forget_old(s, now);
     const std::size_t before = s.to_wake.empty() ? 0 : s.wakes_each_tick;
+    bool all_fed = true;
     for (auto& [id, reader] : s.readers) {
       // It came back for a table that this look has given up.
       if ((reader.topics & kRequestsTopic) != 0 && !s.tables.contains(reader.audience))
         reader.queue.begin_anew();
       feed(reader, made);
+      all_fed = all_fed && !reader.queue.wants_snapshot();
       if ((!s.ended && reader.queue.empty()) || reader.wakes_soon) continue;
       reader.wakes_soon = true;
       s.to_wake.push_back(id);
     }
+    s.newcomer = s.newcomer && !all_fed;
     const int parts = s.ended ? 1 : ticks_between_looks(s.readers.size());
     s.wakes_each_tick =
         std::max(before, part_of(s.to_wake.size(), static_cast<std::size_t>(parts)));
@@ -363,29 +379,6 @@ void Events::feed(Reader& reader, const Made& made) {
     if (turns && made.turns) reader.queue.add(made.turns);
   }
   if ((reader.topics & kLogTopic) != 0 && made.log) reader.queue.add(made.log);
-}
-
-// ---- the log ------------------------------------------------------------------------------------
-
-void Events::watch_log(bool on) {
-  if (!on) return set_log_tap({});
-  set_log_tap([weak = weak_from_this()](LogLevel level, std::string_view line) {
-    if (const auto self = weak.lock()) self->log_line(level, line);
-  });
-}
-
-void Events::log_line(LogLevel level, std::string_view line) {
-  static constexpr std::array<std::string_view, 5> kLevels = {"debug", "info", "warn", "error",
-                                                              "off"};
-  const std::string text = to_text({{"unix_ms", unix_ms()},
-                                    {"level", kLevels.at(static_cast<std::size_t>(level))},
-                                    {"text", line}});
-  state_.with([&](State& s) {
-    if (s.lines.size() < kLinesMax)
-      s.lines.push_back(text);
-    else
-      ++s.lines_dropped;
-  });
 }
 
 }  // namespace choir::serve

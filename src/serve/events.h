@@ -68,9 +68,10 @@ class Events : public std::enable_shared_from_this<Events> {
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
 
-  // A new reader; the frames that it takes first are a snapshot. `wake` is called when there are
-  // some. `since`: the number of the last frame that it has got, with the same topics and rights;
-  // then the first frames are those that it has missed, if all of them are still known. 0: none.
+  // A new reader; the frames that it takes first are a snapshot, which is made at once, of what the
+  // last look has seen if others watch already. `wake` is called when there are some. `since`: the
+  // number of the last frame that it has got, with the same topics and rights; then the first
+  // frames are those that it has missed, if all of them are still known. 0: none.
   std::uint64_t join(Topics topics, const Client& client, Wake wake, std::uint64_t since = 0);
   // Whether the reader goes on after its `since`, without a snapshot.
   bool resumed(std::uint64_t reader) const;
@@ -105,6 +106,7 @@ class Events : public std::enable_shared_from_this<Events> {
     bool ticking = false;
     int ticks_to_look = 0;         // until the node is looked at
     bool snapshot_wanted = false;  // by a reader that no look knows of
+    bool newcomer = false;         // that reader has just come
     bool looking = false;          // a door thread has, or will have, look()
     bool ended = false;
     std::vector<std::string> lines;  // JSON of log lines that nobody has been told of
@@ -149,6 +151,8 @@ class Events : public std::enable_shared_from_this<Events> {
   };
 
   void tick();
+  void post(Look look);      // any thread; `looking` is set
+  void look_for_newcomer();  // any thread
   static Look next_look(State& s, bool node_ends);
   void look(Look what, Instant now);  // on a door thread, one at a time
   Wanted wanted(Look what);
