@@ -3,7 +3,6 @@
 #include "engine/llama_engine.h"
 #include "engine/llama_model_info.h"
 #include "engine/llama_pool.h"
-#include "engine/trial.h"
 
 namespace choir {
 
@@ -16,7 +15,7 @@ Result<bool> LlamaBackend::was_tried(const std::string& path, const EngineConfig
 
 Result<ExecutorBytes> LlamaBackend::measure(const std::string& path, const EngineConfig& config) {
   const CheckedFile file = CHOIR_TRY(check_.check(path, config, memory_bytes_max_));
-  ExecutorBytes bytes = CHOIR_TRY(measure_file(file.path, config));
+  ExecutorBytes bytes = CHOIR_TRY(measured_.measure(file, config));
   const bool shared = open_.with([&](auto& open) {
     const auto found = open.find(file.identity);
     return found != open.end() && !found->second.expired();
@@ -30,6 +29,7 @@ Result<std::shared_ptr<const Model>> LlamaBackend::load(const std::string& path,
   const CheckedFile file = CHOIR_TRY(check_.check(path, std::nullopt, memory_bytes_max_));
   auto model = open_.with([&](auto& open) { return open[file.identity].lock(); });
   if (model) return std::static_pointer_cast<const Model>(model);
+  measured_.close();  // its memory is needed now
   model = CHOIR_TRY(
       LlamaModel::open(file.path, LlamaModel::Load::kWeights, file.fingerprint, progress));
   CHOIR_CHECK_OK(check_runs(model->info()));

@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/file_check.h"
 #include "engine/llama_model.h"
+#include "engine/measured_files.h"
 
 namespace choir {
 
@@ -26,6 +27,7 @@ class LlamaBackend final : public Backend {
 
  private:
   FileCheck check_;
+  MeasuredFiles measured_;
   std::uint64_t memory_bytes_max_;
   // By file identity: the same file is open once, a copy of it is another model.
   Guarded<std::map<std::string, std::weak_ptr<const LlamaModel>>> open_;

@@ -30,6 +30,12 @@ constexpr SeqId kSecond{2};
 constexpr SeqId kForked{3};
 constexpr SeqId kRestored{4};
 
+tl::unexpected<Error> bad_file(const std::string& path, const char* what) {
+  const std::string why = engine_complaint();
+  return fail(Code::kEngineFailed,
+              "'" + path + "' " + what + ": " + (why.empty() ? "no reason given" : why));
+}
+
 Status no_numbers(const std::string& path) {
   return fail(Code::kEngineFailed, "'" + path + "' is damaged: its weights give no numbers");
 }
@@ -118,26 +124,30 @@ EngineConfig trial_config(const EngineConfig& config) {
   return trial;
 }
 
-Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config) {
+Result<MeasuredFile> open_to_measure(const std::string& path) {
   start_llama();
   clear_engine_complaint();
   llama_model_params params = model_params();
   params.no_alloc = true;
   params.load_mode = LLAMA_LOAD_MODE_NONE;
   LlamaModelHandle model(llama_model_load_from_file(path.c_str(), params));
-  const auto bad = [&](const char* what) {
-    const std::string why = engine_complaint();
-    return fail(Code::kEngineFailed,
-                "'" + path + "' " + what + ": " + (why.empty() ? "no reason given" : why));
-  };
-  if (!model) return bad("cannot be loaded");
-  const ModelInfo info = read_model_info(*model, path);
+  if (!model) return bad_file(path, "cannot be loaded");
+  ModelInfo info = read_model_info(*model, path);
   CHOIR_CHECK_OK(check_runs(info));
-  CHOIR_CHECK_OK(check_kv_type(*model, info, config.kv_type));
-  LlamaContextHandle context(
-      llama_init_from_model(model.get(), context_params(config, *model, info)));
-  if (!context) return bad("gives no context");
-  return read_bytes(*context, config, info);
+  return MeasuredFile{path, std::move(info), std::move(model)};
+}
+
+Result<ExecutorBytes> measure(const MeasuredFile& file, const EngineConfig& config) {
+  clear_engine_complaint();
+  CHOIR_CHECK_OK(check_kv_type(*file.model, file.info, config.kv_type));
+  const LlamaContextHandle context(
+      llama_init_from_model(file.model.get(), context_params(config, *file.model, file.info)));
+  if (!context) return bad_file(file.path, "gives no context");
+  return read_bytes(*context, config, file.info);
+}
+
+Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config) {
+  return measure(CHOIR_TRY(open_to_measure(path)), config);
 }
 
 Status try_file(const std::string& path, const EngineConfig& config,

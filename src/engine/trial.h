@@ -5,13 +5,25 @@
 #include <cstdint>
 #include <string>
 
+#include "choir/model_info.h"
 #include "choir/result.h"
 #include "engine/engine.h"
+#include "engine/llama_handles.h"
 
 namespace choir {
 
-// Bytes of `config` on this file, from a load without allocation. kInvalidArgument for a model that
-// Choir does not run. May abort on a damaged file.
+// A file that was loaded without allocation: its vocabulary and shapes, no weights.
+struct MeasuredFile {
+  std::string path;
+  ModelInfo info;
+  LlamaModelHandle model;
+};
+
+// kInvalidArgument for a model that Choir does not run. May abort on a damaged file.
+Result<MeasuredFile> open_to_measure(const std::string& path);
+// Bytes of `config` on this file.
+Result<ExecutorBytes> measure(const MeasuredFile& file, const EngineConfig& config);
+// Both.
 Result<ExecutorBytes> measure_file(const std::string& path, const EngineConfig& config);
 
 // What the passes of a trial for `config` are computed with: small, and with cells of its type.
