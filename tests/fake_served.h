@@ -90,19 +90,21 @@ class FakeServed {
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, *doors_, clock_,
       [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
-  const Services services_{*node_,
-                           models_,
-                           *doors_,
-                           *metrics_,
-                           *pulls_,
-                           events_,
-                           [] {},
-                           sessions_,
-                           [] { return std::string(); },
-                           history_,
-                           clock_,
-                           std::chrono::minutes(2),
-                           std::chrono::seconds(15)};
+  const Services services_{
+      *node_,
+      models_,
+      *doors_,
+      *metrics_,
+      *pulls_,
+      events_,
+      [] {},
+      sessions_,
+      [] { return std::string(); },
+      history_,
+      clock_,
+      std::chrono::minutes(2),
+      std::chrono::seconds(15),
+      [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); }};
   Router router_;
   std::unique_ptr<Server> server_;
   std::thread loop_;

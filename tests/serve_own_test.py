@@ -90,6 +90,20 @@ class Parallel(unittest.TestCase):
                          [s["text"] for s in self.report["sessions"]])
         self.assertEqual(figures_masked(events[-1]["text"]), figures_masked(self.printed[self.printed.index("====="):]))
 
+    def test_collects_the_texts_of_a_stream_and_tells_ends_at_once(self):
+        jobs = JOBS | {"ignore_eos": True, "max_tokens": 100}
+        _, report = self.daemon.post("/choir/v1/parallel", jobs)
+        began = time.monotonic()
+        events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", jobs | {"text_every_ms": 10_000})]
+        self.assertLess(time.monotonic() - began, 9)
+        for job, session in enumerate(report["sessions"]):
+            texts = [event for event in events if event["type"] == "text" and event["job"] == job]
+            self.assertLessEqual(len(texts), 3)  # the first, the rest, and what came while that was taken
+            self.assertEqual("".join(event["text"] for event in texts), session["text"])
+            self.assertEqual(texts[-1]["tokens"], 100)
+        events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", jobs | {"text_every_ms": 20})]
+        self.assertEqual("".join(e["text"] for e in events if e["type"] == "text" and e["job"] == 0), report["sessions"][0]["text"])
+
     def test_catalogue_says_what_can_be_fetched_and_what_is_there(self):
         status, reply = self.daemon.get("/choir/v1/catalogue")
         self.assertEqual(status, 200)

@@ -61,9 +61,11 @@ TEST(ParallelJobs, HaveTheModelsDefaultsBeforeThose) {
 }
 
 TEST(ParallelJobs, TakeWhatIsForAllAndTheirOwnFieldsWin) {
-  const ParallelAsked asked = read(R"({"stream": true, "max_tokens": 5, "seed": 7, "system": "s",
+  const ParallelAsked asked =
+      read(R"({"stream": true, "text_every_ms": 250, "max_tokens": 5, "seed": 7, "system": "s",
       "jobs": [{"prompt": "x"}, {"prompt": "y", "max_tokens": 6, "system": null}]})");
   EXPECT_TRUE(asked.stream);
+  EXPECT_EQ(asked.text_every, std::chrono::milliseconds(250));
   EXPECT_EQ(asked.jobs[0].asked.request.max_tokens, 5);
   EXPECT_EQ(asked.jobs[0].asked.request.messages,
             (std::vector<Message>{{"system", "s"}, {"user", "x"}}));
@@ -118,6 +120,10 @@ std::string many(int count) {
 const Wrong kWrong[] = {
     {"NoObject", "[]", "no JSON object"},
     {"Nothing", "{}", "'jobs' is missing"},
+    {"TextsTooSeldom", R"({"prompts": ["x"], "text_every_ms": 10001})",
+     "'text_every_ms' is 10001; it takes a whole number from 0 to 10000"},
+    {"TextsOfOneJob", R"({"jobs": [{"prompt": "x", "text_every_ms": 5}]})", "is for all jobs",
+     "/jobs/0/text_every_ms"},
     {"BothForms", R"({"jobs": [{"prompt": "x"}], "prompts": ["y"]})", "excludes"},
     {"NoJob", R"({"jobs": []})", "list of objects"},
     {"JobsOfTexts", R"({"jobs": ["x"]})", "list of objects"},

@@ -142,7 +142,10 @@ class Daemon::Inside {
             history_,
             clock_,
             config.load_wait,
-            config.ping_every};
+            config.ping_every,
+            [this](Nanos time, std::function<void()> work) {
+              loop_.post_after(time, std::move(work));
+            }};
   }
   std::string page() const { return page_at(server_->addresses()); }
 

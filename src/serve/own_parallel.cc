@@ -53,6 +53,8 @@ class ParallelWork final : public Work {
   ParallelWork(const Services& services, std::shared_ptr<ParallelCalls> calls, HttpRequest request,
                Wake wake)
       : ping_every_(services.ping_every),
+        clock_(services.clock),
+        after_(services.after),
         load_wait_(services),
         calls_(std::move(calls)),
         desk_(std::make_shared<ParallelDesk>(services, std::move(request), std::move(wake))) {
@@ -77,10 +79,7 @@ class ParallelWork final : public Work {
     }
     const std::vector<std::size_t> news = desk_->take_news();
     waiting_.insert(waiting_.end(), news.begin(), news.end());
-    std::size_t taken = 0;
-    for (; taken < waiting_.size() && bytes.size() < kBytesAtOnce; ++taken)
-      bytes += told(waiting_[taken], jobs_->submissions[waiting_[taken]].stream.take());
-    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(taken));
+    tell_news(bytes);
     if (left_ > 0) return desk_->stream() ? with_head(std::move(bytes)) : Output{};
     return report(bytes);
   }
@@ -183,6 +182,19 @@ class ParallelWork final : public Work {
     desk_->cancel({&jobs_->submissions[job], 1});
     return true;
   }
+  // A text that is not due stays in its stream, which collects what comes; an end is told at once.
+  void tell_news(std::string& bytes) {
+    const Instant now = clock_.now();
+    const bool due = now >= next_text_;
+    const std::size_t told_now = std::erase_if(waiting_, [&](std::size_t job) {
+      if (bytes.size() >= kBytesAtOnce || !(due || desk_->settled(job))) return false;
+      bytes += told(job, jobs_->submissions[job].stream.take());
+      return true;
+    });
+    if (due && told_now > 0 && waiting_.empty()) next_text_ = now + desk_->text_every();
+    if (due || waiting_.empty() || std::exchange(wakes_for_, next_text_) == next_text_) return;
+    after_(next_text_ - now, desk_->wake());
+  }
   std::string told(std::size_t job, const StreamPiece& piece) {
     std::string bytes;
     tokens_[job] += piece.tokens.size();
@@ -222,12 +234,16 @@ class ParallelWork final : public Work {
   }
 
   const Nanos ping_every_;
+  const Clock& clock_;
+  const std::function<void(Nanos, std::function<void()>)> after_;
   const LoadWait load_wait_;
   const std::shared_ptr<ParallelCalls> calls_;
   const std::shared_ptr<ParallelDesk> desk_;
   std::map<std::string, LoadTicket> loads_;
   std::optional<ParallelSubmitted> jobs_;
   std::vector<std::size_t> waiting_;  // jobs whose streams have something
+  Instant next_text_;                 // no text before
+  Instant wakes_for_;                 // the next_text_ that a wake was asked for
   std::vector<EvaluationResult> results_;
   std::vector<std::size_t> tokens_;  // of each job, so far
   std::vector<bool> has_ended_;      // by job

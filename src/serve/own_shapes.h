@@ -40,11 +40,16 @@ inline constexpr auto kCloneFields =
     std::to_array<BodyField>({{"name", kNameRule, "Of the new executor", true}});
 inline constexpr auto kPullFields =
     std::to_array<BodyField>({{"model", kNameRule, "Its name in the catalogue", true}});
+inline constexpr std::int64_t kTextEveryMost = 10'000;
+
 inline constexpr auto kParallelFields = std::to_array<BodyField>({
     {"jobs", {Kind::kList}, "What is asked for, each with the fields of chat and its own"},
     {"models", {Kind::kTexts}, "Instead of jobs: each of these models answers each prompt"},
     {"prompts", {Kind::kTexts}, "Instead of jobs: the prompts for all models"},
     {"stream", {Kind::kBoolean}, "Send the texts as they come, as server-sent events"},
+    {"text_every_ms",
+     {Kind::kInteger, 0, kTextEveryMost},
+     "Of a stream: texts are collected for so long, ends are told at once; 0: as they come"},
 });
 
 inline constexpr auto kResizeFields =

@@ -46,6 +46,10 @@ std::vector<std::size_t> ParallelDesk::take_news() {
   return news_.with([](std::vector<std::size_t>& news) { return std::exchange(news, {}); });
 }
 
+bool ParallelDesk::settled(std::size_t job) const {
+  return settled_.with([&](const std::set<std::size_t>& jobs) { return jobs.contains(job); });
+}
+
 void ParallelDesk::leave() {
   gone_.store(true);
   Slot slot = take();
@@ -71,6 +75,7 @@ void ParallelDesk::read() {
   if (!asked) return refuse(std::move(asked).error());
   asked_ = std::move(*asked);
   stream_.store(asked_.stream);
+  text_every_.store(asked_.text_every);
   for (ParallelJob& job : asked_.jobs)
     if (auto error = read_headers(job.asked, request_)) return refuse(std::move(*error));
   if (!find_models(false)) {
@@ -221,6 +226,11 @@ Callbacks ParallelDesk::callbacks_of(std::size_t job) {
                             asked_.jobs[job].asked.keep_alive);
   return {.on_event = {},
           .on_done = [hold](const Completion&) { hold(); },
+          .on_settled =
+              [self = shared_from_this(), job](const Completion&) {
+                self->settled_.with([&](std::set<std::size_t>& jobs) { jobs.insert(job); });
+                self->wake_();
+              },
           .on_news =
               [self = shared_from_this(), job](RequestId) {
                 self->news_.with([&](std::vector<std::size_t>& news) { news.push_back(job); });

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,12 +53,15 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   void submit_loaded() { post(Door::kQuick, &ParallelDesk::prepare_loaded); }
   Slot take();
   std::vector<std::size_t> take_news();  // the jobs whose streams have something
+  bool settled(std::size_t job) const;   // its stream has the end, or will have it in this moment
   // The client has gone. What is not submitted yet never is.
   void leave();
   void refuse(ApiError error);
   void cancel(std::span<const Submission> submissions);
   ApiError load_error_of(const std::string& executor, const Error& error) const;
   bool stream() const { return stream_.load(); }  // asked for; once something is in the slot
+  Nanos text_every() const { return text_every_.load(); }  // as stream()
+  const Wake& wake() const { return wake_; }
   double seconds_since(Instant began) const { return to_seconds(clock_.now() - began); }
 
  private:
@@ -87,7 +91,9 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   std::optional<Instant> began_loading_;
   double load_seconds_ = 0;
   std::atomic<bool> stream_{false};
+  std::atomic<Nanos> text_every_{Nanos{0}};
   std::atomic<bool> gone_{false};
+  Guarded<std::set<std::size_t>> settled_;
   Guarded<std::vector<std::size_t>> news_;
   Guarded<Slot> slot_;
 };

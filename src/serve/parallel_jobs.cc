@@ -9,6 +9,7 @@
 #include "choir/parallel_evaluation.h"
 #include "choir/text.h"
 #include "serve/fields.h"
+#include "serve/own_shapes.h"
 
 namespace choir::serve {
 namespace {
@@ -48,14 +49,21 @@ Fault read_text(Json& object, std::string_view field, std::string& text) {
   return std::nullopt;
 }
 
-Fault read_deadline(Json& object, std::chrono::milliseconds& deadline) {
-  const Json value = taken(object, "deadline_ms");
+struct Milliseconds {
+  std::string_view field;
+  std::int64_t least = 0, most = 0;
+};
+constexpr Milliseconds kDeadline{"deadline_ms", 1, kDeadlineMax.count()};
+constexpr Milliseconds kTextEvery{"text_every_ms", 0, kTextEveryMost};
+
+Fault read_time(Json& object, const Milliseconds& rule, std::chrono::milliseconds& time) {
+  const Json value = taken(object, rule.field);
   if (value.is_null()) return std::nullopt;
-  if (!value.is_number_integer() || value < 1 || value > kDeadlineMax.count())
-    return field_error("deadline_ms", "is " + shown(value) +
-                                          "; it takes a whole number from 1 to " +
-                                          std::to_string(kDeadlineMax.count()));
-  deadline = std::chrono::milliseconds(value.get<std::int64_t>());
+  if (!value.is_number_integer() || value < rule.least || value > rule.most)
+    return field_error(rule.field, "is " + shown(value) + "; it takes a whole number from " +
+                                       std::to_string(rule.least) + " to " +
+                                       std::to_string(rule.most));
+  time = std::chrono::milliseconds(value.get<std::int64_t>());
   return std::nullopt;
 }
 
@@ -75,12 +83,12 @@ struct OwnFields {
 };
 
 Fault read_own(Json& job, OwnFields& own) {
-  for (const std::string_view field : {"stream", "stream_options"})
+  for (const std::string_view field : {"stream", "stream_options", "text_every_ms"})
     if (has(job, field)) return field_error(field, "is for all jobs; it stands beside them");
   if (auto fault = read_flag(job, "raw", own.raw)) return fault;
   if (auto fault = read_flag(job, "default_template", own.default_template)) return fault;
   if (auto fault = read_text(job, "system", own.system)) return fault;
-  if (auto fault = read_deadline(job, own.deadline)) return fault;
+  if (auto fault = read_time(job, kDeadline, own.deadline)) return fault;
   own.has_prompt = has(job, "prompt");
   if (own.has_prompt == has(job, "messages"))
     return field_error("prompt", own.has_prompt ? "excludes 'messages'; take one of them"
@@ -197,6 +205,8 @@ ApiResult<ParallelAsked> read_parallel(const Json& body) {
   Json shared = body;
   Lists lists;
   if (auto fault = read_flag(shared, "stream", asked.stream))
+    return tl::unexpected(std::move(*fault));
+  if (auto fault = read_time(shared, kTextEvery, asked.text_every))
     return tl::unexpected(std::move(*fault));
   if (auto fault = take_lists(shared, lists)) return tl::unexpected(std::move(*fault));
   const bool named = !lists.jobs.is_null();

@@ -16,6 +16,7 @@
 // Pure: any thread, does not block.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct ParallelJob {
 struct ParallelAsked {
   std::vector<ParallelJob> jobs;  // at least one
   bool stream = false;
+  std::chrono::milliseconds text_every{0};  // of a stream: from one text of a job to the next
 };
 
 // Errors of a job of `jobs` have its place in `pointer`: "/jobs/3/temperature".

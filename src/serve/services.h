@@ -42,6 +42,8 @@ struct Services {
   const Clock& clock;
   Nanos load_wait_max;  // that a request waits for its model
   Nanos ping_every;     // of silence in a stream
+  // Calls work on the loop after a time. On the loop only.
+  std::function<void(Nanos, std::function<void()>)> after;
 };
 
 // Holds the executor for the tenant from now on, and gives what holds it once more when the request
