@@ -175,7 +175,7 @@ def cold(arguments, copies, folder, chrome):
         opened = [chrome.do("cold", url=f"http://127.0.0.1:{daemon.port}") for _ in range(2 * arguments.runs + 1)]
         chrome.do("blank")
     return [bar("cold open to a full Ensemble", "ms", statistics.median(one["ms"] for one in opened), 500.0,
-                "from the begin of the navigation; the events begin with the next look of the daemon, up to 250 ms later"),
+                "from the begin of the navigation"),
             bar("cold open to a full Ensemble: requests", "", statistics.median(len(one["requests"]) for one in opened), 8.0,
                 "the last one: " + " ".join(opened[-1]["requests"]))]
 
@@ -253,7 +253,7 @@ def top(arguments, copies, folder, chrome):
     return [bar("choir top, 80x24, idle: CPU", "% core", percent, 1.0),
             bar("choir top, 80x24, idle: bytes", "KB/s", bytes_read / arguments.seconds / 1000, 4.0),
             bar("choir top: first picture", "ms", statistics.median(firsts), 150.0,
-                "it begins with the daemon's next look, up to 250 ms later")]
+                "from the start of the program")]
 
 
 # Each with the name that --only looks at, and whether it needs a browser.

@@ -1,4 +1,5 @@
-// A chat with columns: one is stopped while the others go on.
+// A chat with columns: one is stopped while the others go on, and the end of an answer stays in sight. And what a page
+// asks the daemon for before it shows something.
 import { cases, check, checkNoFaults, inBrowser, open, page, stories, until } from "./common.mjs";
 
 async function oneColumnIsStopped() {
@@ -30,4 +31,53 @@ async function oneColumnIsStopped() {
   });
 }
 
-await cases({ "one column is stopped": oneColumnIsStopped });
+async function theEndStaysInSight() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon);
+    await tab.route("**/choir/v1/parallel", (route) => {
+      const body = JSON.parse(route.request().postData());
+      for (const job of body.jobs) Object.assign(job, { max_tokens: 400, ignore_eos: true });
+      return route.continue({ postData: JSON.stringify(body) });
+    });
+    await open(tab, daemon, "play");
+    const say = async (answers) => {
+      await tab.fill("#prompt", "Once upon a time");
+      await tab.keyboard.press("Enter");
+      await tab.waitForFunction((all) => document.querySelectorAll(".answer[aria-busy=false]").length === all, answers);
+    };
+    // How far the end of the chat is below what is shown, and where its first words are.
+    const place = () => tab.evaluate(() => {
+      const box = document.querySelector(".logbox").getBoundingClientRect();
+      return { long: document.querySelector(".log").offsetHeight > box.height, below: document.querySelector(".log").getBoundingClientRect().bottom - box.bottom, first: document.querySelector(".said").getBoundingClientRect().top };
+    });
+    for (let answers = 1; answers <= 3; ++answers) await say(answers);
+    const end = await place();
+    check(end.long && Math.abs(end.below) < 2, `the end is ${end.below} px below what is shown`);
+    await tab.evaluate(() => document.querySelector(".said").scrollIntoView());
+    await tab.waitForTimeout(100);
+    const up = await place();
+    check(up.below > 100, "it does not scroll up");
+    await say(4);
+    const after = await place();
+    check(Math.abs(after.first - up.first) < 2 && after.below > up.below, `who reads the begin was moved by ${after.first - up.first} px`);
+    checkNoFaults(tab);
+  });
+}
+
+async function fewRequests() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon);
+    const asked = [];
+    tab.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await open(tab, daemon, "ensemble");
+    await tab.waitForFunction(() => document.querySelector(".tile .spark .line")?.getAttribute("d"));
+    check(asked.length <= 8, asked.join(" "));
+    check(!asked.includes("/choir/v1/catalogue"), "Ensemble shows nothing of the catalogue");
+    await tab.keyboard.press("g");
+    await tab.keyboard.press("m");
+    await until(() => asked.includes("/choir/v1/catalogue") && asked.includes("/choir/v1/pulls"), "Models asks for the catalogue");
+    checkNoFaults(tab);
+  });
+}
+
+await cases({ "one column is stopped": oneColumnIsStopped, "the end of an answer stays in sight": theEndStaysInSight, "what Ensemble asks for": fewRequests });

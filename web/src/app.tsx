@@ -2,14 +2,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary } from "preact/hooks";
 import { clock } from "./format.ts";
-import { ApiError, endSession, findSession, may, session, token, useKey } from "./net/api.ts";
+import { ApiError, endSession, may, session, takeCode, token, useKey } from "./net/api.ts";
 import { link } from "./net/live.ts";
 import { announcement, Button, Choice, CopyButton, Dialog, Icon, IconButton, Note } from "./parts/ui.tsx";
 import { visible } from "./safe/visible.ts";
 import { onKey } from "./state/keys.ts";
 import { letterKeys, theme } from "./state/prefs.ts";
 import { goTo, kViews, route, type ViewName } from "./state/route.ts";
-import { findModels, forget, live, running, view, waiting, watchPulls } from "./state/store.ts";
+import { draining, findListed, findModels, forget, knowsState, listed, live, requestCount, restarts, running, version, waiting, watchPulls } from "./state/store.ts";
 import { Ensemble } from "./views/ensemble.tsx";
 import { ModelsView } from "./views/models.tsx";
 import { Play } from "./views/play.tsx";
@@ -30,20 +30,19 @@ function LinkState() {
 
 // What the whole page has to say: that it is not live, that the daemon is another one, or ends.
 function Bars() {
-  const restarts = view.value.restarts;
   const dismissed = useSignal(0);
   const l = link.value;
   const needed = session.value.state === "needed";
   return (
     <div class="bars" role="status">
       {needed ? <p class="bar-lost">{words.access.title}</p> : l.state === "lost" ? <p class="bar-lost">{l.last === null ? words.notLiveYet : words.notLive(clock(l.last))}</p> : null}
-      {l.state === "live" && restarts > dismissed.value ? (
+      {l.state === "live" && restarts.value > dismissed.value ? (
         <p class="bar-info">
           {words.restarted}
-          <button type="button" class="linklike" onClick={() => (dismissed.value = restarts)}>{words.dismiss}</button>
+          <button type="button" class="linklike" onClick={() => (dismissed.value = restarts.value)}>{words.dismiss}</button>
         </p>
       ) : null}
-      {l.state === "live" && view.value.node?.draining ? <p class="bar-info">{words.draining}</p> : null}
+      {l.state === "live" && draining.value ? <p class="bar-info">{words.draining}</p> : null}
     </div>
   );
 }
@@ -125,27 +124,20 @@ export function App() {
       onKey("g r", () => goTo("requests")),
       onKey("?", () => (help.value = true)),
     ];
-    void findSession().then(() => live.start());
-    // What this session may see, and what has changed while nobody looked.
-    const stop = link.subscribe((l) => {
-      if (l.state !== "live") return;
-      void findModels();
-      void watchPulls();
-    });
+    void takeCode().then(() => live.start());
     // Let in again, with fewer rights or another key.
     const stopSession = session.subscribe((now) => {
       if (now.state === "open" && link.peek().state === "lost") live.again();
     });
     return () => {
       off.forEach((f) => f());
-      stop();
       stopSession();
     };
   }, []);
   // A daemon that works is looked at, one that does nothing is talked to.
   useEffect(() => {
-    if (view.value.known.state && home.value === null) home.value = running.value + waiting.value > 0 ? "ensemble" : "play";
-  }, [view.value.known.state]);
+    if (knowsState.value && home.value === null) home.value = running.peek() + waiting.peek() > 0 ? "ensemble" : "play";
+  }, [knowsState.value]);
 
   const leave = (): void => {
     void endSession().then((open) => {
@@ -155,6 +147,16 @@ export function App() {
     });
   };
   const name: ViewName = route.value.view || home.value || "play";
+  // What this session may see, and what has changed while nobody looked. A view that only looks on needs no more than
+  // the names, unless there are none: then it offers models to fetch.
+  const isNowLive = link.value.state === "live";
+  const offers = name === "play" || name === "models" || listed.value?.length === 0;
+  useEffect(() => {
+    if (isNowLive && !offers) void findListed();
+    if (!isNowLive || !offers) return;
+    void findModels();
+    void watchPulls();
+  }, [isNowLive, offers]);
   useEffect(() => {
     document.title = `${words.views[name]} \u00b7 ${words.product}`;
   }, [name]);
@@ -177,7 +179,7 @@ export function App() {
             <a key={v} href={`#/${v}`} {...(v === name ? { "aria-current": "page" as const } : {})}>
               <Icon name={v} />
               <span>{words.views[v]}</span>
-              {v === "requests" && view.value.requests.size > 0 ? <span class="count">{view.value.requests.size}</span> : null}
+              {v === "requests" && requestCount.value > 0 ? <span class="count">{requestCount.value}</span> : null}
             </a>
           ))}
         </nav>
@@ -189,7 +191,7 @@ export function App() {
               of={[["system", words.theme.system], ["light", words.theme.light], ["dark", words.theme.dark]] as const} />
             <IconButton icon="keyboard" label={words.keys.open} onClick={() => (help.value = true)} />
           </div>
-          {s.state === "open" ? <p class="hint">{words.youAre(visible(s.info.tenant ?? ""))}{view.value.hello ? ` \u00b7 ${visible(view.value.hello.version)}` : ""}</p> : null}
+          {s.state === "open" ? <p class="hint">{words.youAre(visible(s.info.tenant ?? ""))}{version.value ? ` \u00b7 ${visible(version.value)}` : ""}</p> : null}
         </div>
       </header>
       <main id="content" tabIndex={-1}>

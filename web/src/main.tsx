@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { findSession } from "./net/api.ts";
+import { takeCode } from "./net/api.ts";
 import { watchKeys } from "./state/keys.ts";
 import { watchPrefs } from "./state/prefs.ts";
 import { watchRoute } from "./state/route.ts";
@@ -14,6 +14,6 @@ if (root) {
   render(<App />, root);
   // A link that is opened in a page that is there already.
   window.addEventListener("hashchange", () => {
-    if (location.hash.startsWith("#code=")) void findSession().then(() => live.again());
+    if (location.hash.startsWith("#code=")) void takeCode().then(() => live.again());
   });
 }

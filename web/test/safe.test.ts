@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ComponentChildren } from "preact";
 import { safeLink } from "../src/safe/link.ts";
+import { lex } from "../src/safe/lexer.ts";
 import { kLongestMarkdown, markdown, nothingKnown } from "../src/safe/markdown.tsx";
 import { csvCell, visible, visibleLine } from "../src/safe/visible.ts";
 
@@ -33,7 +34,7 @@ function walk(node: unknown, path = ""): string {
   }
   return walk(made.props.children, `${path}/${String(made.type)}`);
 }
-const textOf = (source: string): string => walk(markdown(source).view);
+const textOf = (source: string): string => walk(markdown(source, lex).view);
 
 test("HTML in an answer is text", () => {
   const evil = '<img src=x onerror=alert(1)> and <script>alert(2)</script>\n\n<div onclick="x()">three</div>';
@@ -84,7 +85,7 @@ test("random text makes no other elements, and none throws", () => {
       x = (Math.imul(x, 1103515245) + 12345) >>> 0;
       source += parts[(x >>> 8) % parts.length];
     }
-    walk(markdown(source).view);
+    walk(markdown(source, lex).view);
   }
 });
 
@@ -93,7 +94,7 @@ test("a text that grows ends as it would have begun", () => {
   let known = nothingKnown;
   let view: ComponentChildren = null;
   for (let end = 1; end <= source.length; ++end) {
-    const grown = markdown(source.slice(0, end), known);
+    const grown = markdown(source.slice(0, end), lex, known);
     known = grown.known;
     view = grown.view;
   }

@@ -5,8 +5,9 @@ import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
+import { Latest } from "../src/state/latest.ts";
 import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
-import { csvOf, rowsOf } from "../src/state/rows.ts";
+import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
 
@@ -182,4 +183,48 @@ test("a curve has gaps where there is no figure", () => {
   const { line, area } = pathsOf([1, 2, null, 3], 3);
   assert.equal(line.match(/M/g)?.length, 2);
   assert.equal(area.match(/Z/g)?.length, 2);
+});
+
+test("of what is asked while an answer is on its way only the last is asked", async () => {
+  const asked: number[] = [];
+  let answer: () => void = () => undefined;
+  const latest = new Latest<number>((question) => {
+    asked.push(question);
+    return new Promise((resolve, reject) => (answer = question === 1 ? reject : resolve));
+  });
+  for (const question of [1, 2, 3]) latest.put(question);
+  assert.deepEqual(asked, [1]); // at once
+  answer();
+  await new Promise(setImmediate);
+  assert.deepEqual(asked, [1, 3]); // a failure stops nothing
+  answer();
+  await new Promise(setImmediate);
+  latest.put(4);
+  assert.deepEqual(asked, [1, 3, 4]);
+  latest.put(5);
+  latest.end();
+  answer();
+  await new Promise(setImmediate);
+  assert.deepEqual(asked, [1, 3, 4]);
+});
+
+test("the rows in sight change by steps, and cover what is shown", () => {
+  const height = 400;
+  let before = "";
+  let changes = 0;
+  for (let top = 0; top <= 1000 * 40 - height; top += 25) {
+    const [first, last] = rowsInSight(top, height, 40, 1000, 8);
+    assert.ok(first * 40 <= top && last * 40 >= top + height, `${top}: ${first} to ${last}`);
+    if (before !== `${first} ${last}`) ++changes;
+    before = `${first} ${last}`;
+  }
+  assert.ok(changes < 1000 / 4 + 1, String(changes));
+  assert.deepEqual(rowsInSight(0, height, 40, 3, 8), [0, 3]);
+  assert.deepEqual(rowsInSight(90_000, height, 40, 10, 8), [10, 10]);
+});
+
+test("a row that changed is found by what it says now", () => {
+  const row = request("1", "waiting", { model: "alpha" });
+  assert.ok(matches(row, "ALPHA") && !matches(row, "beta"));
+  assert.ok(matches({ ...row, model: "beta" }, "beta"));
 });

@@ -155,17 +155,15 @@ export async function endSession(): Promise<boolean> {
   return session.peek().state === "open";
 }
 
-// Who we are. An open daemon (no keys, loopback) answers without a token.
-export async function findSession(): Promise<void> {
+// Exchanges the code of a one-use link, if the address has one. One that was used already, or is too old, changes
+// nothing. Who we are otherwise, the first event tells.
+export async function takeCode(): Promise<void> {
   const code = codeInAddress();
-  if (code) {
-    try {
-      await exchange({ code });
-      return;
-    } catch {
-      // Used already, or too old: what was allowed before still is.
-    }
-  }
+  if (code) await exchange({ code }).catch(() => undefined);
+}
+
+// Who we are. An open daemon (no keys, loopback) answers without a token.
+async function findSession(): Promise<void> {
   try {
     session.value = sessionOf(await get<SessionInfo>("/choir/v1/session"), false);
   } catch (error) {

@@ -1,7 +1,7 @@
 // A model's text as elements. `marked` splits it into tokens; the elements are made here, from these kinds alone:
 // p h3..h6 (shown one step lower) strong em del code pre ul ol li blockquote table(thead tbody tr th td) hr br a span.
 // HTML in the text is shown as text. Nothing is loaded: an image is a link with its address.
-import { Lexer, type Token, type Tokens } from "marked";
+import type { Token, Tokens } from "marked";
 import type { ComponentChildren, VNode } from "preact";
 import { withoutEntities } from "./entities.ts";
 import { safeLink } from "./link.ts";
@@ -114,7 +114,7 @@ function element(token: Token, depth: number): ComponentChildren {
   }
 }
 
-const lexer = (): Lexer => new Lexer({ gfm: true, breaks: false });
+export type Lex = (source: string) => Token[]; // that of lexer.ts
 
 // The blocks of a text that were lexed once; of a text that grows only what may still change is lexed again.
 interface Known {
@@ -141,16 +141,16 @@ function settledEnd(source: string): number {
   return 0;
 }
 
-export function markdown(source: string, known: Known = nothingKnown): Grown {
+export function markdown(source: string, lex: Lex, known: Known = nothingKnown): Grown {
   if (source.length > kLongestMarkdown) return { known: nothingKnown, view: <p class="plain">{visible(source)}</p> };
   let base = source.startsWith(known.text) ? known : nothingKnown;
   try {
     const settled = base.text.length + settledEnd(source.slice(base.text.length));
     if (settled > base.text.length) {
-      const more = lexer().lex(source.slice(base.text.length, settled));
+      const more = lex(source.slice(base.text.length, settled));
       base = { text: source.slice(0, settled), blocks: [...base.blocks, <>{more.map((t) => element(t, 0))}</>] };
     }
-    const open = lexer().lex(source.slice(base.text.length));
+    const open = lex(source.slice(base.text.length));
     return { known: base, view: [...base.blocks, ...open.map((t) => element(t, 0))] };
   } catch {
     return { known: nothingKnown, view: <p class="plain">{visible(source)}</p> };

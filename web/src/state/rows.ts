@@ -26,10 +26,29 @@ const valueOf: Record<SortKey, (row: RequestRow) => number | string> = {
 
 const byId = (a: RequestRow, b: RequestRow): number => a.id.length - b.id.length || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 
+// What a filter looks at, by row: a row that did not change is the same object, and most do not change.
+const texts = new WeakMap<RequestRow, string>();
+function textOf(row: RequestRow): string {
+  let text = texts.get(row);
+  if (text === undefined) {
+    text = [row.id, row.model, row.tenant, row.priority, row.state, row.why?.reason ?? "", row.why?.text ?? ""].join("\n").toLowerCase();
+    texts.set(row, text);
+  }
+  return text;
+}
+
 export function matches(row: RequestRow, filter: string): boolean {
   const wanted = filter.trim().toLowerCase();
-  if (wanted === "") return true;
-  return [row.id, row.model, row.tenant, row.priority, row.state, row.why?.reason ?? "", row.why?.text ?? ""].some((text) => text.toLowerCase().includes(wanted));
+  return wanted === "" || textOf(row).includes(wanted);
+}
+
+// The rows in sight, and some before and after: [first, last) of `count`. They change by whole steps, so that most moves
+// of a scroll change nothing.
+export const kRowsAStep = 4;
+export function rowsInSight(top: number, height: number, rowHeight: number, count: number, more: number): [number, number] {
+  const step = Math.floor(Math.max(0, top) / (rowHeight * kRowsAStep)) * kRowsAStep;
+  const first = Math.min(Math.max(0, step - more), count);
+  return [first, Math.max(first, Math.min(count, step + kRowsAStep + Math.ceil(height / rowHeight) + more))];
 }
 
 export function rowsOf(all: Iterable<RequestRow>, kind: Kind, filter: string, order: Order): RequestRow[] {

@@ -1,5 +1,5 @@
 // What all views look at.
-import { computed, signal } from "@preact/signals";
+import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { ApiError, get, send, session } from "../net/api.ts";
 import { Live } from "../net/live.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
@@ -43,6 +43,22 @@ export function forget(): void {
 export const models = computed<ModelRow[]>(() => [...view.value.models.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));
 export const running = computed(() => models.value.reduce((sum, m) => sum + m.running, 0));
 export const waiting = computed(() => models.value.reduce((sum, m) => sum + m.waiting, 0));
+// Of each frame's view what the page around the views shows, so that a frame that changes none of it draws none of it.
+export const requestCount = computed(() => view.value.requests.size);
+export const version = computed(() => view.value.hello?.version ?? "");
+export const knowsState = computed(() => view.value.known.state);
+export const restarts = computed(() => view.value.restarts);
+export const draining = computed(() => view.value.node?.draining ?? false);
+
+// The same list as before while it has the same names.
+function steady(namesOf: () => string[]): ReadonlySignal<string[]> {
+  let before: string[] = [];
+  return computed(() => {
+    const names = namesOf();
+    if (names.length !== before.length || names.some((name, i) => name !== before[i])) before = names;
+    return before;
+  });
+}
 
 // ---- models on disk and in the catalogue --------------------------------------------------------
 
@@ -52,11 +68,11 @@ export const pulls = signal<PullRow[]>([]);
 const catalogueAsked = signal(false);
 
 // All that there is to know of the models has come once.
-export const modelsKnown = computed(() => view.value.known.state && listed.value !== null && catalogueAsked.value);
+export const modelsKnown = computed(() => knowsState.value && listed.value !== null && catalogueAsked.value);
 
 // Models that can be asked, the surest first: those of the daemon's settings, those of the catalogue, then other files of
 // the models folder, among which may be encoders until learn() has told.
-export const writers = computed<string[]>(() => {
+export const writers = steady(() => {
   const all = new Map((listed.value ?? []).map((m) => [m.id, m]));
   const writes = (name: string): boolean => {
     const can = all.get(name)?.capabilities;
@@ -68,7 +84,7 @@ export const writers = computed<string[]>(() => {
   return [...new Set([...served, ...all.keys()])].filter(writes).sort((a, b) => rank(a) - rank(b) || offered.indexOf(a) - offered.indexOf(b) || (a < b ? -1 : 1));
 });
 // Of those, the ones that a demo takes by itself.
-export const sureWriters = computed<string[]>(() => {
+export const sureWriters = steady(() => {
   const offered = (catalogue.value ?? []).map((c) => c.name);
   const sure = writers.value.filter((name) => view.value.models.has(name) || offered.includes(name) || kinds.value.get(name)?.writes);
   return sure.length > 0 ? sure : writers.value;
@@ -84,14 +100,16 @@ export function lookOf(model: string): Look {
   return looks.value.get(model) ?? looksOf([model]).get(model) ?? { colour: 0, letter: "?" };
 }
 
-export async function findModels(): Promise<void> {
-  const [all, offered] = await Promise.allSettled([
-    get<{ data: ListedModel[] }>("/v1/models"),
-    get<{ models: CatalogueEntry[] }>("/choir/v1/catalogue"),
-  ]);
-  if (all.status === "fulfilled") listed.value = all.value.data;
-  if (offered.status === "fulfilled") catalogue.value = offered.value.models;
+// What cannot be had stays as it was: the bar says that the daemon does not answer.
+export async function findListed(): Promise<void> {
+  await get<{ data: ListedModel[] }>("/v1/models").then((all) => (listed.value = all.data), () => undefined);
+}
+async function findOffers(): Promise<void> {
+  await get<{ models: CatalogueEntry[] }>("/choir/v1/catalogue").then((all) => (catalogue.value = all.models), () => undefined);
   catalogueAsked.value = true;
+}
+export async function findModels(): Promise<void> {
+  await Promise.all([findListed(), findOffers()]);
 }
 
 export const pulling = computed(() => pulls.value.some((p) => p.state === "running" || p.state === "waiting"));

@@ -7,7 +7,7 @@ import { messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
 
 export const kColumnsMax = 8;
-const kFlushMs = 100; // texts reach the page at most ten times a second
+const kFlushMs = 30; // what comes together reaches the page together
 
 export interface Answer {
   state: "loading" | "waiting" | "writing" | "ended" | "stopped" | "failed";
@@ -98,7 +98,10 @@ const kEnds: ReadonlySet<Answer["state"]> = new Set(["ended", "failed", "stopped
 export async function follow(body: Record<string, unknown>, answers: readonly Signal<Answer>[], abort: AbortController, on: Followed = {}): Promise<void> {
   const next: Answer[] = answers.map((a) => ({ ...a.peek() }));
   const touched = new Set<number>();
+  let timer = 0;
   const flush = (): void => {
+    clearTimeout(timer);
+    timer = 0;
     const at = performance.now();
     batch(() => {
       for (const i of touched) {
@@ -111,12 +114,15 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
     });
     touched.clear();
   };
-  const timer = setInterval(flush, kFlushMs);
+  const touch = (i: number): void => {
+    touched.add(i);
+    timer ||= window.setTimeout(flush, kFlushMs);
+  };
   const all = (change: (a: Answer) => void): void => {
     next.forEach((a, i) => {
       if (kEnds.has(a.state)) return;
       change(a);
-      touched.add(i);
+      touch(i);
     });
   };
   try {
@@ -140,7 +146,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
             a.state = "writing";
             a.text += event.text;
             a.tokens = event.tokens;
-            touched.add(event.job);
+            touch(event.job);
           }
           if (event.type === "end") {
             const a = next[event.job];
@@ -150,7 +156,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
             a.finish = event.finish;
             a.usage = event.usage;
             a.tokens = event.usage.output_tokens;
-            touched.add(event.job);
+            touch(event.job);
             on.end?.(event.job, a);
           }
           if (event.type === "report") {
@@ -158,7 +164,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
               const a = next[row.session_id];
               if (!a || row.tokens === 0) continue;
               a.speed = row.tokens_per_second;
-              touched.add(row.session_id);
+              touch(row.session_id);
             }
             on.report?.({ report: event.report, text: event.text ?? null });
           }
@@ -174,6 +180,5 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
       a.error = stopped ? "" : message;
     });
   }
-  clearInterval(timer);
   flush();
 }

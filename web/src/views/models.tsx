@@ -1,6 +1,6 @@
 // Models: what is in memory and what it takes, what is on disk, what can be fetched; and what other sizes would take.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { bytes, integer, percent, seconds } from "../format.ts";
 import { ApiError, may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
@@ -11,6 +11,7 @@ import { visible, visibleLine } from "../safe/visible.ts";
 import { inMemory, kColours } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
+import { Latest } from "../state/latest.ts";
 import { catalogue, failures, findModels, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
@@ -71,25 +72,24 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
   const error = useSignal("");
   const done = useSignal("");
 
+  const abort = useRef(new AbortController());
+  const asked = useRef(new Latest<Record<string, unknown>>((body) =>
+    send<Estimate>("POST", "/choir/v1/estimate", body, abort.current.signal).then(
+      (e) => {
+        estimate.value = e;
+        error.value = "";
+      },
+      (e: unknown) => {
+        if (!abort.current.signal.aborted) error.value = messageOf(e);
+      },
+    )));
   useEffect(() => {
-    const abort = new AbortController();
-    const timer = setTimeout(() => {
-      const body = { model: name, sequences_max: sequences.value, sequence_tokens_max: tokens.value, kv_type: kv.value };
-      send<Estimate>("POST", "/choir/v1/estimate", body, abort.signal).then(
-        (e) => {
-          estimate.value = e;
-          error.value = "";
-        },
-        (e: unknown) => {
-          if (!abort.signal.aborted) error.value = messageOf(e);
-        },
-      );
-    }, 40);
-    return () => {
-      clearTimeout(timer);
-      abort.abort();
-    };
+    asked.current.put({ model: name, sequences_max: sequences.value, sequence_tokens_max: tokens.value, kv_type: kv.value });
   }, [sequences.value, tokens.value, kv.value, name]);
+  useEffect(() => () => {
+    asked.current.end();
+    abort.current.abort();
+  }, []);
 
   const resize = (): void => {
     done.value = "";
@@ -263,8 +263,10 @@ function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
 export function ModelsView() {
   const whatIf = useSignal<string | null>(null);
   useEffect(() => {
-    void findModels();
-    void watchPulls();
+    if (isLive()) {
+      void findModels();
+      void watchPulls();
+    }
     const timer = setInterval(() => {
       if (!document.hidden && isLive()) void findModels();
     }, 10_000);

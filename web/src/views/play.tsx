@@ -1,11 +1,11 @@
 // Play: a chat with one model or several beside each other, and the parallel demo.
-import { signal, useSignal } from "@preact/signals";
+import { signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Start } from "../parts/start.tsx";
 import { Button, CopyButton, Empty, Field, Icon, IconButton, Letter, NumberField, Note } from "../parts/ui.tsx";
 import { seconds, short } from "../format.ts";
 import { isLive } from "../net/live.ts";
-import type { Grown } from "../safe/markdown.tsx";
+import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { goTo, route } from "../state/route.ts";
 import { catalogue, listed, modelsKnown, view, writers } from "../state/store.ts";
@@ -32,15 +32,15 @@ function Facts({ answer }: { answer: Answer }) {
   return <span class="facts">{parts.join(" \u00b7 ")}</span>;
 }
 
-// The reader of Markdown is not needed for the first view. Until it is there, text is shown as it is.
-const reader = signal<typeof import("../safe/markdown.tsx") | null>(null);
-const fetchReader = (): void => {
-  if (!reader.peek()) import("../safe/markdown.tsx").then((module) => (reader.value = module), () => undefined);
+// Until the grammar is there, text is shown as it is.
+const grammar = signal<{ lex: Lex } | null>(null);
+const fetchGrammar = (): void => {
+  if (!grammar.peek()) import("../safe/lexer.ts").then((module) => (grammar.value = module), () => undefined);
 };
 
 function AnswerText({ text }: { text: string }) {
   const known = useRef<Grown["known"] | undefined>(undefined);
-  const grown = reader.value?.markdown(text, known.current);
+  const grown = grammar.value ? markdown(text, grammar.value.lex, known.current) : undefined;
   known.current = grown?.known;
   return <div class="text">{grown ? grown.view : <p class="plain">{visible(text)}</p>}</div>;
 }
@@ -80,44 +80,50 @@ function Exchange({ said }: { said: Said }) {
   );
 }
 
-function ColumnView({ column, index, alone }: { column: Column; index: number; alone: boolean }) {
-  const end = useRef<HTMLOListElement>(null);
-  const sticks = useRef(true);
-  const list = column.said.value;
-  const last = list.at(-1)?.answer.value;
-  useLayoutEffect(() => {
-    const box = end.current;
-    if (box && sticks.current) box.scrollTop = box.scrollHeight;
-  }, [last?.text, list.length, last?.state]);
+function ModelChoice({ column }: { column: Column }) {
   const names = writers.value.includes(column.model.value) ? writers.value : [column.model.value, ...writers.value];
+  return (
+    <select aria-label={w.model} value={column.model.value} disabled={talking.value !== null} onChange={(e) => (column.model.value = e.currentTarget.value)}>
+      {names.map((name) => (
+        <option key={name} value={name}>
+          {visibleLine(name)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function ColumnEnd({ column, index }: { column: Column; index: number }) {
+  const writes = useComputed(() => {
+    const last = column.said.value.at(-1)?.answer.value;
+    return last !== undefined && writesNow(last);
+  });
+  return talking.value !== null && writes.value ? (
+    <IconButton icon="stop" label={w.stopColumn(visibleLine(column.model.value))} disabled={talkingCall.value === ""} onClick={() => stopColumn(index)} />
+  ) : (
+    <IconButton icon="close" label={w.removeColumn(visibleLine(column.model.value))} disabled={talking.value !== null}
+      onClick={() => (columns.value = columns.value.filter((c) => c !== column))} />
+  );
+}
+
+// The texts of answers are read by those who draw them alone: most of what is here does not change while a model writes.
+// The style sheet keeps the end of a log in sight.
+function ColumnView({ column, index, alone }: { column: Column; index: number; alone: boolean }) {
+  const list = column.said.value;
   return (
     <section class="column" aria-label={visibleLine(column.model.value)}>
       <header>
         <Letter model={column.model.value} />
-        <select aria-label={w.model} value={column.model.value} disabled={talking.value !== null} onChange={(e) => (column.model.value = e.currentTarget.value)}>
-          {names.map((name) => (
-            <option key={name} value={name}>
-              {visibleLine(name)}
-            </option>
-          ))}
-        </select>
+        <ModelChoice column={column} />
         <span class="grow" />
-        {alone ? null : talking.value !== null && last && writesNow(last) ? (
-          <IconButton icon="stop" label={w.stopColumn(visibleLine(column.model.value))} disabled={talkingCall.value === ""} onClick={() => stopColumn(index)} />
-        ) : (
-          <IconButton icon="close" label={w.removeColumn(visibleLine(column.model.value))} disabled={talking.value !== null}
-            onClick={() => (columns.value = columns.value.filter((c) => c !== column))} />
-        )}
+        {alone ? null : <ColumnEnd column={column} index={index} />}
       </header>
       {list.length === 0 ? (
         <div class="said-nothing">{alone ? <Greeting /> : <p class="quiet">{w.empty}</p>}</div>
       ) : (
-        <ol class="log" ref={end} tabIndex={0} aria-label={w.chat} onScroll={(e) => {
-          const box = e.currentTarget;
-          sticks.current = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
-        }}>
-          {list.map((said, i) => <Exchange key={i} said={said} />)}
-        </ol>
+        <div class="logbox" tabIndex={0} role="group" aria-label={w.chat}>
+          <ol class="log">{list.map((said, i) => <Exchange key={i} said={said} />)}</ol>
+        </div>
       )}
     </section>
   );
@@ -216,7 +222,7 @@ function Composer() {
 }
 
 function Chat() {
-  useEffect(fetchReader, []);
+  useEffect(fetchGrammar, []);
   useEffect(() => {
     const wanted = route.peek().rest[1];
     if (wanted && writers.peek().includes(wanted)) {

@@ -1,5 +1,5 @@
 // Requests: all that wait and run, why they wait, and those that have ended while the page was open.
-import { useComputed, useSignal } from "@preact/signals";
+import { computed, useComputed, useSignal, type ReadonlySignal } from "@preact/signals";
 import { memo } from "../parts/memo.ts";
 import { useEffect, useRef } from "preact/hooks";
 import { age, integer } from "../format.ts";
@@ -10,13 +10,13 @@ import { announce, Bar, Button, Choice, Dialog, Empty, IconButton, Model, Name, 
 import { visible } from "../safe/visible.ts";
 import { onKey } from "../state/keys.ts";
 import { kColours } from "../state/models.ts";
-import { csvOf, rowsOf, runs, type Kind, type Order, type SortKey } from "../state/rows.ts";
-import { lookOf, now, view } from "../state/store.ts";
+import { csvOf, rowsInSight, rowsOf, runs, type Kind, type Order, type SortKey } from "../state/rows.ts";
+import { lookOf, now, requestCount, view } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.requests;
 const kRowHeight = 40; // as in the style sheet
-const kMore = 12; // rows beyond what is in sight
+const kMore = 8; // rows beyond what is in sight
 
 const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "output", "age"];
 const kNumbers = new Set<SortKey>(["output", "age"]);
@@ -33,16 +33,20 @@ function save(name: string, type: string, text: string): void {
 // Ids are long numbers; their ends differ.
 const shortId = (id: string): string => visible(id.length > 8 ? `\u2026${id.slice(-6)}` : id);
 
+// Seconds that go on, in a component of their own: they change each second, the row does not.
+function Age({ since }: { since: number | undefined }) {
+  return <>{since === undefined ? words.none : age(Math.max(0, Math.floor((now.value - since) / 1000)))}</>;
+}
+
 interface RowProps {
   row: RequestRow;
   index: number;
   ended: boolean;
-  seconds: number;
   mayCancel: boolean;
   onCancel: (row: RequestRow) => void;
 }
 
-function RowView({ row, index, ended, seconds, mayCancel, onCancel }: RowProps) {
+function RowView({ row, index, ended, mayCancel, onCancel }: RowProps) {
   const state = ended ? "ended" : row.state;
   return (
     <tr aria-rowindex={index + 2}>
@@ -66,12 +70,40 @@ function RowView({ row, index, ended, seconds, mayCancel, onCancel }: RowProps) 
         )}
       </td>
       <td class="num">{integer(row.output_tokens)}</td>
-      <td class="num">{row.submitted_ms === undefined ? words.none : age(seconds)}</td>
+      <td class="num"><Age since={row.submitted_ms} /></td>
       <td class="end">{mayCancel && !ended ? <IconButton icon="close" label={w.cancelOne(visible(row.id))} onClick={() => onCancel(row)} /> : null}</td>
     </tr>
   );
 }
 const Row = memo(RowView);
+
+interface RowsProps {
+  rows: ReadonlySignal<RequestRow[]>;
+  sight: ReadonlySignal<[number, number]>;
+  ended: boolean;
+  mayCancel: boolean;
+  onCancel: (row: RequestRow) => void;
+}
+
+// The rows in sight. A scroll draws these again, and nothing of what is around them.
+function Rows({ rows, sight, ended, mayCancel, onCancel }: RowsProps) {
+  const all = rows.value;
+  const [first, last] = sight.value;
+  return (
+    <tbody>
+      {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
+      {all.slice(first, last).map((row, i) => <Row key={row.id} row={row} index={first + i} ended={ended} mayCancel={mayCancel} onCancel={onCancel} />)}
+      {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
+    </tbody>
+  );
+}
+
+const waitingCount = computed(() => {
+  let count = 0;
+  for (const row of view.value.requests.values()) if (!runs(row)) ++count;
+  return count;
+});
+const endedCount = computed(() => view.value.ended.length);
 
 export function Requests() {
   const filter = useSignal("");
@@ -87,6 +119,13 @@ export function Requests() {
   const rows = useComputed<RequestRow[]>(() => {
     const all = kind.value === "ended" ? view.value.ended.map((e) => e.row) : view.value.requests.values();
     return rowsOf(all, kind.value, filter.value, order.value);
+  });
+  // The pair of before while it is the same, so that nothing is drawn for a scroll within a step.
+  const pair = useRef<[number, number]>([0, 0]);
+  const sight = useComputed<[number, number]>(() => {
+    const next = rowsInSight(top.value, height.value, kRowHeight, rows.value.length, kMore);
+    if (next[0] !== pair.current[0] || next[1] !== pair.current[1]) pair.current = next;
+    return pair.current;
   });
   useEffect(() => onKey("/", () => field.current?.focus()), []);
   useEffect(() => {
@@ -111,11 +150,9 @@ export function Requests() {
   };
   const all = rows.value;
   const ended = kind.value === "ended";
-  const first = Math.max(0, Math.floor(top.value / kRowHeight) - kMore);
-  const last = Math.min(all.length, Math.ceil((top.value + height.value) / kRowHeight) + kMore);
   const canCancel = may("admin") && isLive();
-  const waits = [...view.value.requests.values()].filter((r) => !runs(r)).length;
-  const total = view.value.requests.size;
+  const waits = waitingCount.value;
+  const total = requestCount.value;
   const label = (text: string, count: number): string => `${text} ${integer(count)}`;
   const cancelOne = useRef((row: RequestRow) => void cancel([row]));
   return (
@@ -124,7 +161,7 @@ export function Requests() {
       <div class="toolbar">
         <input ref={field} type="search" aria-label={w.filter} placeholder={w.filter} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
         <Choice label={w.columns.state} name="kind" value={kind.value} onChange={(v) => (kind.value = v)} of={[
-          ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", label(w.ended, view.value.ended.length)],
+          ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", label(w.ended, endedCount.value)],
         ] as const} />
         <span class="grow" />
         <Button label={w.csv} small icon="down" disabled={all.length === 0} onClick={() => save("requests.csv", "text/csv", csvOf(all))} />
@@ -147,17 +184,10 @@ export function Requests() {
               <th scope="col" class="end"><span class="sr">{w.actions}</span></th>
             </tr>
           </thead>
-          <tbody>
-            {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
-            {all.slice(first, last).map((row, i) => (
-              <Row key={row.id} row={row} index={first + i} ended={ended} mayCancel={canCancel} onCancel={cancelOne.current}
-                seconds={Math.max(0, Math.floor((now.value - (row.submitted_ms ?? now.value)) / 1000))} />
-            ))}
-            {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
-          </tbody>
+          <Rows rows={rows} sight={sight} ended={ended} mayCancel={canCancel} onCancel={cancelOne.current} />
         </table>
         {all.length === 0 ? (
-          (ended ? view.value.ended.length : total) > 0 ? <Empty title={w.noneFiltered} /> : <Empty title={w.none} hint={ended ? w.endedHint : w.noneHint} />
+          (ended ? endedCount.value : total) > 0 ? <Empty title={w.noneFiltered} /> : <Empty title={w.none} hint={ended ? w.endedHint : w.noneHint} />
         ) : null}
       </div>
       {may("admin") ? null : <p class="hint">{w.onlyMine}</p>}
