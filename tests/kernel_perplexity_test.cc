@@ -227,9 +227,9 @@ TEST_P(KernelPerplexityOf, IsThatOfTheEnginesOwnKernels) {
 
 const Type kTypes[] = {{"F32", LLAMA_FTYPE_ALL_F32},        {"F16", LLAMA_FTYPE_MOSTLY_F16},
                        {"BF16", LLAMA_FTYPE_MOSTLY_BF16},   {"Q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
-                       {"Q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},   {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
-                       {"Q4_K", LLAMA_FTYPE_MOSTLY_Q4_K_S}, {"Q5_K", LLAMA_FTYPE_MOSTLY_Q5_K_S},
-                       {"Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K}};
+                       {"Q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},   {"Q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
+                       {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},   {"Q4_K", LLAMA_FTYPE_MOSTLY_Q4_K_S},
+                       {"Q5_K", LLAMA_FTYPE_MOSTLY_Q5_K_S}, {"Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K}};
 INSTANTIATE_TEST_SUITE_P(, KernelPerplexityOf, testing::ValuesIn(kTypes),
                          [](const auto& c) { return c.param.name; });
 

@@ -14,9 +14,9 @@
 namespace choir::kernels {
 namespace {
 
-constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0,
-                                GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F16,
-                                GGML_TYPE_BF16, GGML_TYPE_F32};
+constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1,
+                                GGML_TYPE_Q8_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
+                                GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_F32};
 
 // The tables that this CPU runs.
 std::vector<const KernelTable*> tables() {

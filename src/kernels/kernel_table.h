@@ -17,6 +17,7 @@ enum class Correction : std::uint8_t { kZeroPoint, kMinimum, kTwoHalves };
 [[gnu::always_inline]] constexpr Correction correction_of(PackedType type) {
   switch (type) {
     case PackedType::kQ41:
+    case PackedType::kQ51:
     case PackedType::kQ4K:
     case PackedType::kQ5K:
       return Correction::kMinimum;

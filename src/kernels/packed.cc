@@ -41,14 +41,27 @@ Block read(const block_q4_1* row, std::int64_t block) {
   return out;
 }
 
+void add_fifth_bits(const std::uint8_t* bits, std::uint8_t* quants) {
+  std::uint32_t high = 0;
+  std::memcpy(&high, bits, sizeof high);
+  for (int i = 0; i < kBlockColumns; ++i)
+    quants[i] = static_cast<std::uint8_t>(quants[i] | ((high >> i) & 1) << 4);
+}
+
 Block read(const block_q5_0* row, std::int64_t block) {
   Block out;
   low_and_high(row[block].qs, out.quants);
-  std::uint32_t high = 0;
-  std::memcpy(&high, row[block].qh, sizeof high);
-  for (int i = 0; i < kBlockColumns; ++i)
-    out.quants[i] = static_cast<std::uint8_t>(out.quants[i] | ((high >> i) & 1) << 4);
+  add_fifth_bits(row[block].qh, out.quants);
   out.scale = row[block].d;
+  return out;
+}
+
+Block read(const block_q5_1* row, std::int64_t block) {
+  Block out;
+  low_and_high(row[block].qs, out.quants);
+  add_fifth_bits(row[block].qh, out.quants);
+  out.scale = row[block].d;
+  out.minimum = row[block].m;
   return out;
 }
 
@@ -158,6 +171,7 @@ void put_two_bits(const Block& block, const Place& place) {
 void put_scales(PackedType type, const Block& block, const Place& place) {
   switch (type) {
     case PackedType::kQ41:
+    case PackedType::kQ51:
       put(place.scales + 32 + 2 * place.row, &block.minimum, 2);
       [[fallthrough]];
     case PackedType::kQ40:
@@ -186,7 +200,7 @@ void put_quants(PackedType type, const Block& block, const Place& place) {
     return;
   }
   put_nibbles(block, place);
-  if (type == PackedType::kQ50 || type == PackedType::kQ5K) put_fifth_bits(block, place);
+  if (has_fifth_bits(type)) put_fifth_bits(block, place);
   if (type == PackedType::kQ6K) put_two_bits(block, place);
 }
 
@@ -239,8 +253,7 @@ void quants_at(PackedType type, const Place& place, std::uint8_t* quants) {
       columns = at(64 * vector);
     } else {
       columns = (at(64 * (vector / 2)) >> 4 * (vector % 2)) & 0x0F0F0F0FU;
-      if (type == PackedType::kQ50 || type == PackedType::kQ5K)
-        columns |= ((at(256) >> vector) & 0x01010101U) << 4;
+      if (has_fifth_bits(type)) columns |= ((at(256) >> vector) & 0x01010101U) << 4;
       if (type == PackedType::kQ6K)
         columns |= ((at(256 + 64 * (vector / 4)) >> 2 * (vector % 4)) & 0x03030303U) << 4;
     }
@@ -271,7 +284,8 @@ void unpack_block(PackedType type, const Place& place, float* values) {
       return scaled(16, half_at(place.scales + 2 * row));
     case PackedType::kQ80:
       return scaled(128, half_at(place.scales + 2 * row));
-    case PackedType::kQ41: {
+    case PackedType::kQ41:
+    case PackedType::kQ51: {
       scaled(0, half_at(place.scales + 2 * row));
       const float minimum = half_at(place.scales + 32 + 2 * row);
       for (int i = 0; i < kBlockColumns; ++i) values[i] += minimum;
@@ -305,6 +319,8 @@ std::optional<PackedType> packed_type(int ggml_type) {
       return PackedType::kQ41;
     case GGML_TYPE_Q5_0:
       return PackedType::kQ50;
+    case GGML_TYPE_Q5_1:
+      return PackedType::kQ51;
     case GGML_TYPE_Q8_0:
       return PackedType::kQ80;
     case GGML_TYPE_Q4_K:
@@ -334,6 +350,8 @@ void pack(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
       return pack_blocks<block_q4_1>(shape, rows, packed);
     case PackedType::kQ50:
       return pack_blocks<block_q5_0>(shape, rows, packed);
+    case PackedType::kQ51:
+      return pack_blocks<block_q5_1>(shape, rows, packed);
     case PackedType::kQ80:
       return pack_blocks<block_q8_0>(shape, rows, packed);
     case PackedType::kQ4K:

@@ -19,6 +19,7 @@ enum class PackedType : std::uint8_t {
   kQ40,
   kQ41,
   kQ50,
+  kQ51,
   kQ80,
   kQ4K,
   kQ5K,
@@ -27,7 +28,7 @@ enum class PackedType : std::uint8_t {
   kBF16,
   kF32,
 };
-inline constexpr int kPackedTypes = 10;
+inline constexpr int kPackedTypes = 11;
 inline constexpr int kGroupRows = 16;
 inline constexpr int kBlockColumns = 32;
 inline constexpr int kSuperBlocks = 8;  // blocks of a super-block
@@ -49,6 +50,8 @@ struct PackedBytes {
       return {256, 64, 0};
     case PackedType::kQ50:
       return {320, 32, 0};
+    case PackedType::kQ51:
+      return {320, 64, 0};
     case PackedType::kQ80:
       return {512, 32, 0};
     case PackedType::kQ4K:
@@ -64,6 +67,10 @@ struct PackedBytes {
       return {64, 0, 0};
   }
   return {};
+}
+// Five bits of a number: four with a neighbour's, and one behind all of those.
+[[gnu::always_inline]] constexpr bool has_fifth_bits(PackedType type) {
+  return type == PackedType::kQ50 || type == PackedType::kQ51 || type == PackedType::kQ5K;
 }
 constexpr bool is_floating(PackedType type) { return type >= PackedType::kF16; }
 
