@@ -268,8 +268,9 @@ TEST(DiagnoseOldCpu, IsToldOfNoOptionThatCannotHelp) {
 TEST(DiagnoseAmx, SaysWhyNothingUsesIt) {
   Machine machine = good_machine();
   machine.cpu_features.emplace_back("amx_int8");
-  const auto says = Contains(AllOf(Field(&Advice::level, Advice::Level::kOk),
-                                   Field(&Advice::what, HasSubstr("has AMX, which nothing here"))));
+  const auto says =
+      Contains(AllOf(Field(&Advice::level, Advice::Level::kOk),
+                     Field(&Advice::what, HasSubstr("has AMX: our kernels may use it"))));
   EXPECT_THAT(diagnose(machine, kGoodVersion), says);
   Version other = kGoodVersion;
   other.engine_features += " AMX_INT8";

@@ -110,10 +110,11 @@ void on_engine(const Machine& m, const Version& version, std::vector<Advice>& ad
   // Of a CPU without AVX2 all has been said, and no build helps.
   if (version.engine_features.empty() || !has(m, "avx2")) return;
   if (has(m, "amx_int8") && !names_word(version.engine_features, "AMX_INT8"))
-    advice.push_back({Level::kOk,
-                      "this CPU has AMX, which nothing here uses: the engine is built without it, "
-                      "because g++ 12 breaks that code, and our kernels have none",
-                      ""});
+    advice.push_back(
+        {Level::kOk,
+         "this CPU has AMX: our kernels may use it, the engine's are built without it, "
+         "because g++ 12 breaks that code",
+         ""});
   for (const Row& row : kRows) {
     const std::string name(row.engine);
     const bool built = names_word(version.engine_features, row.engine);
