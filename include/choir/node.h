@@ -77,6 +77,8 @@ struct ExecutorInfo {
   bool loaded = true;                 // false: not in memory; the next request loads it
   bool suspended = false;
   std::int32_t active = 0;              // requests and embeddings that have not ended
+  bool full = false;                    // its queue would refuse one more, whoever asks
+  double outstanding_seconds = 0;       // compute of the active ones, as estimated when they came
   double idle_seconds = 0;              // since the last request ended or the load; 0: busy
   double load_seconds = 0;              // duration of the last load
   double seconds_per_prompt_token = 0;  // measured; 0: not known yet

@@ -197,6 +197,8 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
   if (const auto activity = active_.activity(row.id)) {
     info.suspended = activity->suspended;
     info.active = activity->requests;
+    info.full = activity->requests >= config_.queue_max;
+    info.outstanding_seconds = activity->estimated_seconds;
     info.waiting += activity->arriving;
     if (info.active == 0) info.idle_seconds = to_seconds(clock_.now() - activity->last_used);
   }

@@ -206,9 +206,9 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   // where it was in memory.
   Result<std::shared_ptr<Executor>> find_for_request(std::string_view name,
                                                      ActiveRequests::Claim& claim);
-  // That it is going to this executor; `priority`: where the request has none.
-  void place_in(RequestState& state, const Request& request, ExecutorId id, Priority priority,
-                std::size_t tokens, const ExecutorStats& stats);
+  // That it is going to this executor, whose class it has where it asks for none.
+  void place_in(RequestState& state, const Request& request, ExecutorId id,
+                const ExecutorConfig& config, std::size_t tokens, const ExecutorStats& stats);
   // The same of a request to embed; its tokens are known, or there are none yet.
   void place_in(RequestState& state, const EmbedRequest& request, ExecutorId id, Priority priority,
                 const ExecutorStats& stats);

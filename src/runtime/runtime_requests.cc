@@ -43,12 +43,17 @@ Result<Runtime::Begun> Runtime::begin_request(const Request& request, Callbacks 
 }
 
 void Runtime::place_in(RequestState& state, const Request& request, ExecutorId id,
-                       Priority priority, std::size_t tokens, const ExecutorStats& stats) {
+                       const ExecutorConfig& config, std::size_t tokens,
+                       const ExecutorStats& stats) {
+  const auto prompt = static_cast<std::int32_t>(tokens);
+  const std::int32_t longest =
+      config.sequence_tokens_max > 0 ? config.sequence_tokens_max : config.context_tokens;
+  // A caller who sets no limit gets what the context has room for.
+  const std::int32_t output = std::min(request.max_tokens, std::max(longest - prompt, 1));
   state.estimated_seconds =
-      static_cast<double>(tokens) *
-          speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
-      request.max_tokens * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
-  state.priority = request.priority.value_or(priority);
+      prompt * speed_or(stats.seconds_per_prompt_token.load(), kPromptTokenSeconds) +
+      output * speed_or(stats.seconds_per_output_token.load(), kOutputTokenSeconds);
+  state.priority = request.priority.value_or(config.priority);
   state.move_to(active_, id);
 }
 
@@ -74,8 +79,7 @@ Result<Submission> Runtime::submit(const Request& request, Callbacks callbacks,
     const std::shared_ptr<Executor> executor = CHOIR_TRY(find_for_request(request.executor, claim));
     CHOIR_CHECK_OK(must_generate(*executor));
     std::vector<TokenId> tokens = CHOIR_TRY(prompt_tokens(*executor, request));
-    place_in(*state, request, executor->id(), executor->config().priority, tokens.size(),
-             executor->stats());
+    place_in(*state, request, executor->id(), executor->config(), tokens.size(), executor->stats());
     Executor::Mail mail = make_mail(*executor, request, state, std::move(tokens));
     mail.conversation = continuation.key;
     mail.kv = std::move(continuation.kv);
@@ -139,8 +143,8 @@ Result<std::vector<Submission>> Runtime::submit_all(std::span<const Request> req
                         ? Result<std::vector<TokenId>>(mail.back().sequence.tokens)
                         : prompt_tokens(*executor, requests[i]);
       if (!tokens) return tl::unexpected(std::move(tokens).error().in(numbered(i)));
-      place_in(*begun[i].state, requests[i], executor->id(), executor->config().priority,
-               tokens->size(), executor->stats());
+      place_in(*begun[i].state, requests[i], executor->id(), executor->config(), tokens->size(),
+               executor->stats());
       mail.push_back(make_mail(*executor, requests[i], begun[i].state, std::move(*tokens)));
     }
     if (CHOIR_TRY(active_.wait_enlist(*executor, mail)) == ActiveRequests::Entry::kAgain) continue;
@@ -197,7 +201,7 @@ Status Runtime::enter(std::span<Arrival> together) {
   for (;;) {
     const ExecutorRow row = CHOIR_TRY(table_.row(together.front().prepared->request_.executor));
     for (const Arrival& one : together)
-      place_in(*one.request, one.prepared->request_, row.id, row.config.priority,
+      place_in(*one.request, one.prepared->request_, row.id, row.config,
                one.prepared->tokens_.size(), *row.stats);
     const bool ready = row.executor && std::ranges::all_of(together, [&](const Arrival& one) {
                          return !one.late.awaited &&

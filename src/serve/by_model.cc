@@ -1,9 +1,11 @@
 #include "serve/by_model.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/guarded.h"
 #include "serve/by_door.h"
@@ -30,13 +32,13 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
         wake_(std::move(wake)) {}
 
   // ---- on the loop
-  const std::string& name() const { return executor_; }  // once a load is in the slot
+  const std::string& name() const { return model_; }  // once a load is in the slot
   void begin() { post(Door::kQuick, &ModelDesk::read); }
   void go_on(const LoadState& load) {
     if (load.error)
-      refuse(with_room(route_->error(*load.error), services_.node, executor_));
-    else
-      post(route_->door, &ModelDesk::answer);
+      return refuse(with_room(route_->error(*load.error), services_.node, loads_.back()));
+    loads_.pop_back();
+    post(Door::kQuick, &ModelDesk::load);
   }
   Slot take() {
     return slot_.with([](Slot& s) { return std::exchange(s, {}); });
@@ -76,7 +78,7 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
     if (!known)
       if (const Status there = services_.models.is_there(name_); !there)
         return refuse(route_->error(there.error()));
-    executor_ = known ? *known : name_;
+    model_ = executor_ = known ? *known : name_;
     if (route_->needs == Needs::kName) return post(route_->door, &ModelDesk::answer);
     if (!known) return post(Door::kFiles, &ModelDesk::find);
     found();
@@ -84,17 +86,33 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   void find() {
     auto found_name = services_.models.find(name_);
     if (!found_name) return refuse(route_->error(found_name.error()));
-    executor_ = std::move(*found_name);
+    model_ = executor_ = std::move(*found_name);
     found();
   }
   void found() {
     if (route_->needs != Needs::kLoaded) return post(route_->door, &ModelDesk::answer);
-    const auto info = services_.node.executor(executor_);
+    const Replicas& replicas = services_.models.replicas();
+    if (route_->in_passing)
+      loads_ = {executor_ = replicas.ready(model_)};
+    else
+      loads_ = replicas.of(model_);
+    std::ranges::reverse(loads_);
+    load();
+  }
+  // One after another, the first replica first. Each is loaded once, even if it leaves for the next
+  // one.
+  void load() {
+    if (loads_.empty()) return post(route_->door, &ModelDesk::answer);
+    const std::string& next = loads_.back();
+    const auto info = services_.node.executor(next);
     if (!info) return refuse(route_->error(info.error()));
-    if (info->loaded) return post(route_->door, &ModelDesk::answer);
-    auto ticket = services_.node.begin_load(executor_,
-                                            {.on_end = wake_, .heed_failures = route_->in_passing});
-    if (!ticket) return refuse(with_room(route_->error(ticket.error()), services_.node, executor_));
+    if (info->loaded) {
+      loads_.pop_back();
+      return load();
+    }
+    auto ticket =
+        services_.node.begin_load(next, {.on_end = wake_, .heed_failures = route_->in_passing});
+    if (!ticket) return refuse(with_room(route_->error(ticket.error()), services_.node, next));
     slot_.with([&](Slot& s) { s.load = std::move(*ticket); });
     wake_();
   }
@@ -118,8 +136,10 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   const Wake wake_;
   int departures_ = 0;
   Json body_;
-  std::string name_;      // that the request names
-  std::string executor_;  // of it
+  std::string name_;                // that the request names
+  std::string model_;               // of it
+  std::string executor_;            // of the answer
+  std::vector<std::string> loads_;  // that are still to do, the next one last
   std::atomic<bool> gone_{false};
   Guarded<Slot> slot_;
 };

@@ -22,7 +22,7 @@ struct ModelRoute {
     kName,      // it is in the models folder, or served: `executor` is the name as it came
     kServed,    // the node has an executor of it already
     kDeclared,  // the node has an executor of it
-    kLoaded,    // in memory, when it was last looked at
+    kLoaded,    // in memory, when it was last looked at, with all of its replicas
   };
   using Read = std::function<ApiResult<Json>(const HttpRequest&)>;
   // An empty name is the only model, where there is one.
@@ -34,8 +34,8 @@ struct ModelRoute {
   Name name;
   Needs needs = Needs::kDeclared;
   // The load is what a request waits for: it is not tried again right after one has failed, waited
-  // for as long as requests may, and given up when the client has gone. Else it is asked for by
-  // itself.
+  // for as long as requests may, and given up when the client has gone. One replica is enough, and
+  // is the `executor` of the answer. Else the load is asked for by itself.
   bool in_passing = false;
   Door door = Door::kQuick;  // where the answer is made
   Answer answer;

@@ -97,7 +97,9 @@ class Daemon::Inside {
       if (config.preload || model.preload) preloaded.push_back(name);
       if (std::ranges::find(names_, name) == names_.end()) names_.push_back(name);
     }
-    for (const std::string& name : preloaded) CHOIR_CHECK_OK(node_->load(name));
+    for (const std::string& name : preloaded)
+      for (const std::string& executor : models_.replicas().of(name))
+        CHOIR_CHECK_OK(node_->load(executor));
     ServerConfig server = config.server;
     server.on_begin = [this](const HttpRequest& head) { note_work(head.method); };
     server.on_reply = [this](int status) { metrics_->on_reply(status); };

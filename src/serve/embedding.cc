@@ -30,6 +30,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
       : services_(services), request_(std::move(request)), wake_(std::move(wake)) {}
 
   const Asked& asked() const { return asked_; }  // once something is in the slot
+  const std::string& model() const { return model_; }
   const std::string& executor() const { return executor_; }
   ApiError error_of(const Error& error) const {
     return with_room(api_error(error), services_.node, executor_);
@@ -37,7 +38,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   std::optional<ApiError> wrong_size(std::size_t size) const {
     if (asked_.dimensions == 0 || std::cmp_equal(asked_.dimensions, size)) return std::nullopt;
     return field_error("dimensions", "is " + std::to_string(asked_.dimensions) + "; vectors of '" +
-                                         executor_ + "' have " + std::to_string(size));
+                                         model_ + "' have " + std::to_string(size));
   }
 
   // ---- on a door thread
@@ -49,7 +50,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (asked_.embed.texts.empty() && asked_.embed.tokens.empty())
       return refuse(field_error("input", "is missing"));
     if (auto executor = services_.models.known(asked_.model)) {
-      executor_ = *executor;
+      model_ = *executor;
       return submit();
     }
     if (const Status there = services_.models.is_there(asked_.model); !there)
@@ -59,13 +60,16 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
 
   void submit() {
     if (gone_.load()) return;
+    Replicas& replicas = services_.models.replicas();
+    Sent sent = replicas.send(model_, sight_of(asked_.embed));
+    executor_ = sent.executor;
     const auto info = services_.node.executor(executor_);
     if (auto error = unfit(info)) return refuse(std::move(*error));
-    fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
+    fill_in(services_.models.defaults_of(model_), request_.client, asked_);
     EmbedRequest request = std::move(asked_.embed);
     request.executor = executor_;
     request.tenant = request_.client.tenant;
-    const auto hold = hold_of(services_.node, executor_, request_.client.tenant, asked_.keep_alive);
+    const auto hold = hold_of(services_, model_, request_.client.tenant, asked_.keep_alive);
     auto submission = services_.node.enqueue_embed(
         std::move(request),
         // The reply is told when the node no longer counts the request: a client that has it may
@@ -76,6 +80,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!submission)
       return refuse(
           busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
+    replicas.taken(std::move(sent), 0);
     slot_.with([&](Slot& s) { s.submitted = submission->id; });
     loads_.store(info && !info->loaded);
     if (gone_.load()) static_cast<void>(services_.node.cancel(submission->id));
@@ -111,7 +116,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!info->loaded) return std::nullopt;
     if (info->model.generates)
       return api_error({Code::kInvalidArgument,
-                        "'" + executor_ +
+                        "'" + model_ +
                             "' writes text and does not embed it; POST /v1/chat/completions uses "
                             "it"});
     return wrong_size(static_cast<std::size_t>(info->model.embedding_size));
@@ -120,7 +125,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (gone_.load()) return;
     auto executor = services_.models.find(asked_.model);
     if (!executor) return refuse(model_error(executor.error()));
-    executor_ = *executor;
+    model_ = *executor;
     post(Door::kQuick, &EmbedDesk::submit);
   }
   void done(const EmbedCompletion& completion) {
@@ -134,7 +139,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   HttpRequest request_;
   const Wake wake_;
   Asked asked_;
-  std::string executor_;
+  std::string model_;     // that the request names
+  std::string executor_;  // that embeds
   std::atomic<bool> gone_{false};
   std::atomic<bool> loads_{false};
   Guarded<Slot> slot_;
@@ -155,7 +161,7 @@ class EmbeddingWork final : public Work {
     const Slot slot = desk_->look();
     if (slot.error) return refused(*slot.error);
     if (!slot.done) return {};
-    facts_.model = desk_->executor();
+    facts_.model = desk_->model();
     add_usage(facts_, slot.done->usage);
     if (slot.done->error) return refused(desk_->error_of(*slot.done->error));
     // A model that was not in memory is known only now.
@@ -165,16 +171,15 @@ class EmbeddingWork final : public Work {
     ReplyHead head{.headers = {{"content-type", "application/json"}}};
     if (auto ignored = ignored_header(desk_->asked().ignored))
       head.headers.push_back(std::move(*ignored));
-    return {
-        .head = std::move(head),
-        .bytes = to_text(whole_embeddings(desk_->executor(), *slot.done, desk_->asked().base64)),
-        .end = true};
+    return {.head = std::move(head),
+            .bytes = to_text(whole_embeddings(desk_->model(), *slot.done, desk_->asked().base64)),
+            .end = true};
   }
 
   Output silence(Nanos /*silent*/) override {
     if (!desk_->loads() || !load_wait_.look(desk_->executor()) || !load_wait_.is_over()) return {};
     desk_->leave();
-    return refused(load_wait_.error(desk_->executor()));
+    return refused(load_wait_.error(desk_->model()));
   }
 
   WorkFacts facts() const override { return facts_; }

@@ -88,7 +88,7 @@ class Generating final : public Work {
   Output silence(Nanos silent) override {
     if (!accepted_) return {};
     if (accepted_->loads) {
-      const std::optional<double> loaded = load_wait_.look(accepted_->model);
+      const std::optional<double> loaded = load_wait_.look(accepted_->executor);
       accepted_->loads = loaded.has_value();
       if (loaded && load_wait_.is_over()) return failed({}, load_wait_.error(accepted_->model));
       if (loaded && accepted_->stream) return with_head(loading_comment(*loaded));
@@ -144,7 +144,7 @@ class Generating final : public Work {
     const auto tokens = prompt_tokens_most();
     if (!tokens) return std::nullopt;
     const Limits limits = *std::exchange(accepted_->late, std::nullopt);
-    const auto executor = node_.executor(accepted_->model);
+    const auto executor = node_.executor(accepted_->executor);
     return executor ? headers_of(limits, *executor, *tokens) : std::vector<Header>();
   }
   // False: they are not known yet.
@@ -191,7 +191,7 @@ class Generating final : public Work {
 
   ApiError error_of(const Completion& completion) const {
     if (!completion.error) return api_error({Code::kEngineFailed, "the generation failed"});
-    return with_room(api_error(*completion.error), node_, accepted_->model);
+    return with_room(api_error(*completion.error), node_, accepted_->executor);
   }
 
   Node& node_;

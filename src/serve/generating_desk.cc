@@ -73,7 +73,7 @@ void GeneratingDesk::open() {
   if (auto error = missing()) return refuse(std::move(*error));
   if (auto error = read_headers(asked_, request_)) return refuse(std::move(*error));
   if (auto executor = services_.models.known(asked_.model)) {
-    executor_ = std::move(*executor);
+    model_ = std::move(*executor);
     return arrive();
   }
   if (const Status there = services_.models.is_there(asked_.model); !there)
@@ -97,6 +97,7 @@ GeneratingDesk::Slot GeneratingDesk::take() {
 }
 
 void GeneratingDesk::refuse(ApiError error) {
+  sent_.coming.reset();
   slot_.with([&](Slot& s) { s.error = std::move(error); });
   wake_();
 }
@@ -111,34 +112,35 @@ std::optional<ApiError> GeneratingDesk::missing() const {
 void GeneratingDesk::find_model() {
   auto executor = services_.models.find(asked_.model);
   if (!executor) return refuse(model_error(executor.error()));
-  executor_ = std::move(*executor);
+  model_ = std::move(*executor);
   post(Door::kQuick, &GeneratingDesk::arrive);
 }
 
 // A stream has its head, and with it its status, while a load goes on: what refuses the load is
 // looked for before.
 void GeneratingDesk::arrive() {
-  const auto info = services_.node.executor(executor_);
+  sent_ = services_.models.replicas().send(model_, sight_of(asked_, request_.client));
+  const auto info = services_.node.executor(sent_.executor);
   if (info && is_cold(*info)) return post(Door::kHeads, &GeneratingDesk::check_load);
   submit_to(info);
 }
 
 void GeneratingDesk::check_load() {
-  if (auto error = load_refusal(services_.node, executor_)) return refuse(std::move(*error));
+  if (auto error = load_refusal(services_.node, sent_.executor)) return refuse(std::move(*error));
   post(Door::kQuick, &GeneratingDesk::submit);
 }
 
-void GeneratingDesk::submit() { submit_to(services_.node.executor(executor_)); }
+void GeneratingDesk::submit() { submit_to(services_.node.executor(sent_.executor)); }
 
 void GeneratingDesk::submit_to(const Result<ExecutorInfo>& info) {
   if (gone_.load()) return;
   if (!info) return refuse(model_error(info.error()));
   if (info->loaded && !info->model.generates)
     return refuse(
-        model_error({Code::kInvalidArgument, "'" + executor_ +
+        model_error({Code::kInvalidArgument, "'" + model_ +
                                                  "' is an encoder: it embeds text "
                                                  "and writes none; POST /v1/embeddings uses it"}));
-  fill_in(services_.models.defaults_of(executor_), request_.client, asked_);
+  fill_in(services_.models.defaults_of(model_), request_.client, asked_);
   auto accepted = accept(*info);
   if (!accepted) return refuse(std::move(accepted).error());
   slot_.with([&](Slot& s) { s.accepted = std::move(*accepted); });
@@ -152,7 +154,7 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   if (asked_.max_tokens_given) limits.max_tokens = asked_.request.max_tokens;
   std::vector<Request> requests = requests_of(asked_, request_.client, executor);
   AnswerInfo answer{.id = std::string(dialect_.id_prefix) + random_hex(kIdBytes),
-                    .model = executor,
+                    .model = model_,
                     .created = unix_ms() / 1000,
                     .prompts = requests.size(),
                     .choices = static_cast<std::size_t>(asked_.choices),
@@ -181,14 +183,16 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
     for (std::uint32_t choice = 1; choice < answer.choices; ++choice)
       all.push_back(all[first].choice(choice));
   }
-  auto callbacks = callbacks_of(executor, all.size());
+  auto callbacks = callbacks_of(all.size());
   accepted.stops = watch_stops(all.front().request().stop, callbacks);
   auto submitted = services_.node.enqueue_all(std::move(all), std::move(callbacks));
   if (!submitted)
     return tl::unexpected(
         busy_error(services_.node, executor, request_.client.tenant, submitted.error()));
+  services_.models.replicas().taken(std::move(sent_), answer.prompt_tokens.front());
   accepted.loads = !info.loaded;
-  accepted.model = executor;
+  accepted.model = model_;
+  accepted.executor = executor;
   accepted.choices = std::move(*submitted);
   accepted.writer = dialect_.writer(std::move(answer));
   return accepted;
@@ -215,9 +219,8 @@ ApiResult<std::vector<Prepared>> GeneratingDesk::prepare_all(std::vector<Request
 
 // News may come before the submissions are in the slot: the loop then finds nothing, and is woken
 // once more by submit().
-std::vector<Callbacks> GeneratingDesk::callbacks_of(const std::string& executor,
-                                                    std::size_t count) const {
-  const auto hold = hold_of(services_.node, executor, request_.client.tenant, asked_.keep_alive);
+std::vector<Callbacks> GeneratingDesk::callbacks_of(std::size_t count) const {
+  const auto hold = hold_of(services_, model_, request_.client.tenant, asked_.keep_alive);
   std::vector<Callbacks> all(count);
   for (Callbacks& one : all) {
     one.on_done = [hold](const Completion&) { hold(); };

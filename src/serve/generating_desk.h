@@ -17,6 +17,7 @@
 #include "serve/by_door.h"
 #include "serve/dialect.h"
 #include "serve/http.h"
+#include "serve/replicas.h"
 #include "serve/services.h"
 
 namespace choir::serve {
@@ -37,7 +38,8 @@ std::vector<Header> headers_of(const Limits& limits, const ExecutorInfo& executo
 
 // A request that the node has taken, with all of its choices.
 struct Accepted {
-  std::string model = {};  // that answers
+  std::string model = {};     // as the answer names it
+  std::string executor = {};  // that answers
   std::vector<Submission> choices = {};
   std::unique_ptr<Writer> writer = {};
   std::shared_ptr<StopStrings> stops = {};  // nullptr: nobody asks for them
@@ -83,7 +85,7 @@ class GeneratingDesk : public std::enable_shared_from_this<GeneratingDesk> {
   std::optional<ApiError> missing() const;
   ApiResult<Accepted> accept(const ExecutorInfo& info);
   ApiResult<std::vector<Prepared>> prepare_all(std::vector<Request> requests) const;
-  std::vector<Callbacks> callbacks_of(const std::string& executor, std::size_t count) const;
+  std::vector<Callbacks> callbacks_of(std::size_t count) const;
   std::shared_ptr<StopStrings> watch_stops(const std::vector<std::string>& stops,
                                            std::vector<Callbacks>& callbacks) const;
 
@@ -92,7 +94,8 @@ class GeneratingDesk : public std::enable_shared_from_this<GeneratingDesk> {
   HttpRequest request_;
   const Wake wake_;
   Asked asked_;
-  std::string executor_;  // that answers
+  std::string model_;  // that the request names
+  Sent sent_;          // to the executor that answers
   std::atomic<bool> gone_{false};
   Guarded<Slot> slot_;
 };

@@ -22,6 +22,7 @@
 #include "serve/load_wait.h"
 #include "serve/model_defaults.h"
 #include "serve/query.h"
+#include "serve/replica_changes.h"
 #include "serve/shaped_body.h"
 
 namespace choir::serve {
@@ -212,18 +213,28 @@ Result<Json> listed(const Services& s, const AskedLoads& loads) {
 
 // Answers when the load has begun.
 Result<Json> load(const Services& s, const std::string& model, AskedLoads& loads) {
-  if (CHOIR_TRY(s.node.executor(model)).loaded)
-    return fail(Code::kInvalidArgument, "model '" + model + "' is loaded already");
-  LoadTicket ticket = CHOIR_TRY(s.node.begin_load(model));
-  loads.add(model, std::move(ticket));
+  bool begun = false;
+  CHOIR_CHECK_OK(for_each_replica(s, model, [&](const std::string& executor) -> Status {
+    if (CHOIR_TRY(s.node.executor(executor)).loaded) return {};
+    loads.add(executor, CHOIR_TRY(s.node.begin_load(executor)));
+    begun = true;
+    return {};
+  }));
+  if (!begun) return fail(Code::kInvalidArgument, "model '" + model + "' is loaded already");
   return Json{{"success", true}};
 }
 
 // Answers when its memory is free.
 Result<Json> unload(const Services& s, const std::string& model, AskedLoads& loads) {
-  const bool was_loading = loads.cancel(model);
-  if (CHOIR_TRY(s.node.executor(model)).loaded)
-    CHOIR_CHECK_OK(s.node.unload(model));
+  bool was_loading = false;
+  bool is_loaded = false;
+  CHOIR_CHECK_OK(for_each_replica(s, model, [&](const std::string& executor) -> Status {
+    was_loading = loads.cancel(executor) || was_loading;
+    is_loaded = CHOIR_TRY(s.node.executor(executor)).loaded || is_loaded;
+    return {};
+  }));
+  if (is_loaded)
+    CHOIR_CHECK_OK(unload_all(s, model));
   else if (!was_loading)
     return fail(Code::kInvalidArgument, "model '" + model + "' is not loaded");
   return Json{{"success", true}};

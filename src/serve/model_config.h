@@ -27,6 +27,7 @@ struct ModelConfig {
   std::vector<std::string> aliases = {};
   bool preload = false;
   bool pinned = false;
+  std::int32_t replicas = 1;        // executors that share its requests
   std::int32_t context_tokens = 0;  // of one sequence; 0: that of ModelDefaults
   std::int32_t sequences = 0;       // 0: those of ModelDefaults
   std::optional<KvType> kv_type = {};

@@ -5,6 +5,7 @@
 #include "choir/request.h"
 #include "serve/field_values.h"
 #include "serve/model_config.h"
+#include "serve/replicas.h"
 #include "serve/settings.h"
 
 namespace choir::serve {
@@ -60,6 +61,13 @@ constexpr auto kSettings = std::to_array<Setting>({
      .otherwise = "false",
      .meaning = "It does not leave memory to make room for others",
      .to_model = [](ModelConfig& m, const Json& v) { v.get_to(m.pinned); }},
+    {.name = "replicas",
+     .type = kInteger,
+     .least = 1,
+     .most = kReplicasMax,
+     .otherwise = "1",
+     .meaning = "Executors that share its requests and its weights, each with KV memory of its own",
+     .to_model = [](ModelConfig& m, const Json& v) { v.get_to(m.replicas); }},
     {.name = "keep_alive",
      .type = kTime,
      .otherwise = "null",

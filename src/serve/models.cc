@@ -60,7 +60,9 @@ Error Models::not_found(std::string_view name) const {
 Result<std::string> Models::known(std::string_view name) const {
   const auto executors = node_.executors();
   if (name.empty()) {
-    if (executors.size() == 1) return executors.front().config.name;
+    const auto is_model = [&](const ExecutorInfo& e) { return !replicas_.model_of(e.config.name); };
+    const auto first = std::ranges::find_if(executors, is_model);
+    if (std::ranges::count_if(executors, is_model) == 1) return first->config.name;
     return fail(Code::kInvalidArgument,
                 "the request names no 'model'; GET /v1/models lists those that are there");
   }
@@ -151,15 +153,67 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
                       printable_line(config.path, kPathShown) +
                       "'; rename one, or give it a name in the file of settings");
     }
+    std::vector<std::string> others;
+    for (std::int32_t number = 2; number <= model.replicas; ++number)
+      others.push_back(replica_name(config.name, number));
     CHOIR_CHECK_OK(are_free(model.aliases));
+    CHOIR_CHECK_OK(are_free(others));
+    for (const std::string& alias : model.aliases)
+      if (std::ranges::find(others, alias) != others.end())
+        return fail(Code::kAlreadyExists, "'" + printable_line(alias, kNameShown) +
+                                              "' is the name of a replica of '" + config.name +
+                                              "' and one of its aliases");
     CHOIR_CHECK_OK(node_.declare(config));
     configured_.with([&](Configured& c) {
       c.models[config.name] = std::make_shared<const ModelConfig>(model);
       c.files[config.name] = info;
       for (const std::string& alias : model.aliases) c.aliases[alias] = config.name;
     });
+    if (const Status more = declare_replicas(config, others); !more) {
+      static_cast<void>(node_.remove(config.name, Drain::kCancel));
+      forget(config.name);
+      return tl::unexpected(more.error());
+    }
     return config.name;
   });
+}
+
+Status Models::add_replicas(const std::string& model, std::int32_t count) {
+  return declaring_.with([&](bool& /*one at a time*/) -> Status {
+    const ExecutorConfig config = CHOIR_TRY(node_.executor(model)).config;
+    const std::vector<std::string> there = replicas_.of(model);
+    std::vector<std::string> names;
+    for (std::int32_t number = 2; std::cmp_less(there.size() + names.size(), count); ++number)
+      if (std::string name = replica_name(model, number);
+          std::ranges::find(there, name) == there.end())
+        names.push_back(std::move(name));
+    CHOIR_CHECK_OK(are_free(names));
+    return declare_replicas(config, names);
+  });
+}
+
+// All of them, or none.
+Status Models::declare_replicas(const ExecutorConfig& like, const std::vector<std::string>& names) {
+  std::vector<std::string> done;
+  ExecutorConfig config = like;
+  for (const std::string& name : names) {
+    config.name = name;
+    if (Status declared = node_.declare(config); !declared) {
+      for (const std::string& one : done)
+        static_cast<void>(node_.remove(one, Drain::kCancel));  // nobody knows it yet
+      return declared;
+    }
+    done.push_back(name);
+  }
+  configured_.with([&](Configured& c) {
+    for (const std::string& name : names) {
+      c.files[name] = c.files[like.name];
+      if (const auto same = c.models.find(like.name); same != c.models.end())
+        c.models[name] = same->second;
+    }
+  });
+  for (const std::string& name : names) replicas_.join(like.name, {.executor = name});
+  return {};
 }
 
 Status Models::declare(const ExecutorConfig& config, const ModelInfo& info) {
@@ -187,6 +241,8 @@ Status Models::declare_as(const ExecutorConfig& config, std::shared_ptr<const Mo
 }
 
 void Models::forget(const std::string& executor) {
+  replicas_.leave(executor);
+  replicas_.forget(executor);
   configured_.with([&](Configured& c) {
     c.models.erase(executor);
     c.files.erase(executor);
@@ -257,12 +313,34 @@ Json Models::row(const ExecutorInfo& e) const {
   return row;
 }
 
+// Of a model with all of its replicas; `first`: that of its name. It is as far as the one that is
+// furthest.
+Json Models::row_of_all(const ExecutorInfo& first) const {
+  const std::vector<std::string> all = replicas_.of(first.config.name);
+  if (all.size() == 1) return row(first);
+  ExecutorInfo shown = first;
+  std::int32_t running = 0;
+  std::int32_t waiting = 0;
+  for (const std::string& executor : all) {
+    auto info = node_.executor(executor);
+    if (!info) continue;
+    running += info->running;
+    waiting += info->waiting;
+    if (!shown.loaded && (info->loaded || (info->loading && !shown.loading)))
+      shown = std::move(*info);
+  }
+  shown.config.name = first.config.name;
+  Json model = row(shown);
+  model.update({{"replicas", all.size()}, {"running", running}, {"waiting", waiting}});
+  return model;
+}
+
 Json Models::list() const {
   Json data = Json::array();
   std::vector<std::string> names;
   for (const ExecutorInfo& executor : node_.executors()) {
     names.push_back(executor.config.name);
-    data.push_back(row(executor));
+    if (!replicas_.model_of(executor.config.name)) data.push_back(row_of_all(executor));
   }
   if (const auto local = local_models()) {
     for (const LocalModel& model : *local) {
@@ -279,9 +357,10 @@ Json Models::list() const {
 }
 
 Result<Json> Models::one(std::string_view name) const {
+  const auto executor = known(name);
+  if (executor && replicas_.model_of(*executor)) return row(CHOIR_TRY(node_.executor(*executor)));
   const Json all = list();
   const std::string wanted = without_gguf(name);
-  const auto executor = known(name);
   for (const Json& model : all["data"])
     if (model["id"] == name || model["id"] == wanted || (executor && model["id"] == *executor))
       return model;

@@ -20,6 +20,7 @@
 #include "choir/node.h"
 #include "serve/json_in.h"
 #include "serve/model_config.h"
+#include "serve/replicas.h"
 
 namespace choir::serve {
 
@@ -41,7 +42,8 @@ Json capabilities_of(const ModelInfo& info);
 class Models {
  public:
   // The node outlives this object.
-  Models(Node& node, const ModelDefaults& defaults) : node_(node), defaults_(defaults) {}
+  Models(Node& node, const ModelDefaults& defaults)
+      : node_(node), defaults_(defaults), replicas_(node) {}
 
   // The executor of a name: of one that is declared, with or without ".gguf"; of an alias; of the
   // only one where the name is empty. kNotFound, with the nearest name. Does not block.
@@ -55,7 +57,8 @@ class Models {
   // is declared.
   Result<ExecutorConfig> config_of(std::string_view name) const;
   // As the user of this machine names a model: a path, too. One that is declared already stays as
-  // it is. kAlreadyExists: an alias is the name of another one, or another file has this name.
+  // it is. kAlreadyExists: an alias or a replica has the name of another one, or another file has
+  // this name. Nothing is declared then.
   Result<std::string> declare(const ModelConfig& model);
   // An executor of this very config, of the daemon's API. `info`: of its file. kAlreadyExists: the
   // name is an alias of another one.
@@ -63,6 +66,10 @@ class Models {
   // The same of a copy: what the configuration says of `like`, its aliases apart, is the copy's,
   // too. Reads the file.
   Status declare_copy(const ExecutorConfig& config, const std::string& like);
+  // More executors of a model, of the same file and settings, until it has `count` in all. They
+  // share its requests from now on. All of them are declared, or none.
+  Status add_replicas(const std::string& model, std::int32_t count);
+  Replicas& replicas() { return replicas_; }
   // Of an executor that the node does not have any more: its aliases and what the configuration
   // says of its requests. Does not block.
   void forget(const std::string& executor);
@@ -87,15 +94,18 @@ class Models {
   Result<std::string> declare_file(const ModelConfig& model, const std::string& path);
   Status declare_as(const ExecutorConfig& config, std::shared_ptr<const ModelInfo> info,
                     const std::string& like);
+  Status declare_replicas(const ExecutorConfig& like, const std::vector<std::string>& names);
   Status are_free(const std::vector<std::string>& aliases) const;
   std::vector<std::string> aliases_of(const std::string& executor) const;
   std::shared_ptr<const ModelInfo> file_info_of(const std::string& executor) const;
   Error not_found(std::string_view name) const;
   Json row(const ExecutorInfo& executor) const;
+  Json row_of_all(const ExecutorInfo& first) const;
   Node& node_;
   const ModelDefaults defaults_;
   Guarded<bool> declaring_;  // one at a time: two requests may name the same new model
   Guarded<Configured> configured_;
+  Replicas replicas_;
 };
 
 }  // namespace choir::serve

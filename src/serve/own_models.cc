@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -18,12 +19,15 @@
 #include "serve/model_state.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
+#include "serve/replica_changes.h"
 #include "serve/shaped_body.h"
 
 namespace choir::serve {
 namespace {
 
-Json with_times(Json row, const ExecutorInfo& e) {
+// Of a model that has replicas also how many, and of a replica whose.
+Json full_row(const Services& s, const ExecutorInfo& e) {
+  Json row = model_row(e);
   Json leases = Json::array();
   for (const LeaseInfo& lease : e.leases)
     leases.push_back({{"tenant", lease.tenant},
@@ -31,19 +35,20 @@ Json with_times(Json row, const ExecutorInfo& e) {
                                                                          : Json(nullptr)}});
   row["leases"] = std::move(leases);
   row["idle_seconds"] = e.idle_seconds;
+  const Replicas& replicas = s.models.replicas();
+  if (const auto model = replicas.model_of(e.config.name)) row["replica_of"] = *model;
+  if (const auto all = replicas.of(e.config.name); all.size() > 1) row["replicas"] = all.size();
   return row;
 }
 
-Json all_models(const Node& node) {
+Json all_models(const Services& s) {
   Json rows = Json::array();
-  for (const ExecutorInfo& executor : node.executors())
-    rows.push_back(with_times(model_row(executor), executor));
-  return {{"models", std::move(rows)}, {"node", node_row(node.info())}};
+  for (const ExecutorInfo& executor : s.node.executors()) rows.push_back(full_row(s, executor));
+  return {{"models", std::move(rows)}, {"node", node_row(s.node.info())}};
 }
 
-Result<Json> one_model(const Node& node, const std::string& name) {
-  const ExecutorInfo executor = CHOIR_TRY(node.executor(name));
-  return with_times(model_row(executor), executor);
+Result<Json> one_model(const Services& s, const std::string& name) {
+  return full_row(s, CHOIR_TRY(s.node.executor(name)));
 }
 
 // ---- sizes --------------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ Result<Json> declared(const Services& s, const Json& body) {
   config.pinned = body.value("pinned", config.pinned);
   config.shares = body.value("shares", config.shares);
   CHOIR_CHECK_OK(s.models.declare(config, info));
-  return one_model(s.node, config.name);
+  return one_model(s, config.name);
 }
 
 // Its requests end as cancelled where the query says so; else it is refused while it has some.
@@ -145,12 +150,7 @@ Result<Json> removed(const Services& s, const std::string& name, const HttpReque
   const auto what = CHOIR_TRY(list_in_query(request.query, "requests"));
   if (what && *what != std::vector<std::string>{"cancel"})
     return fail(Code::kInvalidArgument, "'requests' takes 'cancel' alone");
-  const ExecutorInfo info = CHOIR_TRY(s.node.executor(name));
-  if (info.active > 0 && !what)
-    return fail(Code::kOverloaded, "'" + name + "' has " + std::to_string(info.active) +
-                                       " requests; ?requests=cancel ends them with it");
-  CHOIR_CHECK_OK(s.node.remove(name, Drain::kCancel));
-  s.models.forget(name);
+  CHOIR_CHECK_OK(remove_all(s, name, what ? Requests::kCancel : Requests::kRefuse));
   return Json{{"name", name}, {"removed", true}};
 }
 
@@ -163,16 +163,26 @@ Shown shown(const std::string& name, const Status& done) {
   return name;
 }
 
+// With all of its replicas.
+Shown each(const Services& s, const std::string& name,
+           const std::function<Status(const std::string& executor)>& change) {
+  return shown(name, for_each_replica(s, name, change));
+}
+
 Shown pin(const Services& s, const std::string& name, bool pinned) {
-  ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
-  config.pinned = pinned;
-  return shown(name, s.node.update(config));
+  return each(s, name, [&](const std::string& executor) -> Status {
+    ExecutorConfig config = CHOIR_TRY(s.node.executor(executor)).config;
+    config.pinned = pinned;
+    return s.node.update(config);
+  });
 }
 
 Shown resize(const Services& s, const std::string& name, const Json& body) {
   const ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
-  return shown(name, s.node.resize(name, body.value("sequences_max", config.sequences_max),
-                                   body.value("sequence_tokens_max", config.sequence_tokens_max)));
+  return each(s, name, [&](const std::string& executor) {
+    return s.node.resize(executor, body.value("sequences_max", config.sequences_max),
+                         body.value("sequence_tokens_max", config.sequence_tokens_max));
+  });
 }
 
 // Another executor of the same file and sizes. They share the weights.
@@ -203,17 +213,17 @@ constexpr auto kActions = std::to_array<Action>({
      ModelRoute::Needs::kLoaded},
     {"unload", "Gives a model's memory back; its next request loads it again",
      [](const Services& s, const std::string& name, const Json&) {
-       return shown(name, s.node.unload(name));
+       return shown(name, unload_all(s, name));
      },
      Door::kMemory},
     {"suspend", "Lets the requests of a model wait",
      [](const Services& s, const std::string& name, const Json&) {
-       return shown(name, s.node.suspend(name));
+       return each(s, name, [&](const std::string& e) { return s.node.suspend(e); });
      },
      Door::kSettings},
     {"resume", "Lets the requests of a suspended model go on",
      [](const Services& s, const std::string& name, const Json&) {
-       return shown(name, s.node.resume(name));
+       return each(s, name, [&](const std::string& e) { return s.node.resume(e); });
      },
      Door::kSettings},
     {"pin", "Keeps a model in memory once it is loaded",
@@ -226,11 +236,17 @@ constexpr auto kActions = std::to_array<Action>({
      resize, Door::kMemory, kResizeFields},
     {"clone", "Declares another executor of the same file and sizes, which shares the weights",
      clone, Door::kFiles, kCloneFields},
+    {"replicas",
+     "Changes how many executors share a model's requests and weights; those that go must be idle",
+     [](const Services& s, const std::string& name, const Json& body) {
+       return shown(name, set_replicas(s, name, body["count"].get<std::int32_t>()));
+     },
+     Door::kMemory, kReplicasFields},
 });
 
 Result<Json> changed(const Services& s, const Action& action, const std::string& name,
                      const Json& body) {
-  return one_model(s.node, CHOIR_TRY(action.act(s, name, body)));
+  return one_model(s, CHOIR_TRY(action.act(s, name, body)));
 }
 
 // ---- routes -------------------------------------------------------------------------------------
@@ -322,9 +338,8 @@ void add_model_routes(Router& router, const Services& s) {
               .path = "/choir/v1/models",
               .summary = "Shows each model's state, sizes, memory, leases and counts, and the node",
               .reply = {"NodeModels"},
-              .handler = by_door(s.doors, [&s](const HttpRequest&) -> Result<Json> {
-                return all_models(s.node);
-              })});
+              .handler = by_door(
+                  s.doors, [&s](const HttpRequest&) -> Result<Json> { return all_models(s); })});
   router.add({.method = "POST",
               .path = "/choir/v1/models",
               .summary = "Declares an executor of a model",
@@ -339,7 +354,7 @@ void add_model_routes(Router& router, const Services& s) {
               .summary = "Shows one model",
               .reply = {"NodeModel"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
-                return one_model(s.node, CHOIR_TRY(s.models.known(r.rest)));
+                return one_model(s, CHOIR_TRY(s.models.known(r.rest)));
               })});
   for (const Action& action : kActions) {
     const BodyShape body{.fields = action.fields};

@@ -3,7 +3,8 @@
 //
 //   GET    /choir/v1/models, /choir/v1/models/NAME
 //   POST   /choir/v1/models              declares one: model, name, sizes, class, shares
-//   POST   /choir/v1/models/NAME/ACTION  load, unload, suspend, resume, pin, unpin, resize, clone
+//   POST   /choir/v1/models/NAME/ACTION  load, unload, suspend, resume, pin, unpin, resize, clone,
+//                                        replicas
 //   DELETE /choir/v1/models/NAME
 //   POST   /choir/v1/estimate            model and sizes
 #pragma once

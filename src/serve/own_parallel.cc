@@ -127,7 +127,7 @@ class ParallelWork final : public Work {
     bool open = false;
     for (const auto& [executor, ticket] : loads_) {
       const LoadState state = ticket.state();
-      if (state.phase == LoadState::Phase::kFailed)
+      if (state.phase == LoadState::Phase::kFailed && desk_->is_named(executor))
         return refused(desk_->load_error_of(executor, *state.error));
       open = open || is_open(state);
     }

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "choir/request.h"
+#include "serve/replicas.h"
 #include "serve/router.h"
 #include "serve/shape.h"
 
@@ -38,6 +39,8 @@ inline constexpr auto kDeclareFields = std::to_array<BodyField>({
 });
 inline constexpr auto kCloneFields =
     std::to_array<BodyField>({{"name", kNameRule, "Of the new executor", true}});
+inline constexpr auto kReplicasFields = std::to_array<BodyField>(
+    {{"count", {Kind::kInteger, 1, kReplicasMax}, "Executors that there shall be", true}});
 inline constexpr auto kPullFields =
     std::to_array<BodyField>({{"model", kNameRule, "Its name in the catalogue", true}});
 inline constexpr std::int64_t kTextEveryMost = 10'000;

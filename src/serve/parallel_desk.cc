@@ -34,6 +34,7 @@ void ParallelDesk::post(Door door, void (ParallelDesk::*step)()) {
 }
 
 void ParallelDesk::refuse(ApiError error) {
+  sent_.clear();
   slot_.with([&](Slot& s) { s.error = std::move(error); });
   wake_();
 }
@@ -60,6 +61,10 @@ void ParallelDesk::leave() {
 void ParallelDesk::cancel(std::span<const Submission> submissions) {
   for (const Submission& submission : submissions)
     if (submission.stream) static_cast<void>(services_.node.cancel(submission.id));
+}
+
+bool ParallelDesk::is_named(const std::string& executor) const {
+  return std::ranges::find(models_, executor) != models_.end();
 }
 
 ApiError ParallelDesk::load_error_of(const std::string& executor, const Error& error) const {
@@ -105,16 +110,24 @@ void ParallelDesk::check_loads() {
 // Of which no load is under way.
 std::vector<std::string> ParallelDesk::cold_models() const {
   std::vector<std::string> cold;
-  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
-    const auto info = services_.node.executor(executor);
-    if (info && is_cold(*info)) cold.push_back(executor);
+  for (const std::string& model : std::set(models_.begin(), models_.end())) {
+    if (absent(model).empty()) continue;
+    const auto info = services_.node.executor(model);
+    if (info && is_cold(*info)) cold.push_back(model);
   }
   return cold;
 }
 
+// All executors of a model none of which is in memory.
+std::vector<std::string> ParallelDesk::absent(const std::string& model) const {
+  const auto ready = services_.node.executor(services_.models.replicas().ready(model));
+  if (ready && ready->loaded) return {};
+  return services_.models.replicas().of(model);
+}
+
 std::optional<ApiError> ParallelDesk::find_models(bool also_new) {
   std::map<std::string, std::string> found;  // each name is looked for once
-  executors_.clear();
+  models_.clear();
   for (const ParallelJob& job : asked_.jobs) {
     const std::string& name = job.asked.model;
     if (!found.contains(name)) {
@@ -122,21 +135,22 @@ std::optional<ApiError> ParallelDesk::find_models(bool also_new) {
       if (!executor) return model_error(executor.error());
       found.emplace(name, std::move(*executor));
     }
-    executors_.push_back(found.at(name));
+    models_.push_back(found.at(name));
   }
   return std::nullopt;
 }
 
 void ParallelDesk::load() {
   std::map<std::string, LoadTicket> loads;
-  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
-    const auto info = services_.node.executor(executor);
-    if (!info) return refuse(model_error(info.error()));
-    if (info->loaded) continue;
+  std::set<std::string> executors;
+  for (const std::string& model : std::set(models_.begin(), models_.end()))
+    for (std::string& executor : absent(model)) executors.insert(std::move(executor));
+  for (const std::string& executor : executors) {
     if (!began_loading_) began_loading_ = clock_.now();
     auto ticket = services_.node.begin_load(executor, {.on_end = wake_, .heed_failures = true});
-    if (!ticket) return refuse(load_error(services_.node, executor, ticket.error()));
-    loads.emplace(executor, std::move(*ticket));
+    if (ticket) loads.emplace(executor, std::move(*ticket));
+    if (!ticket && is_named(executor))
+      return refuse(load_error(services_.node, executor, ticket.error()));
   }
   if (loads.empty()) return prepare_loaded();
   slot_.with([&](Slot& s) { s.loads = std::move(loads); });
@@ -150,12 +164,12 @@ void ParallelDesk::prepare_loaded() {
 }
 
 std::optional<ApiError> ParallelDesk::check_models() const {
-  for (const std::string& executor : std::set(executors_.begin(), executors_.end())) {
-    const auto info = services_.node.executor(executor);
+  for (const std::string& model : std::set(models_.begin(), models_.end())) {
+    const auto info = services_.node.executor(services_.models.replicas().ready(model));
     if (!info) return model_error(info.error());
     if (info->loaded && !info->model.generates)
       return model_error(
-          {Code::kInvalidArgument, "'" + executor + "' is an encoder: it writes no text"});
+          {Code::kInvalidArgument, "'" + model + "' is an encoder: it writes no text"});
   }
   return std::nullopt;
 }
@@ -166,9 +180,11 @@ void ParallelDesk::prepare() {
   while (prepared_.size() < end) {
     const std::size_t job = prepared_.size();
     Asked& asked = asked_.jobs[job].asked;
-    fill_in(services_.models.defaults_of(executors_[job]), request_.client, asked);
+    fill_in(services_.models.defaults_of(models_[job]), request_.client, asked);
+    sent_.push_back(
+        services_.models.replicas().send(models_[job], sight_of(asked, request_.client)));
     const bool default_template = asked.request.default_template;
-    Request request = request_of(asked, request_.client, executors_[job]);
+    Request request = request_of(asked, request_.client, sent_[job].executor);
     request.default_template = default_template;
     prepared_.push_back(services_.node.prepare(std::move(request)));
   }
@@ -183,11 +199,13 @@ void ParallelDesk::submit() {
   all.cores = services_.node.info().cores;
   std::map<std::string, std::vector<std::size_t>> by_executor;
   for (std::size_t job = 0; job < asked_.jobs.size(); ++job) {
-    all.shown.push_back({executors_[job], asked_.jobs[job].prompt});
-    if (prepared_[job])
-      by_executor[executors_[job]].push_back(job);
-    else
-      all.refused.emplace(job, refused_job(executors_[job], prepared_[job].error()));
+    all.shown.push_back({models_[job], asked_.jobs[job].prompt});
+    if (prepared_[job]) {
+      by_executor[sent_[job].executor].push_back(job);
+    } else {
+      all.refused.emplace(job, refused_job(models_[job], prepared_[job].error()));
+      sent_[job].coming.reset();
+    }
   }
   all.began = clock_.now();
   for (const auto& [executor, jobs] : by_executor) {
@@ -210,20 +228,25 @@ Status ParallelDesk::enter(const std::vector<std::size_t>& jobs,
                            std::vector<Submission>& submissions) {
   std::vector<Prepared> prepared;
   std::vector<Callbacks> callbacks;
+  std::vector<std::int32_t> tokens;
   for (const std::size_t job : jobs) {
+    tokens.push_back(prepared_[job]->prompt_tokens());
     prepared.push_back(std::move(*prepared_[job]));
     callbacks.push_back(callbacks_of(job));
   }
   auto entered = CHOIR_TRY(services_.node.enqueue_all(std::move(prepared), std::move(callbacks)));
-  for (std::size_t i = 0; i < jobs.size(); ++i) submissions[jobs[i]] = std::move(entered[i]);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    submissions[jobs[i]] = std::move(entered[i]);
+    services_.models.replicas().taken(std::move(sent_[jobs[i]]), tokens[i]);
+  }
   return {};
 }
 
 // The loop may be woken before the submissions are in the slot: it then takes no news, and is woken
 // once more.
 Callbacks ParallelDesk::callbacks_of(std::size_t job) {
-  const auto hold = hold_of(services_.node, executors_[job], request_.client.tenant,
-                            asked_.jobs[job].asked.keep_alive);
+  const auto hold =
+      hold_of(services_, models_[job], request_.client.tenant, asked_.jobs[job].asked.keep_alive);
   return {.on_event = {},
           .on_done = [hold](const Completion&) { hold(); },
           .on_settled =

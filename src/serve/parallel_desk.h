@@ -16,6 +16,7 @@
 #include "base/guarded.h"
 #include "serve/http.h"
 #include "serve/parallel_jobs.h"
+#include "serve/replicas.h"
 #include "serve/services.h"
 
 namespace choir::serve {
@@ -62,6 +63,9 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   bool stream() const { return stream_.load(); }  // asked for; once something is in the slot
   Nanos text_every() const { return text_every_.load(); }  // as stream()
   const Wake& wake() const { return wake_; }
+  // Whether a job names it; else it is loaded as another replica, and the jobs do without it where
+  // that fails. Once something is in the slot.
+  bool is_named(const std::string& executor) const;
   double seconds_since(Instant began) const { return to_seconds(clock_.now() - began); }
 
  private:
@@ -78,6 +82,7 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   std::optional<ApiError> find_models(bool also_new);
   std::optional<ApiError> check_models() const;
   std::vector<std::string> cold_models() const;
+  std::vector<std::string> absent(const std::string& model) const;
   Callbacks callbacks_of(std::size_t job);
   Status enter(const std::vector<std::size_t>& jobs, std::vector<Submission>& submissions);
 
@@ -86,7 +91,8 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
   const Wake wake_;
   const SteadyClock clock_;
   ParallelAsked asked_;
-  std::vector<std::string> executors_;  // of each job
+  std::vector<std::string> models_;  // that each job names
+  std::vector<Sent> sent_;           // of each job that is prepared: where it goes
   std::vector<Result<Prepared>> prepared_;
   std::optional<Instant> began_loading_;
   double load_seconds_ = 0;

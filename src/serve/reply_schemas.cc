@@ -186,7 +186,9 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "sequence_tokens_max": {"type": "integer"},
     "context_tokens": {"type": "integer"},
     "running": {"type": "integer"},
-    "waiting": {"type": "integer"}}
+    "waiting": {"type": "integer"},
+    "replicas": {"type": "integer", "description": "of a model that has more than one"},
+    "replica_of": {"type": "string", "description": "the model whose requests it shares"}}
 })"},
     {"NodeModels", R"({
   "type": "object", "required": ["models", "node"],

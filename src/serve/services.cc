@@ -8,11 +8,13 @@
 
 namespace choir::serve {
 
-std::function<void()> hold_of(Node& node, const std::string& executor, const std::string& tenant,
+std::function<void()> hold_of(const Services& services, const std::string& model,
+                              const std::string& tenant,
                               std::optional<std::chrono::milliseconds> keep_alive) {
   if (!keep_alive) return [] {};
-  const auto hold = [&node, executor, tenant, time = *keep_alive] {
-    static_cast<void>(node.hold(executor, tenant, time));
+  const auto hold = [&node = services.node, all = services.models.replicas().of(model), tenant,
+                     time = *keep_alive] {
+    for (const std::string& executor : all) static_cast<void>(node.hold(executor, tenant, time));
   };
   if (keep_alive->count() > 0) hold();
   return hold;

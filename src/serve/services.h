@@ -46,10 +46,12 @@ struct Services {
   std::function<void(Nanos, std::function<void()>)> after;
 };
 
-// Holds the executor for the tenant from now on, and gives what holds it once more when the request
-// has ended, because the time counts from then. Both do nothing where the client asked for nothing.
-// The node outlives the function that is returned. Any thread; neither blocks.
-std::function<void()> hold_of(Node& node, const std::string& executor, const std::string& tenant,
+// Holds the model, with all of its replicas, for the tenant from now on, and gives what holds it
+// once more when the request has ended, because the time counts from then. Both do nothing where
+// the client asked for nothing. The node outlives the function that is returned. Any thread;
+// neither blocks.
+std::function<void()> hold_of(const Services& services, const std::string& model,
+                              const std::string& tenant,
                               std::optional<std::chrono::milliseconds> keep_alive);
 
 // The fields of a request's body, which is gone afterwards. On a door thread.
