@@ -25,6 +25,11 @@ class Group : public testing::Test {
     const auto info = node().executor(name);
     return !info ? "none" : info->loaded ? "loaded" : "away";
   }
+  // In memory, or on its way there.
+  bool is_wanted(const std::string& name) {
+    const auto info = node().executor(name);
+    return info && (info->loaded || info->loading);
+  }
   void load_two() {
     ASSERT_TRUE(set_replicas(s(), "writer", 2));
     ASSERT_TRUE(node().load("writer"));
@@ -97,6 +102,12 @@ TEST_F(Group, GrowsAndShrinks) {
   EXPECT_EQ(replicas().of("writer"), std::vector<std::string>{"writer"});
 }
 
+TEST_F(Group, NewOnesAreLoadedWhereTheModelIs) {
+  ASSERT_TRUE(node().load("writer"));
+  ASSERT_TRUE(set_replicas(s(), "writer", 3));
+  for (const char* name : {"writer", "writer@2", "writer@3"}) EXPECT_TRUE(is_wanted(name)) << name;
+}
+
 TEST_F(Group, ANameThatIsTakenLeavesAllAsItWas) {
   ASSERT_TRUE(node().declare(executor("writer@3")));
   const Status grown = set_replicas(s(), "writer", 3);
@@ -142,10 +153,7 @@ TEST_F(Group, NothingGoesWhileARequestIsOnItsWayThere) {
 TEST_F(Group, ARequestForAModelThatIsAwayLoadsAll) {
   ASSERT_TRUE(set_replicas(s(), "writer", 2));
   EXPECT_EQ(ask("/v1/completions", {{"model", "writer"}, {"prompt", "Once"}}).substr(0, 3), "200");
-  for (const char* name : {"writer", "writer@2"}) {
-    const auto info = node().executor(name);
-    EXPECT_TRUE(info->loaded || info->loading) << name;
-  }
+  for (const char* name : {"writer", "writer@2"}) EXPECT_TRUE(is_wanted(name)) << name;
 }
 
 TEST_F(Group, LoadAndUnloadConcernAll) {
