@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { words } from "../src/words/en.ts";
+import { translate } from "../src/words/pseudo.ts";
 
 function* files(folder: string): Generator<string> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -26,4 +28,36 @@ test("nothing makes elements of text, and nothing stores a secret for longer tha
     assert.doesNotMatch(text, /document\.cookie/, path);
     if (!path.endsWith("prefs.ts")) assert.doesNotMatch(text, /localStorage/, path);
   }
+});
+
+// ---- the language of tests ----------------------------------------------------------------------
+
+function* textsOf(table: object): Generator<string> {
+  for (const value of Object.values(table)) {
+    if (typeof value === "string") yield value;
+    else if (typeof value === "object" && value !== null) yield* textsOf(value);
+  }
+}
+
+test("the language of tests makes every text longer and leaves no plain letter", () => {
+  const table = JSON.parse(JSON.stringify(words)) as object; // without what is made of numbers;
+  const before = [...textsOf(table)];
+  translate(table);
+  const after = [...textsOf(table)];
+  assert.equal(after.length, before.length);
+  const letters = (text: string): number => text.match(/\p{L}/gu)?.length ?? 0;
+  after.forEach((text, i) => {
+    assert.doesNotMatch(text, /[A-Za-z]/, before[i]);
+    assert.ok(Math.abs(letters(text) - 1.4 * letters(before[i] ?? "")) <= 1, `${before[i]} -> ${text}`);
+  });
+  assert.ok(before.length > 200);
+});
+
+test("the language of tests leaves names and numbers that a text is made of", () => {
+  const table = { stop: (name: string) => `Stop ${name} only`, count: (n: number) => `${n} rows`, both: (a: string, b: string) => `${a} of ${b}` };
+  translate(table);
+  assert.match(table.stop("llama"), /^Š\p{L}+ llama \p{L}+$/u);
+  assert.match(table.count(3), /^3 \p{L}{5,}$/u);
+  assert.doesNotMatch(table.count(3), /[a-z]/);
+  assert.match(table.both("1 MiB", "2 MiB"), /^1 MiB ö\p{L}* 2 MiB$/u);
 });

@@ -51,6 +51,7 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
   context.clearRect(0, 0, p.width, height);
   context.font = "600 11px system-ui, sans-serif";
   context.textBaseline = "middle";
+  context.direction = "ltr"; // time goes to the right in every language
 
   p.threads.forEach((threads, i) => {
     context.fillStyle = p.dark ? "#1b1f27" : "#eef0f4";

@@ -1,7 +1,7 @@
 // The lanes of the last seconds. They move while something computes; when nothing does, nothing is drawn.
 import { effect, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { blockAt, drawTracks, firstAfter, laneHeight, laneTop, tracksHeight, type Picture } from "../draw/tracks.ts";
+import { blockAt, drawTracks, firstAfter, laneHeight, tracksHeight, type Picture } from "../draw/tracks.ts";
 import { integer, percent, short } from "../format.ts";
 import { visibleLine } from "../safe/visible.ts";
 import { reducedMotion, theme } from "../state/prefs.ts";
@@ -129,7 +129,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
     <div class={compact ? "tracks compact" : "tracks"}>
       <div class="lanenames" aria-hidden="true">
         {list.map((count, i) => (
-          <div key={i} class="lanename" style={{ top: `${laneTop(list, i, compact)}px`, height: `${laneHeight(count, compact)}px` }}>
+          <div key={i} class="lanename" style={{ height: `${laneHeight(count, compact)}px` }}>
             <strong>{words.ensemble.lane(i)}</strong>
             {compact ? null : <LaneCores lane={i} threads={count} />}
           </div>

@@ -23,6 +23,8 @@ const stored = read("choir.theme", "system");
 export const theme = signal<Theme>(stored === "light" || stored === "dark" ? stored : "system");
 export const letterKeys = signal(read("choir.keys", "on") === "on");
 export const reducedMotion = signal(false);
+// For tests of the layout: "en-XA" has longer words, "en-XB" turns the page around. No part of the page sets it.
+export const testLanguage = read("choir.language", "");
 
 export function watchPrefs(): void {
   effect(() => {

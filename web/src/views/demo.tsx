@@ -44,7 +44,7 @@ function SessionCard({ s, most }: { s: Session; most: number }) {
           <span class="state">{stateOf(s, a)}</span>
         </span>
       </div>
-      <p class="prompt"><bdi>{visible(s.prompt)}</bdi></p>
+      <p class="prompt" title={visible(s.prompt)}><bdi>{visible(s.prompt)}</bdi></p>
       <div class="progress">
         <Bar value={a.tokens} of={most} label={`${w.session} ${s.id}: ${w.progress}`} colour={kColours[lookOf(s.model).colour] ?? ""} />
         <span class="num">{a.tokens}</span>

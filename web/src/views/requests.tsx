@@ -48,6 +48,7 @@ interface RowProps {
 
 function RowView({ row, index, ended, mayCancel, onCancel }: RowProps) {
   const state = ended ? "ended" : row.state;
+  const place = row.ahead !== undefined && !ended ? w.place(row.ahead, row.expected_seconds ?? null, age) : "";
   return (
     <tr aria-rowindex={index + 2}>
       <td class="id num" title={visible(row.id)}>{shortId(row.id)}</td>
@@ -55,8 +56,10 @@ function RowView({ row, index, ended, mayCancel, onCancel }: RowProps) {
       <td class="tenant"><Name text={row.tenant} /></td>
       <td class="class">{visible(row.priority)}</td>
       <td class="why">
-        <span class={`badge ${state}`}>{w.states[state] ?? visible(state)}</span>
-        {row.ahead !== undefined && !ended ? <span class="place num">{w.place(row.ahead, row.expected_seconds ?? null, age)}</span> : null}
+        <span class="now">
+          <span class={`badge ${state}`}>{w.states[state] ?? visible(state)}</span>
+          {place ? <span class="place num" title={place}>{place}</span> : null}
+        </span>
         {row.why && !ended ? <span class="hint" title={visible(row.why.text)}>{visible(row.why.text)}</span> : null}
       </td>
       <td class="prompt">
@@ -159,7 +162,7 @@ export function Requests() {
     <div class="view requests">
       <h1 class="sr">{w.title}</h1>
       <div class="toolbar">
-        <input ref={field} type="search" aria-label={w.filter} placeholder={w.filter} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
+        <input ref={field} type="search" aria-label={w.filter} title={w.filter} placeholder={w.filter} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
         <Choice label={w.columns.state} name="kind" value={kind.value} onChange={(v) => (kind.value = v)} of={[
           ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", label(w.ended, endedCount.value)],
         ] as const} />

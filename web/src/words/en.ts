@@ -89,7 +89,7 @@ export const words = {
     temperature: "Temperature",
     maxTokens: "Most tokens",
     seed: "Seed",
-    seedHint: "Another one each time",
+    seedHint: "Random",
     priority: "Class",
     you: "You",
     suggestion: "Try",
