@@ -213,6 +213,43 @@ class Models(unittest.TestCase):
                 self.assertIn(says, reply["error"]["message"])
 
 
+class Cells(unittest.TestCase):
+    """GET /choir/v1/cells/NAME"""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon("--context-tokens", 32768, "--sequences", 2))
+
+    def cells(self, name=MODEL):
+        return self.daemon.get(f"/choir/v1/cells/{name}")
+
+    def test_tell_what_they_hold(self):
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/unload")
+        _, away = self.cells()
+        self.assertEqual((away["state"], away["cells"], away["free_cells"], away["sequences"]), ("unloaded", 0, 0, []))
+        self.daemon.complete("The dog ran to the park")
+        _, row = until(lambda: (reply := self.cells())[1]["running"] == 0 and reply)
+        held = row["running_cells"], row["kept_cells"] + row["cached_cells"] + row["free_cells"]
+        self.assertEqual(held, (0, row["cells"]), row)
+        self.assertGreater(row["cached_cells"] + row["kept_cells"], 0)
+        with self.daemon.connect() as connection:
+            connection.sendall(post_bytes("/v1/completions", {"prompt": "Once", "max_tokens": 30000, "ignore_eos": True}))
+            running = until(lambda: [r for r in self.daemon.get("/choir/v1/requests")[1]["requests"] if r["output_tokens"] > 0])
+            self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
+            _, row = self.cells()
+            self.assertEqual([s["id"] for s in row["sequences"]], [running[0]["id"]])
+            self.assertEqual(row["sequences"][0]["cells"], row["running_cells"])
+            counted = next(m for m in self.daemon.get("/choir/v1/models")[1]["models"] if m["name"] == MODEL)
+            self.assertEqual(row["running_cells"] + row["kept_cells"], counted["cells"])
+            self.assertEqual(row["kept_conversations"] == 0, row["kept_cells"] == 0, row)
+        self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
+
+    def test_of_an_unknown_model_are_refused_with_the_nearest_name(self):
+        status, reply = self.cells("storys260K")
+        self.assertEqual((status, reply["error"]["code"]), (404, "model_not_found"))
+        self.assertIn(MODEL, reply["error"]["message"])
+
+
 class Pulls(unittest.TestCase):
     def setUp(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))

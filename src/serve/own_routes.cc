@@ -4,6 +4,7 @@
 
 #include "serve/by_door.h"
 #include "serve/own_catalogue.h"
+#include "serve/own_cells.h"
 #include "serve/own_events.h"
 #include "serve/own_history.h"
 #include "serve/own_models.h"
@@ -19,6 +20,7 @@ namespace choir::serve {
 void add_own_routes(Router& router, const Services& s) {
   add_request_routes(router, s);
   add_model_routes(router, s);
+  add_cells_route(router, s);
   add_pull_routes(router, s);
   add_catalogue_routes(router, s);
   add_event_routes(router, s);

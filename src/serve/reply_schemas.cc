@@ -224,6 +224,31 @@ constexpr auto kSchemas = std::to_array<Schema>({
       "ahead": {"type": "integer", "description": "how many are before it"},
       "expected_seconds": {"type": ["number", "null"], "description": "until it begins"}}}}}
 })"},
+    {"Cells", R"({
+  "description": "KV cells; those that sequences share count for each of them",
+  "type": "object",
+  "required": ["model", "state", "cells", "running_cells", "kept_cells", "cached_cells",
+               "free_cells", "kept_conversations", "running", "sequences"],
+  "properties": {
+    "model": {"type": "string"},
+    "state": {"enum": ["unloaded", "loading", "loaded", "suspended"]},
+    "cells": {"type": "integer", "description": "all; 0 where it is not in memory"},
+    "running_cells": {"type": "integer", "description": "of requests that run"},
+    "kept_cells": {"type": "integer", "description": "of conversations between their requests"},
+    "cached_cells": {"type": "integer", "description": "of ended requests; given up for others"},
+    "free_cells": {"type": "integer"},
+    "kept_conversations": {"type": "integer"},
+    "running": {"type": "integer", "description": "sequences that hold cells, of all tenants"},
+    "sequences": {
+      "description": "of requests that the client may see, the 50 longest",
+      "type": "array", "items": {
+        "type": "object", "required": ["id", "tenant", "state", "cells"],
+        "properties": {
+          "id": {"type": "string", "description": "of its request"},
+          "tenant": {"type": "string"},
+          "state": {"type": "string"},
+          "cells": {"type": "integer", "description": "its front: the tokens that are computed"}}}}}
+})"},
     {"Removed", R"({
   "type": "object", "required": ["name", "removed"],
   "properties": {"name": {"type": "string"}, "removed": {"const": true}}
