@@ -246,7 +246,7 @@ class Cells(unittest.TestCase):
 
     def test_of_an_unknown_model_are_refused_with_the_nearest_name(self):
         status, reply = self.cells("storys260K")
-        self.assertEqual((status, reply["error"]["code"]), (404, "model_not_found"))
+        self.assertEqual((status, reply["error"]["code"]), (404, "not_found"))
         self.assertIn(MODEL, reply["error"]["message"])
 
 
