@@ -26,21 +26,6 @@ void low_and_high(const std::uint8_t* nibbles, std::uint8_t* quants) {
   }
 }
 
-Block read(const block_q4_0* row, std::int64_t block) {
-  Block out;
-  low_and_high(row[block].qs, out.quants);
-  out.scale = row[block].d;
-  return out;
-}
-
-Block read(const block_q4_1* row, std::int64_t block) {
-  Block out;
-  low_and_high(row[block].qs, out.quants);
-  out.scale = row[block].d;
-  out.minimum = row[block].m;
-  return out;
-}
-
 void add_fifth_bits(const std::uint8_t* bits, std::uint8_t* quants) {
   std::uint32_t high = 0;
   std::memcpy(&high, bits, sizeof high);
@@ -48,20 +33,15 @@ void add_fifth_bits(const std::uint8_t* bits, std::uint8_t* quants) {
     quants[i] = static_cast<std::uint8_t>(quants[i] | ((high >> i) & 1) << 4);
 }
 
-Block read(const block_q5_0* row, std::int64_t block) {
+// Q4_0, Q4_1, Q5_0 and Q5_1: nibbles, some with a fifth bit, some with a minimum.
+template <class FileBlock>
+Block read(const FileBlock* row, std::int64_t block) {
+  const FileBlock& from = row[block];
   Block out;
-  low_and_high(row[block].qs, out.quants);
-  add_fifth_bits(row[block].qh, out.quants);
-  out.scale = row[block].d;
-  return out;
-}
-
-Block read(const block_q5_1* row, std::int64_t block) {
-  Block out;
-  low_and_high(row[block].qs, out.quants);
-  add_fifth_bits(row[block].qh, out.quants);
-  out.scale = row[block].d;
-  out.minimum = row[block].m;
+  low_and_high(from.qs, out.quants);
+  if constexpr (requires { from.qh; }) add_fifth_bits(from.qh, out.quants);
+  out.scale = from.d;
+  if constexpr (requires { from.m; }) out.minimum = from.m;
   return out;
 }
 
