@@ -76,6 +76,8 @@ async function fewRequests() {
     await tab.keyboard.press("g");
     await tab.keyboard.press("m");
     await until(() => asked.includes("/choir/v1/catalogue") && asked.includes("/choir/v1/pulls"), "Models asks for the catalogue");
+    for (const path of ["/choir/v1/catalogue", "/choir/v1/pulls"])
+      check(asked.filter((one) => one === path).length === 1, `${path} is asked for once: ${asked.join(" ")}`);
     checkNoFaults(tab);
   });
 }

@@ -148,15 +148,15 @@ export function App() {
   };
   const name: ViewName = route.value.view || home.value || "play";
   // What this session may see, and what has changed while nobody looked. A view that only looks on needs no more than
-  // the names, unless there are none: then it offers models to fetch.
-  const isNowLive = link.value.state === "live";
-  const offers = name === "play" || name === "models" || listed.value?.length === 0;
+  // the names, unless there are none: then it offers models to fetch. Models asks for itself.
+  const asks = link.value.state === "live" && name !== "models";
+  const offers = name === "play" || listed.value?.length === 0;
   useEffect(() => {
-    if (isNowLive && !offers) void findListed();
-    if (!isNowLive || !offers) return;
+    if (asks && !offers) void findListed();
+    if (!asks || !offers) return;
     void findModels();
     void watchPulls();
-  }, [isNowLive, offers]);
+  }, [asks, offers]);
   useEffect(() => {
     document.title = `${words.views[name]} \u00b7 ${words.product}`;
   }, [name]);

@@ -262,11 +262,13 @@ function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
 
 export function ModelsView() {
   const whatIf = useSignal<string | null>(null);
+  const isNowLive = isLive();
   useEffect(() => {
-    if (isLive()) {
-      void findModels();
-      void watchPulls();
-    }
+    if (!isNowLive) return;
+    void findModels();
+    void watchPulls();
+  }, [isNowLive]);
+  useEffect(() => {
     const timer = setInterval(() => {
       if (!document.hidden && isLive()) void findModels();
     }, 10_000);
