@@ -179,22 +179,41 @@ def replies(arguments, copies, folder, peer):
             raise RuntimeError(done.stdout)
         return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)[1])
 
-    ours, theirs = {}, {}
+    paths = ("/health", "/v1/models")
+    ours, theirs, bare = ({path: [] for path in paths} for _ in range(3))
     for _ in range(arguments.runs):
         with Daemon(folder, copies[:1]) as daemon:
-            for path in ("/health", "/v1/models"):
-                ours.setdefault(path, []).append(rate(daemon.port, path))
+            sizes = [len(daemon.ask("GET", path)) for path in paths]
+            for path in paths:
+                ours[path].append(rate(daemon.port, path))
         server = llama_server.Server(peer, copies[:1], folder, [])
         try:
             server.wait_ready()
-            for path in ("/health", "/v1/models"):
-                theirs.setdefault(path, []).append(rate(server.port, path))
+            for path in paths:
+                theirs[path].append(rate(server.port, path))
         finally:
             server.stop()
-    for path in ("/health", "/v1/models"):
-        rows.append(row(f"wrk {path}", "replies/s", statistics.median(ours[path]), statistics.median(theirs[path]),
-                        "llama-server", 3.0))
+        for path, size in zip(paths, sizes):
+            with bare_loop(size) as port:
+                bare[path].append(rate(port, path))
+    for path in paths:
+        peers = statistics.median(theirs[path])
+        rows.append(row(f"wrk {path}", "replies/s", statistics.median(ours[path]), peers, "llama-server", 3.0))
+        rows.append(row(f"wrk {path}, one thread that only sends", "replies/s", statistics.median(bare[path]), peers,
+                        "llama-server", None))
     return rows
+
+
+@contextlib.contextmanager
+def bare_loop(size):
+    """The port of a server that sends a body of this size and reads nothing: the most that one thread can do here."""
+    with subprocess.Popen([os.path.join(os.path.dirname(CHOIR), "bench_bare_loop"), str(size)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline().rsplit(":", 1)[1])
+        finally:
+            process.stdin.close()
+            process.wait(10)
 
 
 def health(arguments, copies, folder, peer):

@@ -4,22 +4,64 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <deque>
 #include <latch>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "serve/doors.h"
 
 namespace choir::serve {
 namespace {
 
-int status_of(const Handler& handler) {
-  std::latch woken(1);
-  const std::unique_ptr<Work> work = handler({}, [&] { woken.count_down(); });
-  woken.wait();
-  const Output output = work->advance();
-  return output.head ? output.head->status : 0;
-}
+// A request whose reply is waited for.
+class Asked {
+ public:
+  explicit Asked(const Handler& handler) : work_(handler({}, [this] { woken_.count_down(); })) {}
+  Output reply() {
+    woken_.wait();
+    return work_->advance();
+  }
+  int status() {
+    const Output output = reply();
+    return output.head ? output.head->status : 0;
+  }
+
+ private:
+  std::latch woken_{1};
+  std::unique_ptr<Work> work_;
+};
+
+int status_of(const Handler& handler) { return Asked(handler).status(); }
+
+// Holds up the threads of the door until it is destroyed.
+class Held {
+ public:
+  explicit Held(Doors& doors) {
+    for (int i = 0; i < kThreads; ++i)
+      EXPECT_TRUE(doors.post([this] {
+        held_.count_down();
+        go_.wait();
+        left_.count_down();
+      }));
+    held_.wait();
+  }
+  ~Held() {
+    go_.count_down();
+    left_.wait();
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  static constexpr int kThreads = 2;
+  std::latch held_{kThreads};
+  std::latch go_{1};
+  std::latch left_{kThreads};
+};
 
 TEST(ByDoor, AnAnswerThatThrowsIsAnError) {
   const auto doors = Doors::create().value();
@@ -30,6 +72,77 @@ TEST(ByDoor, AnAnswerThatThrowsIsAnError) {
     EXPECT_EQ(status_of(by_door(*doors, throws)), 500);
   EXPECT_EQ(status_of(by_door(*doors, [](const HttpRequest&) -> Result<Json> { return Json(1); })),
             200);
+}
+
+TEST(ByDoor, RequestsThatWaitTogetherShareOneAnswer) {
+  const auto doors = Doors::create().value();
+  std::atomic<int> made = 0;
+  const Handler list = shared_by_door(*doors, [&]() -> Result<Json> { return Json(++made); });
+  std::deque<Asked> asked;
+  {
+    const Held held(*doors);
+    for (int i = 0; i < 5; ++i) asked.emplace_back(list);
+  }
+  for (Asked& one : asked) {
+    const Output reply = one.reply();
+    EXPECT_EQ(reply.head->headers, (std::vector<Header>{{"content-type", "application/json"}}));
+    EXPECT_EQ(reply.bytes, "1");
+    EXPECT_TRUE(reply.end);
+  }
+  EXPECT_EQ(Asked(list).reply().bytes, "2");
+}
+
+TEST(ByDoor, AnAnswerThatWasBegunBeforeTheRequestIsNotItsAnswer) {
+  const auto doors = Doors::create().value();
+  std::atomic<int> state = 1;
+  std::latch looked(1);
+  std::latch changed(1);
+  const Handler list = shared_by_door(*doors, [&]() -> Result<Json> {
+    const int seen = state;
+    if (seen == 1) {
+      looked.count_down();
+      changed.wait();
+    }
+    return Json(seen);
+  });
+  Asked before(list);
+  looked.wait();
+  state = 2;
+  Asked after(list);
+  changed.count_down();
+  EXPECT_EQ(before.reply().bytes, "1");
+  EXPECT_EQ(after.reply().bytes, "2");
+}
+
+TEST(ByDoor, ASharedAnswerThatFailsIsEachOnesError) {
+  const auto doors = Doors::create().value();
+  const Handler refuses = shared_by_door(
+      *doors, []() -> Result<Json> { return fail(Code::kNotFound, "there is none"); });
+  const Handler throws = text_by_door(*doors, "text/plain",
+                                      []() -> std::string { throw std::runtime_error("a word"); });
+  std::deque<Asked> refused;
+  std::deque<Asked> thrown;
+  {
+    const Held held(*doors);
+    for (int i = 0; i < 3; ++i) refused.emplace_back(refuses);
+    for (int i = 0; i < 3; ++i) thrown.emplace_back(throws);
+  }
+  for (Asked& one : refused) EXPECT_EQ(one.status(), 404);
+  for (Asked& one : thrown) EXPECT_EQ(one.status(), 500);
+}
+
+TEST(ByDoor, ADoorThatIsFullRefusesAtOnce) {
+  const auto doors = Doors::create().value();
+  const Handler list = shared_by_door(*doors, []() -> Result<Json> { return Json(1); });
+  {
+    const Held held(*doors);
+    while (doors->post([] {})) {}
+    EXPECT_EQ(status_of(list), 429);
+  }
+  std::latch empty(1);
+  while (!doors->post([&] { empty.count_down(); })) {}
+  empty.wait();
+  EXPECT_EQ(status_of(list), 200);
 }
 
 TEST(ByDoor, AStepThatThrowsIsTheErrorOfItsDesk) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/caught.h"
 #include "base/guarded.h"
@@ -20,31 +21,83 @@ struct Desk {
   }
 };
 
-// A reply that a door thread makes.
-class Made final : public Work {
+// The reply of a desk.
+class OfDesk final : public Work {
  public:
-  Made(Doors& doors, HttpRequest request, Wake wake, Make make) {
-    const Status posted = doors.post([desk = desk_, request = std::move(request),
-                                      wake = std::move(wake), make = std::move(make)] {
-      auto made = caught([&]() -> Result<std::unique_ptr<Work>> { return make(request); });
-      desk->put(made ? std::move(*made) : reply_with_error(api_error(made.error())));
-      wake();
-    });
-    if (!posted) desk_->put(reply_with_error(api_error(posted.error())));
-  }
+  explicit OfDesk(std::shared_ptr<Desk> desk) : desk_(std::move(desk)) {}
   Output advance() override {
     return desk_->reply.with(
         [](std::unique_ptr<Work>& reply) { return reply ? reply->advance() : Output{}; });
   }
 
  private:
-  const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
+  const std::shared_ptr<Desk> desk_;
 };
 
 Handler made_by(Doors& doors, Make make) {
   return [&doors, make = std::move(make)](HttpRequest request, Wake wake) {
-    return std::make_unique<Made>(doors, std::move(request), std::move(wake), make);
+    const auto desk = std::make_shared<Desk>();
+    const Status posted =
+        doors.post([desk, request = std::move(request), wake = std::move(wake), make] {
+          auto made = caught([&]() -> Result<std::unique_ptr<Work>> { return make(request); });
+          desk->put(made ? std::move(*made) : reply_with_error(api_error(made.error())));
+          wake();
+        });
+    if (!posted) desk->put(reply_with_error(api_error(posted.error())));
+    return std::make_unique<OfDesk>(desk);
   };
+}
+
+// What requests that came before it was begun have in common.
+class Shared : public std::enable_shared_from_this<Shared> {
+ public:
+  Shared(Doors& doors, std::string type, std::function<Result<std::string>()> text)
+      : doors_(doors), type_(std::move(type)), text_(std::move(text)) {}
+
+  std::unique_ptr<Work> ask(Wake wake) {
+    const auto desk = std::make_shared<Desk>();
+    const bool first = waiting_.with([&](std::vector<Waiting>& waiting) {
+      waiting.push_back({desk, std::move(wake)});
+      return waiting.size() == 1;
+    });
+    if (first)
+      if (const Status posted = doors_.post([self = shared_from_this()] { self->make(); }); !posted)
+        give(take(), tl::unexpected(posted.error()));
+    return std::make_unique<OfDesk>(desk);
+  }
+
+ private:
+  struct Waiting {
+    std::shared_ptr<Desk> desk;
+    Wake wake;
+  };
+  void make() {
+    // A request that comes from now on is not among them: this answer may be older than it.
+    const std::vector<Waiting> asked = take();
+    give(asked, caught([&] { return text_(); }));
+  }
+  std::vector<Waiting> take() {
+    return waiting_.with([](std::vector<Waiting>& waiting) { return std::exchange(waiting, {}); });
+  }
+  void give(const std::vector<Waiting>& asked, const Result<std::string>& text) {
+    for (const Waiting& one : asked) {
+      auto reply = caught([&]() -> Result<std::unique_ptr<Work>> {
+        return reply_with({.headers = {{"content-type", type_}}}, CHOIR_TRY(text));
+      });
+      one.desk->put(reply ? std::move(*reply) : reply_with_error(api_error(reply.error())));
+      one.wake();
+    }
+  }
+
+  Doors& doors_;
+  const std::string type_;
+  const std::function<Result<std::string>()> text_;
+  Guarded<std::vector<Waiting>> waiting_;
+};
+
+Handler shared(Doors& doors, std::string type, std::function<Result<std::string>()> text) {
+  const auto made = std::make_shared<Shared>(doors, std::move(type), std::move(text));
+  return [made](const HttpRequest& /*any*/, Wake wake) { return made->ask(std::move(wake)); };
 }
 
 std::unique_ptr<Work> reply_of(const Result<Json>& json) {
@@ -68,10 +121,14 @@ Make json_of(const BodyShape& shape, BodyAnswer answer) {
 
 Handler by_door(Doors& doors, Answer answer) { return made_by(doors, json_of(std::move(answer))); }
 Handler work_by_door(Doors& doors, Reply reply) { return made_by(doors, std::move(reply)); }
-Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
-  return made_by(doors, [type = std::move(type), text = std::move(text)](const HttpRequest&) {
-    return reply_with({.headers = {{"content-type", type}}}, text());
+Handler shared_by_door(Doors& doors, std::function<Result<Json>()> answer) {
+  return shared(doors, "application/json", [answer = std::move(answer)]() -> Result<std::string> {
+    return to_text(CHOIR_TRY(answer()));
   });
+}
+Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
+  return shared(doors, std::move(type),
+                [text = std::move(text)]() -> Result<std::string> { return text(); });
 }
 Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
   return made_by(doors, json_of(shape, std::move(answer)));

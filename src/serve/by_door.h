@@ -26,7 +26,11 @@ Handler by_door(Doors& doors, Answer answer);
 // Any reply, made on a door thread.
 using Reply = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
 Handler work_by_door(Doors& doors, Reply reply);
-// A text of this content type.
+// The same of an answer that does not depend on the request. Requests that come before the door
+// thread begins to make it share one, so that many readers of a list cost as little as a few; none
+// has an answer that is older than its request.
+Handler shared_by_door(Doors& doors, std::function<Result<Json>()> answer);
+// A text of this content type, shared as well.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
 // The same for a route whose body has this shape, which is read first; a body that is wrong is
 // answered with the error that names the field. What the shape refers to lives as long as the

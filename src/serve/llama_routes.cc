@@ -274,12 +274,11 @@ void add_models(Router& router, const Services& s) {
                                                  const Json&) { return made(s, model, *loads); }),
             .error = error});
   };
-  router.add(
-      {.method = "GET",
-       .path = "/models",
-       .summary = "Lists the models, with the progress of loads",
-       .reply = {"ModelList"},
-       .handler = by_door(s.doors, [&s, loads](const HttpRequest&) { return listed(s, *loads); })});
+  router.add({.method = "GET",
+              .path = "/models",
+              .summary = "Lists the models, with the progress of loads",
+              .reply = {"ModelList"},
+              .handler = shared_by_door(s.doors, [&s, loads] { return listed(s, *loads); })});
   router.add({.method = "POST",
               .path = "/models/load",
               .summary = "Begins to load a model",

@@ -28,13 +28,12 @@ Result<Json> catalogue(const Node& node) {
 }  // namespace
 
 void add_catalogue_routes(Router& router, const Services& s) {
-  router.add({.method = "GET",
-              .path = "/choir/v1/catalogue",
-              .summary = "Lists the models that can be fetched, and which are on disk",
-              .reply = {"Catalogue"},
-              .handler = by_door(s.doors, [&s](const HttpRequest&) -> Result<Json> {
-                return catalogue(s.node);
-              })});
+  router.add(
+      {.method = "GET",
+       .path = "/choir/v1/catalogue",
+       .summary = "Lists the models that can be fetched, and which are on disk",
+       .reply = {"Catalogue"},
+       .handler = shared_by_door(s.doors, [&s]() -> Result<Json> { return catalogue(s.node); })});
 }
 
 }  // namespace choir::serve

@@ -334,12 +334,12 @@ Json node_row(const NodeInfo& node) {
 }
 
 void add_model_routes(Router& router, const Services& s) {
-  router.add({.method = "GET",
-              .path = "/choir/v1/models",
-              .summary = "Shows each model's state, sizes, memory, leases and counts, and the node",
-              .reply = {"NodeModels"},
-              .handler = by_door(
-                  s.doors, [&s](const HttpRequest&) -> Result<Json> { return all_models(s); })});
+  router.add(
+      {.method = "GET",
+       .path = "/choir/v1/models",
+       .summary = "Shows each model's state, sizes, memory, leases and counts, and the node",
+       .reply = {"NodeModels"},
+       .handler = shared_by_door(s.doors, [&s]() -> Result<Json> { return all_models(s); })});
   router.add({.method = "POST",
               .path = "/choir/v1/models",
               .summary = "Declares an executor of a model",
