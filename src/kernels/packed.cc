@@ -279,10 +279,12 @@ void unpack_block(PackedType type, const Place& place, float* values) {
       return;
     }
     case PackedType::kQ6K:
-      for (int i = 0; i < kBlockColumns; ++i)
-        values[i] = half_at(place.supers + 2 * row) *
-                    static_cast<float>(static_cast<std::int8_t>(sub_scale(i / 16))) *
-                    static_cast<float>(quants[i] - 32);
+      for (int half = 0; half < 2; ++half) {
+        const float scale = half_at(place.supers + 2 * row) *
+                            static_cast<float>(static_cast<std::int8_t>(sub_scale(half)));
+        for (int i = 16 * half; i < 16 * half + 16; ++i)
+          values[i] = static_cast<float>(quants[i] - 32) * scale;
+      }
       return;
     default:
       return;
