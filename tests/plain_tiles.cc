@@ -25,28 +25,37 @@ struct PlainTiles {
     std::uint8_t bytes[kRows][kBytes];
   };
   static thread_local Tile tiles[8];
+  static thread_local TileHeights heights;
   static thread_local bool open;
 
-  static void begin() { open = true; }
+  static void begin(TileHeights rows) {
+    heights = rows;
+    open = true;
+  }
   static void end() { open = false; }
+  static int rows_of(int tile) {
+    if (tile >= 6) return kRows;
+    return tile == 2 || tile == 3 || tile == 5 ? heights.second : heights.first;
+  }
   template <int kTile>
   static void zero() {
     tiles[kTile] = {};
   }
   template <int kTile>
   static void load(const void* at, std::int64_t stride) {
-    for (int row = 0; row < kRows; ++row)
+    for (int row = 0; row < rows_of(kTile); ++row)
       std::memcpy(tiles[kTile].bytes[row], static_cast<const std::byte*>(at) + row * stride,
                   kBytes);
   }
   template <int kTile>
   static void store(std::int32_t* at) {
     // Without begin() the instruction would end the process.
-    if (open) std::memcpy(at, tiles[kTile].bytes, sizeof tiles[kTile].bytes);
+    const auto rows = static_cast<std::size_t>(rows_of(kTile));
+    if (open) std::memcpy(at, tiles[kTile].bytes, rows * sizeof tiles[kTile].bytes[0]);
   }
   template <int kSum, int kA, int kWeights, bool kSigned>
   static void add() {
-    for (int row = 0; row < kRows; ++row)
+    for (int row = 0; row < rows_of(kSum); ++row)
       for (int lane = 0; lane < kBytes / 4; ++lane) {
         std::int32_t sum = 0;
         std::memcpy(&sum, tiles[kSum].bytes[row] + 4 * lane, sizeof sum);
@@ -60,6 +69,7 @@ struct PlainTiles {
   }
 };
 thread_local PlainTiles::Tile PlainTiles::tiles[8];
+thread_local TileHeights PlainTiles::heights;
 thread_local bool PlainTiles::open = false;
 
 void multiply_plain(const Product& p, std::int64_t group_begin, std::int64_t group_end) {

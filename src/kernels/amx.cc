@@ -13,20 +13,23 @@
 namespace choir::kernels {
 namespace {
 
-// The eight tiles of a thread, all of 16 rows of 64 bytes. Written out: g++ 12 tells the optimizer
+// The eight tiles of a thread, of rows of 64 bytes. Written out: g++ 12 tells the optimizer
 // that _tile_loadconfig reads 8 bytes of the 64, and drops what was stored in the others.
 struct AmxTiles {
   // Before the first tile is used in a call, and behind the last: a thread that is switched away
   // between calls then has no tiles to be saved.
-  static void begin() {
+  static void begin(TileHeights rows) {
     struct alignas(64) Shapes {
       std::uint8_t palette = 1;
       std::uint8_t start_row = 0;
       std::uint8_t unused[14] = {};
       std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+      std::uint8_t rows[16] = {};
     };
-    const Shapes shapes;
+    Shapes shapes;
+    for (const int tile : {0, 1, 4}) shapes.rows[tile] = rows.first;
+    for (const int tile : {2, 3, 5}) shapes.rows[tile] = rows.second;
+    for (const int tile : {6, 7}) shapes.rows[tile] = kTileRows;
     asm volatile("ldtilecfg %0" ::"m"(shapes));
   }
   static void end() { asm volatile("tilerelease"); }
