@@ -1,6 +1,9 @@
 // choir ps, load, unload and stop: commands for a running daemon.
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "choir/text.h"
 #include "command.h"
@@ -56,11 +59,16 @@ std::string seconds_text(double seconds) {
   return fixed(seconds / 3600, 1) + " h";
 }
 
-std::string bytes_of(const Reply& model) {
-  const std::uint64_t bytes = model.value("weight_bytes", std::uint64_t{0}) +
-                              model.value("kv_bytes", std::uint64_t{0}) +
-                              model.value("compute_bytes", std::uint64_t{0});
-  return bytes == 0 ? "-" : bytes_text(bytes);
+std::uint64_t number_in(const Reply& row, const char* name) {
+  return row.value(name, std::uint64_t{0});
+}
+
+// What it adds to the memory of those above: executors of the same file share its weights.
+std::string memory_text(const Reply& model, bool shares_weights) {
+  const std::uint64_t own = number_in(model, "kv_bytes") + number_in(model, "compute_bytes");
+  const std::uint64_t weights = number_in(model, "weight_bytes");
+  if (own + weights == 0) return "-";
+  return shares_weights ? "+ " + bytes_text(own) : bytes_text(own + weights);
 }
 
 std::string state_of(const Reply& model) {
@@ -79,10 +87,14 @@ Result<int> ps(const Options& options) {
   }
   std::vector<std::vector<std::string>> rows = {
       {"MODEL", "STATE", "MEMORY", "RUNNING", "WAITING", "IDLE"}};
+  std::set<std::string> in_memory;  // files whose weights are counted
+  bool any_shared = false;
   for (const Reply& model : reply.value("models", Reply::array())) {
-    const bool loaded = model.value("weight_bytes", std::uint64_t{0}) > 0;
-    rows.push_back({printable_line(model.value("name", ""), 60), state_of(model), bytes_of(model),
-                    std::to_string(model.value("running", 0)),
+    const bool loaded = number_in(model, "weight_bytes") > 0;
+    const bool shared = loaded && !in_memory.insert(model.value("path", "")).second;
+    any_shared = any_shared || shared;
+    rows.push_back({printable_line(model.value("name", ""), 60), state_of(model),
+                    memory_text(model, shared), std::to_string(model.value("running", 0)),
                     std::to_string(model.value("waiting", 0)),
                     loaded ? seconds_text(model.value("idle_seconds", 0.0)) : "-"});
   }
@@ -91,6 +103,10 @@ Result<int> ps(const Options& options) {
     return kExitOk;
   }
   print(table(rows, "llrrrr"));
+  const Reply node = reply.value("node", Reply::object());
+  print("in memory: " + bytes_text(number_in(node, "memory_bytes_promised")) + " of " +
+        bytes_text(number_in(node, "memory_bytes_max")) +
+        (any_shared ? "; +: shares the weights of the same file above\n" : "\n"));
   return kExitOk;
 }
 

@@ -123,7 +123,9 @@ class Requests(unittest.TestCase):
         self.assertEqual(rows(self.daemon)[f"{NAME}@2"]["replica_of"], NAME)
         self.assertNotIn("replica_of", rows(self.daemon)[NAME])
         shown = choir("ps", "--unix-socket", self.daemon.socket).stdout
-        self.assertIn(f"{NAME}@2", shown)
+        self.assertRegex(shown, rf"(?m)^{NAME} +loaded +[0-9]")
+        self.assertRegex(shown, rf"(?m)^{NAME}@2 +loaded +\+ [0-9]")
+        self.assertRegex(shown, r"(?m)^in memory: .* of .*; \+: shares the weights of the same file above$")
         metrics = self.daemon.request("GET", "/metrics")[2]
         self.assertIn(f'model_name="{NAME}@2"', metrics)
 
