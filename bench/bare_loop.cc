@@ -55,7 +55,8 @@ class Loop {
     std::fflush(stdout);
     for (std::array<epoll_event, 64> events{};;) {
       const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
-      for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
+      for (const epoll_event& event :
+           std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
         if (event.data.fd == STDIN_FILENO) {
           if (::read(STDIN_FILENO, read_.data(), read_.size()) <= 0) return;
         } else if (event.data.fd == door.get()) {
