@@ -46,11 +46,12 @@ class Loop {
       : reply_("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
                std::to_string(bytes) + "\r\n\r\n" + std::string(bytes, ' ')) {}
 
-  void run() {
+  // Until the input ends. False: it is a file, whose end cannot be waited for.
+  bool run() {
     std::uint16_t port = 0;
     const Fd door = listening_socket(port);
-    watch(door.get());
-    watch(STDIN_FILENO);
+    if (!watch(STDIN_FILENO)) return false;
+    CHOIR_CHECK(watch(door.get()), "a socket is watched");
     std::printf("http://127.0.0.1:%d\n", port);
     std::fflush(stdout);
     for (std::array<epoll_event, 64> events{};;) {
@@ -58,7 +59,7 @@ class Loop {
       for (const epoll_event& event :
            std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
         if (event.data.fd == STDIN_FILENO) {
-          if (::read(STDIN_FILENO, read_.data(), read_.size()) <= 0) return;
+          if (::read(STDIN_FILENO, read_.data(), read_.size()) <= 0) return true;
         } else if (event.data.fd == door.get()) {
           take_in(door.get());
         } else {
@@ -69,18 +70,17 @@ class Loop {
   }
 
  private:
-  void watch(int fd) {
+  bool watch(int fd) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
-    CHOIR_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0, "a file is watched");
+    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   }
   void take_in(int door) {
     Fd client(::accept4(door, nullptr, nullptr, SOCK_NONBLOCK));
-    if (!client) return;
+    if (!client || !watch(client.get())) return;
     const int on = 1;
     static_cast<void>(::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
-    watch(client.get());
     clients_[client.get()] = std::move(client);
   }
   void answer(int client) {
@@ -106,5 +106,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: bench_bare_loop BYTES    (of a reply's body, at most 1048576)\n");
     return 2;
   }
-  choir::bench::Loop(bytes).run();
+  if (choir::bench::Loop(bytes).run()) return 0;
+  std::fprintf(stderr, "bench_bare_loop: the input is a file; it must be a terminal or a pipe\n");
+  return 2;
 }

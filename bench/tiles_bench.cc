@@ -136,6 +136,9 @@ void instructions(int threads, std::vector<Row>& rows) {
 
 // --- products ---
 
+constexpr std::int64_t kOutputs = 2048;                // weights that stay in a core's cache
+constexpr std::int64_t kOutputsFromMemory = 96 << 10;  // of 8,192 columns: 800 million weights
+
 template <class T>
 std::unique_ptr<T, decltype(&std::free)> lines(std::size_t count) {
   return {static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64)), std::free};
@@ -232,12 +235,12 @@ void product(const char* name, std::int64_t columns, std::int64_t batch, int thr
 }
 
 // Of a K type, whose tiles are in the amx table.
-void k_product(PackedType type, const char* name, std::int64_t columns, std::int64_t batch,
-               int threads, std::vector<Row>& rows) {
+void k_product(const PackedShape& shape, const char* name, std::int64_t batch, int threads,
+               std::vector<Row>& rows) {
   const auto work = [](const kernels::Product& p, int, std::int64_t begin, std::int64_t end) {
     kernels::amx_table()->multiply(p, begin, end);
   };
-  beside_avx512({type, columns, 2048}, name, batch, threads, work, rows);
+  beside_avx512(shape, name, batch, threads, work, rows);
 }
 
 }  // namespace
@@ -258,13 +261,18 @@ int main(int argc, char** argv) {
     instructions(threads, rows);
   }
   using choir::kernels::PackedType;
-  if (choir::kernels::amx_table() != nullptr)
+  if (choir::kernels::amx_table() != nullptr) {
     for (const std::int64_t columns : {768, 2048, 4096})
       for (const std::int64_t batch : {16, 32, 64, 256, 512})
         for (const auto& [type, name] : {std::pair{PackedType::kQ4K, "Q4_K"},
                                          {PackedType::kQ5K, "Q5_K"},
                                          {PackedType::kQ6K, "Q6_K"}})
-          k_product(type, name, columns, batch, 1, rows);
+          k_product({type, columns, kOutputs}, name, batch, 1, rows);
+    for (const auto& [type, name] :
+         {std::pair{PackedType::kQ4K, "Q4_K"}, {PackedType::kQ6K, "Q6_K"}})
+      for (const std::int64_t batch : {5, 8, 12, 16, 24, 32, 64})
+        k_product({type, 8192, kOutputsFromMemory}, name, batch, cores, rows);
+  }
   for (const std::int64_t columns : {640, 2048, 4096})
     for (const std::int64_t batch : {32, 256}) {
       product<PackedType::kQ41>("Q4_1", columns, batch, 1, rows);
