@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdint>
 #include <deque>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -20,9 +22,15 @@ namespace {
 // A request whose reply is waited for.
 class Asked {
  public:
-  explicit Asked(const Handler& handler) : work_(handler({}, [this] { woken_.count_down(); })) {}
+  explicit Asked(const Handler& handler)
+      : work_(handler({}, [woken = woken_] { woken->count_down(); })) {}
+  // Of one that may be answered at once.
+  std::string bytes() {
+    const Output output = work_->advance();
+    return output.empty() ? reply().bytes : output.bytes;
+  }
   Output reply() {
-    woken_.wait();
+    woken_->wait();
     return work_->advance();
   }
   int status() {
@@ -31,7 +39,7 @@ class Asked {
   }
 
  private:
-  std::latch woken_{1};
+  const std::shared_ptr<std::latch> woken_ = std::make_shared<std::latch>(1);
   std::unique_ptr<Work> work_;
 };
 
@@ -129,6 +137,52 @@ TEST(ByDoor, ASharedAnswerThatFailsIsEachOnesError) {
   }
   for (Asked& one : refused) EXPECT_EQ(one.status(), 404);
   for (Asked& one : thrown) EXPECT_EQ(one.status(), 500);
+}
+
+// A handler whose answer says how often it was made.
+class Kept : public testing::Test {
+ protected:
+  std::string ask() { return Asked(list_).bytes(); }
+
+  const std::unique_ptr<Doors> doors_ = Doors::create().value();
+  std::atomic<std::uint64_t> changes_ = 0;
+  std::atomic<bool> may_be_kept_ = true;
+  std::function<void()> while_making_;
+  int made_ = 0;
+  const Handler list_ = kept_by_door(*doors_, {.changes = [this] { return changes_.load(); },
+                                               .make = [this]() -> Result<KeptJson> {
+                                                 ++made_;
+                                                 if (while_making_) while_making_();
+                                                 return KeptJson{Json(made_), may_be_kept_};
+                                               }});
+};
+
+TEST_F(Kept, AnAnswerIsGivenOutUntilSomethingChanges) {
+  EXPECT_EQ(ask(), "1");
+  EXPECT_EQ(ask(), "1");
+  ++changes_;
+  EXPECT_EQ(ask(), "2");
+  EXPECT_EQ(ask(), "2");
+}
+
+TEST_F(Kept, WhatIsKeptNeedsNoDoor) {
+  EXPECT_EQ(ask(), "1");
+  const Held held(*doors_);
+  EXPECT_EQ(list_({}, [] {})->advance().bytes, "1");
+}
+
+TEST_F(Kept, AnAnswerThatMayBeOldWhenItIsMadeIsNotKept) {
+  while_making_ = [this] { ++changes_; };
+  EXPECT_EQ(ask(), "1");
+  while_making_ = nullptr;
+  EXPECT_EQ(ask(), "2");
+  EXPECT_EQ(ask(), "2");
+}
+
+TEST_F(Kept, WhatMayChangeUnseenIsNotKept) {
+  may_be_kept_ = false;
+  EXPECT_EQ(ask(), "1");
+  EXPECT_EQ(ask(), "2");
 }
 
 TEST(ByDoor, ADoorThatIsFullRefusesAtOnce) {

@@ -309,6 +309,12 @@ class CHOIR_API Node {
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
+  // Another number after each change of what executors() says of these: which executors there are,
+  // their configuration and model, loaded, loading, suspended, running and waiting; of
+  // NodeInfo::door_closed; and of what a LoadTicket says. A change is counted before the call that
+  // makes it returns. Who keeps what it makes of them asks before it reads them: as long as the
+  // number is that one, nothing has changed. Any thread, also inside a callback; does not block.
+  std::uint64_t changes() const;
   // What the lanes have computed: turns that began to be kept at `from`, which has LaneTurns::next
   // of the call before for each lane, or nothing for all that is kept, which are the last
   // kTurnsKept of each lane. A lane never waits for this call, and it waits for no lane. Any

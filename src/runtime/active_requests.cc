@@ -21,13 +21,19 @@ ActiveRequests::~ActiveRequests() {
 }
 
 void ActiveRequests::close() {
-  state_.change([](State& s) { s.closing = true; });
+  state_.change([&](State& s) {
+    s.closing = true;
+    count_shown();
+  });
 }
 
 // Wakes the threads that wait for an executor that is away, or for their turn: they are refused as
 // well.
 void ActiveRequests::drain() {
-  state_.change([&](State&) { draining_.store(true); });
+  state_.change([&](State&) {
+    draining_.store(true);
+    count_shown();
+  });
 }
 
 std::int32_t ActiveRequests::count() const {
@@ -156,6 +162,7 @@ bool ActiveRequests::wait_shut(const ExecutorRow& row, bool suspend) {
     found->second.door = Activity::Door::kShut;
     if (suspend) {
       found->second.suspended = true;
+      count_shown();
       if (const auto executor = table_.loaded(row.id)) executor->suspend();
     }
     return true;

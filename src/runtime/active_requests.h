@@ -152,6 +152,7 @@ class ActiveRequests final : public RequestHome {
         return fail(Code::kNotFound, "executor '" + row.config.name + "' is just leaving");
       if (found->second.door == Activity::Door::kAway) return std::nullopt;
       Status changed = change(static_cast<Activity&>(found->second));
+      count_shown();
       next_request(s);
       return changed;
     });
@@ -269,6 +270,8 @@ class ActiveRequests final : public RequestHome {
   template <class Over>
   static std::vector<Arrival> take_out(InExecutor& executor, Over over);
   void uncount(State& s, const RequestState& request);
+  // Under the lock, after what is arriving or suspended, or the door of the node, has changed.
+  void count_shown() const { rules_.node->shown.count(); }
   void tell_if_unused(ExecutorId id, const Activity& activity) const;
   void strike(const RequestState& request);
   // Where one request runs at a time: whose turn it is. Wakes its executor.

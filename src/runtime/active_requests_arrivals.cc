@@ -36,6 +36,7 @@ Result<ActiveRequests::Entry> ActiveRequests::hold(const ExecutorRow& row,
       ready = ready || !arrival.late.awaited;
       executor.arrivals.push_back(std::move(arrival));
     }
+    count_shown();
     if (ready && executor.door == Activity::Door::kOpen) rules_.arrived(row.id);
     return Entry::kIn;
   });
@@ -96,6 +97,7 @@ bool ActiveRequests::refuse(const RequestState& request, const Error& error) {
     }
     refused = take_out(at->second, [&](const Arrival& a) { return a.request->id == request.id; });
     at->second.arriving -= static_cast<std::int32_t>(refused.size());
+    if (!refused.empty()) count_shown();
     return true;
   });
   for (const Arrival& arrival : refused)
@@ -111,6 +113,7 @@ void ActiveRequests::let_in(Executor& executor, const std::shared_ptr<RequestSta
     InExecutor& activity = s.by_executor.at(executor.id());
     --activity.admitting;
     --activity.arriving;
+    count_shown();
     request->awaited.store(false);
     if (error == nullptr) CHOIR_CHECK(post(), "an executor takes mail until its end");
     next_request(s);
@@ -138,6 +141,7 @@ void ActiveRequests::fail_arrivals(ExecutorId id, const Error& error) {
     if (found == s.by_executor.end()) return all;
     all.swap(found->second.arrivals);
     found->second.arriving -= static_cast<std::int32_t>(all.size());
+    if (!all.empty()) count_shown();
     return all;
   });
   for (const Arrival& arrival : failed)
@@ -156,6 +160,7 @@ void ActiveRequests::end_arrivals(ExecutorId id) {
       return a.request->cancelled.load() || (deadline != Instant{} && now >= deadline);
     });
     found->second.arriving -= static_cast<std::int32_t>(out.size());
+    if (!out.empty()) count_shown();
     for (const Arrival& left : found->second.arrivals)
       if (const Instant at = left.request->deadline; at != Instant{})
         next = next ? std::min(*next, at) : at;

@@ -42,6 +42,7 @@ ActiveRequests::Withheld ActiveRequests::freeze(ExecutorId id) {
     InExecutor& source = s.by_executor.at(id);
     source.frozen = true;
     source.arriving -= static_cast<std::int32_t>(source.arrivals.size());
+    count_shown();
     next_request(s);
     return Withheld{.arrivals = std::exchange(source.arrivals, {}), .suspended = source.suspended};
   });
@@ -54,6 +55,7 @@ void ActiveRequests::thaw(ExecutorId id, std::vector<Arrival> arrivals) {
     source.door = Activity::Door::kOpen;
     source.arriving += static_cast<std::int32_t>(arrivals.size());
     source.arrivals = std::move(arrivals);
+    count_shown();
     if (source.arriving > 0) rules_.arrived(id);
     next_request(s);
     return std::exchange(source.late_calls, {});
@@ -99,6 +101,7 @@ void ActiveRequests::adopt(Executor& heir, Adopted adopted, const RequestJob& ta
                            std::make_move_iterator(adopted.arrivals.end()));
     target.suspended = adopted.suspended && !s.closing;
     if (target.suspended) heir.suspend();
+    count_shown();
     target.door = Activity::Door::kOpen;
     CHOIR_CHECK(heir.post_job(take_in), "its door was closed to all others");
     if (target.arriving > 0) rules_.arrived(heir.id());

@@ -110,6 +110,7 @@ std::shared_ptr<LoadFlight> Arrivals::flight_of(const ExecutorRow& row, Join joi
     if (flight && join(*flight)) return flight;
     flight = std::make_shared<LoadFlight>(row.id, row.config.name);
     join(*flight);
+    changes_.count();
     p_.background.post(Background::kLoads, [this, flight = flight] { fly(flight); });
     return flight;
   });
@@ -151,10 +152,12 @@ void Arrivals::load_for_requests(const ExecutorRow& row) {
 void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
   Status loaded = fail(Code::kCancelled, "nobody waits for the load any more");
   if (flight->begin()) {
+    changes_.count();
     const ExecutorId id = flight->executor;
     const auto goes_on = [&](float fraction) {
-      return flight->progress(fraction) &&
-             (p_.active.not_closing().has_value() || p_.active.has_arrivals(id));
+      const bool wanted = flight->progress(fraction);
+      changes_.count();
+      return wanted && (p_.active.not_closing().has_value() || p_.active.has_arrivals(id));
     };
     loaded = caught([&] { return p_.residents.load(flight->executor_name, goes_on); });
   }
@@ -162,10 +165,11 @@ void Arrivals::fly(const std::shared_ptr<LoadFlight>& flight) {
   state_.with([&](State& s) {
     const auto found = s.flights.find(flight->executor);
     if (found != s.flights.end() && found->second == flight) s.flights.erase(found);
+    changes_.count();
   });
   // A load that was given up fails no request; serve() makes another one for those that came since.
   if (!loaded && flight->for_good()) p_.active.fail_arrivals(flight->executor, loaded.error());
-  flight->end(std::move(loaded));
+  flight->end(std::move(loaded), changes_);
   serve(flight->executor);
 }
 

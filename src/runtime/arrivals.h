@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/change_count.h"
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "choir/load.h"
@@ -47,6 +48,8 @@ class Arrivals {
   // One as a value for another node, and back; `request` is its own. Pure.
   static FrozenArrival freeze(Arrival&& arrival);
   static Arrival thaw(FrozenArrival&& frozen, std::shared_ptr<RequestState> request);
+  // How often what loading() and a ticket say has changed.
+  std::uint64_t changes() const { return changes_.counted(); }
   // Something waits for the executor, or is to be handed to it. Any thread, also under the lock of
   // ActiveRequests; does not block.
   void look_at(ExecutorId id);
@@ -75,6 +78,7 @@ class Arrivals {
 
   const Parts p_;
   Guarded<State> state_;
+  ChangeCount changes_;
 };
 
 }  // namespace choir

@@ -185,9 +185,10 @@ TurnResult Executor::result(Instant began) {
   const std::int32_t running = memory_.held_by_sequences().slots;
   ExecutorStats& stats = counters();
   r.threads = stats.threads.load(std::memory_order_relaxed);
-  stats.running.store(running, std::memory_order_relaxed);
-  stats.waiting.store(static_cast<std::int32_t>(live_.all().size()) - running,
-                      std::memory_order_relaxed);
+  const std::int32_t waiting = static_cast<std::int32_t>(live_.all().size()) - running;
+  const std::int32_t was_running = stats.running.exchange(running, std::memory_order_relaxed);
+  const std::int32_t was_waiting = stats.waiting.exchange(waiting, std::memory_order_relaxed);
+  if (running != was_running || waiting != was_waiting) rules().node->shown.count();
   stats.cells.store(memory_.use().cells, std::memory_order_relaxed);
   stats.cached_cells.store(memory_.cache().use().cells, std::memory_order_relaxed);
   return r;

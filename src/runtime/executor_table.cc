@@ -62,6 +62,7 @@ bool ExecutorTable::insert(ExecutorRow row) {
     s.names.emplace(row.id, row.config.name);
     std::string name = row.config.name;
     s.by_name.emplace(std::move(name), std::move(row));
+    changes_.count();
     return true;
   });
 }
@@ -70,6 +71,7 @@ void ExecutorTable::erase(const ExecutorRow& row) {
   state_.with([&](State& s) {
     s.by_name.erase(row.config.name);
     s.names.erase(row.id);
+    changes_.count();
   });
 }
 

@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/change_count.h"
 #include "base/guarded.h"
+#include "base/scope_end.h"
 #include "choir/config.h"
 #include "choir/ids.h"
 #include "choir/model_info.h"
@@ -53,8 +55,13 @@ class ExecutorTable {
   // Calls change(ExecutorRow&) under the lock. Needs: an executor of that name.
   template <class F>
   auto change(const std::string& name, F&& change) {
-    return state_.with([&](State& s) { return std::forward<F>(change)(s.by_name.at(name)); });
+    return state_.with([&](State& s) {
+      const ScopeEnd counted([&] { changes_.count(); });
+      return std::forward<F>(change)(s.by_name.at(name));
+    });
   }
+  // How often rows came, went or changed.
+  std::uint64_t changes() const { return changes_.counted(); }
 
  private:
   struct State {
@@ -62,6 +69,7 @@ class ExecutorTable {
     std::map<ExecutorId, std::string> names;
   };
   Guarded<State> state_;
+  ChangeCount changes_;
 };
 
 }  // namespace choir

@@ -45,18 +45,19 @@ bool LoadFlight::progress(float fraction) {
   });
 }
 
-void LoadFlight::end(Status result) {
-  std::vector<std::function<void()>> told;
+void LoadFlight::end(Status result, ChangeCount& told) {
+  std::vector<std::function<void()>> to_call;
   state_.change([&](State& s) {
-    told = std::exchange(s.on_end, {});
+    to_call = std::exchange(s.on_end, {});
     s.closed = true;
     s.told.phase = result ? LoadState::Phase::kLoaded : LoadState::Phase::kFailed;
     if (result)
       s.told.fraction = 1;
     else
       s.told.error = std::move(result).error();
+    told.count();
   });
-  for (const auto& on_end : told) on_end();
+  for (const auto& on_end : to_call) on_end();
 }
 
 bool LoadFlight::for_good() const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/change_count.h"
 #include "base/clock.h"
 #include "base/patience.h"
 #include "choir/ids.h"
@@ -30,7 +31,8 @@ class LoadFlight {
   bool begin();
   // True: go on.
   bool progress(float fraction);
-  void end(Status result);
+  // `told`: counts the end before anybody who waits for it goes on.
+  void end(Status result, ChangeCount& told);
 
   // Whether something waits for it that has no ticket.
   bool for_good() const;

@@ -230,6 +230,8 @@ NodeInfo Node::info() const {
   return or_nothing("info", [&] { return runtime_->info(); });
 }
 
+std::uint64_t Node::changes() const { return runtime_->changes(); }
+
 void Node::shutdown(Drain drain) {
   or_nothing("shutdown", [&] { runtime_->shutdown(drain); });
 }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "base/change_count.h"
 #include "choir/ids.h"
 #include "choir/units.h"
 
@@ -31,6 +32,7 @@ struct NodeRules {
   std::atomic<bool> classes{true};       // false: equal rights whatever the priority
   std::atomic<bool> one_request{false};  // only `turn_of` may compute
   std::atomic<RequestId> turn_of{};
+  ChangeCount shown;  // of counts, of suspended executors, of loads, and of the node's door
 };
 
 }  // namespace choir

@@ -151,10 +151,14 @@ Result<bool> Residents::load_row(const std::string& name, const LoadProgress& pr
     const auto activity = p_.active.activity(row.id);
     if (!activity || activity->door == Activity::Door::kAway) return false;
     const Instant began = p_.clock.now();
-    const ScopeEnd shown([&] { load_now_.with([](auto& now) { now.reset(); }); });
-    load_now_.with([&](auto& now) { now = LoadNow{row.id}; });
+    const auto show = [&](std::optional<LoadNow> now) {
+      load_now_.with([&](auto& shown) { shown = now; });
+      limits_.rules.node->shown.count();
+    };
+    const ScopeEnd shown([&] { show(std::nullopt); });
+    show(LoadNow{row.id});
     const auto executor = CHOIR_TRY(make_and_tell(row, [&](float fraction) {
-      load_now_.with([&](auto& now) { now->fraction = fraction; });
+      show(LoadNow{row.id, fraction});
       return !progress || progress(fraction);
     }));
     const double seconds = to_seconds(p_.clock.now() - began);

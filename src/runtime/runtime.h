@@ -133,6 +133,9 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;
+  std::uint64_t changes() const {
+    return table_.changes() + rules_->shown.counted() + arrivals_.changes();
+  }
   TurnsSince turns(std::span<const std::uint64_t> from) const { return lanes_.turns(from); }
   void shutdown(Drain drain);
 

@@ -1,6 +1,8 @@
 #include "serve/by_door.h"
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -48,13 +50,23 @@ Handler made_by(Doors& doors, Make make) {
   };
 }
 
+struct SharedText {
+  std::string text;
+  bool may_be_kept = false;
+};
+struct TextSource {
+  std::string type;
+  std::function<Result<SharedText>()> make;
+  std::function<std::uint64_t()> changes = {};  // empty: no text is kept
+};
+
 // What requests that came before it was begun have in common.
 class Shared : public std::enable_shared_from_this<Shared> {
  public:
-  Shared(Doors& doors, std::string type, std::function<Result<std::string>()> text)
-      : doors_(doors), type_(std::move(type)), text_(std::move(text)) {}
+  Shared(Doors& doors, TextSource source) : doors_(doors), source_(std::move(source)) {}
 
   std::unique_ptr<Work> ask(Wake wake) {
+    if (auto kept = kept_text()) return reply_with(head(), *std::move(kept));
     const auto desk = std::make_shared<Desk>();
     const bool first = waiting_.with([&](std::vector<Waiting>& waiting) {
       waiting.push_back({desk, std::move(wake)});
@@ -71,32 +83,53 @@ class Shared : public std::enable_shared_from_this<Shared> {
     std::shared_ptr<Desk> desk;
     Wake wake;
   };
+  struct Kept {
+    std::uint64_t changes = 0;
+    std::optional<std::string> text;
+  };
   void make() {
     // A request that comes from now on is not among them: this answer may be older than it.
     const std::vector<Waiting> asked = take();
-    give(asked, caught([&] { return text_(); }));
+    give(asked, caught([&]() -> Result<std::string> {
+           const std::uint64_t changes = source_.changes ? source_.changes() : 0;
+           auto made = CHOIR_TRY(source_.make());
+           if (made.may_be_kept) keep(changes, made.text);
+           return std::move(made.text);
+         }));
   }
+  // Of two that are made at once the one that has seen more counts.
+  void keep(std::uint64_t changes, const std::string& text) {
+    kept_.with([&](Kept& kept) {
+      if (!kept.text || kept.changes < changes) kept = {changes, text};
+    });
+  }
+  std::optional<std::string> kept_text() const {
+    if (!source_.changes) return std::nullopt;
+    const std::uint64_t changes = source_.changes();
+    return kept_.with(
+        [&](const Kept& kept) { return kept.changes == changes ? kept.text : std::nullopt; });
+  }
+  ReplyHead head() const { return {.headers = {{"content-type", source_.type}}}; }
   std::vector<Waiting> take() {
     return waiting_.with([](std::vector<Waiting>& waiting) { return std::exchange(waiting, {}); });
   }
   void give(const std::vector<Waiting>& asked, const Result<std::string>& text) {
     for (const Waiting& one : asked) {
-      auto reply = caught([&]() -> Result<std::unique_ptr<Work>> {
-        return reply_with({.headers = {{"content-type", type_}}}, CHOIR_TRY(text));
-      });
+      auto reply = caught(
+          [&]() -> Result<std::unique_ptr<Work>> { return reply_with(head(), CHOIR_TRY(text)); });
       one.desk->put(reply ? std::move(*reply) : reply_with_error(api_error(reply.error())));
       one.wake();
     }
   }
 
   Doors& doors_;
-  const std::string type_;
-  const std::function<Result<std::string>()> text_;
+  const TextSource source_;
   Guarded<std::vector<Waiting>> waiting_;
+  Guarded<Kept> kept_;
 };
 
-Handler shared(Doors& doors, std::string type, std::function<Result<std::string>()> text) {
-  const auto made = std::make_shared<Shared>(doors, std::move(type), std::move(text));
+Handler shared(Doors& doors, TextSource source) {
+  const auto made = std::make_shared<Shared>(doors, std::move(source));
   return [made](const HttpRequest& /*any*/, Wake wake) { return made->ask(std::move(wake)); };
 }
 
@@ -122,13 +155,24 @@ Make json_of(const BodyShape& shape, BodyAnswer answer) {
 Handler by_door(Doors& doors, Answer answer) { return made_by(doors, json_of(std::move(answer))); }
 Handler work_by_door(Doors& doors, Reply reply) { return made_by(doors, std::move(reply)); }
 Handler shared_by_door(Doors& doors, std::function<Result<Json>()> answer) {
-  return shared(doors, "application/json", [answer = std::move(answer)]() -> Result<std::string> {
-    return to_text(CHOIR_TRY(answer()));
-  });
+  return shared(doors, {.type = "application/json",
+                        .make = [answer = std::move(answer)]() -> Result<SharedText> {
+                          return SharedText{to_text(CHOIR_TRY(answer()))};
+                        }});
+}
+Handler kept_by_door(Doors& doors, Keeping keeping) {
+  return shared(doors, {.type = "application/json",
+                        .make = [make = std::move(keeping.make)]() -> Result<SharedText> {
+                          const KeptJson made = CHOIR_TRY(make());
+                          return SharedText{to_text(made.json), made.may_be_kept};
+                        },
+                        .changes = std::move(keeping.changes)});
 }
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text) {
-  return shared(doors, std::move(type),
-                [text = std::move(text)]() -> Result<std::string> { return text(); });
+  return shared(doors,
+                {.type = std::move(type), .make = [text = std::move(text)]() -> Result<SharedText> {
+                   return SharedText{text()};
+                 }});
 }
 Handler by_door(Doors& doors, const BodyShape& shape, BodyAnswer answer) {
   return made_by(doors, json_of(shape, std::move(answer)));

@@ -3,6 +3,7 @@
 // Any thread may call; the handlers are called on the loop thread.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,6 +31,18 @@ Handler work_by_door(Doors& doors, Reply reply);
 // thread begins to make it share one, so that many readers of a list cost as little as a few; none
 // has an answer that is older than its request.
 Handler shared_by_door(Doors& doors, std::function<Result<Json>()> answer);
+// A shared answer that is kept, and given out on the loop thread, until something changes.
+struct KeptJson {
+  Json json;
+  // What it was made of changes no more without a change of `changes`, as that was before.
+  bool may_be_kept = false;
+};
+struct Keeping {
+  // As ChangeCount: asked before the answer is made, and with each request. Does not block.
+  std::function<std::uint64_t()> changes;
+  std::function<Result<KeptJson>()> make;  // on a door thread
+};
+Handler kept_by_door(Doors& doors, Keeping keeping);
 // A text of this content type, shared as well.
 Handler text_by_door(Doors& doors, std::string type, std::function<std::string()> text);
 // The same for a route whose body has this shape, which is read first; a body that is wrong is

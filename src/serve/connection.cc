@@ -34,6 +34,7 @@ Connection::Connection(Socket socket, std::string address, std::uint64_t key, Co
     : socket_(std::move(socket)), address_(std::move(address)), key_(key), host_(host) {}
 
 void Connection::begin() {
+  look_at_clock();
   error_code ignored;
   socket_.non_blocking(true, ignored);
   enter(Phase::kIdle);
@@ -42,7 +43,7 @@ void Connection::begin() {
 
 void Connection::enter(Phase phase) {
   phase_ = phase;
-  since_ = host_.now();
+  since_ = now_;
 }
 
 // ---- reading ------------------------------------------------------------------------------------
@@ -57,6 +58,7 @@ void Connection::wait_for_bytes() {
 }
 
 void Connection::on_readable() {
+  look_at_clock();
   error_code error;
   const std::span<char> room = host_.scratch();
   const std::size_t bytes = socket_.read_some(asio::buffer(room.data(), room.size()), error);
@@ -245,6 +247,7 @@ void Connection::begin_work() {
 }
 
 void Connection::woken() {
+  look_at_clock();
   if (phase_ == Phase::kWork) or_close(*this, [&] { pump(); });
 }
 
@@ -267,7 +270,7 @@ void Connection::handle(Output output) {
     if (output.head->close || by_close || host_.draining()) keep_alive_ = false;
     exchange_->status = output.head->status;
     name_exchange(*output.head, *exchange_);
-    out_ += head_text(*output.head, {http10_, keep_alive_, output.bytes.size()});
+    append_head(out_, *output.head, {http10_, keep_alive_, output.bytes.size()});
     head_sent_ = true;
     host_.replied(output.head->status);
   }
@@ -311,7 +314,7 @@ void Connection::send() {
     }
     sent_ += bytes;
     exchange_->bytes += bytes;
-    since_ = host_.now();
+    since_ = now_;
   }
   out_.clear();
   sent_ = 0;
@@ -328,6 +331,7 @@ void Connection::wait_for_room() {
   waits_for_room_ = true;
   socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code error) {
     self->waits_for_room_ = false;
+    self->look_at_clock();
     if (!error && !self->closed_) or_close(*self, [&] { self->send(); });
   });
 }

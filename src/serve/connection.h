@@ -99,6 +99,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void linger();
   void refuse(const Refusal& refusal);
   void enter(Phase phase);
+  void look_at_clock() { now_ = host_.now(); }
   void tell_exchange();
   // `status`: in the log, of what is being answered.
   void end(int status);
@@ -108,6 +109,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   const std::uint64_t key_;
   ConnectionHost& host_;
 
+  Instant now_;  // when what is being handled came: it is handled in no time
   Phase phase_ = Phase::kIdle;
   Instant since_;  // the phase began, or the socket took bytes
   bool waits_for_bytes_ = false;

@@ -20,16 +20,18 @@ void Connection::linger() {
 
 void Connection::tell_exchange() {
   if (!exchange_) return;
-  exchange_->seconds = to_seconds(host_.now() - began_);
+  look_at_clock();  // it is told how long the handling took, too
+  exchange_->seconds = to_seconds(now_ - began_);
   if (work_) exchange_->facts = work_->facts();
   host_.exchanged(key_, *std::exchange(exchange_, std::nullopt));
 }
 
 void Connection::look_at_time(const Timeouts& timeouts) {
+  look_at_clock();
   // A socket may say only after many small reads of its client that it has room.
   if (phase_ == Phase::kSending) send();
   if (closed_) return;
-  const Nanos lasts = host_.now() - since_;
+  const Nanos lasts = now_ - since_;
   switch (overdue(phase_, lasts, body_bytes_, timeouts)) {
     case Overdue::kClose:
     case Overdue::kStalled:
@@ -51,6 +53,7 @@ void Connection::end_when_idle() {
 }
 
 void Connection::cut_short(const Refusal& why) {
+  look_at_clock();
   const bool answers = phase_ == Phase::kWork || phase_ == Phase::kSending;
   if (closed_ || phase_ == Phase::kLinger || (answers && ended_)) return;
   if (phase_ == Phase::kIdle) {

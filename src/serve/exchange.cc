@@ -3,8 +3,8 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <vector>
 
 namespace choir::serve {
 namespace {
@@ -20,6 +20,23 @@ bool is_lower_hex(std::string_view text) {
 bool is_zero(std::string_view text) {
   return text.find_first_not_of('0') == std::string_view::npos;
 }
+
+// Those of the system, many at a time: asking for them costs more than all else about an id.
+class RandomBytes {
+ public:
+  unsigned char next() {
+    if (next_ == bytes_.size()) {
+      // So many come whole, and at once where the system has been up for some seconds.
+      while (getrandom(bytes_.data(), bytes_.size(), 0) < 0 && errno == EINTR) {}
+      next_ = 0;
+    }
+    return bytes_[next_++];
+  }
+
+ private:
+  std::array<unsigned char, 256> bytes_{};
+  std::size_t next_ = bytes_.size();
+};
 
 // Versions to come may append something after another '-'.
 bool is_traceparent(std::string_view text) {
@@ -52,12 +69,13 @@ std::string child_of(std::string_view traceparent, std::string_view span) {
 
 std::string random_hex(std::size_t bytes) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::vector<unsigned char> random(bytes);
-  // Up to 256 bytes come whole, and at once where the system has been up for some seconds.
-  while (getrandom(random.data(), random.size(), 0) < 0 && errno == EINTR) {}
-  std::string text;
-  text.reserve(2 * bytes);
-  for (const unsigned char byte : random) text.append({kDigits[byte >> 4U], kDigits[byte & 15U]});
+  thread_local RandomBytes random;
+  std::string text(2 * bytes, '0');
+  for (std::size_t i = 0; i < bytes; ++i) {
+    const unsigned char byte = random.next();
+    text[2 * i] = kDigits[byte >> 4U];
+    text[2 * i + 1] = kDigits[byte & 15U];
+  }
   return text;
 }
 

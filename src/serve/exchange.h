@@ -2,7 +2,7 @@
 // and the access log name it: x-request-id, and traceparent (W3C Trace Context, level 1).
 //
 // Plain values and functions without state, apart from the random bytes of the system: any thread,
-// none blocks.
+// none blocks. Each thread keeps some random bytes: they name exchanges, and are no secrets.
 #pragma once
 
 #include <cstddef>

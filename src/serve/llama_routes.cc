@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/change_count.h"
 #include "base/guarded.h"
 #include "choir/machine.h"
 #include "choir/model_text.h"
@@ -174,8 +175,13 @@ Result<Json> slots(const Services& s, const HttpRequest& request) {
 class AskedLoads {
  public:
   void add(const std::string& model, LoadTicket ticket) {
-    tickets_.with([&](Tickets& t) { t.insert_or_assign(model, std::move(ticket)); });
+    tickets_.with([&](Tickets& t) {
+      t.insert_or_assign(model, std::move(ticket));
+      changes_.count();
+    });
   }
+  // Of which tickets there are; what one says is a change of the node.
+  std::uint64_t changes() const { return changes_.counted(); }
   // Whether one was under way, which is then given up if nobody else wants it.
   bool cancel(const std::string& model) {
     return tickets_.with([&](Tickets& t) {
@@ -184,6 +190,7 @@ class AskedLoads {
       const bool runs = is_open(found->second.state());
       found->second.cancel();
       t.erase(found);
+      changes_.count();
       return runs;
     });
   }
@@ -203,12 +210,13 @@ class AskedLoads {
  private:
   using Tickets = std::map<std::string, LoadTicket>;
   Guarded<Tickets> tickets_;
+  ChangeCount changes_;
 };
 
-Result<Json> listed(const Services& s, const AskedLoads& loads) {
-  Json all = s.models.list();
+Result<KeptJson> listed(const Services& s, const AskedLoads& loads) {
+  auto [all, watched] = s.models.list();
   for (Json& row : all["data"]) loads.tell(row);
-  return all;
+  return KeptJson{std::move(all), watched};
 }
 
 // Answers when the load has begun.
@@ -274,11 +282,14 @@ void add_models(Router& router, const Services& s) {
                                                  const Json&) { return made(s, model, *loads); }),
             .error = error});
   };
-  router.add({.method = "GET",
-              .path = "/models",
-              .summary = "Lists the models, with the progress of loads",
-              .reply = {"ModelList"},
-              .handler = shared_by_door(s.doors, [&s, loads] { return listed(s, *loads); })});
+  router.add(
+      {.method = "GET",
+       .path = "/models",
+       .summary = "Lists the models, with the progress of loads",
+       .reply = {"ModelList"},
+       .handler = kept_by_door(
+           s.doors, {.changes = [&s, loads] { return s.models.changes() + loads->changes(); },
+                     .make = [&s, loads] { return listed(s, *loads); }})});
   router.add({.method = "POST",
               .path = "/models/load",
               .summary = "Begins to load a model",
@@ -295,9 +306,27 @@ void add_models(Router& router, const Services& s) {
               .handler = change(unload, Door::kMemory, state_error)});
 }
 
+// Whether the node takes no more requests. On the loop.
+class NodeDoor {
+ public:
+  bool closed(const Node& node) {
+    const std::uint64_t changes = node.changes();
+    if (changes != seen_) closed_ = node.info().door_closed;
+    seen_ = changes;
+    return closed_;
+  }
+
+ private:
+  std::optional<std::uint64_t> seen_;
+  bool closed_ = false;
+};
+
 }  // namespace
 
 void add_llama_routes(Router& router, const Services& s) {
+  const auto door = std::make_shared<NodeDoor>();
+  const std::string well = to_text(Json{{"status", "ok"}});
+  const std::string ending = to_text(Json{{"status", "draining"}});
   // While it drains the daemon lives, and wants no new work.
   for (const auto& [path, draining] :
        {std::pair("/health", 503), {"/v1/health", 503}, {"/readyz", 503}, {"/livez", 200}})
@@ -307,10 +336,9 @@ void add_llama_routes(Router& router, const Services& s) {
                 .scopes = 0,
                 .while_draining = true,
                 .reply = {"Health"},
-                .handler = [&s, draining = draining](const auto&, const auto&) {
-                  const bool ends = s.node.info().door_closed;
-                  return reply_with_json(ends ? draining : 200,
-                                         to_text(Json{{"status", ends ? "draining" : "ok"}}));
+                .handler = [&s, door, well, ending, draining = draining](const auto&, const auto&) {
+                  const bool ends = door->closed(s.node);
+                  return reply_with_json(ends ? draining : 200, ends ? ending : well);
                 }});
   router.add({.method = "GET",
               .path = "/metrics",

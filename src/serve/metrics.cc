@@ -8,6 +8,8 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <set>
@@ -36,6 +38,8 @@ const Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025,
 // one is a row for each model and class.
 constexpr std::size_t kTenantsMax = 100;
 constexpr std::string_view kOtherTenants = "other";
+
+constexpr std::size_t kStatuses = 600;  // of HTTP, below 600
 
 constexpr std::size_t kFirstTokensMax = 4096;  // of a second, and of an idle daemon
 
@@ -78,6 +82,16 @@ class Metrics::Inside {
       for (const StepDone::Part& part : step.parts)
         compute_of(books, row, step.executor, part).Increment(step.seconds * part.rows / all);
     });
+  }
+
+  // Looked up by its label once for each status.
+  Counter& reply_of(int status) {
+    const auto add = [&]() -> Counter& { return replies.Add({{"code", std::to_string(status)}}); };
+    const auto place = static_cast<std::size_t>(status);
+    if (place >= replies_.size()) return add();
+    Counter* known = replies_[place].load();
+    if (known == nullptr) replies_[place].store(known = &add());
+    return *known;
   }
 
   void keep_first_token(double seconds) {
@@ -156,6 +170,7 @@ class Metrics::Inside {
       "choir_compute_seconds_total", "Time of forward passes, divided among the sequences in them");
   Guarded<Books> books_;
   Guarded<std::vector<double>> first_tokens_;
+  std::array<std::atomic<Counter*>, kStatuses> replies_{};  // null: none had it
 };
 
 Metrics::Metrics(MetricNames names) : inside_(std::make_unique<Inside>(names)) {}
@@ -195,9 +210,7 @@ void Metrics::on_left(const ExecutorLeft& left) {
 
 std::vector<double> Metrics::take_first_tokens() { return inside_->take_first_tokens(); }
 
-void Metrics::on_reply(int status) {
-  inside_->replies.Add({{"code", std::to_string(status)}}).Increment();
-}
+void Metrics::on_reply(int status) { inside_->reply_of(status).Increment(); }
 
 void Metrics::on_ignored_fields(std::size_t count) {
   if (count > 0) inside_->ignored.Add({}).Increment(static_cast<double>(count));

@@ -164,7 +164,7 @@ Result<std::string> Models::declare_file(const ModelConfig& model, const std::st
                                               "' is the name of a replica of '" + config.name +
                                               "' and one of its aliases");
     CHOIR_CHECK_OK(node_.declare(config));
-    configured_.with([&](Configured& c) {
+    configure([&](Configured& c) {
       c.models[config.name] = std::make_shared<const ModelConfig>(model);
       c.files[config.name] = info;
       for (const std::string& alias : model.aliases) c.aliases[alias] = config.name;
@@ -205,7 +205,7 @@ Status Models::declare_replicas(const ExecutorConfig& like, const std::vector<st
     }
     done.push_back(name);
   }
-  configured_.with([&](Configured& c) {
+  configure([&](Configured& c) {
     for (const std::string& name : names) {
       c.files[name] = c.files[like.name];
       if (const auto same = c.models.find(like.name); same != c.models.end())
@@ -231,7 +231,7 @@ Status Models::declare_as(const ExecutorConfig& config, std::shared_ptr<const Mo
   return declaring_.with([&](bool& /*one at a time*/) -> Status {
     if (!node_.executor(config.name)) CHOIR_CHECK_OK(are_free({config.name}));
     CHOIR_CHECK_OK(node_.declare(config));
-    configured_.with([&](Configured& c) {
+    configure([&](Configured& c) {
       c.files[config.name] = info;
       const auto same = c.models.find(like);
       if (same != c.models.end()) c.models[config.name] = same->second;
@@ -243,7 +243,7 @@ Status Models::declare_as(const ExecutorConfig& config, std::shared_ptr<const Mo
 void Models::forget(const std::string& executor) {
   replicas_.leave(executor);
   replicas_.forget(executor);
-  configured_.with([&](Configured& c) {
+  configure([&](Configured& c) {
     c.models.erase(executor);
     c.files.erase(executor);
     std::erase_if(c.aliases, [&](const auto& alias) { return alias.second == executor; });
@@ -335,11 +335,17 @@ Json Models::row_of_all(const ExecutorInfo& first) const {
   return model;
 }
 
-Json Models::list() const {
+std::uint64_t Models::changes() {
+  return node_.changes() + configured_changes_.counted() + replicas_.changes() + files_.changes();
+}
+
+Models::Listed Models::list() {
   Json data = Json::array();
   std::vector<std::string> names;
+  WatchedFiles::Paths files{.folder = models_folder(), .files = {}};
   for (const ExecutorInfo& executor : node_.executors()) {
     names.push_back(executor.config.name);
+    files.files.push_back(executor.config.path);
     if (!replicas_.model_of(executor.config.name)) data.push_back(row_of_all(executor));
   }
   if (const auto local = local_models()) {
@@ -353,13 +359,13 @@ Json Models::list() const {
                       {"status", {{"value", "unloaded"}}}});
     }
   }
-  return {{"object", "list"}, {"data", std::move(data)}};
+  return {.json = {{"object", "list"}, {"data", std::move(data)}}, .watched = files_.watch(files)};
 }
 
-Result<Json> Models::one(std::string_view name) const {
+Result<Json> Models::one(std::string_view name) {
   const auto executor = known(name);
   if (executor && replicas_.model_of(*executor)) return row(CHOIR_TRY(node_.executor(*executor)));
-  const Json all = list();
+  const Json all = list().json;
   const std::string wanted = without_gguf(name);
   for (const Json& model : all["data"])
     if (model["id"] == name || model["id"] == wanted || (executor && model["id"] == *executor))

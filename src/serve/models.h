@@ -11,8 +11,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/change_count.h"
 #include "base/guarded.h"
 #include "choir/catalog.h"
 #include "choir/config.h"
@@ -21,6 +23,7 @@
 #include "serve/json_in.h"
 #include "serve/model_config.h"
 #include "serve/replicas.h"
+#include "serve/watched_files.h"
 
 namespace choir::serve {
 
@@ -78,8 +81,15 @@ class Models {
   RequestDefaults defaults_of(const std::string& executor) const;
 
   // The lists of GET /v1/models and of one model. Reads the models folder.
-  Json list() const;
-  Result<Json> one(std::string_view name) const;
+  struct Listed {
+    Json json;
+    // Nothing of it changes without a change of changes(), as that was before list() was called.
+    bool watched = false;
+  };
+  Listed list();
+  Result<Json> one(std::string_view name);
+  // As Node::changes(), of all that list() shows. Does not block.
+  std::uint64_t changes();
 
  private:
   // What the configuration says, by executor, and whose alias a name is.
@@ -88,6 +98,14 @@ class Models {
     std::map<std::string, std::string, std::less<>> aliases;
     std::map<std::string, std::shared_ptr<const ModelInfo>> files;  // what was read when declared
   };
+  // Calls change(Configured&) under the lock.
+  template <class F>
+  void configure(F&& change) {
+    configured_.with([&](Configured& c) {
+      std::forward<F>(change)(c);
+      configured_changes_.count();
+    });
+  }
   Result<LocalModel> file_of(std::string_view name) const;
   Result<ExecutorConfig> config_of_file(const ModelConfig& model, const std::string& path,
                                         const ModelInfo& info) const;
@@ -105,7 +123,9 @@ class Models {
   const ModelDefaults defaults_;
   Guarded<bool> declaring_;  // one at a time: two requests may name the same new model
   Guarded<Configured> configured_;
+  ChangeCount configured_changes_;
   Replicas replicas_;
+  WatchedFiles files_;
 };
 
 }  // namespace choir::serve

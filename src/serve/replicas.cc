@@ -52,6 +52,7 @@ void Replicas::join(const std::string& model, Member member) {
     std::vector<Member>& members = groups[model].members;
     if (members.empty()) members.push_back({.executor = model});
     members.insert(std::ranges::upper_bound(members, member, comes_before), std::move(member));
+    changes_.count();
   });
 }
 
@@ -62,6 +63,7 @@ std::optional<Replicas::Member> Replicas::leave(const std::string& executor) {
       if (model == executor || place == group.members.size()) continue;
       Member member = std::move(group.members[place]);
       group.members.erase(group.members.begin() + static_cast<std::ptrdiff_t>(place));
+      changes_.count();
       return member;
     }
     return std::nullopt;
@@ -69,7 +71,10 @@ std::optional<Replicas::Member> Replicas::leave(const std::string& executor) {
 }
 
 void Replicas::forget(const std::string& model) {
-  groups_.with([&](Groups& groups) { groups.erase(model); });
+  groups_.with([&](Groups& groups) {
+    groups.erase(model);
+    changes_.count();
+  });
 }
 
 // ---- requests -----------------------------------------------------------------------------------

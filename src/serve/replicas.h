@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/change_count.h"
 #include "base/guarded.h"
 #include "choir/node.h"
 #include "serve/prefix_holders.h"
@@ -57,6 +58,8 @@ class Replicas {
   // From now on it gets no requests of its model; nullopt: it got none.
   std::optional<Member> leave(const std::string& executor);
   void forget(const std::string& model);
+  // Grows with each change of the groups. Does not block.
+  std::uint64_t changes() const { return changes_.counted(); }
 
   // ---- requests
   // Where a request for this model goes.
@@ -78,6 +81,7 @@ class Replicas {
 
   Node& node_;
   Guarded<Groups> groups_;
+  ChangeCount changes_;
 };
 
 }  // namespace choir::serve

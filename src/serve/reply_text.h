@@ -19,6 +19,7 @@ struct Framing {
 };
 
 // Status line and headers, with the empty line at their end.
+void append_head(std::string& out, const ReplyHead& head, const Framing& framing);
 std::string head_text(const ReplyHead& head, const Framing& framing);
 
 // Appends the bytes as one chunk; none for no bytes, because an empty chunk is the end.

@@ -1,7 +1,7 @@
 #include "serve/request_head.h"
 
 #include <algorithm>
-#include <cctype>
+#include <array>
 #include <vector>
 
 #include "serve/http.h"
@@ -12,11 +12,14 @@ namespace {
 constexpr std::size_t kMethodBytesMax = 16;
 constexpr std::size_t kLengthDigitsMax = 18;  // fits 64 bits
 
-bool is_token_character(char c) {
-  const auto u = static_cast<unsigned char>(c);
-  return std::isalnum(u) != 0 ||
-         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
+constexpr std::array<bool, 256> kTokenCharacters = [] {
+  std::array<bool, 256> is{};
+  for (unsigned c = '0'; c <= '9'; ++c) is[c] = true;
+  for (unsigned c = 'a'; c <= 'z'; ++c) is[c] = is[c - 'a' + 'A'] = true;
+  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) is[static_cast<unsigned char>(c)] = true;
+  return is;
+}();
+bool is_token_character(char c) { return kTokenCharacters[static_cast<unsigned char>(c)]; }
 bool is_token(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, is_token_character);
 }

@@ -105,6 +105,12 @@ std::string actions_at(std::span<const Route> routes, const std::string& method,
 
 }  // namespace
 
+void Router::add(Route route) {
+  const bool star = route.path.find('*') != std::string::npos;
+  (star ? with_star_ : by_path_[route.path]).push_back(routes_.size());
+  routes_.push_back(std::move(route));
+}
+
 std::variant<const Route*, Refusal> Router::find(HttpRequest& head) const {
   const std::string_view host = head.header("host");
   if (!head.over_unix_socket && !host.empty() && !is_known_host(host, rules_))
@@ -137,19 +143,23 @@ std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
   const Route* found = nullptr;
   std::string allowed;
   std::size_t longest = 0;
-  for (const Route& route : routes_) {
+  const auto look_at = [&](const Route& route) {
     std::string rest;
-    if (route.path.size() < longest || !matches(route.path, head.path, rest)) continue;
+    if (route.path.size() < longest || !matches(route.path, head.path, rest)) return;
     if (route.path.size() > longest) {
       longest = route.path.size();
       allowed.clear();
       found = nullptr;
     }
     allowed += (allowed.empty() ? "" : ", ") + route.method;
-    if (route.method != method) continue;
+    if (route.method != method) return;
     found = &route;
     head.rest = std::move(rest);
-  }
+  };
+  if (const auto exact = by_path_.find(head.path); exact != by_path_.end())
+    for (const std::size_t place : exact->second) look_at(routes_[place]);
+  for (const std::size_t place : with_star_)
+    if (routes_[place].path.size() <= head.path.size()) look_at(routes_[place]);
   if (found == nullptr) return unknown(head, method, allowed);
   if (auto refusal = not_allowed(head, *found)) return *std::move(refusal);
   if (method != "GET")

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -56,7 +57,7 @@ class Router {
   explicit Router(HostRules rules = {}, Keys keys = {})
       : rules_(std::move(rules)), keys_(std::move(keys)) {}
 
-  void add(Route route) { routes_.push_back(std::move(route)); }
+  void add(Route route);
   std::span<const Route> routes() const { return routes_; }
 
   // From the next request on.
@@ -86,6 +87,9 @@ class Router {
   Keys keys_;
   const Sessions* sessions_ = nullptr;  // null: there are none
   std::vector<Route> routes_;
+  using Places = std::vector<std::size_t>;           // in routes_
+  std::unordered_map<std::string, Places> by_path_;  // without a '*'
+  Places with_star_;
 };
 
 }  // namespace choir::serve
