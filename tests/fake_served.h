@@ -88,7 +88,7 @@ class FakeServed {
   History history_{clock_.now()};
   Sessions sessions_{clock_};
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
-      *node_, *doors_, clock_,
+      *node_, models_.replicas(), *doors_, clock_,
       [this](Nanos time, std::function<void()> work) { server_->after(time, std::move(work)); });
   const Services services_{
       *node_,

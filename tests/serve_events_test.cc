@@ -14,6 +14,7 @@
 namespace choir::serve {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -40,9 +41,10 @@ class EventsTest : public testing::Test {
   std::deque<std::function<void()>> later;
   ManualClock clock;
   std::unique_ptr<Node> node = *Node::create({});
+  Replicas replicas{*node};
   std::unique_ptr<Doors> doors = *Doors::create();
   std::shared_ptr<Events> events = std::make_shared<Events>(
-      *node, *doors, clock,
+      *node, replicas, *doors, clock,
       [this](Nanos /*time*/, std::function<void()> work) { later.push_back(std::move(work)); });
 };
 
@@ -76,6 +78,20 @@ TEST_F(EventsTest, OneWhoComesBetweenTwoLooksDoesNotWaitForTheNext) {
   EXPECT_THAT(next_frame(other_topics), HasSubstr(R"("topic":"requests","rows":[])"));
   EXPECT_EQ(later.size(), 1U) << "one timer, which has not gone off";
   EXPECT_EQ(events->take(one), nullptr) << "nothing has changed";
+}
+
+TEST_F(EventsTest, ARowSaysWhoseReplicaItIs) {
+  for (const char* name : {"a", "a@2"})
+    ASSERT_TRUE(node->declare({.name = name, .path = "a.gguf"}));
+  const std::uint64_t reader = join(kStateTopic);
+  EXPECT_THAT(next_frame(reader), Not(HasSubstr("replica")));
+  replicas.join("a", {.executor = "a@2"});
+  next_tick();
+  EXPECT_THAT(next_frame(reader),
+              AllOf(HasSubstr(R"("replica_of":"a")"), HasSubstr(R"("replicas":2)")));
+  replicas.leave("a@2");
+  next_tick();
+  EXPECT_THAT(next_frame(reader), AllOf(HasSubstr(R"("a@2")"), Not(HasSubstr("replica_of"))));
 }
 
 TEST_F(EventsTest, TwoReadersHaveOneTimerAndShareTheBytes) {

@@ -35,7 +35,7 @@ TEST(LlamaValues, OfSlotsAreCountsOfRequestsThatCompute) {
   decodes.max_tokens = 20;
   const RequestInfo other = request("n", RequestPhase::kDecode);
   const RequestInfo waits = request("m", RequestPhase::kWaiting);
-  const Json slots = slots_json(executor(), {decodes, other, waits});
+  const Json slots = slots_json({executor()}, {decodes, other, waits});
   ASSERT_EQ(slots.size(), 2U);
   EXPECT_EQ(slots[0]["id_task"], 7);
   EXPECT_EQ(slots[0]["n_ctx"], 256);
@@ -43,7 +43,19 @@ TEST(LlamaValues, OfSlotsAreCountsOfRequestsThatCompute) {
   EXPECT_EQ(slots[0]["is_processing"], true);
   EXPECT_EQ(slots[1],
             (Json{{"id", 1}, {"n_ctx", 256}, {"speculative", false}, {"is_processing", false}}));
-  EXPECT_EQ(slots_json(executor(), {decodes, decodes, decodes}).size(), 2U);
+  EXPECT_EQ(slots_json({executor()}, {decodes, decodes, decodes}).size(), 2U);
+}
+
+TEST(LlamaValues, TheSlotsOfReplicasGoOnCounting) {
+  ExecutorInfo second = executor();
+  second.config.name = "m@2";
+  const RequestInfo there = request("m@2", RequestPhase::kDecode);
+  const Json slots = slots_json({executor(), second}, {there});
+  ASSERT_EQ(slots.size(), 4U);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    EXPECT_EQ(slots[i]["id"], i);
+    EXPECT_EQ(slots[i]["is_processing"], i == 2) << i;
+  }
 }
 
 TEST(LlamaValues, OfPropertiesSayWhatIsNotKnownBeforeTheLoad) {

@@ -186,6 +186,24 @@ TEST_F(Group, WithoutOneInMemoryWhatNeedsOneUsesAnother) {
   EXPECT_EQ(state("writer"), "away");
 }
 
+TEST_F(Group, LlamaServersRoutesShowAllOfAModel) {
+  ASSERT_TRUE(set_replicas(s(), "writer", 2));
+  const auto got = [&](const std::string& path) {
+    const auto reply = served_.ask("GET", path);
+    return reply && reply->status == 200 ? Json::parse(reply->body) : Json();
+  };
+  EXPECT_EQ(got("/props?model=writer")["is_sleeping"], true);
+  ASSERT_TRUE(node().load("writer@2"));
+  const Json props = got("/props?model=writer");
+  EXPECT_EQ(props["total_slots"], 8);
+  EXPECT_EQ(props["model_alias"], "writer");
+  EXPECT_EQ(props["is_sleeping"], false) << "one of them is there";
+  EXPECT_EQ(got("/slots?model=writer").size(), 8U);
+  EXPECT_EQ(got("/slots?model=writer")[7]["id"], 7);
+  EXPECT_EQ(got("/props?model=writer@2")["total_slots"], 4);
+  EXPECT_EQ(got("/slots?model=writer@2").size(), 4U);
+}
+
 TEST_F(Group, TextsAreEmbeddedByOneThatIsThere) {
   ASSERT_TRUE(set_replicas(s(), "encoder", 2));
   ASSERT_TRUE(node().load("encoder@2"));

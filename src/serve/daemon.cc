@@ -239,7 +239,7 @@ class Daemon::Inside {
   History history_{clock_.now()};
   const std::unique_ptr<Doors> doors_;
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
-      *node_, *doors_, clock_,
+      *node_, models_.replicas(), *doors_, clock_,
       [this](Nanos time, std::function<void()> work) { loop_.post_after(time, std::move(work)); });
   Sessions sessions_{clock_};
   Router router_;

@@ -25,8 +25,9 @@ std::string audience_of(const Client& client) {
 }
 
 // The tenants that hold it, without how long: that changes by time alone.
-Json model_event_row(const ExecutorInfo& executor) {
+Json model_event_row(const ExecutorInfo& executor, const Replicas& replicas) {
   Json row = model_row(executor);
+  add_replicas(replicas, row);
   Json tenants = Json::array();
   for (const LeaseInfo& lease : executor.leases) tenants.push_back(lease.tenant);
   row["leases"] = std::move(tenants);
@@ -261,7 +262,7 @@ void Events::see_state(Made& made) {
   TableFrames::Table table;
   table.rest = to_text({{"node", node_row(node_.info())}});
   for (const ExecutorInfo& executor : node_.executors())
-    table.rows.emplace(executor.config.name, to_text(model_event_row(executor)));
+    table.rows.emplace(executor.config.name, to_text(model_event_row(executor, replicas_)));
   const std::string changed = state_table_.change_to(std::move(table));
   if (!changed.empty()) made.state = keep(made, kStateTopic, {}, "delta", changed);
 }

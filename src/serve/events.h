@@ -35,6 +35,7 @@
 #include "serve/frames.h"
 #include "serve/http.h"
 #include "serve/queue_places.h"
+#include "serve/replicas.h"
 #include "serve/turns_seen.h"
 
 namespace choir::serve {
@@ -60,10 +61,10 @@ class Events : public std::enable_shared_from_this<Events> {
  public:
   // Calls work on the loop after a time.
   using After = std::function<void(Nanos, std::function<void()>)>;
-  // `node` and `doors` outlive all work that is posted to `doors`; the clock outlives this object.
-  // In a shared_ptr.
-  Events(Node& node, Doors& doors, const Clock& clock, After after)
-      : node_(node), doors_(doors), clock_(clock), after_(std::move(after)) {}
+  // `node`, `replicas` and `doors` outlive all work that is posted to `doors`; the clock outlives
+  // this object. In a shared_ptr.
+  Events(Node& node, const Replicas& replicas, Doors& doors, const Clock& clock, After after)
+      : node_(node), replicas_(replicas), doors_(doors), clock_(clock), after_(std::move(after)) {}
   ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
@@ -174,6 +175,7 @@ class Events : public std::enable_shared_from_this<Events> {
   void log_line(LogLevel level, std::string_view line);  // any thread
 
   Node& node_;
+  const Replicas& replicas_;
   Doors& doors_;
   const Clock& clock_;
   const After after_;

@@ -137,16 +137,29 @@ std::string build_text() {
   return "choir " + all.choir + ", " + all.engine;
 }
 
-// The executor that a query names: "?model=NAME", which may be left out where there is only one.
-Result<ExecutorInfo> executor_in(const Services& s, const HttpRequest& request) {
-  return s.node.executor(CHOIR_TRY(s.models.known(query_value(request.query, "model"))));
+// All executors of the model that a query names, or the one: "?model=NAME", which may be left out
+// where there is only one model.
+Result<std::vector<ExecutorInfo>> executors_in(const Services& s, const HttpRequest& request) {
+  const std::string name = CHOIR_TRY(s.models.known(query_value(request.query, "model")));
+  std::vector<ExecutorInfo> executors = {CHOIR_TRY(s.node.executor(name))};
+  for (const std::string& replica : s.models.replicas().of(name))
+    if (auto other = s.node.executor(replica); other && replica != name)
+      executors.push_back(std::move(*other));
+  return executors;
 }
 
+// Of one that is in memory where there is such, with the name of the model and the slots of all.
 Result<Json> props(const Services& s, const HttpRequest& request) {
-  const ExecutorInfo executor = CHOIR_TRY(executor_in(s, request));
+  const std::vector<ExecutorInfo> all = CHOIR_TRY(executors_in(s, request));
+  const auto ready = std::ranges::find_if(all, &ExecutorInfo::loaded);
+  const ExecutorInfo& seen = ready == all.end() ? all.front() : *ready;
+  ExecutorInfo executor = seen;
+  executor.config.name = all.front().config.name;
+  executor.config.sequences_max = 0;
+  for (const ExecutorInfo& one : all) executor.config.sequences_max += one.config.sequences_max;
   static const std::string& build = *new std::string(build_text());
   // Empty also where it has just left.
-  const auto marks = text_marks(s.node, executor.config.name);
+  const auto marks = text_marks(s.node, seen.config.name);
   Asked defaults;
   fill_in(s.models.defaults_of(executor.config.name), request.client, defaults);
   return props_json(executor, defaults, marks ? *marks : TextMarks{}, build);
@@ -155,8 +168,8 @@ Result<Json> props(const Services& s, const HttpRequest& request) {
 constexpr std::size_t kFlagBytesMax = 16;  // of the value of fail_on_no_slot
 
 Result<Json> slots(const Services& s, const HttpRequest& request) {
-  const ExecutorInfo executor = CHOIR_TRY(executor_in(s, request));
-  Json rows = slots_json(executor, s.node.requests());
+  const std::vector<ExecutorInfo> executors = CHOIR_TRY(executors_in(s, request));
+  Json rows = slots_json(executors, s.node.requests());
   const bool full =
       std::ranges::all_of(rows, [](const Json& slot) { return slot["is_processing"].get<bool>(); });
   const std::string fail_when_full = query_value(request.query, "fail_on_no_slot");
@@ -165,7 +178,8 @@ Result<Json> slots(const Services& s, const HttpRequest& request) {
                                             std::to_string(fail_when_full.size()) +
                                             " bytes, at most " + std::to_string(kFlagBytesMax));
   if (full && !fail_when_full.empty())
-    return fail(Code::kUnavailable, "all slots of '" + executor.config.name + "' are in use");
+    return fail(Code::kUnavailable,
+                "all slots of '" + executors.front().config.name + "' are in use");
   return rows;
 }
 

@@ -92,9 +92,11 @@ Json props_json(const ExecutorInfo& executor, const Asked& defaults, const TextM
           {"is_sleeping", !executor.loaded}};
 }
 
-Json slots_json(const ExecutorInfo& executor, const std::vector<RequestInfo>& requests) {
-  const auto most = static_cast<std::size_t>(executor.config.sequences_max);
-  Json slots = Json::array();
+namespace {
+
+void add_slots(const ExecutorInfo& executor, const std::vector<RequestInfo>& requests,
+               Json& slots) {
+  const std::size_t most = slots.size() + static_cast<std::size_t>(executor.config.sequences_max);
   const auto add = [&](bool processing) -> Json& {
     slots.push_back({{"id", slots.size()},
                      {"n_ctx", executor.config.sequence_tokens_max},
@@ -114,6 +116,14 @@ Json slots_json(const ExecutorInfo& executor, const std::vector<RequestInfo>& re
                                       {"n_decoded", request.output_tokens}}})}});
   }
   while (slots.size() < most) add(false);
+}
+
+}  // namespace
+
+Json slots_json(const std::vector<ExecutorInfo>& executors,
+                const std::vector<RequestInfo>& requests) {
+  Json slots = Json::array();
+  for (const ExecutorInfo& executor : executors) add_slots(executor, requests, slots);
   return slots;
 }
 

@@ -22,9 +22,11 @@ Json pieces_json(const std::vector<TokenId>& tokens, const std::vector<std::stri
 Json props_json(const ExecutorInfo& executor, const Asked& defaults, const TextMarks& marks,
                 std::string_view build);
 
-// GET /slots: as many as the executor computes at once. A slot shows counts of the request that it
+// GET /slots: as many as the executors of a model compute at once, one executor after the other. A
+// slot shows counts of the request that it
 // computes, and never text. Which slot a request has may change while it runs: the requests are in
 // the order in which they came.
-Json slots_json(const ExecutorInfo& executor, const std::vector<RequestInfo>& requests);
+Json slots_json(const std::vector<ExecutorInfo>& executors,
+                const std::vector<RequestInfo>& requests);
 
 }  // namespace choir::serve

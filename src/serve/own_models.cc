@@ -25,7 +25,6 @@
 namespace choir::serve {
 namespace {
 
-// Of a model that has replicas also how many, and of a replica whose.
 Json full_row(const Services& s, const ExecutorInfo& e) {
   Json row = model_row(e);
   Json leases = Json::array();
@@ -35,9 +34,7 @@ Json full_row(const Services& s, const ExecutorInfo& e) {
                                                                          : Json(nullptr)}});
   row["leases"] = std::move(leases);
   row["idle_seconds"] = e.idle_seconds;
-  const Replicas& replicas = s.models.replicas();
-  if (const auto model = replicas.model_of(e.config.name)) row["replica_of"] = *model;
-  if (const auto all = replicas.of(e.config.name); all.size() > 1) row["replicas"] = all.size();
+  add_replicas(s.models.replicas(), row);
   return row;
 }
 
@@ -322,6 +319,12 @@ Json model_row(const ExecutorInfo& e) {
           {"load_seconds", e.load_seconds},
           {"compute_seconds", e.compute_seconds},
           {"threads", e.threads}};
+}
+
+void add_replicas(const Replicas& replicas, Json& row) {
+  const std::string name = row["name"].get<std::string>();
+  if (const auto model = replicas.model_of(name)) row["replica_of"] = *model;
+  if (const auto all = replicas.of(name); all.size() > 1) row["replicas"] = all.size();
 }
 
 Json node_row(const NodeInfo& node) {

@@ -28,6 +28,8 @@ export interface ModelRow {
   load_seconds: number;
   compute_seconds: number;
   threads: number;
+  replicas?: number; // of a model that has more than one executor
+  replica_of?: string; // the model whose requests it shares
 }
 
 export interface NodeRow {
