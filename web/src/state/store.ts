@@ -1,7 +1,8 @@
 // What all views look at.
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { ApiError, get, send, session } from "../net/api.ts";
-import { Live } from "../net/live.ts";
+import { link, Live, type Taker } from "../net/live.ts";
+import { browserWorld, watchPage } from "../net/page.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
 import { emptyView, reduce, type View } from "./frames.ts";
 import { kinds } from "./kinds.ts";
@@ -13,7 +14,7 @@ export const turns = new TurnLog();
 export const turnsTick = signal(0); // counts frames of turns
 export const now = signal(Date.now()); // once a second while the page is in sight
 
-export const live = new Live({
+const taker: Taker = {
   frame: (frame) => {
     view.value = reduce(view.peek(), frame, Date.now());
     // What we may do is what this daemon says now.
@@ -29,7 +30,9 @@ export const live = new Live({
     turns.add(frame, performance.now());
     ++turnsTick.value;
   },
-});
+};
+export const live = new Live(taker, browserWorld, link);
+watchPage(live);
 
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();
