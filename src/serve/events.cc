@@ -24,9 +24,14 @@ std::string audience_of(const Client& client) {
   return (client.scopes & kAdmin) != 0 ? std::string(kAll) : "=" + client.tenant;
 }
 
+// Nobody reads more digits of it.
+double to_milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
+
 // The tenants that hold it, without how long: that changes by time alone.
 Json model_event_row(const ExecutorInfo& executor) {
   Json row = model_row(executor);
+  row["load_seconds"] = to_milliseconds(executor.load_seconds);
+  row["compute_seconds"] = to_milliseconds(executor.compute_seconds);
   Json tenants = Json::array();
   for (const LeaseInfo& lease : executor.leases) tenants.push_back(lease.tenant);
   row["leases"] = std::move(tenants);
@@ -261,7 +266,7 @@ void Events::see_state(Made& made) {
   TableFrames::Table table;
   table.rest = to_text({{"node", node_row(node_.info())}});
   for (const ExecutorInfo& executor : node_.executors())
-    table.rows.emplace(executor.config.name, to_text(model_event_row(executor)));
+    table.rows.emplace(executor.config.name, model_event_row(executor));
   const std::string changed = state_table_.change_to(std::move(table));
   if (!changed.empty()) made.state = keep(made, kStateTopic, {}, "delta", changed);
 }
@@ -279,10 +284,12 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   std::map<std::string, TableFrames::Table> tables;
   std::map<std::string, std::int64_t> submitted_ms;
   const std::vector<RequestInfo> requests = node_.requests();
-  const std::vector<ExecutorInfo> executors = node_.executors();
+  const std::vector<ExecutorInfo> executors =
+      requests.empty() ? std::vector<ExecutorInfo>() : node_.executors();
   const WhyWaits waits(requests, executors, node_.policy());
+  const Instant looked = clock_.now();
   places_.look(
-      requests, [&](RequestId id) { return node_.place(id); }, clock_.now());
+      requests, [&](RequestId id) { return node_.place(id); }, looked);
   for (const RequestInfo& request : requests) {
     const std::string id = std::to_string(request.id.value);
     const auto known = submitted_ms_.find(id);
@@ -292,19 +299,19 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
     submitted_ms.emplace(id, submitted);
     Json row = request_row(request);
     row["submitted_ms"] = submitted;
-    if (auto why = waits.of(request)) row["why"] = std::move(*why);
+    if (auto why = waits.of(request)) row["why"] = whys_.shown(id, std::move(*why), looked);
     places_.add_to(row, request);
-    const std::string text = to_text(row);
     const auto show_to = [&](const std::string& audience) {
-      if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);
+      if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, row);
     };
     show_to(std::string(kAll));
     show_to("=" + request.tenant);
   }
+  whys_.forget_others();
   submitted_ms_ = std::move(submitted_ms);
   for (const auto& [audience, snapshot] : wanted.audiences) {
     table_begins_.try_emplace(audience, frame_);
-    TableFrames& frames = request_tables_.try_emplace(audience, "requests").first->second;
+    TableFrames& frames = request_tables_.try_emplace(audience, "requests", "id").first->second;
     const std::string changed = frames.change_to(std::move(tables[audience]));
     if (!changed.empty())
       made.requests[audience] = keep(made, kRequestsTopic, audience, "delta", changed);

@@ -35,6 +35,7 @@
 #include "serve/frames.h"
 #include "serve/http.h"
 #include "serve/queue_places.h"
+#include "serve/shown_whys.h"
 #include "serve/turns_seen.h"
 
 namespace choir::serve {
@@ -51,7 +52,6 @@ inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
 // proportion to their number, at most 20, which are 5 s. A frame costs some 15 us for each reader,
 // so the readers together take at most a few per cent of a core. Pure; any thread.
 int ticks_between_looks(std::size_t readers);
-
 // How long frames are kept for readers that come back, and of how many bytes at most.
 inline constexpr Nanos kFramesKept = std::chrono::seconds(30);
 inline constexpr std::size_t kFramesKeptBytes = 4U << 20U;
@@ -183,11 +183,12 @@ class Events : public std::enable_shared_from_this<Events> {
   std::uint64_t frame_ = 0;
   TurnsSeen turns_;
   bool knows_state_ = false;  // the table is that of the last look
-  TableFrames state_table_{"state"};
+  TableFrames state_table_{"state", "name"};
   std::map<std::string, TableFrames> request_tables_;  // by audience
   Numbers table_begins_;                               // by audience: the frame before its first
   std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request
   QueuePlaces places_;
+  ShownWhys whys_;
 };
 
 }  // namespace choir::serve
