@@ -143,18 +143,26 @@ bool Events::ended() const {
 
 void Events::tick() {
   std::vector<Wake> wakes;
+  Nanos pause{0};
   const bool node_ends = node_.info().door_closed;
   const Look look = state_.with([&](State& s) {
     s.ticking = !s.readers.empty();
     wakes = next_wakes(s);
+    pause = next_tick(s);
     const Look next = s.ticking && !s.looking ? next_look(s, node_ends) : Look::kNone;
     s.looking = s.looking || next != Look::kNone;
     return next;
   });
   if (look != Look::kNone) post(look);
   for (const Wake& wake : wakes) wake();
-  const bool again = state_.with([](const State& s) { return s.ticking; });
-  if (again) after_(kEventTick, [self = shared_from_this()] { self->tick(); });
+  if (pause > Nanos(0)) after_(pause, [self = shared_from_this()] { self->tick(); });
+}
+
+// 0: there is none.
+Nanos Events::next_tick(const State& s) {
+  if (!s.ticking) return Nanos(0);
+  const bool quiet = s.quiet_looks >= kQuietLooks && s.to_wake.empty();
+  return quiet && ticks_between_looks(s.readers.size()) == 1 ? kQuietTick : kEventTick;
 }
 
 void Events::post(Look look) {
@@ -191,7 +199,7 @@ Events::Look Events::next_look(State& s, bool node_ends) {
 void Events::look(Look what, Instant now) {
   const Wanted wanted = this->wanted(what);
   const Made made = make(wanted);
-  hand_out(made, node_.info().door_closed, now);
+  hand_out(made, what, node_.info().door_closed, now);
 }
 
 Events::Wanted Events::wanted(Look what) {
@@ -318,10 +326,11 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   }
 }
 
-void Events::hand_out(const Made& made, bool ended, Instant now) {
+void Events::hand_out(const Made& made, Look what, bool ended, Instant now) {
   const std::vector<Wake> wakes = state_.with([&](State& s) {
     s.looking = false;
     s.ended = s.ended || ended;
+    if (what == Look::kNode) s.quiet_looks = made.kept.empty() ? s.quiet_looks + 1 : 0;
     for (const Kept& kept : made.kept) {
       s.kept_bytes += kept.frame->size();
       s.kept.emplace_back(now, kept);

@@ -100,6 +100,33 @@ async function hidden() {
   });
 }
 
+// Where nothing happens the page asks for nothing but its curves, and changes nothing else.
+async function idle() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon, { allowed: kNetwork });
+    await open(tab, daemon, "ensemble");
+    await tab.waitForSelector(".spark");
+    const asked = [];
+    tab.on("request", (r) => asked.push(r.url()));
+    await until(() => asked.some((url) => url.includes("/history")), "the curves move on", 15);
+    await sleep(500); // until they are drawn
+    asked.length = 0;
+    await tab.evaluate(() => {
+      window.changes = 0;
+      new MutationObserver((all) => (window.changes += all.length)).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    });
+    await sleep(7000);
+    check(asked.length === 0, `an idle page has asked for ${asked.join(" ")}`);
+    const changes = await tab.evaluate(() => window.changes);
+    check(changes === 0, `an idle page has changed ${changes} times`);
+    // When something happens it looks at once.
+    await fetch(`${daemon.url}/v1/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "stories260K", prompt: "Once", max_tokens: 20, ignore_eos: true }) });
+    const peak = () => tab.locator(".spark .line").first().evaluate((line) => Math.min(...[...line.getAttribute("d").matchAll(/ ([\d.]+)/g)].map((point) => Number(point[1]))));
+    await until(async () => (await peak()) < 5, "the speed is in the curve", 7);
+    await until(async () => (await tab.locator(".tile strong").first().textContent()) === "0", "the speed is over", 6);
+  });
+}
+
 // Keeps in `streams` the streams of events that a tab reads now.
 function follow(tab, streams) {
   tab.on("request", (r) => r.url().includes("/events?") && streams.set(r, tab));
@@ -210,6 +237,7 @@ await cases({
   "a daemon that is killed, and another one": killed,
   "a daemon that stands still": stopped,
   "a page that nobody sees": hidden,
+  "a page that sees nothing happen": idle,
   "several tabs of a browser": several,
   "a tab that reads for others and ends": ended,
 });
