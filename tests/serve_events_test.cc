@@ -39,13 +39,16 @@ class EventsTest : public testing::Test {
 
   std::atomic<int> woken{0};
   std::deque<std::function<void()>> later;
+  Nanos pause{0};  // until the last of those
   ManualClock clock;
   std::unique_ptr<Node> node = *Node::create({});
   Replicas replicas{*node};
   std::unique_ptr<Doors> doors = *Doors::create();
   std::shared_ptr<Events> events = std::make_shared<Events>(
-      *node, replicas, *doors, clock,
-      [this](Nanos /*time*/, std::function<void()> work) { later.push_back(std::move(work)); });
+      *node, replicas, *doors, clock, [this](Nanos time, std::function<void()> work) {
+        pause = time;
+        later.push_back(std::move(work));
+      });
 };
 
 TEST_F(EventsTest, NobodyLooksWhereNobodyReads) {
@@ -149,6 +152,27 @@ TEST_F(EventsTest, ManyReadersAreToldLessOftenAndPartByPart) {
   next_tick();
   EXPECT_EQ(count(), 128);
   for (const std::uint64_t reader : all) events->leave(reader);
+}
+
+TEST_F(EventsTest, LookHalfAsOftenWhereNothingHappens) {
+  const std::uint64_t reader = join(kStateTopic);
+  next_frame(reader);
+  // The snapshot of one who comes is there when the look that was under way has ended.
+  const auto tick_and_look = [&] {
+    next_tick();
+    const std::uint64_t other = join(kStateTopic);
+    next_frame(other);
+    events->leave(other);
+  };
+  for (int i = 0; i <= kQuietLooks; ++i) {
+    EXPECT_EQ(pause, kEventTick) << i;
+    tick_and_look();
+  }
+  EXPECT_EQ(pause, kQuietTick);
+  ASSERT_TRUE(node->declare({.name = "a", .path = "a.gguf"}));
+  tick_and_look();
+  tick_and_look();
+  EXPECT_EQ(pause, kEventTick);
 }
 
 TEST(EventPace, GrowsWithTheReaders) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "serve/client.h"
+#include "serve/own_requests.h"
 
 namespace choir::serve {
 namespace {
@@ -13,27 +14,69 @@ using testing::ElementsAre;
 
 Frame frame(std::size_t bytes) { return std::make_shared<const std::string>(bytes, 'x'); }
 
-TEST(TableFrames, TellWhatIsNewChangedAndGone) {
-  TableFrames table("requests");
-  EXPECT_EQ(table.change_to({.rows = {{"1", "A"}, {"2", "B"}}}),
-            R"({"topic":"requests","set":[A,B],"gone":[]})");
-  EXPECT_EQ(table.change_to({.rows = {{"2", "C"}, {"3", "D"}}}),
-            R"({"topic":"requests","set":[C,D],"gone":["1"]})");
+Json row(const std::string& id, int a) { return {{"id", id}, {"a", a}}; }
+
+TEST(TableFrames, TellWhatIsNewAndGone) {
+  TableFrames table("requests", "id");
+  EXPECT_EQ(table.change_to({.rows = {{"1", row("1", 7)}, {"2", row("2", 7)}}}),
+            R"({"topic":"requests","set":[{"a":7,"id":"1"},{"a":7,"id":"2"}],"gone":[]})");
+  EXPECT_EQ(table.change_to({.rows = {{"2", row("2", 7)}, {"3", row("3", 8)}}}),
+            R"({"topic":"requests","set":[{"a":8,"id":"3"}],"gone":["1"]})");
+}
+
+TEST(TableFrames, TellOfARowThatChangedOnlyWhatDid) {
+  TableFrames table("requests", "id");
+  Json one = row("1", 7);
+  one["b"] = {{"c", 1}};
+  table.change_to({.rows = {{"1", one}, {"2", row("2", 7)}}});
+  one["a"] = 8;
+  EXPECT_EQ(table.change_to({.rows = {{"1", one}, {"2", row("2", 7)}}}),
+            R"({"topic":"requests","set":[],"changed":[{"a":8,"id":"1"}],"gone":[]})");
+  one["b"]["c"] = 2;
+  one["new"] = nullptr;
+  EXPECT_EQ(
+      table.change_to({.rows = {{"1", one}, {"2", row("2", 7)}}}),
+      R"({"topic":"requests","set":[],"changed":[{"b":{"c":2},"id":"1","new":null}],"gone":[]})");
+}
+
+TEST(TableFrames, TellAllOfARowThatLacksAMemberItHad) {
+  TableFrames table("requests", "id");
+  table.change_to({.rows = {{"1", {{"id", "1"}, {"a", 7}, {"why", "x"}}}}});
+  EXPECT_EQ(table.change_to({.rows = {{"1", row("1", 7)}}}),
+            R"({"topic":"requests","set":[{"a":7,"id":"1"}],"gone":[]})");
 }
 
 TEST(TableFrames, TellNothingWhereNothingChanged) {
-  TableFrames table("state");
-  table.change_to({.rows = {{"1", "A"}}, .rest = "R"});
-  EXPECT_EQ(table.change_to({.rows = {{"1", "A"}}, .rest = "R"}), "");
+  TableFrames table("state", "id");
+  table.change_to({.rows = {{"1", row("1", 7)}}, .rest = "R"});
+  EXPECT_EQ(table.change_to({.rows = {{"1", row("1", 7)}}, .rest = "R"}), "");
 }
 
 TEST(TableFrames, TellTheRestOnlyWhereItChanged) {
-  TableFrames table("state");
-  EXPECT_EQ(table.change_to({.rows = {{"1", "A"}}, .rest = "R"}),
-            R"({"topic":"state","set":[A],"gone":[],"rest":R})");
-  EXPECT_EQ(table.change_to({.rows = {{"1", "B"}}, .rest = "R"}),
-            R"({"topic":"state","set":[B],"gone":[]})");
-  EXPECT_EQ(table.whole(), R"({"topic":"state","rows":[B],"rest":R})");
+  TableFrames table("state", "id");
+  EXPECT_EQ(table.change_to({.rows = {{"1", row("1", 7)}}, .rest = "R"}),
+            R"({"topic":"state","set":[{"a":7,"id":"1"}],"gone":[],"rest":R})");
+  EXPECT_EQ(table.change_to({.rows = {{"1", row("1", 8)}}, .rest = "R"}),
+            R"({"topic":"state","set":[],"changed":[{"a":8,"id":"1"}],"gone":[]})");
+  EXPECT_EQ(table.whole(), R"({"topic":"state","rows":[{"a":8,"id":"1"}],"rest":R})");
+}
+
+// 64 requests that write: a reader gets four such frames a second.
+TEST(TableFrames, OfManyRequestsThatWriteAreSmall) {
+  constexpr int kRequests = 64;
+  TableFrames table("requests", "id");
+  std::string data;
+  for (int tokens = 1; tokens <= 128; tokens += 8) {
+    TableFrames::Table now;
+    for (std::uint64_t id = 1000; id < 1000 + kRequests; ++id) {
+      RequestInfo request{.id = RequestId{id}, .executor = "smollm2-135m", .tenant = "local"};
+      request.prompt_tokens = request.prompt_tokens_done = 40;
+      request.output_tokens = tokens;
+      now.rows.emplace(std::to_string(id), request_row(request));
+    }
+    data = table.change_to(std::move(now));
+  }
+  EXPECT_LE(data.size(), 40 * kRequests + 60);
 }
 
 TEST(FrameQueue, BeginsWithASnapshotAndGoesOnWithWhatComesLater) {

@@ -21,7 +21,7 @@ TEST(TopState, KnowsHowFarALoadIs) {
 TEST(TopState, IsWhatTheSnapshotsTell) {
   const State state = two_models();
   ASSERT_EQ(state.models.size(), 2U);
-  EXPECT_EQ(state.models.at("gemma3-270m").bytes, 300'000'000);
+  EXPECT_EQ(state.models.at("gemma3-270m").bytes(), 300'000'000);
   EXPECT_EQ(state.requests.at("2").why, "it needs 2,048 KV cells, and 310 are free");
   EXPECT_EQ(state.requests.at("2").ahead, 3);
   EXPECT_EQ(state.requests.at("2").expected_seconds, 130);
@@ -38,6 +38,23 @@ TEST(TopState, ADeltaSetsAndRemovesRows) {
   EXPECT_EQ(state.requests.at("11").state, "loading");
   EXPECT_FALSE(state.requests.contains("1"));
   EXPECT_EQ(state.node, two_models().node);  // without `rest` the node is as it was
+}
+
+TEST(TopState, ADeltaChangesMembersOfRows) {
+  const State before = two_models();
+  const State state = with(
+      before,
+      {{"delta",
+        R"({"topic":"requests","set":[],"changed":[{"id":"2","ahead":2},{"id":"77","ahead":1}],"gone":[]})"},
+       {"delta",
+        R"({"topic":"state","set":[],"changed":[{"name":"gemma3-270m","kv_bytes":1,"load_progress":0.5}],"gone":[]})"}});
+  Request changed = before.requests.at("2");
+  changed.ahead = 2;
+  EXPECT_EQ(state.requests.at("2"), changed);
+  EXPECT_EQ(state.requests.size(), before.requests.size()) << "of an unknown row nothing is known";
+  EXPECT_EQ(state.models.at("gemma3-270m").bytes(), 270'000'001);
+  EXPECT_EQ(state.models.at("gemma3-270m").load_percent, 50);
+  EXPECT_EQ(state.models.at("gemma3-270m").state, "loaded");
 }
 
 TEST(TopState, ADeltaBeforeItsSnapshotChangesNothing) {
@@ -129,11 +146,15 @@ class TableAndReader {
   void change() {
     serve::TableFrames::Table next;
     for (int id = 0; id < 12; ++id)
-      if (random_() % 3 != 0)
-        next.rows.emplace(std::to_string(id),
-                          request(id, "m" + std::to_string(random_() % 3), "decode").dump());
+      if (random_() % 3 != 0) next.rows.emplace(std::to_string(id), any_request(id));
     const std::string data = table_.change_to(std::move(next));
     if (!data.empty()) queue_.add(serve::frame_of("delta", 1, data));
+  }
+  json any_request(int id) {
+    json row =
+        request(id, "m" + std::to_string(random_() % 3), random_() % 3 == 0 ? "waiting" : "decode");
+    row["output_tokens"] = random_() % 4;
+    return row;
   }
   void read() {
     while (const serve::Frame frame = queue_.take()) take(*frame);
@@ -149,7 +170,7 @@ class TableAndReader {
   }
 
   std::mt19937 random_;
-  serve::TableFrames table_{"requests"};
+  serve::TableFrames table_{"requests", "id"};
   serve::FrameQueue queue_;
   State state_;
 };

@@ -223,7 +223,7 @@ class Drawing {
         cells.push_back(m.pinned ? state_of(m) + "*" : state_of(m));
         cells.push_back(m.priority);
         cells.push_back(bar(m));
-        cells.push_back(m.bytes == 0 ? "-" : bytes(m.bytes));
+        cells.push_back(m.bytes() == 0 ? "-" : bytes(m.bytes()));
       }
       return std::vector<Piece>{
           {std::string(1, letters_.at(m.name)) + " ", Look::kBold, colour_of(m.name)},
@@ -241,7 +241,7 @@ class Drawing {
   std::string bar(const Model& model) const {
     constexpr std::int64_t kWide = 10;
     const std::int64_t all = model.context_tokens;
-    if (all <= 0 || model.bytes == 0) return "-";
+    if (all <= 0 || model.bytes() == 0) return "-";
     const auto part = [&](std::int64_t cells) {
       return std::clamp<std::int64_t>(
           (std::clamp<std::int64_t>(cells, 0, all) * kWide + all - 1) / all, 0, kWide);

@@ -73,7 +73,7 @@ std::string json_line(const View& view) {
                       {"cells", m.cells},
                       {"cached_cells", m.cached_cells},
                       {"context_tokens", m.context_tokens},
-                      {"bytes", m.bytes}});
+                      {"bytes", m.bytes()}});
   Json requests = Json::array();
   for (const Request* r : requests_of(view)) {
     Json row = {{"id", r->id},

@@ -57,25 +57,34 @@ std::int64_t percent_or_none(const Json& object, const char* name) {
   return static_cast<std::int64_t>(std::clamp(value.get<double>(), 0.0, 1.0) * 100);
 }
 
-Model model_of(const Json& row) {
+// Each of these sets what `row` has; members that it lacks stay as they are.
+void take_text(const Json& row, const char* name, std::string& to) {
+  if (row.contains(name)) to = text(row, name);
+}
+void take_number(const Json& row, const char* name, std::int64_t& to) {
+  if (row.contains(name)) to = number(row, name);
+}
+
+void take_row(Model& model, const Json& row) {
+  take_text(row, "name", model.name);
+  take_text(row, "state", model.state);
+  take_text(row, "priority", model.priority);
   const Json& shares = member(row, "shares");
-  return {
-      .name = text(row, "name"),
-      .state = text(row, "state"),
-      .priority = text(row, "priority"),
-      .shares = shares.is_number() ? shares.get<double>() : 0,
-      .pinned = yes(row, "pinned"),
-      .running = number(row, "running"),
-      .waiting = number(row, "waiting"),
-      .sequences_max = number(row, "sequences_max"),
-      .cells = number(row, "cells"),
-      .cached_cells = number(row, "cached_cells"),
-      .context_tokens = number(row, "context_tokens"),
-      .bytes = number(row, "weight_bytes") + number(row, "kv_bytes") + number(row, "compute_bytes"),
-      .load_percent = percent_or_none(row, "load_progress"),
-      .prompt_tokens = number(row, "prompt_tokens"),
-      .output_tokens = number(row, "output_tokens"),
-      .reused_tokens = number(row, "reused_tokens")};
+  if (shares.is_number()) model.shares = shares.get<double>();
+  if (row.contains("pinned")) model.pinned = yes(row, "pinned");
+  if (row.contains("load_progress")) model.load_percent = percent_or_none(row, "load_progress");
+  take_number(row, "running", model.running);
+  take_number(row, "waiting", model.waiting);
+  take_number(row, "sequences_max", model.sequences_max);
+  take_number(row, "cells", model.cells);
+  take_number(row, "cached_cells", model.cached_cells);
+  take_number(row, "context_tokens", model.context_tokens);
+  take_number(row, "weight_bytes", model.weight_bytes);
+  take_number(row, "kv_bytes", model.kv_bytes);
+  take_number(row, "compute_bytes", model.compute_bytes);
+  take_number(row, "prompt_tokens", model.prompt_tokens);
+  take_number(row, "output_tokens", model.output_tokens);
+  take_number(row, "reused_tokens", model.reused_tokens);
 }
 
 // Of a figure that may be missing, or null.
@@ -85,20 +94,21 @@ std::int64_t number_or_none(const Json& object, const char* name) {
   return static_cast<std::int64_t>(std::clamp(value.get<double>(), -1.0, 1e9));
 }
 
-Request request_of(const Json& row) {
-  return {.id = text(row, "id"),
-          .model = text(row, "model"),
-          .tenant = text(row, "tenant"),
-          .priority = text(row, "priority"),
-          .state = text(row, "state"),
-          .waits_for = text(row, "waits_for"),
-          .why = text(member(row, "why"), "text"),
-          .prompt_tokens = number(row, "prompt_tokens"),
-          .prompt_tokens_done = number(row, "prompt_tokens_done"),
-          .output_tokens = number(row, "output_tokens"),
-          .submitted_ms = number(row, "submitted_ms"),
-          .ahead = number_or_none(row, "ahead"),
-          .expected_seconds = number_or_none(row, "expected_seconds")};
+void take_row(Request& request, const Json& row) {
+  take_text(row, "id", request.id);
+  take_text(row, "model", request.model);
+  take_text(row, "tenant", request.tenant);
+  take_text(row, "priority", request.priority);
+  take_text(row, "state", request.state);
+  take_text(row, "waits_for", request.waits_for);
+  if (row.contains("why")) request.why = text(member(row, "why"), "text");
+  take_number(row, "prompt_tokens", request.prompt_tokens);
+  take_number(row, "prompt_tokens_done", request.prompt_tokens_done);
+  take_number(row, "output_tokens", request.output_tokens);
+  take_number(row, "submitted_ms", request.submitted_ms);
+  if (row.contains("ahead")) request.ahead = number_or_none(row, "ahead");
+  if (row.contains("expected_seconds"))
+    request.expected_seconds = number_or_none(row, "expected_seconds");
 }
 
 Node node_of(const Json& row) {
@@ -110,17 +120,24 @@ Node node_of(const Json& row) {
 
 // ---- tables -------------------------------------------------------------------------------------
 
-// Sets and removes the rows that a frame names; a snapshot replaces all of them.
+// Sets, changes and removes the rows that a frame names; a snapshot replaces all of them.
 template <class Row>
 void change(std::map<std::string, Row>& table, const Json& frame, bool whole,
-            Row (*row_of)(const Json&), std::string Row::*key) {
+            std::string Row::*key) {
   if (whole) table.clear();
   for (const Json& told : member(frame, whole ? "rows" : "set")) {
-    Row row = row_of(told);
+    Row row;
+    take_row(row, told);
     std::string name = row.*key;
     table.insert_or_assign(std::move(name), std::move(row));
   }
   if (whole) return;
+  for (const Json& told : member(frame, "changed")) {
+    Row named;
+    take_row(named, told);
+    const auto known = table.find(named.*key);
+    if (known != table.end()) take_row(known->second, told);
+  }
   for (const Json& gone : member(frame, "gone"))
     if (gone.is_string()) table.erase(gone.get<std::string>());
 }
@@ -130,12 +147,12 @@ void take_table(State& state, const Json& frame, bool whole) {
   const std::string topic = text(frame, "topic");
   if (topic == "state" && (whole || state.knows_models)) {
     state.knows_models = true;
-    change(state.models, frame, whole, model_of, &Model::name);
+    change(state.models, frame, whole, &Model::name);
     const Json& node = member(member(frame, "rest"), "node");
     if (node.is_object()) state.node = node_of(node);
   } else if (topic == "requests" && (whole || state.knows_requests)) {
     state.knows_requests = true;
-    change(state.requests, frame, whole, request_of, &Request::id);
+    change(state.requests, frame, whole, &Request::id);
   }
 }
 

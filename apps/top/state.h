@@ -18,9 +18,10 @@ struct Model {
   bool pinned = false;
   std::int64_t running = 0, waiting = 0, sequences_max = 0;
   std::int64_t cells = 0, cached_cells = 0, context_tokens = 0;
-  std::int64_t bytes = 0;          // weights, KV and compute together
+  std::int64_t weight_bytes = 0, kv_bytes = 0, compute_bytes = 0;
   std::int64_t load_percent = -1;  // of the weights that are read; -1: it is not being loaded
   std::int64_t prompt_tokens = 0, output_tokens = 0, reused_tokens = 0;  // since it was declared
+  std::int64_t bytes() const { return weight_bytes + kv_bytes + compute_bytes; }
   bool operator==(const Model&) const = default;
 };
 

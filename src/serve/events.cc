@@ -24,10 +24,14 @@ std::string audience_of(const Client& client) {
   return (client.scopes & kAdmin) != 0 ? std::string(kAll) : "=" + client.tenant;
 }
 
+double to_milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
+
 // The tenants that hold it, without how long: that changes by time alone.
 Json model_event_row(const ExecutorInfo& executor, const Replicas& replicas) {
   Json row = model_row(executor);
   add_replicas(replicas, row);
+  row["load_seconds"] = to_milliseconds(executor.load_seconds);
+  row["compute_seconds"] = to_milliseconds(executor.compute_seconds);
   Json tenants = Json::array();
   for (const LeaseInfo& lease : executor.leases) tenants.push_back(lease.tenant);
   row["leases"] = std::move(tenants);
@@ -139,18 +143,26 @@ bool Events::ended() const {
 
 void Events::tick() {
   std::vector<Wake> wakes;
+  Nanos pause{0};
   const bool node_ends = node_.info().door_closed;
   const Look look = state_.with([&](State& s) {
     s.ticking = !s.readers.empty();
     wakes = next_wakes(s);
+    pause = next_tick(s);
     const Look next = s.ticking && !s.looking ? next_look(s, node_ends) : Look::kNone;
     s.looking = s.looking || next != Look::kNone;
     return next;
   });
   if (look != Look::kNone) post(look);
   for (const Wake& wake : wakes) wake();
-  const bool again = state_.with([](const State& s) { return s.ticking; });
-  if (again) after_(kEventTick, [self = shared_from_this()] { self->tick(); });
+  if (pause > Nanos(0)) after_(pause, [self = shared_from_this()] { self->tick(); });
+}
+
+// 0: there is none.
+Nanos Events::next_tick(const State& s) {
+  if (!s.ticking) return Nanos(0);
+  const bool quiet = s.quiet_looks >= kQuietLooks && s.to_wake.empty();
+  return quiet && ticks_between_looks(s.readers.size()) == 1 ? kQuietTick : kEventTick;
 }
 
 void Events::post(Look look) {
@@ -187,7 +199,7 @@ Events::Look Events::next_look(State& s, bool node_ends) {
 void Events::look(Look what, Instant now) {
   const Wanted wanted = this->wanted(what);
   const Made made = make(wanted);
-  hand_out(made, node_.info().door_closed, now);
+  hand_out(made, what, node_.info().door_closed, now);
 }
 
 Events::Wanted Events::wanted(Look what) {
@@ -262,7 +274,7 @@ void Events::see_state(Made& made) {
   TableFrames::Table table;
   table.rest = to_text({{"node", node_row(node_.info())}});
   for (const ExecutorInfo& executor : node_.executors())
-    table.rows.emplace(executor.config.name, to_text(model_event_row(executor, replicas_)));
+    table.rows.emplace(executor.config.name, model_event_row(executor, replicas_));
   const std::string changed = state_table_.change_to(std::move(table));
   if (!changed.empty()) made.state = keep(made, kStateTopic, {}, "delta", changed);
 }
@@ -280,10 +292,12 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
   std::map<std::string, TableFrames::Table> tables;
   std::map<std::string, std::int64_t> submitted_ms;
   const std::vector<RequestInfo> requests = node_.requests();
-  const std::vector<ExecutorInfo> executors = node_.executors();
+  const std::vector<ExecutorInfo> executors =
+      requests.empty() ? std::vector<ExecutorInfo>() : node_.executors();
   const WhyWaits waits(requests, executors, node_.policy());
+  const Instant looked = clock_.now();
   places_.look(
-      requests, [&](RequestId id) { return node_.place(id); }, clock_.now());
+      requests, [&](RequestId id) { return node_.place(id); }, looked);
   for (const RequestInfo& request : requests) {
     const std::string id = std::to_string(request.id.value);
     const auto known = submitted_ms_.find(id);
@@ -293,29 +307,30 @@ void Events::see_requests(const Wanted& wanted, Made& made) {
     submitted_ms.emplace(id, submitted);
     Json row = request_row(request);
     row["submitted_ms"] = submitted;
-    if (auto why = waits.of(request)) row["why"] = std::move(*why);
+    if (auto why = waits.of(request)) row["why"] = whys_.shown(id, std::move(*why), looked);
     places_.add_to(row, request);
-    const std::string text = to_text(row);
     const auto show_to = [&](const std::string& audience) {
-      if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, text);
+      if (wanted.audiences.contains(audience)) tables[audience].rows.emplace(id, row);
     };
     show_to(std::string(kAll));
     show_to("=" + request.tenant);
   }
+  whys_.forget_others();
   submitted_ms_ = std::move(submitted_ms);
   for (const auto& [audience, snapshot] : wanted.audiences) {
     table_begins_.try_emplace(audience, frame_);
-    TableFrames& frames = request_tables_.try_emplace(audience, "requests").first->second;
+    TableFrames& frames = request_tables_.try_emplace(audience, "requests", "id").first->second;
     const std::string changed = frames.change_to(std::move(tables[audience]));
     if (!changed.empty())
       made.requests[audience] = keep(made, kRequestsTopic, audience, "delta", changed);
   }
 }
 
-void Events::hand_out(const Made& made, bool ended, Instant now) {
+void Events::hand_out(const Made& made, Look what, bool ended, Instant now) {
   const std::vector<Wake> wakes = state_.with([&](State& s) {
     s.looking = false;
     s.ended = s.ended || ended;
+    if (what == Look::kNode) s.quiet_looks = made.kept.empty() ? s.quiet_looks + 1 : 0;
     for (const Kept& kept : made.kept) {
       s.kept_bytes += kept.frame->size();
       s.kept.emplace_back(now, kept);

@@ -2,10 +2,11 @@
 // of the lanes, and lines of the log.
 //
 // While somebody watches, a door thread looks at the node four times a second, less often for many
-// readers, and makes one frame for each topic that has changed; all readers share its bytes.
-// Readers of requests see those of their tenant, or all with the scope admin; readers of one kind
-// share. Many readers are woken one part after another, over the time between two looks, so that
-// they hold up no other connection. With no reader there is no timer and nothing is looked at.
+// readers and where nothing happens, and makes one frame for each topic that has changed; all
+// readers share its bytes. Readers of requests see those of their tenant, or all with the scope
+// admin; readers of one kind share. Many readers are woken one part after another, over the time
+// between two looks, so that they hold up no other connection. With no reader there is no timer and
+// nothing is looked at.
 //
 // The frames of the last 30 s are kept, so that a reader whose connection broke gets only those
 // that it has missed.
@@ -36,6 +37,7 @@
 #include "serve/http.h"
 #include "serve/queue_places.h"
 #include "serve/replicas.h"
+#include "serve/shown_whys.h"
 #include "serve/turns_seen.h"
 
 namespace choir::serve {
@@ -52,6 +54,10 @@ inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
 // proportion to their number, at most 20, which are 5 s. A frame costs some 15 us for each reader,
 // so the readers together take at most a few per cent of a core. Pure; any thread.
 int ticks_between_looks(std::size_t readers);
+// Where nothing has changed in so many looks and there are no more than 64 readers, ticks are twice
+// as long until something does.
+inline constexpr int kQuietLooks = 8;
+inline constexpr Nanos kQuietTick = 2 * kEventTick;
 
 // How long frames are kept for readers that come back, and of how many bytes at most.
 inline constexpr Nanos kFramesKept = std::chrono::seconds(30);
@@ -106,6 +112,7 @@ class Events : public std::enable_shared_from_this<Events> {
     std::size_t wakes_each_tick = 0;
     bool ticking = false;
     int ticks_to_look = 0;         // until the node is looked at
+    int quiet_looks = 0;           // at the node, one after the other, that saw no change
     bool snapshot_wanted = false;  // by a reader that no look knows of
     bool newcomer = false;         // that reader has just come
     bool looking = false;          // a door thread has, or will have, look()
@@ -155,6 +162,7 @@ class Events : public std::enable_shared_from_this<Events> {
   void post(Look look);      // any thread; `looking` is set
   void look_for_newcomer();  // any thread
   static Look next_look(State& s, bool node_ends);
+  static Nanos next_tick(const State& s);
   void look(Look what, Instant now);  // on a door thread, one at a time
   Wanted wanted(Look what);
   bool knows_all(const Wanted& wanted) const;
@@ -166,7 +174,7 @@ class Events : public std::enable_shared_from_this<Events> {
   // A frame with the next number, which is kept.
   Frame keep(Made& made, Topics topic, const std::string& audience, std::string_view event,
              std::string_view data);
-  void hand_out(const Made& made, bool ended, Instant now);
+  void hand_out(const Made& made, Look what, bool ended, Instant now);
   static void forget_old(State& s, Instant now);
   static bool resume(State& s, Reader& reader, std::uint64_t since);
   static void feed(Reader& reader, const Made& made);
@@ -185,11 +193,12 @@ class Events : public std::enable_shared_from_this<Events> {
   std::uint64_t frame_ = 0;
   TurnsSeen turns_;
   bool knows_state_ = false;  // the table is that of the last look
-  TableFrames state_table_{"state"};
+  TableFrames state_table_{"state", "name"};
   std::map<std::string, TableFrames> request_tables_;  // by audience
   Numbers table_begins_;                               // by audience: the frame before its first
   std::map<std::string, std::int64_t> submitted_ms_;   // by id of a request
   QueuePlaces places_;
+  ShownWhys whys_;
 };
 
 }  // namespace choir::serve

@@ -1,7 +1,5 @@
 #include "serve/frames.h"
 
-#include "serve/json_in.h"
-
 namespace choir::serve {
 namespace {
 
@@ -14,6 +12,23 @@ std::string data_of(const std::string& topic, const std::string& members, const 
   std::string data = R"({"topic":")" + topic + "\"," + members;
   if (!rest.empty()) data += ",\"rest\":" + rest;
   return data + "}";
+}
+
+// Whether each member of `before` is one of `after`, too.
+bool keeps_members(const Json& before, const Json& after) {
+  for (const auto& item : before.items())
+    if (!after.contains(item.key())) return false;
+  return true;
+}
+
+// The members of `after` that are not so in `before`, and the one that names the row.
+Json changes_of(const Json& before, const Json& after, const std::string& key) {
+  Json changed = {{key, after.at(key)}};
+  for (const auto& [name, value] : after.items()) {
+    const auto known = before.find(name);
+    if (known == before.end() || *known != value) changed[name] = value;
+  }
+  return changed;
 }
 
 }  // namespace
@@ -33,22 +48,28 @@ Frame frame_of(std::string_view event, std::string_view data) {
 
 std::string TableFrames::change_to(Table table) {
   std::string set;
+  std::string changed;
   std::string gone;
   for (const auto& [key, row] : table.rows) {
     const auto known = table_.rows.find(key);
-    if (known == table_.rows.end() || known->second != row) append_item(set, row);
+    if (known == table_.rows.end() || !keeps_members(known->second, row))
+      append_item(set, to_text(row));
+    else if (known->second != row)
+      append_item(changed, to_text(changes_of(known->second, row, key_)));
   }
   for (const auto& [key, row] : table_.rows)
     if (!table.rows.contains(key)) append_item(gone, to_text(Json(key)));
   const std::string rest = table.rest == table_.rest ? std::string() : table.rest;
   table_ = std::move(table);
-  if (set.empty() && gone.empty() && rest.empty()) return {};
-  return data_of(topic_, "\"set\":[" + set + "],\"gone\":[" + gone + "]", rest);
+  if (set.empty() && changed.empty() && gone.empty() && rest.empty()) return {};
+  std::string members = "\"set\":[" + set + "],";
+  if (!changed.empty()) members += "\"changed\":[" + changed + "],";
+  return data_of(topic_, members + "\"gone\":[" + gone + "]", rest);
 }
 
 std::string TableFrames::whole() const {
   std::string rows;
-  for (const auto& [key, row] : table_.rows) append_item(rows, row);
+  for (const auto& [key, row] : table_.rows) append_item(rows, to_text(row));
   return data_of(topic_, "\"rows\":[" + rows + "]", table_.rest);
 }
 

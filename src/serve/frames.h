@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "serve/json_in.h"
+
 namespace choir::serve {
 
 using Frame = std::shared_ptr<const std::string>;
@@ -29,21 +31,25 @@ Frame frame_of(std::string_view event, std::string_view data);
 class TableFrames {
  public:
   struct Table {
-    std::map<std::string, std::string> rows =
-        {};                 // key -> JSON of the row, which has the key in it
-    std::string rest = {};  // JSON of what is beside the rows; empty: nothing
+    std::map<std::string, Json> rows = {};  // by key; objects that have the key as a member, too
+    std::string rest = {};                  // JSON of what is beside the rows; empty: nothing
     bool operator==(const Table&) const = default;
   };
-  explicit TableFrames(std::string topic) : topic_(std::move(topic)) {}
+  // `key`: the name of the member that is the key of a row.
+  TableFrames(std::string topic, std::string key)
+      : topic_(std::move(topic)), key_(std::move(key)) {}
 
   // From now on the table is `table`. The data of the frame that tells what changed:
-  // {"topic", "set": [rows], "gone": [keys], "rest"}; empty: nothing did.
+  // {"topic", "set": [rows], "changed": [parts of rows], "gone": [keys], "rest"}; empty: nothing
+  // did. "changed" has of a row the key and the members that have another value. A row that lacks a
+  // member it had is in "set".
   std::string change_to(Table table);
   // The data of a frame with the whole table: {"topic", "rows": [...], "rest"}.
   std::string whole() const;
 
  private:
   const std::string topic_;
+  const std::string key_;
   Table table_;
 };
 

@@ -216,8 +216,35 @@ async function empty() {
   check(faults.length === 0, faults.join("\n"));
 }
 
+// The check sees what it is for.
+async function wrong() {
+  const daemon = await Daemon.start(["--model", stories]);
+  try {
+    for (const [language, side] of [["en-XA", "marginRight"], ["en-XB", "marginLeft"]]) {
+      const tab = await inLanguage(chrome, daemon, language, 1280);
+      await open(tab, daemon, "models");
+      const after = async (selector, changes) => {
+        await tab.locator(selector).first().evaluate((e, style) => Object.assign(e.style, style), changes);
+        return (await tab.evaluate(faultsOfLayout)).join("\n");
+      };
+      await tab.waitForSelector(".modelcard .button");
+      const found = [
+        [/^over each other by/m, await after(".modelcard .button", { [side]: "-40px", position: "relative", zIndex: 1 })],
+        [/^cut by/m, await after(".modelcard h3", { overflow: "hidden", inlineSize: "30px" })],
+        [/^stands out of/m, await after(".foot .button", { inlineSize: "30px", whiteSpace: "nowrap" })],
+        [/^the page scrolls sideways/m, await after("main", { inlineSize: "1400px" })],
+      ];
+      for (const [pattern, text] of found) check(pattern.test(text), `not found in ${language}: ${pattern}:\n${text}`);
+      await tab.context().close();
+    }
+  } finally {
+    await daemon.stop();
+  }
+}
+
 const chrome = await browser();
 await cases({
   ...Object.fromEntries(Object.entries(kLanguages).map(([language, name]) => [name, () => busy(language)])),
   "a machine without models": empty,
+  "a page that is wrong": wrong,
 });

@@ -100,4 +100,146 @@ async function hidden() {
   });
 }
 
-await cases({ "a daemon that is killed, and another one": killed, "a daemon that stands still": stopped, "a page that nobody sees": hidden });
+// Where nothing happens the page asks for nothing but its curves, and changes nothing else.
+async function idle() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon, { allowed: kNetwork });
+    await open(tab, daemon, "ensemble");
+    await tab.waitForSelector(".spark");
+    const asked = [];
+    tab.on("request", (r) => asked.push(r.url()));
+    // What has just happened is read sooner; a page that has seen nothing for a while asks for more at once.
+    const idle = (url) => Number(/history\?seconds=(\d+)/.exec(url)?.[1] ?? 0) >= 10;
+    await until(() => asked.some(idle), "the curves move on", 30);
+    await sleep(500); // until they are drawn
+    asked.length = 0;
+    await tab.evaluate(() => {
+      window.changes = 0;
+      new MutationObserver((all) => (window.changes += all.length)).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    });
+    await sleep(7000);
+    check(asked.length === 0, `an idle page has asked for ${asked.join(" ")}`);
+    const changes = await tab.evaluate(() => window.changes);
+    check(changes === 0, `an idle page has changed ${changes} times`);
+    // When something happens it looks at once.
+    await fetch(`${daemon.url}/v1/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "stories260K", prompt: "Once", max_tokens: 20, ignore_eos: true }) });
+    const peak = () => tab.locator(".spark .line").first().evaluate((line) => Math.min(...[...line.getAttribute("d").matchAll(/ ([\d.]+)/g)].map((point) => Number(point[1]))));
+    await until(async () => (await peak()) < 5, "the speed is in the curve", 7);
+    await until(async () => (await tab.locator(".tile strong").first().textContent()) === "0", "the speed is over", 6);
+  });
+}
+
+// Keeps in `streams` the streams of events that a tab reads now.
+function follow(tab, streams) {
+  tab.on("request", (r) => r.url().includes("/events?") && streams.set(r, tab));
+  for (const end of ["requestfinished", "requestfailed"]) tab.on(end, (r) => streams.delete(r));
+}
+
+const hide = (tab, value) => tab.evaluate((is) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => is });
+  document.dispatchEvent(new Event("visibilitychange"));
+}, value);
+const shows = (tab, model) => tab.locator(".modelcard h3").filter({ hasText: model }).waitFor();
+
+async function several() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const context = await chrome.newContext({ serviceWorkers: "block" });
+    const tabs = [await context.newPage(), await context.newPage(), await context.newPage()];
+    const streams = new Map();
+    for (const tab of tabs) {
+      follow(tab, streams);
+      await open(tab, daemon, "models");
+      await shows(tab, "stories260K");
+    }
+    await until(() => streams.size === 1, "three tabs read one stream");
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    for (const tab of tabs) await shows(tab, "second");
+    check(streams.size === 1, `${streams.size} streams`);
+    // The one that reads is closed; another goes on where it was.
+    const [leader] = [...streams.values()];
+    const rest = tabs.filter((tab) => tab !== leader);
+    const next = Promise.race(rest.map((tab) => tab.waitForRequest((r) => r.url().includes("/events?"))));
+    await leader.close();
+    check(/since=\d+-[1-9]/.test((await next).url()), `${(await next).url()} does not go on`);
+    streams.forEach((tab, stream) => tab === leader && streams.delete(stream));
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "third" });
+    for (const tab of rest) await shows(tab, "third");
+    check(streams.size === 1, `${streams.size} streams`);
+    // So it is where the one that reads is hidden. Where all are, nobody reads.
+    const [reads] = [...streams.values()];
+    const [other] = rest.filter((tab) => tab !== reads);
+    await hide(reads, true);
+    await until(() => streams.size === 1 && [...streams.values()][0] === other, "the other tab reads");
+    await hide(other, true);
+    await until(() => streams.size === 0, "nobody reads for hidden tabs");
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "fourth" });
+    await hide(reads, false);
+    await shows(reads, "fourth");
+    await hide(other, false);
+    await shows(other, "fourth");
+    await until(() => streams.size === 1, "two tabs read one stream");
+    // One of another session has a stream of its own, and so has one whose browser has no locks.
+    for (const [count, admin, prepare] of [[2, true], [3, false, () => delete Navigator.prototype.locks]]) {
+      const tab = await context.newPage();
+      follow(tab, streams);
+      if (prepare) await tab.addInitScript(prepare);
+      await open(tab, daemon, "models", { admin });
+      await shows(tab, "fourth");
+      await until(() => streams.size === count, `${count} streams`);
+    }
+    await context.close();
+  });
+}
+
+// The tab that reads crashes, or its thread stands still: the others go on.
+async function ended() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const context = await chrome.newContext({ serviceWorkers: "block" });
+    const streams = new Map();
+    const opened = async () => {
+      const tab = await context.newPage();
+      follow(tab, streams);
+      await open(tab, daemon, "models");
+      await shows(tab, "stories260K");
+      return tab;
+    };
+    const tabs = [await opened(), await opened(), await opened()];
+    check(streams.size === 1, `${streams.size} streams`);
+    const drop = (tab) => {
+      tabs.splice(tabs.indexOf(tab), 1);
+      for (const [stream, of] of streams) if (of === tab) streams.delete(stream);
+    };
+    const reads = () => [...streams.values()][0];
+
+    const crashed = reads();
+    await crashed.goto("chrome://crash").catch(() => undefined);
+    drop(crashed);
+    await until(() => streams.size === 1, "one tab reads after a crash");
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    for (const tab of tabs) await shows(tab, "second");
+
+    // A dialog nobody answers stops the thread of its tab.
+    const stands = reads();
+    stands.on("dialog", () => undefined);
+    void stands.evaluate(() => alert("stands")).catch(() => undefined);
+    await sleep(500); // until its thread stands
+    const [rest] = tabs.filter((tab) => tab !== stands);
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "third" });
+    const comes = await context.newPage();
+    follow(comes, streams);
+    await open(comes, daemon, "models");
+    await shows(comes, "third");
+    await rest.locator(".modelcard h3").filter({ hasText: "third" }).waitFor({ timeout: 40_000 });
+    await rest.waitForSelector(".link.live");
+    await context.close();
+  });
+}
+
+await cases({
+  "a daemon that is killed, and another one": killed,
+  "a daemon that stands still": stopped,
+  "a page that nobody sees": hidden,
+  "a page that sees nothing happen": idle,
+  "several tabs of a browser": several,
+  "a tab that reads for others and ends": ended,
+});

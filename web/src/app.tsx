@@ -124,7 +124,7 @@ export function App() {
       onKey("g r", () => goTo("requests")),
       onKey("?", () => (help.value = true)),
     ];
-    void takeCode().then(() => live.start());
+    void takeCode().then(() => live.shown());
     // Let in again, with fewer rights or another key.
     const stopSession = session.subscribe((now) => {
       if (now.state === "open" && link.peek().state === "lost") live.again();

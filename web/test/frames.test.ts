@@ -68,7 +68,11 @@ for (const topic of ["state", "requests"] as const)
           missed = false;
         } else {
           const still = set.filter((r) => truth.get(r.id) === r);
-          view = reduce(view, frame("delta", { topic, set: still, gone: gone.filter((id) => !truth.has(id)) }), 0);
+          // Of a row that the reader has, what changed is enough.
+          const table: ReadonlyMap<string, unknown> = topic === "state" ? view.models : view.requests;
+          const parts = still.filter((r) => table.has(r.id) && next(2) > 0);
+          const changed = parts.map((r) => ({ [topic === "state" ? "name" : "id"]: r.id, output_tokens: r.output_tokens }));
+          view = reduce(view, frame("delta", { topic, set: still.filter((r) => !parts.includes(r)), changed, gone: gone.filter((id) => !truth.has(id)) }), 0);
         }
       }
       if (missed) view = reduce(view, frame("snapshot", { topic, rows: [...truth.values()] }), 0);
@@ -83,6 +87,14 @@ test("rows that did not change stay the same objects", () => {
   view = reduce(view, frame("delta", { topic: "requests", set: [row(1, 5)], gone: [] }), 0);
   assert.equal(view.requests.get("2"), kept);
   assert.equal(view.requests.get("1")?.output_tokens, 5);
+});
+
+test("a delta changes members of rows that are known, and makes another object of each", () => {
+  const before = reduce(reduce(emptyView, hello("1"), 0), frame("snapshot", { topic: "requests", rows: [row(1, 1), row(2, 1)] }), 0);
+  const view = reduce(before, frame("delta", { topic: "requests", set: [], changed: [{ id: "1", output_tokens: 5 }, { id: "9", output_tokens: 5 }], gone: [] }), 0);
+  assert.deepEqual([...view.requests.values()], [row(1, 5), row(2, 1)]);
+  assert.notEqual(view.requests.get("1"), before.requests.get("1"));
+  assert.equal(view.requests.get("2"), before.requests.get("2"));
 });
 
 test("a request that goes is kept among those that ended, for a quarter of an hour", () => {

@@ -74,7 +74,8 @@ export interface TurnsFrame {
 export interface TableFrame<Row> {
   topic: string;
   rows?: Row[]; // a snapshot has them
-  set?: Row[]; // a delta has these two
+  set?: Row[]; // a delta has these three
+  changed?: Partial<Row>[]; // the key of a row, and the members that are not as before
   gone?: string[];
   rest?: unknown;
 }

@@ -5,7 +5,7 @@ import { blockAt, drawTracks, firstAfter, laneHeight, tracksHeight, type Picture
 import { integer, percent, short } from "../format.ts";
 import { visibleLine } from "../safe/visible.ts";
 import { reducedMotion, theme } from "../state/prefs.ts";
-import { lookOf, now, turns, turnsTick, view } from "../state/store.ts";
+import { lookOf, turns, turnsSecond, turnsTick, view } from "../state/store.ts";
 import { timesOf, type Block, type Lane } from "../state/turns.ts";
 import { link } from "../net/live.ts";
 import { words } from "../words/en.ts";
@@ -177,7 +177,7 @@ function neighbour(p: Picture, block: Block | null, key: string): Block | null {
 
 // What the tracks show, as a table: for those who do not see them, and to copy from.
 export function TrackTable({ seconds, frozen }: { seconds: number; frozen: Shown | null }) {
-  void now.value; // once a second
+  void turnsSecond.value;
   const to = frozen ? frozen.to : turns.now;
   const lanes = frozen ? frozen.lanes : turns.lanes;
   const rows = lanes.flatMap((lane) => timesOf([lane], to - seconds * 1e6, to).map((time) => ({ lane, time })));

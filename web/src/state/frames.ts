@@ -39,14 +39,17 @@ export type Frame =
   | { event: "snapshot"; data: TableFrame<never> }
   | { event: "delta"; data: TableFrame<never> };
 
-function changed<Row>(table: Table<Row>, frame: TableFrame<Row>, keyOf: (row: Row) => string): Table<Row> {
+function changed<Row>(table: Table<Row>, frame: TableFrame<Row>, key: keyof Row & string): Table<Row> {
+  const keyOf = (row: Partial<Row>): string => String(row[key]);
   if (frame.rows) return new Map(frame.rows.map((row) => [keyOf(row), row]));
   const set = frame.set ?? [];
-  const gone = (frame.gone ?? []).filter((key) => table.has(key));
-  if (set.length === 0 && gone.length === 0) return table;
+  const parts = (frame.changed ?? []).filter((part) => table.has(keyOf(part)));
+  const gone = (frame.gone ?? []).filter((name) => table.has(name));
+  if (set.length === 0 && parts.length === 0 && gone.length === 0) return table;
   const next = new Map(table);
-  for (const key of gone) next.delete(key);
+  for (const name of gone) next.delete(name);
   for (const row of set) next.set(keyOf(row), row);
+  for (const part of parts) next.set(keyOf(part), { ...(next.get(keyOf(part)) as Row), ...part });
   return next;
 }
 
@@ -83,14 +86,14 @@ export function reduce(view: View, frame: Frame, now: number): View {
     const rest = data.rest as { node?: NodeRow } | null | undefined;
     return {
       ...view,
-      models: changed(view.models, data as TableFrame<ModelRow>, (row) => row.name),
+      models: changed(view.models, data as TableFrame<ModelRow>, "name"),
       node: rest?.node ?? view.node,
       known: { ...view.known, state: true },
     };
   }
   if (data.topic === "requests") {
     if (!whole && !view.known.requests) return view;
-    const requests = changed(view.requests, data as TableFrame<RequestRow>, (row) => row.id);
+    const requests = changed(view.requests, data as TableFrame<RequestRow>, "id");
     return { ...view, requests, ended: withEnded(view, requests, now), known: { ...view.known, requests: true }, foreign: false };
   }
   return view;

@@ -1,7 +1,8 @@
 // What all views look at.
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { ApiError, get, send, session } from "../net/api.ts";
-import { Live } from "../net/live.ts";
+import { link, Live, type Taker } from "../net/live.ts";
+import { browserWorld, watchPage } from "../net/page.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
 import { emptyView, reduce, type View } from "./frames.ts";
 import { kinds } from "./kinds.ts";
@@ -11,9 +12,10 @@ import { TurnLog } from "./turns.ts";
 export const view = signal<View>(emptyView);
 export const turns = new TurnLog();
 export const turnsTick = signal(0); // counts frames of turns
+export const turnsSecond = signal(0); // the same, at most once a second
 export const now = signal(Date.now()); // once a second while the page is in sight
 
-export const live = new Live({
+const taker: Taker = {
   frame: (frame) => {
     view.value = reduce(view.peek(), frame, Date.now());
     // What we may do is what this daemon says now.
@@ -27,12 +29,17 @@ export const live = new Live({
   },
   turns: (frame) => {
     turns.add(frame, performance.now());
+    movedAt = Date.now();
     ++turnsTick.value;
   },
-});
+};
+export const live = new Live(taker, browserWorld, link);
+watchPage(live);
 
 setInterval(() => {
-  if (!document.hidden) now.value = Date.now();
+  if (document.hidden) return;
+  now.value = Date.now();
+  turnsSecond.value = turnsTick.peek();
 }, 1000);
 
 // Of a session that has ended nothing is kept in sight.
@@ -183,6 +190,18 @@ export interface History {
   models: Map<string, number | null>; // the newest of each
 }
 export const history = signal<History | null>(null);
+
+const kReadEveryMs = 1900; // asked once a second: every 2 s
+const kReadIdleMs = 9900; // every 10 s: the curves only move on
+const kSettlesMs = 4000; // until the second of the last turn is in the curves
+let movedAt = 0; // when the last turns or requests were seen; of the browser's clock
+
+// Whether it is time to read again: soon while something computes, until its end is in the curves.
+export function historyDue(): boolean {
+  const time = Date.now();
+  if (running.peek() + waiting.peek() > 0) movedAt = time;
+  return time - (history.peek()?.asked ?? 0) >= (time - movedAt < kSettlesMs ? kReadEveryMs : kReadIdleMs);
+}
 
 // The last figure of each model comes along.
 export async function readHistory(abort?: AbortSignal): Promise<void> {

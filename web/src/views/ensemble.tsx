@@ -12,12 +12,12 @@ import { visible } from "../safe/visible.ts";
 import { inMemory, kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, history, historySeconds, listed, lookOf, models, now, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
+import { catalogue, history, historyDue, historySeconds, listed, lookOf, models, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
 import { timesOf, type Lane } from "../state/turns.ts";
 import { words } from "../words/en.ts";
 
 const w = words.ensemble;
-const kHistoryEvery = 2; // seconds
+const kHistoryTickMs = 1000;
 
 // The curve of a total, second by second up to now.
 function curve(name: string): (number | null)[] {
@@ -62,7 +62,7 @@ function Tiles() {
 
 // What each model has had of the time shown, beside what its shares would give it among those that computed.
 function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
-  void turnsTick.value, void now.value;
+  void turnsTick.value;
   const to = frozen ? frozen.to : turns.now;
   const times = timesOf(frozen ? frozen.lanes : turns.lanes, to - span * 1e6, to);
   const all = times.reduce((sum, t) => sum + t.us, 0);
@@ -186,7 +186,7 @@ export function Ensemble() {
       if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
     };
     read();
-    const timer = setInterval(read, 1000 * kHistoryEvery);
+    const timer = setInterval(() => historyDue() && read(), kHistoryTickMs);
     const stop = link.subscribe((l) => {
       if (l.state === "live") read();
     });
