@@ -1,9 +1,10 @@
-// What AMX would give to the products of packed weights: the instructions alone, then an
-// arrangement of them that gives the same bits as the avx512 table, beside that table.
+// What AMX gives to the products of packed weights: the instructions alone, then products of each
+// type with tiles beside the avx512 table, whose bits they have.
 //
 // It says nothing where the CPU, or the system, has no AMX. docs/performance.md has the log.
 //
 //   ./dev bench tiles
+#include <ggml.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,12 +24,15 @@
 
 #include "base/check.h"
 #include "bench/report/report.h"
-#include "bench/tiles/products.h"
 #include "choir/machine.h"
 #include "kernels/kernel_table.h"
 
+#define CHOIR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512dq")))
+
 namespace choir::bench {
 namespace {
+
+using kernels::PackedShape;
 
 // Asks for the tiles of the whole process. Before there are threads.
 bool permitted() {
@@ -68,6 +72,29 @@ std::vector<double> best_of(int threads, const std::vector<std::function<void(in
 }
 
 // --- the instructions alone ---
+
+struct alignas(64) TileShapes {
+  std::uint8_t palette = 1;
+  std::uint8_t start = 0;
+  std::uint8_t unused[14] = {};
+  std::uint16_t row_bytes[16] = {};
+  std::uint8_t rows[16] = {};
+};
+
+// Sums in tiles 0 to 3, rows of activations in 4 and 5, weights in 6 and 7, of `columns` columns.
+void shape_tiles(int columns) {
+  TileShapes shapes;
+  for (int i = 0; i < 8; ++i) {
+    shapes.rows[i] = static_cast<std::uint8_t>(i < 6 ? 16 : columns / 4);
+    shapes.row_bytes[i] = static_cast<std::uint16_t>(i < 4 || i > 5 ? 64 : columns);
+  }
+  asm volatile("ldtilecfg %0" ::"m"(shapes));
+}
+
+template <int kTile>
+void load_tile(const void* at, long stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(at), "r"(stride), "i"(kTile) : "memory");
+}
 
 constexpr long kRounds = 50'000;
 
@@ -144,37 +171,37 @@ std::unique_ptr<T, decltype(&std::free)> lines(std::size_t count) {
   return {static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64)), std::free};
 }
 
-// Any bits are weights, except that a half must be a number.
+// Normal numbers in a type of a file, of one group of outputs; all groups are the same.
 std::unique_ptr<std::byte, decltype(&std::free)> random_weights(const PackedShape& shape,
+                                                                ggml_type type,
                                                                 std::mt19937& random) {
+  PackedShape one = shape;
+  one.rows = kernels::kGroupRows;
+  std::normal_distribution<float> normal;
+  std::vector<float> numbers(static_cast<std::size_t>(one.rows * one.columns));
+  for (float& x : numbers) x = normal(random);
+  std::vector<std::byte> file(ggml_row_size(type, one.columns) * kernels::kGroupRows);
+  ggml_quantize_chunk(type, numbers.data(), file.data(), 0, one.rows, one.columns, nullptr);
   auto weights = lines<std::byte>(shape.bytes());
-  for (std::size_t i = 0; i < shape.bytes(); ++i)
-    weights.get()[i] = static_cast<std::byte>(random());
-  // K types have whole scales, of 6 bits but for Q6_K, and halves behind them.
-  if (shape.type == PackedType::kQ4K || shape.type == PackedType::kQ5K)
-    for (std::size_t i = 0; i < shape.bytes(); ++i)
-      if (i % shape.group_bytes() >= shape.scales_offset()) weights.get()[i] &= std::byte{63};
-  const bool super = kernels::is_super(shape.type);
-  const std::size_t begin = super ? shape.supers_offset() : shape.scales_offset();
-  const std::size_t end = super ? shape.group_bytes() : shape.supers_offset();
-  for (std::int64_t g = 0; g < shape.groups(); ++g)
-    for (std::size_t i = begin; i < end; i += 2) {
-      const auto half = static_cast<std::uint16_t>(0x2000 + random() % 0x400);
-      std::memcpy(weights.get() + static_cast<std::size_t>(g) * shape.group_bytes() + i, &half, 2);
-    }
+  kernels::pack(one, file.data(), weights.get());
+  for (std::int64_t group = 1; group < shape.groups(); ++group)
+    std::memcpy(weights.get() + static_cast<std::size_t>(group) * shape.group_bytes(),
+                weights.get(), shape.group_bytes());
   return weights;
 }
 
-// Groups [begin, end) of a product with tiles, by one of the threads.
-using TileWork =
-    std::function<void(const kernels::Product& p, int t, std::int64_t begin, std::int64_t end)>;
+struct Type {
+  ggml_type type;
+  const char* name;
+};
 
 // A product with tiles beside the avx512 table. Each thread has whole pairs of groups.
-void beside_avx512(const PackedShape& shape, const char* name, std::int64_t batch, int threads,
-                   const TileWork& with_tiles, std::vector<Row>& rows) {
+void beside_avx512(const Type& type, std::int64_t columns, std::int64_t outputs, std::int64_t batch,
+                   int threads, std::vector<Row>& rows) {
+  const PackedShape shape = {*kernels::packed_type(type.type), columns, outputs};
   const kernels::KernelTable& table = *kernels::avx512_table();
   std::mt19937 random(7);
-  const auto weights = random_weights(shape, random);
+  const auto weights = random_weights(shape, type.type, random);
   std::normal_distribution<float> normal;
   std::vector<float> a(static_cast<std::size_t>(batch * shape.columns));
   for (float& x : a) x = normal(random);
@@ -193,20 +220,21 @@ void beside_avx512(const PackedShape& shape, const char* name, std::int64_t batc
   p.c_stride = shape.rows;
   const std::int64_t each = shape.groups() / threads / 2 * 2;
   const auto end_of = [&](int t) { return t + 1 == threads ? shape.groups() : (t + 1) * each; };
-  const std::vector<double> best = best_of(threads, {[&](int t) {
-                                                       kernels::Product mine = p;
-                                                       mine.c = ours.data();
-                                                       with_tiles(mine, t, t * each, end_of(t));
-                                                     },
-                                                     [&](int t) {
-                                                       kernels::Product mine = p;
-                                                       mine.c = theirs.data();
-                                                       table.multiply(mine, t * each, end_of(t));
-                                                     }});
+  const std::vector<double> best =
+      best_of(threads, {[&](int t) {
+                          kernels::Product mine = p;
+                          mine.c = ours.data();
+                          kernels::amx_table()->multiply(mine, t * each, end_of(t));
+                        },
+                        [&](int t) {
+                          kernels::Product mine = p;
+                          mine.c = theirs.data();
+                          table.multiply(mine, t * each, end_of(t));
+                        }});
   CHOIR_CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0,
               "tiles give the bits of the avx512 table");
   const double products = static_cast<double>(shape.columns * shape.rows * batch) / 1e9;
-  rows.push_back({.name = std::string(name) + " " + std::to_string(shape.columns) + " x " +
+  rows.push_back({.name = std::string(type.name) + " " + std::to_string(shape.columns) + " x " +
                           std::to_string(shape.rows) + ", batch " + std::to_string(batch) +
                           ", threads: " + std::to_string(threads),
                   .unit = "GMAC/s",
@@ -214,33 +242,6 @@ void beside_avx512(const PackedShape& shape, const char* name, std::int64_t batc
                   .peer = products / best[1],
                   .peer_name = "avx512",
                   .goal = {}});
-}
-
-// Of a type that has a scale for every 32 columns, with the arrangement of bench/tiles.
-template <PackedType kType>
-void product(const char* name, std::int64_t columns, std::int64_t batch, int threads,
-             std::vector<Row>& rows) {
-  std::vector<std::unique_ptr<Quadrants, decltype(&std::free)>> quadrants;
-  std::vector<std::unique_ptr<Scratch, decltype(&std::free)>> scratches;
-  for (int t = 0; t < threads; ++t) {
-    quadrants.push_back(lines<Quadrants>(static_cast<std::size_t>(batch / 32)));
-    scratches.push_back(lines<Scratch>(1));
-  }
-  const auto work = [&](const kernels::Product& p, int t, std::int64_t begin, std::int64_t end) {
-    const auto thread = static_cast<std::size_t>(t);
-    shape_tiles(32);
-    multiply_with_tiles<kType>(p, begin, end, *scratches[thread], quadrants[thread].get());
-  };
-  beside_avx512({kType, columns, 1024}, name, batch, threads, work, rows);
-}
-
-// Of a K type, whose tiles are in the amx table.
-void k_product(const PackedShape& shape, const char* name, std::int64_t batch, int threads,
-               std::vector<Row>& rows) {
-  const auto work = [](const kernels::Product& p, int, std::int64_t begin, std::int64_t end) {
-    kernels::amx_table()->multiply(p, begin, end);
-  };
-  beside_avx512(shape, name, batch, threads, work, rows);
 }
 
 }  // namespace
@@ -260,23 +261,20 @@ int main(int argc, char** argv) {
     if (threads == cores && cores == 1) continue;
     instructions(threads, rows);
   }
-  using choir::kernels::PackedType;
   if (choir::kernels::amx_table() != nullptr) {
-    for (const std::int64_t columns : {768, 2048, 4096})
-      for (const std::int64_t batch : {16, 32, 64, 256, 512})
-        for (const auto& [type, name] : {std::pair{PackedType::kQ4K, "Q4_K"},
-                                         {PackedType::kQ5K, "Q5_K"},
-                                         {PackedType::kQ6K, "Q6_K"}})
-          k_product({type, columns, kOutputs}, name, batch, 1, rows);
-    for (const auto& [type, name] :
-         {std::pair{PackedType::kQ4K, "Q4_K"}, {PackedType::kQ6K, "Q6_K"}})
-      for (const std::int64_t batch : {5, 8, 12, 16, 24, 32, 64})
-        k_product({type, 8192, kOutputsFromMemory}, name, batch, cores, rows);
-  }
-  for (const std::int64_t columns : {640, 2048, 4096})
-    for (const std::int64_t batch : {32, 256}) {
-      product<PackedType::kQ41>("Q4_1", columns, batch, 1, rows);
-      product<PackedType::kQ80>("Q8_0", columns, batch, 1, rows);
+    constexpr Type kTypes[] = {{GGML_TYPE_Q4_0, "Q4_0"}, {GGML_TYPE_Q4_1, "Q4_1"},
+                               {GGML_TYPE_Q5_1, "Q5_1"}, {GGML_TYPE_Q8_0, "Q8_0"},
+                               {GGML_TYPE_Q4_K, "Q4_K"}, {GGML_TYPE_Q5_K, "Q5_K"},
+                               {GGML_TYPE_Q6_K, "Q6_K"}};
+    for (const Type& type : kTypes) {
+      const std::int64_t small = ggml_blck_size(type.type) == 32 ? 576 : 768;
+      for (const std::int64_t columns : {small, std::int64_t{2048}, std::int64_t{4096}})
+        for (const std::int64_t batch : {8, 16, 32, 64, 256, 512})
+          beside_avx512(type, columns, kOutputs, batch, 1, rows);
     }
+    for (const Type& type : kTypes)
+      for (const std::int64_t batch : {5, 8, 12, 16, 24, 32, 64})
+        beside_avx512(type, 8192, kOutputsFromMemory, batch, cores, rows);
+  }
   return finish("tiles", rows, arguments);
 }

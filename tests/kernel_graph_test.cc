@@ -157,8 +157,11 @@ TEST_F(KernelGraph, EveryTokenGoesThroughItsExperts) {
   }
 }
 
+// Of types whose blocks have a scale each, as packing has rounded that: by a part of 127 of the
+// largest, half of it.
 TEST_F(KernelGraph, RowsComeBackAsTheyWere) {
   for (const ggml_type type : kTypes) {
+    const bool rounded = ggml_blck_size(type) == 32;
     std::mt19937 random(5);
     Graph graph(2);
     const File file(type, 256, 40, random);
@@ -172,7 +175,8 @@ TEST_F(KernelGraph, RowsComeBackAsTheyWere) {
     });
     for (std::size_t r = 0; r < wanted.size(); ++r)
       for (std::size_t k = 0; k < 256; ++k)
-        ASSERT_EQ(got[r * 256 + k], file.numbers[static_cast<std::size_t>(wanted[r]) * 256 + k])
+        ASSERT_NEAR(got[r * 256 + k], file.numbers[static_cast<std::size_t>(wanted[r]) * 256 + k],
+                    rounded ? 0.02 : 0)
             << ggml_type_name(type);
   }
 }

@@ -170,10 +170,12 @@ void compare(const char* variable, const std::string& path, KvType kv_type = KvT
   const Difference d = difference(ours, theirs);
   std::printf("ours %.3f, theirs %.3f, difference %+.2f %% +- %.2f\n", perplexity_of(ours),
               perplexity_of(theirs), 100 * d.mean, 100 * d.scatter);
-  // Worse by half a percent would be a fault. Better by a little is luck and ggml's rounding of
-  // scales to halves; much better would be a fault too. What the engine's own kernels give differs
-  // by 1 % from CPU to CPU with so few tokens, so what scatters is left out.
-  EXPECT_LE(d.mean - d.scatter, 0.005);
+  // Worse by a percent would be a fault. Rows of activations have one scale for 128 numbers where
+  // ggml's have one for 32, which costs these small models half a percent (docs/performance.md).
+  // Better by a little is luck and ggml's rounding of scales to halves; much better would be a
+  // fault too. What the engine's own kernels give differs by 1 % from CPU to CPU with so few
+  // tokens, so what scatters is left out.
+  EXPECT_LE(d.mean - d.scatter, 0.01);
   EXPECT_GE(d.mean + d.scatter, -0.02);
   EXPECT_LE(d.scatter, 0.03) << "too much scatters to see anything";
 }

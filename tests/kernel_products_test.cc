@@ -9,7 +9,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/packed.h"
-#include "tests/plain_tiles.h"
+#include "tests/kernel_weights.h"
 
 namespace choir::kernels {
 namespace {
@@ -18,86 +18,121 @@ constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, 
                                 GGML_TYPE_Q8_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
                                 GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_F32};
 
-// The tables that this CPU runs.
-std::vector<const KernelTable*> tables() {
-  std::vector<const KernelTable*> out;
-  if (avx2_table() != nullptr) out.push_back(avx2_table());
-  if (plain_tiles_table() != nullptr) out.push_back(plain_tiles_table());
-  if (active_table() == nullptr || active_table() == avx2_table()) return out;
-  out.push_back(active_table());
-  if (active_table() == amx_table()) out.push_back(avx512_table());
-  return out;
-}
+// Types whose blocks have a scale each, which packing rounds.
+bool has_scale_of_block(ggml_type type) { return ggml_blck_size(type) == 32; }
 
-std::vector<float> random_numbers(std::size_t count, std::mt19937& random) {
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  std::vector<float> out(count);
-  for (float& x : out) x = normal(random);
-  return out;
-}
-
-// A matrix of a file, packed.
-struct Weights {
-  Weights(ggml_type of, std::int64_t rows, std::int64_t columns, std::mt19937& random)
-      : type(of), shape{*packed_type(of), columns, rows} {
-    const std::vector<float> numbers =
-        random_numbers(static_cast<std::size_t>(rows * columns), random);
-    file.resize(ggml_row_size(type, columns) * static_cast<std::size_t>(rows));
-    ggml_quantize_chunk(type, numbers.data(), file.data(), 0, rows, columns, nullptr);
-    packed.resize(shape.bytes() + 64);
-    pack(shape, file.data(), data());
-  }
-  std::byte* data() {
-    return packed.data() + (64 - reinterpret_cast<std::uintptr_t>(packed.data()) % 64);
-  }
-  std::vector<float> plain_row(std::int64_t row) const {
-    std::vector<float> out(static_cast<std::size_t>(shape.columns));
-    const std::byte* at =
-        file.data() + static_cast<std::size_t>(row) * ggml_row_size(type, shape.columns);
-    if (type == GGML_TYPE_F32)
-      std::memcpy(out.data(), at, out.size() * sizeof(float));
-    else
-      ggml_get_type_traits(type)->to_float(at, out.data(), shape.columns);
-    return out;
-  }
-
-  ggml_type type;
-  PackedShape shape;
-  std::vector<std::byte> file;
-  std::vector<std::byte> packed;
-};
-
-std::vector<float> product(const KernelTable& table, Weights& weights, const std::vector<float>& a,
-                           std::int64_t rows) {
-  const PackedShape& shape = weights.shape;
-  const int most = table.rows_max_of(shape.type);
-  std::vector<std::byte> prepared(prepared_bytes(shape) * static_cast<std::size_t>(rows));
-  for (std::int64_t row = 0; row < rows; ++row)
-    table.prepare_row(shape, a.data() + row * shape.columns, place_row(row, rows, most),
-                      prepared.data());
-  std::vector<float> c(static_cast<std::size_t>(rows * shape.rows), NAN);
-  Product p;
-  p.shape = shape;
-  p.weights = weights.data();
-  p.prepared = prepared.data();
-  p.rows = rows;
-  p.c = c.data();
-  p.c_stride = shape.rows;
-  table.multiply(p, 0, shape.groups());
-  return c;
+// Columns of a row of this type that are no whole super-block, where it can have such.
+std::int64_t odd_columns(ggml_type type) {
+  if (has_scale_of_block(type)) return 512 + 160;
+  return ggml_blck_size(type) == 1 ? 173 : 512;
 }
 
 class PackedWeights : public testing::TestWithParam<ggml_type> {};
 
-TEST_P(PackedWeights, UnpackToTheBitsOfTheFile) {
+std::vector<float> unpacked_row(Weights& weights, std::int64_t row) {
+  std::vector<float> out(static_cast<std::size_t>(weights.shape.columns));
+  unpack_row(weights.shape, weights.data(), row, out.data());
+  return out;
+}
+
+// The scale of block `block` of a row of the file.
+float scale_of(const Weights& weights, std::int64_t row, std::size_t block) {
+  const std::size_t at =
+      static_cast<std::size_t>(row) * ggml_row_size(weights.type, weights.shape.columns) +
+      block * ggml_type_size(weights.type);
+  ggml_fp16_t bits = 0;
+  std::memcpy(&bits, weights.file.data() + at, sizeof bits);
+  return ggml_fp16_to_fp32(bits);
+}
+
+// How far packing moves a weight: half a part of a scale times a number from the middle, and half a
+// part of an offset. A part is that of the largest scale of 256 columns, or of their largest
+// weight.
+void expect_near(Weights& weights, std::int64_t row) {
+  const bool nibbles = weights.type == GGML_TYPE_Q4_0 || weights.type == GGML_TYPE_Q4_1;
+  const bool offsets = weights.type == GGML_TYPE_Q4_1 || weights.type == GGML_TYPE_Q5_1;
+  const bool bytes = weights.type == GGML_TYPE_Q8_0;
+  const float parts = bytes || weights.type == GGML_TYPE_Q5_1 ? 255 : 127;
+  const float moved = (bytes ? 64.0F : nibbles ? 4.0F : 8.0F) + (offsets ? 0.5F : 0.0F);
+  const std::vector<float> file = weights.plain_row(row);
+  const std::vector<float> ours = unpacked_row(weights, row);
+  for (std::size_t column = 0; column < file.size(); ++column) {
+    float part = 1.0F / (1 << 24) / kScaleParts;  // of the smallest half
+    const std::size_t first = column / kSuperColumns * kSuperBlocks;
+    for (std::size_t block = first; block < first + kSuperBlocks; ++block)
+      if (block * kBlockColumns < file.size())
+        part = std::max(part, std::abs(scale_of(weights, row, block)) / parts);
+    if (offsets)
+      for (std::size_t i = first * kBlockColumns;
+           i < std::min(file.size(), (first + kSuperBlocks) * kBlockColumns); ++i)
+        part = std::max(part, std::abs(file[i]) / (nibbles ? 1000.0F : 20000.0F));
+    ASSERT_NEAR(file[column], ours[column], 1.01F * moved * part)
+        << "row " << row << ", column " << column;
+  }
+}
+
+TEST_P(PackedWeights, UnpackToWhatTheFileHas) {
   std::mt19937 random(1);
   for (const std::int64_t rows : {1, 15, 16, 33}) {
-    Weights weights(GetParam(), rows, 512, random);
-    std::vector<float> row(512);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      unpack_row(weights.shape, weights.data(), i, row.data());
-      EXPECT_EQ(row, weights.plain_row(i)) << "row " << i << " of " << rows;
+    Weights weights(GetParam(), rows, odd_columns(GetParam()), random);
+    for (std::int64_t i = 0; i < rows; ++i)
+      if (has_scale_of_block(GetParam()))
+        expect_near(weights, i);
+      else
+        EXPECT_EQ(unpacked_row(weights, i), weights.plain_row(i)) << "row " << i << " of " << rows;
+  }
+}
+
+// Scales of either sign, and of blocks that are much smaller than their neighbours.
+TEST_P(PackedWeights, ScalesOfAnySignAndSizeArePacked) {
+  if (!has_scale_of_block(GetParam())) return;
+  std::mt19937 random(8);
+  Weights weights(GetParam(), 17, 512 + 96, random);
+  const std::size_t size = ggml_type_size(GetParam());
+  for (std::size_t block = 0; block * size < weights.file.size(); ++block) {
+    std::byte* at = weights.file.data() + block * size;
+    ggml_fp16_t bits = 0;
+    std::memcpy(&bits, at, sizeof bits);
+    const float factor = block % 3 == 0 ? -1.0F : block % 5 == 0 ? 0.01F : 1.0F;
+    bits = ggml_fp32_to_fp16(ggml_fp16_to_fp32(bits) * factor);
+    std::memcpy(at, &bits, sizeof bits);
+  }
+  weights.pack();
+  for (std::int64_t row = 0; row < 17; ++row) expect_near(weights, row);
+}
+
+// The largest and the smallest that a file can have, and what is nothing.
+TEST_P(PackedWeights, ScalesAtTheEndsOfTheirRangeArePacked) {
+  if (!has_scale_of_block(GetParam())) return;
+  std::mt19937 random(10);
+  for (const ggml_fp16_t bits : {ggml_fp16_t{0x7BFF}, ggml_fp16_t{0x0001}, ggml_fp16_t{0}}) {
+    Weights weights(GetParam(), 16, 256, random);
+    const std::size_t size = ggml_type_size(GetParam());
+    const bool offsets = GetParam() == GGML_TYPE_Q4_1 || GetParam() == GGML_TYPE_Q5_1;
+    for (std::size_t at = 0; at < weights.file.size(); at += size) {
+      std::memcpy(weights.file.data() + at, &bits, sizeof bits);
+      if (offsets) std::memcpy(weights.file.data() + at + 2, &bits, sizeof bits);
     }
+    weights.pack();
+    for (std::int64_t row = 0; row < 16; ++row) expect_near(weights, row);
+    const std::vector<float> a = random_numbers(std::size_t{20} * 256, random);
+    const std::vector<float> want = product(*tables().front(), weights, a, 20);
+    for (const KernelTable* table : tables())
+      EXPECT_EQ(product(*table, weights, a, 20), want) << table->name << ", " << bits;
+  }
+}
+
+TEST_P(PackedWeights, ScalesThatAreNoNumbersStayNone) {
+  if (!has_scale_of_block(GetParam())) return;
+  std::mt19937 random(9);
+  for (const ggml_fp16_t bits : {ggml_fp16_t{0x7C00}, ggml_fp16_t{0x7E00}}) {
+    Weights weights(GetParam(), 16, 256, random);
+    std::memcpy(weights.file.data() + 3 * ggml_type_size(GetParam()), &bits, sizeof bits);
+    weights.pack();
+    const std::vector<float> c =
+        product(*tables().front(), weights, std::vector<float>(256, 1.0F), 1);
+    EXPECT_FALSE(std::isfinite(c[0])) << bits;
+    EXPECT_TRUE(std::isfinite(c[1])) << bits;
   }
 }
 
@@ -107,7 +142,6 @@ TEST_P(PackedWeights, TakeAtMostATenthMoreThanTheFile) {
             1.1 * static_cast<double>(ggml_row_size(GetParam(), 2048) * 2048));
 }
 
-// The error of ggml's own path is that of its rounding of activations, which is ours too.
 // ggml's functions for floats take pointers to these, and are called as if they took any; clang's
 // sanitizer does not allow that.
 #if defined(__clang__)
@@ -119,6 +153,9 @@ float dot_of(ggml_vec_dot_t function, std::int64_t columns, const void* weights,
   return dot;
 }
 
+// The error of ggml's own path is that of its rounding of activations. For K types ours is the
+// same; for the others ggml has one scale for 32 activations, and ours is one for 128: of normal
+// numbers the largest of 128 is 1.2 times the largest of 32, and so is the error.
 TEST_P(PackedWeights, ProductsAreAsNearToTheTruthAsGgmls) {
   std::mt19937 random(2);
   const std::int64_t columns = 768;
@@ -154,14 +191,15 @@ TEST_P(PackedWeights, ProductsAreAsNearToTheTruthAsGgmls) {
       }
     }
     // Where both round the same way, a few bits of luck.
-    EXPECT_LE(std::sqrt(ours), 1.05 * std::sqrt(theirs) + 1e-4);
+    const double most = has_scale_of_block(GetParam()) ? 1.3 : 1.05;
+    EXPECT_LE(std::sqrt(ours), most * std::sqrt(theirs) + 1e-4);
   }
 }
 
 // The heart of it: a row's output does not know how many rows were computed with it, nor where.
 TEST_P(PackedWeights, AProductHasTheSameBitsInAnyCompanyAndOnEveryInstructionSet) {
   std::mt19937 random(3);
-  const std::int64_t columns = is_floating(*packed_type(GetParam())) ? 173 : 512;
+  const std::int64_t columns = odd_columns(GetParam());
   Weights weights(GetParam(), 37, columns, random);
   const std::int64_t most = 41;
   const std::vector<float> a = random_numbers(static_cast<std::size_t>(most * columns), random);
@@ -221,9 +259,8 @@ std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, W
   glu.to = to.data();
   glu.scratch = scratch.data();
   glu.scratch_stride = stride;
-  const std::int64_t units = down.shape.columns / ready_columns(down.shape.type);
   table.multiply_glu(glu, 0, 1);  // in parts, as threads take them
-  table.multiply_glu(glu, 1, units);
+  table.multiply_glu(glu, 1, glu.units());
   std::vector<float> c(static_cast<std::size_t>(rows * down.shape.rows), NAN);
   Product p;
   p.shape = down.shape;
@@ -240,9 +277,10 @@ TEST_P(PackedWeights, AGatedUnitHasTheSameBitsInAnyCompanyAndOnEveryInstructionS
   std::mt19937 random(6);
   constexpr std::int64_t kRows = 39;
   for (const ggml_type to : {GetParam(), GGML_TYPE_Q8_0, GGML_TYPE_Q6_K, GGML_TYPE_F16}) {
-    Weights gate(GetParam(), 512, 256, random);
-    Weights up(GetParam(), 512, 256, random);
-    Weights down(to, 20, 512, random);
+    const std::int64_t inner = ggml_blck_size(to) == 256 ? 512 : 512 + 96;
+    Weights gate(GetParam(), inner, 256, random);
+    Weights up(GetParam(), inner, 256, random);
+    Weights down(to, 20, inner, random);
     const std::vector<float> a = random_numbers(kRows * 256, random);
     std::vector<float> alone;
     for (std::int64_t row = 0; row < kRows; ++row) {
@@ -261,20 +299,28 @@ TEST_P(PackedWeights, AGatedUnitHasTheSameBitsInAnyCompanyAndOnEveryInstructionS
 
 // The largest scales, weights and activations that there are, of one sign: no sum overflows.
 TEST_P(PackedWeights, LargestSumsStayExact) {
-  if (!is_super(*packed_type(GetParam()))) return;
+  if (is_floating(*packed_type(GetParam()))) return;
   std::mt19937 random(7);
   constexpr std::int64_t kColumns = 512;
   constexpr std::int64_t kRows = 32;
   for (const int byte : {0xFF, 0x80, 0x7F, 0x00}) {
     Weights weights(GetParam(), 16, kColumns, random);
-    const std::size_t halves = GetParam() == GGML_TYPE_Q6_K ? 208 : 0;
-    const std::size_t size = ggml_row_size(GetParam(), 256);
-    for (std::size_t i = 0; i < weights.file.size(); ++i)
-      if (i % size < halves || i % size >= halves + (halves == 0 ? 4 : 2))
-        weights.file[i] = static_cast<std::byte>(byte);
-    pack(weights.shape, weights.file.data(), weights.data());
+    // All but the halves.
+    const bool minimum = GetParam() == GGML_TYPE_Q4_1 || GetParam() == GGML_TYPE_Q5_1 ||
+                         GetParam() == GGML_TYPE_Q4_K || GetParam() == GGML_TYPE_Q5_K;
+    const std::size_t begin = GetParam() == GGML_TYPE_Q6_K ? 208 : 0;
+    const std::size_t end = begin + (minimum ? 4 : 2);
+    const std::size_t size = ggml_type_size(GetParam());
+    for (std::size_t i = 0; i < weights.file.size(); ++i) {
+      const std::size_t at = i % size;
+      if (at < begin || at >= end) weights.file[i] = static_cast<std::byte>(byte);
+      // Of blocks: the same scale, and a minimum of another sign.
+      if (has_scale_of_block(GetParam()) && at < end)
+        weights.file[i] = static_cast<std::byte>(at % 2 == 0 ? 0 : at == 1 ? 0x3C : 0xB8);
+    }
+    weights.pack();
     const std::vector<float> a(kRows * kColumns, 2.5F);
-    const std::vector<float> w = weights.plain_row(3);
+    const std::vector<float> w = unpacked_row(weights, 3);
     double truth = 0;
     for (const float x : w) truth += 2.5 * static_cast<double>(x);
     const std::vector<float> want = product(*tables().front(), weights, a, kRows);
@@ -292,7 +338,7 @@ TEST_P(PackedWeights, ExtremeActivationsStayExact) {
   for (const KernelTable* table : tables()) {
     const std::vector<float> c = product(*table, weights, a, 1);
     for (std::int64_t i = 0; i < 16; ++i) {
-      const std::vector<float> w = weights.plain_row(i);
+      const std::vector<float> w = unpacked_row(weights, i);
       double truth = 0;
       double size = 0;
       for (std::size_t k = 0; k < w.size(); ++k) {

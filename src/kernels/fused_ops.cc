@@ -150,16 +150,20 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
   }
 }
 
-// A unit of columns of a K type is long: some ten for each of 16 threads, which then wait for the
-// last. So, with more threads than one, few rows are united in short pieces, in memory of all, and
-// made ready when all are there. Many rows would be too much memory; they come in parts instead.
+// A unit of columns of quantized weights is long: where each thread has a few, they wait for the
+// last. Then few rows are united in short pieces, in memory of all, and made ready when all are
+// there. Many rows would be too much memory; they come in parts instead. One row or two are united
+// by each thread for itself, and come in pieces only where units are shared out unevenly.
 constexpr std::int64_t kRowsWhole = 128;
 constexpr std::int64_t kRowsOfPart = 128;
 constexpr std::int64_t kPartsEach = 4;  // at least so many for each thread, where rows allow it
 
 bool in_pieces(int threads, const ReadyRows& to) {
-  return threads > 1 && is_super(to.shape.type) && to.rows > kRowsPreparedTwice &&
-         to.rows <= kRowsWhole;
+  if (threads == 1 || is_floating(to.shape.type) || to.rows > kRowsWhole) return false;
+  const std::int64_t units = to.shape.columns / ready_columns(to.shape.type);
+  if (to.rows > kRowsPreparedTwice) return is_of_k(to.shape.type) || units < kPartsEach * threads;
+  const std::int64_t most = (units + threads - 1) / threads;
+  return 8 * most * threads > 9 * units;
 }
 
 // The scratch memory of a gated unit in the work buffer, in whole lines, behind the rows that
@@ -194,12 +198,13 @@ GluProduct part_of(const GluProduct& product, std::int64_t begin, std::int64_t r
 // One long run of weights for each thread.
 void compute_own_glu(const ggml_compute_params& params, const Fused& fused, GluProduct& product) {
   const std::int64_t columns = product.unit_columns();
-  const std::int64_t units = product.shape.rows / columns;
+  const std::int64_t units = product.units();
   const std::int64_t end = units * (params.ith + 1) / params.nth;
   const std::byte* next = next_weights(params, fused);
   if (next != nullptr) {
     const std::size_t bytes =
-        static_cast<std::size_t>(end * columns / kGroupRows) * product.shape.group_bytes();
+        static_cast<std::size_t>(std::min(end * columns, product.shape.rows) / kGroupRows) *
+        product.shape.group_bytes();
     product.gate_run = run_to(product.gate + bytes, next);
     product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
   }
@@ -210,9 +215,9 @@ void compute_own_glu(const ggml_compute_params& params, const Fused& fused, GluP
 void compute_shared_glu(const ggml_compute_params& params, const Fused& fused,
                         const GluProduct& product) {
   const std::int64_t columns = product.unit_columns();
-  const std::int64_t units = product.shape.rows / columns;
+  const std::int64_t units = product.units();
   const bool parted =
-      is_super(product.to_shape.type) && !product.whole && units < kPartsEach * params.nth;
+      !is_floating(product.to_shape.type) && !product.whole && units < kPartsEach * params.nth;
   const std::int64_t each = parted ? kRowsOfPart : product.rows;
   const std::int64_t parts = (product.rows + each - 1) / each;
   const Shares shares(units * parts, 2 * product.shape.columns * columns * each, params.nth);
@@ -251,8 +256,9 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   product.scratch = reinterpret_cast<float*>(scratch);
 
   if (params.nth == 1 || product.rows <= kRowsPreparedTwice)
-    return compute_own_glu(params, fused, product);
-  compute_shared_glu(params, fused, product);
+    compute_own_glu(params, fused, product);
+  else
+    compute_shared_glu(params, fused, product);
   if (!product.whole) return;
   ggml_barrier(params.threadpool);
   const KernelTable& table = *active_table();

@@ -61,6 +61,9 @@ struct Avx512 {
   static Ints load_unsigned_ints(const std::byte* at) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
   }
+  static Ints load_shorts(const std::byte* at) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+  }
   static Ints load_signed_ints(const std::byte* at) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
   }
@@ -72,17 +75,39 @@ struct Avx512 {
   static Ints low_short(Ints x) { return _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF)); }
   static Ints same_shorts(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
   static Ints multiply_shorts(Ints a, Ints b) { return _mm512_mullo_epi16(a, b); }
+  static Ints add_shorts(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
+  static Bytes add_bytes(Bytes a, Bytes b) { return _mm512_add_epi8(a, b); }
   static Ints minus_shorts(Ints a, Ints b) { return _mm512_sub_epi16(a, b); }
-  static Ints shift_shorts_right_3(Ints x) { return _mm512_srli_epi16(x, 3); }
-  static Ints low_3_of_shorts(Ints x) { return _mm512_and_si512(x, same_shorts(7)); }
+  template <unsigned kBits>
+  static Ints shift_shorts_right(Ints x) {
+    return _mm512_srli_epi16(x, kBits);
+  }
+  template <unsigned kBits>
+  static Ints shift_signed_shorts_right(Ints x) {
+    return _mm512_srai_epi16(x, kBits);
+  }
+  template <unsigned kBits>
+  static Ints low_of_shorts(Ints x) {
+    return _mm512_and_si512(x, same_shorts((1 << kBits) - 1));
+  }
   static Ints rounded_128th_shorts(Ints x) {
     return _mm512_srai_epi16(_mm512_add_epi16(x, same_shorts(64)), 7);
   }
   static Ints times_128_shorts(Ints x) { return _mm512_slli_epi16(x, 7); }
   static Ints even_bytes(Bytes x) { return _mm512_and_si512(x, same_shorts(0xFF)); }
   static Ints odd_bytes(Bytes x) { return _mm512_srli_epi16(x, 8); }
+  static Ints signed_even_bytes(Bytes x) { return _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8); }
+  static Ints signed_odd_bytes(Bytes x) { return _mm512_srai_epi16(x, 8); }
+  static Bytes xor_bytes(Bytes a, Bytes b) { return _mm512_xor_si512(a, b); }
+  // Numbers with 128 added become signed ones.
+  static Bytes turned_high_bits(Bytes x) {
+    return xor_bytes(x, _mm512_set1_epi8(static_cast<char>(0x80)));
+  }
   static Bytes even_and_odd_bytes(Ints even, Ints odd) {
     return _mm512_or_si512(even_bytes(even), _mm512_slli_epi16(odd, 8));
+  }
+  static Bytes even_and_odd_high_bytes(Ints even, Ints odd) {
+    return _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAAU, _mm512_srli_epi16(even, 8), odd);
   }
 
   static Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }

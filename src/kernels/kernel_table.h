@@ -11,13 +11,16 @@
 
 namespace choir::kernels {
 
-// What a product of quantized weights adds to the plain dot products of a block.
-enum class Correction : std::uint8_t { kZeroPoint, kMinimum, kTwoHalves };
+// What a product of quantized weights adds to the plain dot products of a block: its zero point;
+// an offset, as whole as the scale; a minimum with a scale of its own; or the zero point of two
+// halves with a scale each.
+enum class Correction : std::uint8_t { kZeroPoint, kOffset, kMinimum, kTwoHalves };
 
 [[gnu::always_inline]] constexpr Correction correction_of(PackedType type) {
   switch (type) {
     case PackedType::kQ41:
     case PackedType::kQ51:
+      return Correction::kOffset;
     case PackedType::kQ4K:
     case PackedType::kQ5K:
       return Correction::kMinimum;
@@ -28,53 +31,23 @@ enum class Correction : std::uint8_t { kZeroPoint, kMinimum, kTwoHalves };
   }
 }
 
-[[gnu::always_inline]] constexpr int zero_point_of(PackedType type) {
-  switch (type) {
-    case PackedType::kQ40:
-      return 8;
-    case PackedType::kQ50:
-      return 16;
-    case PackedType::kQ6K:
-      return 32;
-    case PackedType::kQ80:
-      return 128;
-    default:
-      return 0;
-  }
-}
-
-// K types, whose rows of activations have one scale for 256 columns: the scales of their blocks are
-// whole numbers, so the sum of a super-block is one, too.
-[[gnu::always_inline]] constexpr bool is_super(PackedType type) {
-  return type == PackedType::kQ4K || type == PackedType::kQ5K || type == PackedType::kQ6K;
-}
-
 // Whether rows of activations made ready for weights of one type are so for those of the other.
 [[gnu::always_inline]] constexpr bool same_rows(PackedType a, PackedType b) {
   if (is_floating(a) || is_floating(b)) return is_floating(a) && is_floating(b);
-  return is_super(a) == is_super(b) && correction_of(a) == correction_of(b) &&
-         zero_point_of(a) == zero_point_of(b);
+  return is_of_k(a) == is_of_k(b) && zero_point_of(a) == zero_point_of(b);
 }
 
-// 32 numbers of an activation row as int8 with one scale.
-struct QuantBlock {
-  std::int8_t quants[kBlockColumns];
-  float scale;
-  union {
-    float sum;          // scale * sum of quants: for weights with a minimum
-    std::int32_t zero;  // -zero point * sum of quants
-  } correction;
-  std::int32_t unused[2];
-};
-static_assert(sizeof(QuantBlock) == 48);
-
-// 256 numbers of an activation row as int8 with one scale, for K types. Whole cache lines.
+// Up to 256 numbers of an activation row as int8; those that a row does not have are zero. The
+// scale is one of all where K types read them, as in ggml, and else one of each 128: with files of
+// those types ggml has one for 32. One for 256 would cost a small model 2 % of its perplexity, one
+// for 128 costs 0.4 %, and tiles need long sums. Whole cache lines.
 struct SuperQuants {
   std::int8_t quants[kSuperColumns];
-  float scale;
-  std::int16_t sums[kSuperBlocks];  // of the quants of each block, for weights with a minimum
-  std::byte unused[44];
-  std::int32_t zeros[2 * kSuperBlocks];  // -zero point * sum of quants of each half block
+  float scales[2];
+  std::int16_t sums[kSuperBlocks];  // of the quants of each block
+  std::byte unused[40];
+  std::int32_t
+      zeros[2 * kSuperBlocks];  // -zero point * sum of quants: of each block, or half block
 };
 static_assert(sizeof(SuperQuants) == 384);
 
@@ -105,9 +78,7 @@ constexpr RowPlace place_row(std::int64_t row, std::int64_t rows, int rows_max) 
 // Bytes of one prepared activation row.
 constexpr std::size_t prepared_bytes(const PackedShape& shape) {
   if (is_floating(shape.type)) return static_cast<std::size_t>(shape.columns) * sizeof(float);
-  if (is_super(shape.type))
-    return static_cast<std::size_t>(shape.blocks() / kSuperBlocks) * sizeof(SuperQuants);
-  return static_cast<std::size_t>(shape.blocks()) * sizeof(QuantBlock);
+  return static_cast<std::size_t>(shape.supers()) * sizeof(SuperQuants);
 }
 
 // Where a thread's run of weights ends, and what it reads behind the end: weights are fetched a
@@ -163,7 +134,8 @@ enum class GluKind : std::uint8_t { kSilu, kGelu };
 
 // Columns that are made ready together.
 constexpr std::int64_t ready_columns(PackedType type) {
-  return is_super(type) ? kSuperColumns : kBlockColumns;
+  if (is_floating(type)) return kBlockColumns;
+  return is_of_k(type) ? kSuperColumns : kPartColumns;
 }
 
 // f(gate(x)) * up(x), made ready for the product that reads it.
@@ -186,6 +158,14 @@ struct GluProduct {
   bool whole = false;
   constexpr std::int64_t unit_columns() const {
     return whole ? kBlockColumns : ready_columns(to_shape.type);
+  }
+  constexpr std::int64_t units() const {
+    return (to_shape.columns + unit_columns() - 1) / unit_columns();
+  }
+  // The last one may be shorter.
+  constexpr std::int64_t columns_of(std::int64_t unit) const {
+    const std::int64_t left = to_shape.columns - unit * unit_columns();
+    return left < unit_columns() ? left : unit_columns();
   }
 };
 

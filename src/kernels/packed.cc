@@ -2,7 +2,11 @@
 
 #include <ggml.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+
+#include "kernels/shared_scale.h"
 #define GGML_COMMON_DECL_C
 #include <ggml-common.h>  // the engine's own: the blocks of its files
 
@@ -10,14 +14,6 @@ namespace choir::kernels {
 namespace {
 
 float from_half(std::uint16_t bits) { return ggml_fp16_to_fp32(bits); }
-
-// 32 columns of one row, between the file's form and ours.
-struct Block {
-  std::uint8_t quants[kBlockColumns];  // with the zero point added: never negative
-  std::uint16_t scale = 0;             // half
-  std::uint16_t minimum = 0;           // half
-  std::uint8_t sub_scale[2] = {0, 0};  // K types: scale and minimum, or the scales of two halves
-};
 
 void low_and_high(const std::uint8_t* nibbles, std::uint8_t* quants) {
   for (int i = 0; i < 16; ++i) {
@@ -35,21 +31,27 @@ void add_fifth_bits(const std::uint8_t* bits, std::uint8_t* quants) {
 
 // Q4_0, Q4_1, Q5_0 and Q5_1: nibbles, some with a fifth bit, some with a minimum.
 template <class FileBlock>
-Block read(const FileBlock* row, std::int64_t block) {
-  const FileBlock& from = row[block];
-  Block out;
+ScaledBlock read(const FileBlock& from) {
+  ScaledBlock out;
   low_and_high(from.qs, out.quants);
   if constexpr (requires { from.qh; }) add_fifth_bits(from.qh, out.quants);
-  out.scale = from.d;
-  if constexpr (requires { from.m; }) out.minimum = from.m;
+  out.scale = from_half(from.d);
+  if constexpr (requires { from.m; }) {
+    out.offset = from_half(from.m);
+    turn(
+        requires { from.qh; } ? 31 : 15, out);
+  }
   return out;
 }
 
-Block read(const block_q8_0* row, std::int64_t block) {
-  Block out;
+// The zero point is 128, so -128 with a negative scale, which ggml never writes, is rounded.
+ScaledBlock read(const block_q8_0& from) {
+  ScaledBlock out;
+  out.scale = from_half(from.d);
+  const int sign = out.scale < 0.0F ? -1 : 1;
   for (int i = 0; i < kBlockColumns; ++i)
-    out.quants[i] = static_cast<std::uint8_t>(row[block].qs[i] + 128);
-  out.scale = row[block].d;
+    out.quants[i] = static_cast<std::uint8_t>(std::min(sign * from.qs[i], 127) + 128);
+  out.scale = std::abs(out.scale);
   return out;
 }
 
@@ -73,7 +75,7 @@ Block read_k(const Super& super, int index) {
     out.quants[i] = index % 2 == 0 ? nibbles[i] & 15 : nibbles[i] >> 4;
   out.scale = super.d;
   out.minimum = super.dmin;
-  sub_scale_and_minimum(super.scales, index, out.sub_scale);
+  sub_scale_and_minimum(super.scales, index, out.whole);
   return out;
 }
 
@@ -103,7 +105,7 @@ Block read(const block_q6_K* row, std::int64_t block) {
   }
   out.scale = super.d;
   for (int half = 0; half < 2; ++half)
-    out.sub_scale[half] = static_cast<std::uint8_t>(super.scales[2 * index + half]);
+    out.whole[half] = static_cast<std::uint8_t>(super.scales[2 * index + half]);
   return out;
 }
 
@@ -149,28 +151,12 @@ void put_two_bits(const Block& block, const Place& place) {
 }
 
 void put_scales(PackedType type, const Block& block, const Place& place) {
-  switch (type) {
-    case PackedType::kQ41:
-    case PackedType::kQ51:
-      put(place.scales + 32 + 2 * place.row, &block.minimum, 2);
-      [[fallthrough]];
-    case PackedType::kQ40:
-    case PackedType::kQ50:
-    case PackedType::kQ80:
-      put(place.scales + 2 * place.row, &block.scale, 2);
-      return;
-    case PackedType::kQ4K:
-    case PackedType::kQ5K:
-      put(place.supers + 32 + 2 * place.row, &block.minimum, 2);
-      [[fallthrough]];
-    case PackedType::kQ6K:
-      put(place.supers + 2 * place.row, &block.scale, 2);
-      for (int i = 0; i < 2; ++i)
-        place.scales[16 * i + place.row] = static_cast<std::byte>(block.sub_scale[i]);
-      return;
-    default:
-      return;
-  }
+  put(place.supers + 2 * place.row, &block.scale, 2);
+  put(place.scales + place.row, block.whole, 1);
+  if (has_offsets(type)) put(place.scales + 16 + 2 * place.row, &block.offset, 2);
+  if (!is_of_k(type)) return;
+  put(place.scales + 16 + place.row, block.whole + 1, 1);
+  if (type != PackedType::kQ6K) put(place.supers + 32 + 2 * place.row, &block.minimum, 2);
 }
 
 void put_quants(PackedType type, const Block& block, const Place& place) {
@@ -192,21 +178,35 @@ Place place_of(const PackedShape& shape, std::byte* packed, std::int64_t row, st
           static_cast<int>(row % kGroupRows)};
 }
 
+void put_block(const PackedShape& shape, const Block& block, std::byte* packed, std::int64_t row,
+               std::int64_t index) {
+  const Place place = place_of(shape, packed, row, index);
+  put_quants(shape.type, block, place);
+  put_scales(shape.type, block, place);
+}
+
+// Of K types.
+template <class FileBlock>
+void pack_supers(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
+  const auto* from = reinterpret_cast<const FileBlock*>(rows);
+  for (std::int64_t row = 0; row < shape.rows; ++row, from += shape.supers())
+    for (std::int64_t block = 0; block < shape.blocks(); ++block)
+      put_block(shape, read(from, block), packed, row, block);
+}
+
+// Of types whose blocks have a scale each.
 template <class FileBlock>
 void pack_blocks(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
-  constexpr auto kColumns = static_cast<std::int64_t>(
-      sizeof(FileBlock) > 100 ? kBlockColumns * kSuperBlocks : kBlockColumns);
-  const auto row_bytes = static_cast<std::size_t>(shape.columns / kColumns) * sizeof(FileBlock);
-  for (std::int64_t row = 0; row < shape.rows; ++row) {
-    const auto* from =
-        reinterpret_cast<const FileBlock*>(rows + static_cast<std::size_t>(row) * row_bytes);
-    for (std::int64_t block = 0; block < shape.blocks(); ++block) {
-      const Block values = read(from, block);
-      const Place place = place_of(shape, packed, row, block);
-      put_quants(shape.type, values, place);
-      put_scales(shape.type, values, place);
+  const auto* from = reinterpret_cast<const FileBlock*>(rows);
+  for (std::int64_t row = 0; row < shape.rows; ++row)
+    for (std::int64_t block = 0; block < shape.blocks(); block += kSuperBlocks) {
+      const int count = shape.blocks_of_super(block / kSuperBlocks);
+      ScaledBlock scaled[kSuperBlocks];
+      Block together[kSuperBlocks];
+      for (int i = 0; i < count; ++i) scaled[i] = read(*from++);
+      share_scale(shape.type, scaled, count, together);
+      for (int i = 0; i < count; ++i) put_block(shape, together[i], packed, row, block + i);
     }
-  }
 }
 
 template <class Number>
@@ -247,48 +247,36 @@ float half_at(const std::byte* at) {
   return from_half(bits);
 }
 
-// value = scale * (quant - zero_point) + offset, in the order of ggml's own unpacking.
-void unpack_block(PackedType type, const Place& place, float* values) {
+// The bits of ggml's own unpacking.
+void unpack_k(PackedType type, const Place& place, const std::uint8_t* quants, float* values) {
   const int row = place.row;
-  const auto sub_scale = [&](int i) { return static_cast<int>(place.scales[16 * i + row]); };
+  const auto whole = [&](int i) { return static_cast<int>(place.scales[16 * i + row]); };
+  const float super_scale = half_at(place.supers + 2 * row);
+  if (type == PackedType::kQ6K) {
+    for (int half = 0; half < 2; ++half) {
+      const float scale = super_scale * static_cast<float>(static_cast<std::int8_t>(whole(half)));
+      for (int i = 16 * half; i < 16 * half + 16; ++i)
+        values[i] = static_cast<float>(quants[i] - zero_point_of(type)) * scale;
+    }
+    return;
+  }
+  const float scale = super_scale * static_cast<float>(whole(0));
+  const float minimum = half_at(place.supers + 32 + 2 * row) * static_cast<float>(whole(1));
+  for (int i = 0; i < kBlockColumns; ++i)
+    values[i] = static_cast<float>(quants[i]) * scale - minimum;
+}
+
+void unpack_block(PackedType type, const Place& place, float* values) {
   std::uint8_t quants[kBlockColumns];
   quants_at(type, place, quants);
-  const auto scaled = [&](int zero_point, float scale) {
-    for (int i = 0; i < kBlockColumns; ++i)
-      values[i] = static_cast<float>(quants[i] - zero_point) * scale;
-  };
-  switch (type) {
-    case PackedType::kQ40:
-      return scaled(8, half_at(place.scales + 2 * row));
-    case PackedType::kQ50:
-      return scaled(16, half_at(place.scales + 2 * row));
-    case PackedType::kQ80:
-      return scaled(128, half_at(place.scales + 2 * row));
-    case PackedType::kQ41:
-    case PackedType::kQ51: {
-      scaled(0, half_at(place.scales + 2 * row));
-      const float minimum = half_at(place.scales + 32 + 2 * row);
-      for (int i = 0; i < kBlockColumns; ++i) values[i] += minimum;
-      return;
-    }
-    case PackedType::kQ4K:
-    case PackedType::kQ5K: {
-      scaled(0, half_at(place.supers + 2 * row) * static_cast<float>(sub_scale(0)));
-      const float minimum = half_at(place.supers + 32 + 2 * row) * static_cast<float>(sub_scale(1));
-      for (int i = 0; i < kBlockColumns; ++i) values[i] -= minimum;
-      return;
-    }
-    case PackedType::kQ6K:
-      for (int half = 0; half < 2; ++half) {
-        const float scale = half_at(place.supers + 2 * row) *
-                            static_cast<float>(static_cast<std::int8_t>(sub_scale(half)));
-        for (int i = 16 * half; i < 16 * half + 16; ++i)
-          values[i] = static_cast<float>(quants[i] - 32) * scale;
-      }
-      return;
-    default:
-      return;
-  }
+  if (is_of_k(type)) return unpack_k(type, place, quants, values);
+  const float part = half_at(place.supers + 2 * place.row) / kScaleParts;
+  const auto byte = static_cast<std::uint8_t>(place.scales[place.row]);
+  const int scale = has_signed_scales(type) ? static_cast<std::int8_t>(byte) : byte;
+  std::int16_t offset = 0;
+  if (has_offsets(type)) std::memcpy(&offset, place.scales + 16 + 2 * place.row, sizeof offset);
+  for (int i = 0; i < kBlockColumns; ++i)
+    values[i] = part * static_cast<float>(scale * (quants[i] - zero_point_of(type)) + offset);
 }
 
 }  // namespace
@@ -337,11 +325,11 @@ void pack(const PackedShape& shape, const std::byte* rows, std::byte* packed) {
     case PackedType::kQ80:
       return pack_blocks<block_q8_0>(shape, rows, packed);
     case PackedType::kQ4K:
-      return pack_blocks<block_q4_K>(shape, rows, packed);
+      return pack_supers<block_q4_K>(shape, rows, packed);
     case PackedType::kQ5K:
-      return pack_blocks<block_q5_K>(shape, rows, packed);
+      return pack_supers<block_q5_K>(shape, rows, packed);
     case PackedType::kQ6K:
-      return pack_blocks<block_q6_K>(shape, rows, packed);
+      return pack_supers<block_q6_K>(shape, rows, packed);
     case PackedType::kF16:
     case PackedType::kBF16:
       return pack_numbers<std::uint16_t>(shape, rows, packed);
