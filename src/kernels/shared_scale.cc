@@ -18,8 +18,8 @@ std::uint16_t half_above(float x) {
 }
 
 // What whole numbers may be: the largest scale and, where blocks have offsets, the largest weight;
-// and the largest number of a block. 32 * 4 weights of Q4_1 times 127 are less than 2^24, which a
-// float holds exactly (supers.inc); weights of the others have 16 bits (tiles.inc).
+// and the largest number of a block. 128 weights of Q4_1 times 127 are less than 2^24, which a
+// float holds exactly (supers.inc); those of the others have 16 bits (digits.inc).
 struct Wholes {
   float scale;
   float weight;
