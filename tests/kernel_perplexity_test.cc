@@ -162,7 +162,14 @@ TEST(PerplexityOfOne, IsPrinted) {
     std::printf("surprise %.9g\n", one);
 }
 
-void compare(const char* variable, const std::string& path, KvType kv_type = KvType::kF16) {
+// How much worse would be a fault. Rows of activations for types whose blocks have a scale each
+// have one scale for 128 numbers where ggml's have one for 32, which costs these small models half
+// a percent (docs/performance.md).
+constexpr double kWorseMost = 0.005;
+constexpr double kWorseMostOfBlocks = 0.01;
+
+void compare(const char* variable, const std::string& path, double worse_most,
+             KvType kv_type = KvType::kF16) {
   const Surprises ours = surprises_with(kernels::active_table()->name, variable, path, kv_type);
   const Surprises theirs = surprises_with("off", variable, path, kv_type);
   ASSERT_EQ(ours.size(), theirs.size());
@@ -170,12 +177,10 @@ void compare(const char* variable, const std::string& path, KvType kv_type = KvT
   const Difference d = difference(ours, theirs);
   std::printf("ours %.3f, theirs %.3f, difference %+.2f %% +- %.2f\n", perplexity_of(ours),
               perplexity_of(theirs), 100 * d.mean, 100 * d.scatter);
-  // Worse by a percent would be a fault. Rows of activations have one scale for 128 numbers where
-  // ggml's have one for 32, which costs these small models half a percent (docs/performance.md).
   // Better by a little is luck and ggml's rounding of scales to halves; much better would be a
   // fault too. What the engine's own kernels give differs by 1 % from CPU to CPU with so few
   // tokens, so what scatters is left out.
-  EXPECT_LE(d.mean - d.scatter, 0.01);
+  EXPECT_LE(d.mean - d.scatter, worse_most);
   EXPECT_GE(d.mean + d.scatter, -0.02);
   EXPECT_LE(d.scatter, 0.03) << "too much scatters to see anything";
 }
@@ -184,7 +189,7 @@ TEST(KernelPerplexity, IsThatOfTheEnginesOwnKernels) {
   if (kernels::active_table() == nullptr) GTEST_SKIP() << "our kernels are off";
   for (const std::string& path : all_models()) {
     SCOPED_TRACE(path);
-    compare(kModelVariable, path);
+    compare(kModelVariable, path, path == stories() ? kWorseMost : kWorseMostOfBlocks);
   }
 }
 
@@ -193,7 +198,7 @@ TEST(KernelPerplexity, IsThatOfTheEnginesOwnKernelsWithCellsOfQ8) {
   for (const std::string& path : {smollm2(), gemma()}) {
     if (path.empty()) continue;
     SCOPED_TRACE(path);
-    compare(kPromptVariable, path, KvType::kQ80);
+    compare(kPromptVariable, path, kWorseMostOfBlocks, KvType::kQ80);
     // And it costs next to nothing.
     const char* table = kernels::active_table()->name;
     const double halves = perplexity_of(surprises_with(table, kPromptVariable, path));
@@ -206,6 +211,7 @@ TEST(KernelPerplexity, IsThatOfTheEnginesOwnKernelsWithCellsOfQ8) {
 struct Type {
   std::string name;
   llama_ftype type;
+  double worse_most = kWorseMostOfBlocks;  // SmolLM2's rows are too short for most of K types
 };
 void PrintTo(const Type& type, std::ostream* out) { *out << type.name; }
 
@@ -224,14 +230,19 @@ TEST_P(KernelPerplexityOf, IsThatOfTheEnginesOwnKernels) {
   params.pure = true;
   params.nthread = 2;
   ASSERT_EQ(llama_model_quantize(smollm2().c_str(), path.c_str(), &params), 0U);
-  compare(kPromptVariable, path);
+  compare(kPromptVariable, path, GetParam().worse_most);
 }
 
-const Type kTypes[] = {{"F32", LLAMA_FTYPE_ALL_F32},        {"F16", LLAMA_FTYPE_MOSTLY_F16},
-                       {"BF16", LLAMA_FTYPE_MOSTLY_BF16},   {"Q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
-                       {"Q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},   {"Q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
-                       {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},   {"Q4_K", LLAMA_FTYPE_MOSTLY_Q4_K_S},
-                       {"Q5_K", LLAMA_FTYPE_MOSTLY_Q5_K_S}, {"Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K}};
+const Type kTypes[] = {{"F32", LLAMA_FTYPE_ALL_F32, kWorseMost},
+                       {"F16", LLAMA_FTYPE_MOSTLY_F16, kWorseMost},
+                       {"BF16", LLAMA_FTYPE_MOSTLY_BF16, kWorseMost},
+                       {"Q4_0", LLAMA_FTYPE_MOSTLY_Q4_0},
+                       {"Q5_0", LLAMA_FTYPE_MOSTLY_Q5_0},
+                       {"Q5_1", LLAMA_FTYPE_MOSTLY_Q5_1},
+                       {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
+                       {"Q4_K", LLAMA_FTYPE_MOSTLY_Q4_K_S},
+                       {"Q5_K", LLAMA_FTYPE_MOSTLY_Q5_K_S},
+                       {"Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K}};
 INSTANTIATE_TEST_SUITE_P(, KernelPerplexityOf, testing::ValuesIn(kTypes),
                          [](const auto& c) { return c.param.name; });
 

@@ -46,8 +46,8 @@ struct SuperQuants {
   float scales[2];
   std::int16_t sums[kSuperBlocks];  // of the quants of each block
   std::byte unused[40];
-  std::int32_t
-      zeros[2 * kSuperBlocks];  // -zero point * sum of quants: of each block, or half block
+  // -zero point * sum of quants: of each block, or half block.
+  std::int32_t zeros[2 * kSuperBlocks];
 };
 static_assert(sizeof(SuperQuants) == 384);
 

@@ -32,11 +32,6 @@ std::string full_path(const fs::path& path) {
   return (error ? path : full).lexically_normal().string();
 }
 
-bool is_gguf(const fs::path& path) {
-  return strcasecmp(path.extension().c_str(), ".gguf") == 0 &&
-         path.filename().string().front() != '.';
-}
-
 std::string display_name(const fs::path& path) {
   for (const CatalogEntry& entry : catalog())
     if (path.filename() == entry.file) return entry.name;
@@ -44,6 +39,11 @@ std::string display_name(const fs::path& path) {
 }
 
 }  // namespace
+
+bool is_model_file(const fs::path& path) {
+  return strcasecmp(path.extension().c_str(), ".gguf") == 0 &&
+         path.filename().string().front() != '.';
+}
 
 std::string models_folder() {
   if (const std::string set = environment("CHOIR_MODELS"); !set.empty()) return full_path(set);
@@ -64,7 +64,7 @@ Result<std::vector<LocalModel>> local_models() {
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     std::error_code gone;  // a file may vanish while we look: skip it
     const fs::path path = entries->path();
-    if (!is_gguf(path) || !fs::is_regular_file(path, gone)) continue;
+    if (!is_model_file(path) || !fs::is_regular_file(path, gone)) continue;
     const auto split = split_name(path.string());
     if (split && split->part != 1) continue;  // of a model that its first part stands for
     std::uintmax_t bytes = 0;

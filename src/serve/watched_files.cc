@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "models/folder.h"
 
 namespace choir::serve {
 namespace {
@@ -42,14 +43,6 @@ bool is_local(const std::string& path) {
   struct statfs status {};
   if (::statfs(path.c_str(), &status) != 0) return false;
   return std::ranges::find(kLocal, static_cast<std::uint32_t>(status.f_type)) != kLocal.end();
-}
-
-bool is_model_file(const fs::path& entry) {
-  std::string end = entry.extension().string();
-  std::ranges::transform(end, end.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return end == ".gguf";
 }
 
 std::optional<std::string> target_of(const std::string& link) {
