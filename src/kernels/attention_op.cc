@@ -10,9 +10,15 @@
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/kernel_table.h"
 #include "kernels/kv_order.h"
+#include "kernels/product_op.h"
 
 namespace choir::kernels {
 namespace {
+
+// The smallest share of an attention that a thread takes, in cells of a part of the heads: some 5
+// us. Where threads have few shares each, each takes one equal part.
+constexpr std::int64_t kShareCells = 400;
+constexpr std::int64_t kSharesEach = 4;
 
 struct Parameters {
   float scale = 1.0F;
@@ -39,6 +45,7 @@ struct Parts {
   std::int64_t kv_heads = 0;
   std::int64_t heads = 0;  // to a KV head
   std::int64_t together = 0;
+  bool few = false;  // queries: then every thread gets one head after the other
   std::int64_t per_kv_head() const { return (heads + together - 1) / together; }
   std::int64_t per_query() const { return kv_heads * per_kv_head(); }
 };
@@ -48,8 +55,8 @@ Parts parts_of(const ggml_tensor* op, int threads) {
   parts.kv_heads = op->src[1]->ne[2];
   parts.heads = op->src[0]->ne[2] / parts.kv_heads;
   parts.together = std::min<std::int64_t>(parts.heads, kHeadsTogether);
-  // Few queries: smaller parts, so that every thread has some.
-  if (parts.kv_heads * op->src[0]->ne[1] < 2 * threads) parts.together = 1;
+  parts.few = parts.kv_heads * op->src[0]->ne[1] < 2 * threads;
+  if (parts.few) parts.together = 1;  // smaller parts, so that every thread has some
   return parts;
 }
 
@@ -71,23 +78,65 @@ class Attention {
     scratch_ = reinterpret_cast<float*>(base + (past == 0 ? 0 : 64 - past));
   }
 
-  // This thread's share: a run of rows whose cost, counted in cells, is its share of all. Queries
-  // that follow each other in one sequence are taken together, a part of their heads at a time.
+  // Rows are shared out in runs whose costs are counted in cells. Queries that follow each other in
+  // one sequence are taken together, a part of their heads at a time.
   void compute(const KvOrder& order) {
+    const Cost cost = cost_of(order);
+    const std::int64_t least = std::max(kShareCells, cost.tile);
+    if (params_.nth == 1 || parts_.few || cost.all < kSharesEach * least * params_.nth)
+      return compute_run(order, cost.all * params_.ith / params_.nth,
+                         cost.all * (params_.ith + 1) / params_.nth);
+    const Shares shares = Shares::of_least(cost.all, least, params_.nth);
+    meet(params_);
+    for (std::int64_t index = params_.ith;;
+         index = ggml_threadpool_chunk_add(params_.threadpool, 1)) {
+      const Shares::Part part = shares.part(index);
+      if (part.begin == part.end) return;
+      compute_run(order, part.begin, part.end);
+    }
+  }
+
+ private:
+  // Of all queries with all their heads; of the tile with the most, with one part of its heads.
+  struct Cost {
+    std::int64_t all = 0;
+    std::int64_t tile = 0;
+  };
+  Cost cost_of(const KvOrder& order) const {
+    Cost cost;
+    for_tiles(order, [&](std::int64_t, int, std::int64_t of_part) {
+      cost.all += of_part * parts_.per_query();
+      cost.tile = std::max(cost.tile, of_part);
+      return true;
+    });
+    return cost;
+  }
+
+  // Calls work(query, queries, cost of one part) for each tile, until it says that it has enough.
+  template <class Work>
+  void for_tiles(const KvOrder& order, const Work& work) const {
     const std::int64_t queries = op_->src[0]->ne[1];
-    std::int64_t total = 0;
-    for (std::int64_t query = 0; query < queries; ++query) total += cost(order, query);
-    total *= parts_.per_query();
-    const std::int64_t begin = total * params_.ith / params_.nth;
-    const std::int64_t end = total * (params_.ith + 1) / params_.nth;
-    std::int64_t at = 0;
     int tile = 1;
-    for (std::int64_t query = 0; query < queries && at < end; query += tile) {
+    for (std::int64_t query = 0; query < queries; query += tile) {
       // Each query of a tile sees one cell that the one before it does not.
       const auto cells = static_cast<std::int64_t>(order.cells(query).size()) + kRowsTogether;
       tile = order.together(query, tile_queries(static_cast<int>(parts_.together), cells));
+      std::int64_t of_part = 0;
+      for (int i = 0; i < tile; ++i) of_part += cost(order, query + i);
+      if (!work(query, tile, of_part)) return;
+    }
+  }
+
+  // What costs [begin, end) of all.
+  void compute_run(const KvOrder& order, std::int64_t begin, std::int64_t end) {
+    std::int64_t at = 0;
+    for_tiles(order, [&](std::int64_t query, int tile, std::int64_t of_part) {
+      if (at + of_part * parts_.per_query() <= begin) {
+        at += of_part * parts_.per_query();
+        return true;
+      }
       for (std::int64_t part = 0, count = 1; part < parts_.per_query(); part += count, count = 1) {
-        std::int64_t first = query + tile;  // of the tile's queries, those of this thread
+        std::int64_t first = query + tile;  // of the tile's queries, those of this run
         std::int64_t last = query;
         for (std::int64_t i = query; i < query + tile; at += cost(order, i), ++i)
           if (at >= begin && at < end) {
@@ -100,10 +149,10 @@ class Attention {
         for (; tile == 1 && at < end && goes_on(part, count); ++count) at += cost(order, query);
         compute_part(order, first, static_cast<int>(last - first), part, static_cast<int>(count));
       }
-    }
+      return at < end;
+    });
   }
 
- private:
   // Whether part + count is another single head of the same KV head as `part`.
   bool goes_on(std::int64_t part, std::int64_t count) const {
     return parts_.together == 1 && count < kHeadsTogether &&

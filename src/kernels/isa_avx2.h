@@ -190,6 +190,7 @@ struct Avx2 {
   static Wide wide_odd_twice(Wide x) {
     return {_mm256_movehdup_ps(x.low), _mm256_movehdup_ps(x.high)};
   }
+  static constexpr bool kTurnsLines = false;
   static Wide wide_halves(const std::byte* at) { return {load_halves(at), load_halves(at + 16)}; }
   static Wide wide_same_half(const std::byte* at) {
     std::int16_t bits;

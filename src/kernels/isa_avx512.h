@@ -156,6 +156,38 @@ struct Avx512 {
   }
   static Wide wide_bytes(const std::byte* at) { return load_signed(at); }
   static Wide wide_from_halves(__m256i x) { return _mm512_cvtph_ps(x); }
+  // Sixteen rows of 32 halves to columns of 16: column 8l + i is the l-th of the four at 128 i.
+  static constexpr bool kTurnsLines = true;
+  static void turn_lines(const std::byte* const* rows, std::size_t offset, std::byte* to) {
+    __m512i low[8];
+    __m512i high[8];
+    turn_eight_lines(rows, offset, low);
+    turn_eight_lines(rows + 8, offset, high);
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      _mm512_storeu_si512(to + 128 * i, _mm512_permutex2var_epi64(low[i], first, high[i]));
+      _mm512_storeu_si512(to + 128 * i + 64, _mm512_permutex2var_epi64(low[i], second, high[i]));
+    }
+  }
+  // Lane l of out[i], of four, has column 8l + i of eight rows.
+  static void turn_eight_lines(const std::byte* const* rows, std::size_t offset, __m512i* out) {
+    __m512i x[8];
+    __m512i y[8];
+    const auto halfway = [](const __m512i* from, __m512i* to) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        to[2 * i] = _mm512_unpacklo_epi16(from[i], from[i + 4]);
+        to[2 * i + 1] = _mm512_unpackhi_epi16(from[i], from[i + 4]);
+      }
+    };
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) x[i] = _mm512_loadu_si512(rows[i] + offset);
+    halfway(x, y);
+    halfway(y, x);
+    halfway(x, out);
+  }
   static Wide wide_eight_halves(const std::byte* at) {
     return _mm512_cvtph_ps(
         _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));

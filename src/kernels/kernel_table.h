@@ -223,11 +223,13 @@ constexpr int tile_queries(int heads, std::int64_t cells) {
   return queries < 1 ? 1 : static_cast<int>(queries);
 }
 
+// Of the scratch, for the keys of 32 cells.
+inline constexpr int kKeyFloats = 16 * kHeadSizeMax;
 // Floats of scratch for one call over at most `cells` cells: queries, sums, keys, scores.
 constexpr std::int64_t attention_scratch(std::int64_t cells) {
   const std::int64_t one_query = kHeadsTogether * score_row_floats(cells);
   const std::int64_t scores = one_query > (1 << 16) ? one_query : (1 << 16);
-  return kRowsTogether * kRowFloats + kRowsTogether + 16 * kHeadSizeMax / 2 + scores;
+  return kRowsTogether * kRowFloats + kRowsTogether + kKeyFloats + scores;
 }
 
 struct KernelTable {

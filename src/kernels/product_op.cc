@@ -37,9 +37,17 @@ std::byte* work_line(const ggml_compute_params& params) {
 }
 
 Shares::Shares(std::int64_t total, std::int64_t products_each, int threads)
-    : total_(total),
-      divisor_(3 * threads),
-      least_(std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each))) {
+    : Shares(of_least(
+          total,
+          std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each)),
+          threads)) {}
+
+Shares Shares::of_least(std::int64_t total, std::int64_t least, int threads) {
+  Shares shares;
+  shares.total_ = total;
+  shares.divisor_ = 3 * threads;
+  shares.least_ = least;
+  return shares;
 }
 
 Shares::Part Shares::part(std::int64_t index) const {
@@ -66,14 +74,13 @@ void multiply_shared(const ggml_compute_params& params, const Product& product) 
   }
 }
 
-// All threads: none begins before all are here; the counter of shares is then at its start.
+}  // namespace
+
 void meet(const ggml_compute_params& params) {
   if (params.nth == 1) return;
   if (params.ith == 0) ggml_threadpool_chunk_set(params.threadpool, params.nth);
   ggml_barrier(params.threadpool);
 }
-
-}  // namespace
 
 void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work) {
   const PackedShape& shape = work.weight.shape;

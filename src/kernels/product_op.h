@@ -58,12 +58,20 @@ class Shares {
   };
   // total: what is shared out, such as groups, each of so many products.
   Shares(std::int64_t total, std::int64_t products_each, int threads);
+  // No share but the last is smaller than `least`.
+  static Shares of_least(std::int64_t total, std::int64_t least, int threads);
   Part part(std::int64_t index) const;
 
  private:
-  std::int64_t total_;
-  std::int64_t divisor_;
-  std::int64_t least_;
+  Shares() = default;
+
+  std::int64_t total_ = 0;
+  std::int64_t divisor_ = 1;
+  std::int64_t least_ = 1;
 };
+
+// All threads: none begins before all are here; the counter from which they take shares is then at
+// its start.
+void meet(const ggml_compute_params& params);
 
 }  // namespace choir::kernels
