@@ -180,7 +180,7 @@ def replies(arguments, copies, folder, peer):
         return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)[1])
 
     paths = ("/health", "/v1/models")
-    ours, theirs, bare = ({path: [] for path in paths} for _ in range(3))
+    ours, theirs, bare, two = ({path: [] for path in paths} for _ in range(4))
     for _ in range(arguments.runs):
         with Daemon(folder, copies[:1]) as daemon:
             sizes = [len(daemon.ask("GET", path)) for path in paths]
@@ -194,21 +194,22 @@ def replies(arguments, copies, folder, peer):
         finally:
             server.stop()
         for path, size in zip(paths, sizes):
-            with bare_loop(size) as port:
-                bare[path].append(rate(port, path))
+            for threads, rates in ((1, bare), (2, two)):
+                with bare_loop(size, threads) as port:
+                    rates[path].append(rate(port, path))
     for path in paths:
         peers = statistics.median(theirs[path])
         rows.append(row(f"wrk {path}", "replies/s", statistics.median(ours[path]), peers, "llama-server", 3.0))
-        rows.append(row(f"wrk {path}, one thread that only sends", "replies/s", statistics.median(bare[path]), peers,
-                        "llama-server", None))
+        for threads, rates in (("one thread that only sends", bare), ("two threads that only send", two)):
+            rows.append(row(f"wrk {path}, {threads}", "replies/s", statistics.median(rates[path]), peers, "llama-server", None))
     return rows
 
 
 @contextlib.contextmanager
-def bare_loop(size):
-    """The port of a server that sends a body of this size and reads nothing: the most that one thread can do here."""
-    with subprocess.Popen([os.path.join(os.path.dirname(CHOIR), "bench_bare_loop"), str(size)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as process:
+def bare_loop(size, threads):
+    """The port of a server that sends a body of this size and reads nothing: the most that so many threads can do here."""
+    words = [os.path.join(os.path.dirname(CHOIR), "bench_bare_loop"), str(size), str(threads)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline().rsplit(":", 1)[1])
         finally:

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sessionOf } from "../src/net/api.ts";
 import { Place } from "../src/net/place.ts";
+import { textEveryMs } from "../src/net/parallel.ts";
 import { pauseBefore } from "../src/net/pause.ts";
 import { SseReader, type SseEvent } from "../src/net/sse.ts";
 import { routeOf } from "../src/state/route.ts";
@@ -21,6 +22,15 @@ test("a stream gives the same events wherever its pieces end", () => {
     for (let at = 0; at < stream.length; at += size) events.push(...reader.take(stream.slice(at, at + size)));
     assert.deepEqual(events, whole, `pieces of ${size}`);
   }
+});
+
+test("one text flows; many come seldom enough that drawing them costs little, and at least twice a second", () => {
+  assert.equal(textEveryMs(1), 120);
+  for (let jobs = 1; jobs < 100; ++jobs) {
+    assert.ok(textEveryMs(jobs + 1) >= textEveryMs(jobs));
+    assert.ok(textEveryMs(jobs) <= 500);
+  }
+  assert.ok(textEveryMs(8) >= 350);
 });
 
 test("an event without end is refused", () => {

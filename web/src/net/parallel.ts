@@ -3,9 +3,9 @@ import { ApiError, call, eventsOf } from "./api.ts";
 import { words } from "../words/en.ts";
 import type { ParallelEvent } from "./wire.ts";
 
-// How often texts come: each time costs the models some of their cores, in the daemon, in the browser's processes and for
-// the picture. Ends come at once.
-const kTextEveryMs = 220;
+// How often the texts of so many jobs come. Each time costs the models some of their cores, in the daemon, in the browser's
+// processes and for the picture, and more the more texts are drawn; a single one shall flow. Ends come at once.
+export const textEveryMs = (jobs: number): number => 120 + 35 * Math.min(Math.max(jobs - 1, 0), 8);
 
 export interface ParallelTaker {
   loading(percent: number): void; // the model that is behind the most
@@ -13,8 +13,8 @@ export interface ParallelTaker {
 }
 
 // Returns when the report has come. Throws ApiError when the daemon says no or the stream breaks.
-export async function runParallel(body: Record<string, unknown>, taker: ParallelTaker, abort: AbortSignal): Promise<void> {
-  const reply = await call("POST", "/choir/v1/parallel", { ...body, stream: true, text_every_ms: kTextEveryMs }, abort);
+export async function runParallel(body: Record<string, unknown>, jobs: number, taker: ParallelTaker, abort: AbortSignal): Promise<void> {
+  const reply = await call("POST", "/choir/v1/parallel", { ...body, stream: true, text_every_ms: textEveryMs(jobs) }, abort);
   for await (const event of eventsOf(reply)) {
     if (event.comment) {
       const percent = /^loading (\d+) %$/.exec(event.comment)?.[1];

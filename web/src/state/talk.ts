@@ -128,6 +128,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
   try {
     await runParallel(
       body,
+      answers.length,
       {
         loading: (percent) =>
           all((a) => {
