@@ -4,16 +4,14 @@
 //   ./dev bench memory
 #include <sys/mman.h>
 
-#include <algorithm>
-#include <barrier>
-#include <chrono>
 #include <cstdint>
-#include <thread>
+#include <numeric>
 #include <vector>
 
 #include "base/check.h"
 #include "base/machine.h"
 #include "bench/report/report.h"
+#include "bench/report/together.h"
 
 namespace choir::bench {
 namespace {
@@ -45,30 +43,17 @@ std::uint64_t sum_of(const std::uint64_t* from, std::size_t count) {
 double read_rate(int threads) {
   std::uint64_t* const buffer = pages();
   const std::size_t share = kBytes / sizeof(*buffer) / static_cast<std::size_t>(threads) / 32 * 32;
+  const auto share_of = [&](int thread) {
+    return buffer + static_cast<std::size_t>(thread) * share;
+  };
+  // Each thread touches its pages first, so that they lie near it.
+  best_of(threads, 1, [&](int thread) {
+    std::iota(share_of(thread), share_of(thread) + share, static_cast<std::size_t>(thread) * share);
+  });
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(threads));
-  std::barrier together(threads + 1);
-  std::vector<std::thread> readers;
-  readers.reserve(static_cast<std::size_t>(threads));
-  for (int t = 0; t < threads; ++t)
-    readers.emplace_back([&, t] {
-      const auto index = static_cast<std::size_t>(t);
-      std::uint64_t* const mine = buffer + index * share;
-      for (std::size_t i = 0; i < share; ++i) mine[i] = index * share + i;
-      for (int run = 0; run < kRuns; ++run) {
-        together.arrive_and_wait();
-        sums[index] = sum_of(mine, share);
-        together.arrive_and_wait();
-      }
-    });
-  double best = 1e9;
-  for (int run = 0; run < kRuns; ++run) {
-    together.arrive_and_wait();
-    const auto begin = std::chrono::steady_clock::now();
-    together.arrive_and_wait();
-    best = std::min(
-        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  for (std::thread& reader : readers) reader.join();
+  const double best = best_of(threads, kRuns, [&](int thread) {
+    sums[static_cast<std::size_t>(thread)] = sum_of(share_of(thread), share);
+  });
   const std::uint64_t count = share * static_cast<std::uint64_t>(threads);
   std::uint64_t sum = 0;
   for (const std::uint64_t part : sums) sum += part;

@@ -10,6 +10,7 @@ below the table. Needs `choir pull smollm2-135m`; Chromium and node for the rows
 
 --seconds is how long each state is measured; `--seconds 60` takes 15 minutes. Loopback only; every part ends by itself.
 """
+import concurrent.futures
 import contextlib
 import http.client
 import multiprocessing
@@ -207,11 +208,17 @@ def columns(arguments, copies, folder, chrome):
             chrome.do("blank")
             return COLUMNS * tokens / seconds_of_call(daemon.port, body)
 
-        watched()  # the body that the page sends
+        # The first call gives the body that the page sends, and shows what the browser computes for it.
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            first = pool.submit(watched)
+            time.sleep(3)  # until all columns write
+            share, = cpu_while([chrome.processes], arguments.seconds / 3)
+            first.result()
         most.clear()
         ours, theirs = paired(arguments, watched, alone)
         chrome.do("blank")
     return [against(f"{COLUMNS} columns, {tokens} tokens each / no browser", "tok/s", ours, theirs, "the same call", 0.97, NOTES["columns"]),
+            report.row(f"{COLUMNS} columns: browser", "% core", share, None, "", None),
             bar(f"{COLUMNS} columns: longest task (0: none of 50)", "ms", max(most), 50.0, NOTES["columns"])]
 
 

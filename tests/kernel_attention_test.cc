@@ -168,6 +168,7 @@ constexpr Batch kBatches[] = {
     {"prompts one after the other", 3, 10, 21, kNoWindow, false, true},
     {"prompts token by token", 3, 10, 11, kNoWindow, true, true},
     {"decoding", 9, 33, 1, kNoWindow, false, true},
+    {"many that decode", 60, 99, 1, kNoWindow, false, true},  // in shares for free threads
     {"tokens that see each other", 2, 0, 33, kNoWindow, false, false},
     {"a long prompt", 1, 1500, 20, kNoWindow, false, true},
 };

@@ -192,7 +192,7 @@ function Composer() {
   }, [draft.value]);
   const count = columns.value.length;
   return (
-    <form class="composer" onSubmit={(e) => {
+    <form class={busy ? "composer busy" : "composer"} onSubmit={(e) => {
       e.preventDefault();
       send();
     }}>
