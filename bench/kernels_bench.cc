@@ -11,13 +11,14 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/check.h"
 #include "base/machine.h"
 #include "bench/report/report.h"
+#include "bench/report/together.h"
 #include "kernels/kernel_table.h"
 #include "kernels/takeover.h"
 
@@ -33,19 +34,6 @@ double seconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// Work of every thread at once; seconds of the best of a few runs.
-double best_of(int threads, const std::function<void(int)>& work) {
-  double best = 1e9;
-  for (int run = 0; run < kRuns; ++run)
-    best = std::min(best, seconds([&] {
-                      std::vector<std::thread> others;
-                      for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
-                      work(0);
-                      for (std::thread& other : others) other.join();
-                    }));
-  return best;
 }
 
 constexpr long kPeakRounds = 4'000'000;
@@ -93,8 +81,8 @@ void peak_avx2(int) {
 // Billions of int8 products a second with what `table` uses.
 double peak(const KernelTable& table, int threads) {
   if (std::string(table.name) == "avx512")
-    return kPeakRounds * kPeakChains * 64.0 * threads / best_of(threads, peak_avx512) / 1e9;
-  return kPeakRounds * kPeakChains * 32.0 * threads / best_of(threads, peak_avx2) / 1e9;
+    return kPeakRounds * kPeakChains * 64.0 * threads / best_of(threads, kRuns, peak_avx512) / 1e9;
+  return kPeakRounds * kPeakChains * 32.0 * threads / best_of(threads, kRuns, peak_avx2) / 1e9;
 }
 
 struct Case {
@@ -144,7 +132,7 @@ double ours(const KernelTable& table, const Case& c, std::int64_t batch, int thr
   product.c_stride = c.rows;
   const long rounds = rounds_for(c, batch);
   const std::int64_t groups = shape.groups();
-  const double best = best_of(threads, [&](int thread) {
+  const double best = best_of(threads, kRuns, [&](int thread) {
     const std::int64_t begin = groups * thread / threads;
     const std::int64_t end = groups * (thread + 1) / threads;
     for (long i = 0; i < rounds; ++i) table.multiply(product, begin, end);

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,12 +17,12 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "bench/report/report.h"
+#include "bench/report/together.h"
 #include "choir/machine.h"
 #include "kernels/kernel_table.h"
 
@@ -42,22 +41,6 @@ bool permitted() {
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   return text.find("amx_int8") != std::string::npos &&
          syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
-}
-
-double seconds(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// Seconds in which each of the threads did its work.
-double together(int threads, const std::function<void(int)>& work) {
-  return seconds([&] {
-    std::vector<std::thread> others;
-    for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
-    work(0);
-    for (std::thread& other : others) other.join();
-  });
 }
 
 constexpr int kRuns = 30;

@@ -3,42 +3,35 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
+#include <limits>
 #include <thread>
 #include <vector>
 
 namespace choir::bench {
 
-double best_of(int threads, int runs, const std::function<void(int)>& work) {
+double together(int threads, const std::function<void(int)>& work) {
   using Clock = std::chrono::steady_clock;
-  struct Times {
-    Clock::time_point begin;
-    Clock::time_point end;
-  };
-  std::vector<std::vector<Times>> times(static_cast<std::size_t>(threads));  // of each run
-  std::barrier together(threads);
+  std::vector<Clock::time_point> begins(static_cast<std::size_t>(threads));
+  std::vector<Clock::time_point> ends(begins.size());
+  std::barrier all_there(threads);
   std::vector<std::thread> working;
-  working.reserve(times.size());
+  working.reserve(begins.size());
   for (int thread = 0; thread < threads; ++thread)
     working.emplace_back([&, thread] {
-      for (int run = 0; run < runs; ++run) {
-        together.arrive_and_wait();
-        Times one;
-        one.begin = Clock::now();
-        work(thread);
-        one.end = Clock::now();
-        times[static_cast<std::size_t>(thread)].push_back(one);
-      }
+      all_there.arrive_and_wait();
+      begins[static_cast<std::size_t>(thread)] = Clock::now();
+      work(thread);
+      ends[static_cast<std::size_t>(thread)] = Clock::now();
     });
   for (std::thread& one : working) one.join();
-  double best = 1e9;
-  for (std::size_t run = 0; run < static_cast<std::size_t>(runs); ++run) {
-    Times all = times[0][run];
-    for (const auto& of_thread : times) {
-      all.begin = std::min(all.begin, of_thread[run].begin);
-      all.end = std::max(all.end, of_thread[run].end);
-    }
-    best = std::min(best, std::chrono::duration<double>(all.end - all.begin).count());
-  }
+  return std::chrono::duration<double>(*std::ranges::max_element(ends) -
+                                       *std::ranges::min_element(begins))
+      .count();
+}
+
+double best_of(int threads, int runs, const std::function<void(int)>& work) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int run = 0; run < runs; ++run) best = std::min(best, together(threads, work));
   return best;
 }
 

@@ -86,7 +86,7 @@ class Attention {
     if (params_.nth == 1 || parts_.few || cost.all < kSharesEach * least * params_.nth)
       return compute_run(order, cost.all * params_.ith / params_.nth,
                          cost.all * (params_.ith + 1) / params_.nth);
-    const Shares shares = Shares::of_least(cost.all, least, params_.nth);
+    const Shares shares(cost.all, least, params_.nth);
     meet(params_);
     for (std::int64_t index = params_.ith;;
          index = ggml_threadpool_chunk_add(params_.threadpool, 1)) {

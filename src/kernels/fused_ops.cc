@@ -136,7 +136,8 @@ void compute_products(const ggml_compute_params& params, const Fused& fused) {
     products[at] = product_of(ready, data, fused.products[at]);
     total += products[at].shape.groups();
   }
-  const Shares shares(total, products[0].shape.columns * kGroupRows * rows, params.nth);
+  const Shares shares(total, least_share(products[0].shape.columns * kGroupRows * rows),
+                      params.nth);
   for (;;) {
     auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
     if (begin == end) return;
@@ -220,7 +221,8 @@ void compute_shared_glu(const ggml_compute_params& params, const Fused& fused,
       !is_floating(product.to_shape.type) && !product.whole && units < kPartsEach * params.nth;
   const std::int64_t each = parted ? kRowsOfPart : product.rows;
   const std::int64_t parts = (product.rows + each - 1) / each;
-  const Shares shares(units * parts, 2 * product.shape.columns * columns * each, params.nth);
+  const Shares shares(units * parts, least_share(2 * product.shape.columns * columns * each),
+                      params.nth);
   for (;;) {
     auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
     if (begin == end) return;

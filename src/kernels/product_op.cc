@@ -36,19 +36,12 @@ std::byte* work_line(const ggml_compute_params& params) {
   return static_cast<std::byte*>(params.wdata) + (past == 0 ? 0 : 64 - past);
 }
 
-Shares::Shares(std::int64_t total, std::int64_t products_each, int threads)
-    : Shares(of_least(
-          total,
-          std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each)),
-          threads)) {}
-
-Shares Shares::of_least(std::int64_t total, std::int64_t least, int threads) {
-  Shares shares;
-  shares.total_ = total;
-  shares.divisor_ = 3 * threads;
-  shares.least_ = least;
-  return shares;
+std::int64_t least_share(std::int64_t products_each) {
+  return std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each));
 }
+
+Shares::Shares(std::int64_t total, std::int64_t least, int threads)
+    : total_(total), divisor_(3 * threads), least_(least) {}
 
 Shares::Part Shares::part(std::int64_t index) const {
   std::int64_t begin = 0;
@@ -64,8 +57,8 @@ namespace {
 
 // After the barrier that ends the preparation: threads take shares until none is left.
 void multiply_shared(const ggml_compute_params& params, const Product& product) {
-  const Shares shares(product.shape.groups(), product.shape.columns * kGroupRows * product.rows,
-                      params.nth);
+  const Shares shares(product.shape.groups(),
+                      least_share(product.shape.columns * kGroupRows * product.rows), params.nth);
   for (std::int64_t index = params.ith;;
        index = params.nth == 1 ? index + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
     const Shares::Part part = shares.part(index);

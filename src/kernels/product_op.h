@@ -56,19 +56,17 @@ class Shares {
     std::int64_t begin = 0;
     std::int64_t end = 0;  // begin: no share is left
   };
-  // total: what is shared out, such as groups, each of so many products.
-  Shares(std::int64_t total, std::int64_t products_each, int threads);
-  // No share but the last is smaller than `least`.
-  static Shares of_least(std::int64_t total, std::int64_t least, int threads);
+  // total: what is shared out, such as groups. No share but the last is smaller than `least`.
+  Shares(std::int64_t total, std::int64_t least, int threads);
   Part part(std::int64_t index) const;
 
  private:
-  Shares() = default;
-
-  std::int64_t total_ = 0;
-  std::int64_t divisor_ = 1;
-  std::int64_t least_ = 1;
+  std::int64_t total_;
+  std::int64_t divisor_;
+  std::int64_t least_;
 };
+// The smallest share of what has so many products each.
+std::int64_t least_share(std::int64_t products_each);
 
 // All threads: none begins before all are here; the counter from which they take shares is then at
 // its start.
