@@ -10,7 +10,7 @@
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/kernel_table.h"
 #include "kernels/kv_order.h"
-#include "kernels/product_op.h"
+#include "kernels/shares.h"
 
 namespace choir::kernels {
 namespace {
@@ -86,14 +86,10 @@ class Attention {
     if (params_.nth == 1 || parts_.few || cost.all < kSharesEach * least * params_.nth)
       return compute_run(order, cost.all * params_.ith / params_.nth,
                          cost.all * (params_.ith + 1) / params_.nth);
-    const Shares shares(cost.all, least, params_.nth);
     meet(params_);
-    for (std::int64_t index = params_.ith;;
-         index = ggml_threadpool_chunk_add(params_.threadpool, 1)) {
-      const Shares::Part part = shares.part(index);
-      if (part.begin == part.end) return;
-      compute_run(order, part.begin, part.end);
-    }
+    take_shares(
+        Shares(cost.all, least, params_.nth), params_.ith, [&] { return take_of_pool(params_); },
+        [&](Shares::Part part, Shares::Part) { compute_run(order, part.begin, part.end); });
   }
 
  private:

@@ -13,10 +13,17 @@
 namespace choir::kernels {
 
 const KernelTable* avx2_table() {
-  static constexpr KernelTable kTable = {
-      "avx2",         Avx2::kRowsMax,     Avx2::kFloatRowsMax, prepare_row<Avx2>,
-      multiply<Avx2>, multiply_glu<Avx2>, norm_row<Avx2>,      finish_head<Avx2>,
-      attend<Avx2>,   rotate_row<Avx2>};
+  static constexpr KernelTable kTable = {"avx2",
+                                         Avx2::kRowsMax,
+                                         Avx2::kFloatRowsMax,
+                                         prepare_row<Avx2>,
+                                         multiply<Avx2>,
+                                         multiply_glu<Avx2>,
+                                         store_unit<Avx2>,
+                                         norm_row<Avx2>,
+                                         finish_head<Avx2>,
+                                         attend<Avx2>,
+                                         rotate_row<Avx2>};
   return &kTable;
 }
 

@@ -13,10 +13,17 @@
 namespace choir::kernels {
 
 const KernelTable* avx512_table() {
-  static constexpr KernelTable kTable = {
-      "avx512",         Avx512::kRowsMax,     Avx512::kFloatRowsMax, prepare_row<Avx512>,
-      multiply<Avx512>, multiply_glu<Avx512>, norm_row<Avx512>,      finish_head<Avx512>,
-      attend<Avx512>,   rotate_row<Avx512>};
+  static constexpr KernelTable kTable = {"avx512",
+                                         Avx512::kRowsMax,
+                                         Avx512::kFloatRowsMax,
+                                         prepare_row<Avx512>,
+                                         multiply<Avx512>,
+                                         multiply_glu<Avx512>,
+                                         store_unit<Avx512>,
+                                         norm_row<Avx512>,
+                                         finish_head<Avx512>,
+                                         attend<Avx512>,
+                                         rotate_row<Avx512>};
   return &kTable;
 }
 

@@ -13,9 +13,10 @@
 namespace choir::kernels {
 
 const KernelTable* avx_vnni_table() {
-  static constexpr KernelTable kTable = {
-      "avx-vnni",         Avx2::kRowsMax, Avx2::kFloatRowsMax, prepare_row<Avx2>, multiply<Avx2>,
-      multiply_glu<Avx2>, norm_row<Avx2>, finish_head<Avx2>,   attend<Avx2>,      rotate_row<Avx2>};
+  static constexpr KernelTable kTable = {"avx-vnni",        Avx2::kRowsMax,  Avx2::kFloatRowsMax,
+                                         prepare_row<Avx2>, multiply<Avx2>,  multiply_glu<Avx2>,
+                                         store_unit<Avx2>,  norm_row<Avx2>,  finish_head<Avx2>,
+                                         attend<Avx2>,      rotate_row<Avx2>};
   return &kTable;
 }
 

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/fused_heads.h"
 #include "kernels/fusion.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product_op.h"
+#include "kernels/shares.h"
 
 namespace choir::kernels {
 namespace {
@@ -83,78 +85,51 @@ std::byte* rows_of(const ggml_compute_params& params, const Fused& fused, int in
   return own;
 }
 
-// Where this thread begins to read the weights of the run behind `fused`; null: nothing is known.
-const std::byte* next_weights(const ggml_compute_params& params, const Fused& fused) {
-  const Fused* then = fused.then;
-  if (then == nullptr) return nullptr;
-  return part_begin(then->kind == Fused::Kind::kGlu ? then->glu.gate : then->products[0].weight,
-                    params.ith, params.nth);
+// The products of a run without what they read and write, in `memory`.
+using Products = std::array<Product, Fused::kProducts>;
+std::span<Product> products_of(const Fused& fused, Products& memory) {
+  const std::span<Product> products =
+      std::span(memory).first(static_cast<std::size_t>(fused.count));
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const FusedProduct& one = fused.products[i];
+    products[i].shape = one.weight.shape;
+    products[i].weights = one.weight.matrix(0);
+    products[i].rows = one.ready < 0 ? ggml_nrows(one.x) : fused.plan->ready(one.ready).rows;
+  }
+  return products;
 }
 
-Product product_of(const ReadyRows& ready, const std::byte* rows, const FusedProduct& one) {
-  Product product;
-  product.shape = one.weight.shape;
-  product.weights = one.weight.matrix(0);
-  product.prepared = rows;
-  product.rows = ready.rows;
-  product.c = static_cast<float*>(one.out->data);
-  product.c_stride = one.weight.shape.rows;
-  if (one.residual != nullptr) product.residual = static_cast<const float*>(one.residual->data);
-  return product;
-}
+const std::byte* next_weights(const ggml_compute_params& params, const Fused& fused);
 
 void compute_products(const ggml_compute_params& params, const Fused& fused) {
   const FusedProduct& only = fused.products[0];
+  const std::byte* next = next_weights(params, fused);
   if (only.ready < 0) {
     compute_matrix(
         params,
         {only.weight, 0, only.x, 0, ggml_nrows(only.x), static_cast<float*>(only.out->data),
-         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data),
-         next_weights(params, fused)});
+         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data), next,
+         &fused.next});
     return;
   }
-  const ReadyRows& ready = fused.plan->ready(only.ready);
-  const std::int64_t rows = ready.rows;
-  const std::byte* data = rows_of(params, fused, only.ready);
-  if (params.nth == 1 || rows <= kRowsPreparedTwice) {
-    // One long run of weights for each thread.
-    for (int i = 0; i < fused.count; ++i) {
-      const FusedProduct& one = fused.products[static_cast<std::size_t>(i)];
-      const std::byte* next =
-          i + 1 < fused.count ? part_begin(fused.products[static_cast<std::size_t>(i) + 1].weight,
-                                           params.ith, params.nth)
-                              : next_weights(params, fused);
-      multiply_part(product_of(ready, data, one), params.ith, params.nth, next);
-    }
-    return;
+  const std::byte* rows = rows_of(params, fused, only.ready);
+  Products memory;
+  const std::span<Product> products = products_of(fused, memory);
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const FusedProduct& one = fused.products[i];
+    products[i].prepared = rows;
+    products[i].c = static_cast<float*>(one.out->data);
+    products[i].c_stride = one.weight.shape.rows;
+    if (one.residual != nullptr)
+      products[i].residual = static_cast<const float*>(one.residual->data);
   }
-  // Shares run through all products, so that threads meet once.
-  std::array<Product, Fused::kProducts> products;
-  std::int64_t total = 0;
-  for (int i = 0; i < fused.count; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    products[at] = product_of(ready, data, fused.products[at]);
-    total += products[at].shape.groups();
-  }
-  const Shares shares(total, least_share(products[0].shape.columns * kGroupRows * rows),
-                      params.nth);
-  for (;;) {
-    auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
-    if (begin == end) return;
-    for (int i = 0; i < fused.count && end > 0; ++i) {
-      const Product& product = products[static_cast<std::size_t>(i)];
-      const std::int64_t groups = product.shape.groups();
-      if (begin < groups) active_table()->multiply(product, begin, std::min(end, groups));
-      begin = std::max<std::int64_t>(0, begin - groups);
-      end -= groups;
-    }
-  }
+  multiply_shares(params, products, fused.next, next);
 }
 
 // A unit of columns of quantized weights is long: where each thread has a few, they wait for the
-// last. Then few rows are united in short pieces, in memory of all, and made ready when all are
-// there. Many rows would be too much memory; they come in parts instead. One row or two are united
-// by each thread for itself, and come in pieces only where units are shared out unevenly.
+// last. Then few rows are united in short pieces, in memory of all, and the thread that unites the
+// last piece of a unit makes the unit ready. Many rows would be too much memory; they come in parts
+// instead.
 constexpr std::int64_t kRowsWhole = 128;
 constexpr std::int64_t kRowsOfPart = 128;
 constexpr std::int64_t kPartsEach = 4;  // at least so many for each thread, where rows allow it
@@ -162,9 +137,7 @@ constexpr std::int64_t kPartsEach = 4;  // at least so many for each thread, whe
 bool in_pieces(int threads, const ReadyRows& to) {
   if (threads == 1 || is_floating(to.shape.type) || to.rows > kRowsWhole) return false;
   const std::int64_t units = to.shape.columns / ready_columns(to.shape.type);
-  if (to.rows > kRowsPreparedTwice) return is_of_k(to.shape.type) || units < kPartsEach * threads;
-  const std::int64_t most = (units + threads - 1) / threads;
-  return 8 * most * threads > 9 * units;
+  return to.rows <= kRowsPreparedTwice || is_of_k(to.shape.type) || units < kPartsEach * threads;
 }
 
 // The scratch memory of a gated unit in the work buffer, in whole lines, behind the rows that
@@ -196,60 +169,97 @@ GluProduct part_of(const GluProduct& product, std::int64_t begin, std::int64_t r
   return part;
 }
 
-// One long run of weights for each thread.
-void compute_own_glu(const ggml_compute_params& params, const Fused& fused, GluProduct& product) {
-  const std::int64_t columns = product.unit_columns();
-  const std::int64_t units = product.units();
-  const std::int64_t end = units * (params.ith + 1) / params.nth;
-  const std::byte* next = next_weights(params, fused);
-  if (next != nullptr) {
-    const std::size_t bytes =
-        static_cast<std::size_t>(std::min(end * columns, product.shape.rows) / kGroupRows) *
-        product.shape.group_bytes();
-    product.gate_run = run_to(product.gate + bytes, next);
-    product.up_run = run_to(product.up + bytes, next + kWeightsAhead);
-  }
-  active_table()->multiply_glu(product, units * params.ith / params.nth, end);
-}
-
-// Threads take shares of all units of all parts of rows until none is left.
-void compute_shared_glu(const ggml_compute_params& params, const Fused& fused,
-                        const GluProduct& product) {
-  const std::int64_t columns = product.unit_columns();
-  const std::int64_t units = product.units();
-  const bool parted =
-      !is_floating(product.to_shape.type) && !product.whole && units < kPartsEach * params.nth;
-  const std::int64_t each = parted ? kRowsOfPart : product.rows;
-  const std::int64_t parts = (product.rows + each - 1) / each;
-  const Shares shares(units * parts, least_share(2 * product.shape.columns * columns * each),
-                      params.nth);
-  for (;;) {
-    auto [begin, end] = shares.part(fused.next.fetch_add(1, std::memory_order_relaxed));
-    if (begin == end) return;
-    while (begin < end) {
-      const std::int64_t row = begin / units * each;
-      const std::int64_t last = std::min(end, (begin / units + 1) * units);
-      active_table()->multiply_glu(part_of(product, row, std::min(each, product.rows - row)),
-                                   begin % units, begin % units + last - begin);
-      begin = last;
-    }
-  }
-}
-
-void compute_glu(const ggml_compute_params& params, const Fused& fused) {
+// A gated unit without what it reads and writes.
+GluProduct glu_of(const Fused& fused, int threads) {
   const FusedGlu& glu = fused.glu;
-  const ReadyRows& from = fused.plan->ready(glu.from);
   const ReadyRows& to = fused.plan->ready(glu.to);
   GluProduct product;
   product.shape = glu.gate.shape;
   product.gate = glu.gate.matrix(0);
   product.up = glu.up.matrix(0);
   product.kind = glu.kind;
-  product.prepared = rows_of(params, fused, glu.from);
-  product.rows = from.rows;
+  product.rows = fused.plan->ready(glu.from).rows;
   product.to_shape = to.shape;
+  product.whole = in_pieces(threads, to);
+  return product;
+}
+
+// Rows that pass over all units before the others do.
+std::int64_t rows_together(const GluProduct& product, int threads) {
+  const bool parted = threads > 1 && !is_floating(product.to_shape.type) && !product.whole &&
+                      product.units() < kPartsEach * threads;
+  return parted ? std::min(kRowsOfPart, product.rows) : product.rows;
+}
+
+// Of all units of all parts of rows.
+Shares shares_of(const GluProduct& product, int threads) {
+  const std::int64_t together = rows_together(product, threads);
+  const std::int64_t parts = (product.rows + together - 1) / together;
+  return {product.units() * parts,
+          least_share(2 * product.shape.columns * product.unit_columns() * together), threads};
+}
+
+// Where unit `unit` begins, in bytes of the gate's weights or the other ones.
+std::size_t unit_offset(const GluProduct& product, std::int64_t unit) {
+  const std::int64_t column = std::min(unit * product.unit_columns(), product.shape.rows);
+  return static_cast<std::size_t>(column / kGroupRows) * product.shape.group_bytes();
+}
+
+// Where this thread begins to read the weights of the run behind `fused`; null: nothing is known.
+const std::byte* next_weights(const ggml_compute_params& params, const Fused& fused) {
+  const Fused* then = fused.then;
+  if (then == nullptr) return nullptr;
+  if (then->kind == Fused::Kind::kGlu) {
+    const GluProduct product = glu_of(*then, params.nth);
+    const Shares::Part first = shares_of(product, params.nth).part(params.ith);
+    return product.gate + unit_offset(product, first.begin % product.units());
+  }
+  Products memory;
+  return first_weights(params, products_of(*then, memory));
+}
+
+// Units [begin, end) of rows that begin with `row`; then come the weights of unit `after`, or where
+// it is none those at `next`, which may be null.
+void multiply_units(GluProduct product, Shares::Part units, std::int64_t after,
+                    const std::byte* next) {
+  const std::size_t end = unit_offset(product, units.end);
+  if (after >= 0) {
+    product.gate_run = run_to(product.gate + end, product.gate + unit_offset(product, after));
+    product.up_run = run_to(product.up + end, product.up + unit_offset(product, after));
+  } else if (next != nullptr) {
+    product.gate_run = run_to(product.gate + end, next);
+    product.up_run = run_to(product.up + end, next + kWeightsAhead);
+  }
+  active_table()->multiply_glu(product, units.begin, units.end);
+}
+
+// Pieces [begin, end) are united, in the memory of all.
+void finish_units(const Fused& fused, GluProduct product, Shares::Part pieces) {
+  const std::int64_t all = product.units();
+  const std::int64_t columns = ready_columns(product.to_shape.type);
+  const std::int64_t each = columns / product.unit_columns();
+  product.whole = false;
+  float* const scratch = product.scratch;
+  while (!pieces.empty()) {
+    const std::int64_t unit = pieces.begin / each;
+    const std::int64_t end = std::min(pieces.end, (unit + 1) * each);
+    const auto done = static_cast<std::int32_t>(end - pieces.begin);
+    // Acquires what the threads before have united.
+    const std::int32_t before =
+        fused.pieces[static_cast<std::size_t>(unit)].fetch_add(done, std::memory_order_acq_rel);
+    if (before + done == std::min(each, all - unit * each)) {
+      product.scratch = scratch + unit * columns;
+      active_table()->store_unit(product, unit);
+    }
+    pieces.begin = end;
+  }
+}
+
+void compute_glu(const ggml_compute_params& params, const Fused& fused) {
+  const ReadyRows& to = fused.plan->ready(fused.glu.to);
+  GluProduct product = glu_of(fused, params.nth);
+  product.prepared = rows_of(params, fused, fused.glu.from);
   product.to = to.data;
-  product.whole = in_pieces(params.nth, to);
   product.scratch_stride = product.whole ? to.shape.columns : ready_columns(to.shape.type);
   std::byte* scratch =
       work_line(params) + glu_rows_bytes(fused) * static_cast<std::size_t>(params.nth);
@@ -257,16 +267,25 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
     scratch += scratch_bytes(params.nth, to) * static_cast<std::size_t>(params.ith);
   product.scratch = reinterpret_cast<float*>(scratch);
 
-  if (params.nth == 1 || product.rows <= kRowsPreparedTwice)
-    compute_own_glu(params, fused, product);
-  else
-    compute_shared_glu(params, fused, product);
-  if (!product.whole) return;
-  ggml_barrier(params.threadpool);
-  const KernelTable& table = *active_table();
-  for (std::int64_t row = params.ith; row < to.rows; row += params.nth)
-    table.prepare_row(to.shape, product.scratch + row * product.scratch_stride,
-                      place_row(row, to.rows, table.rows_max_of(to.shape.type)), to.data);
+  const std::byte* next = next_weights(params, fused);
+  const std::int64_t units = product.units();
+  const std::int64_t together = rows_together(product, params.nth);
+  take_shares(
+      shares_of(product, params.nth), params.ith,
+      [&] { return params.nth + fused.next.fetch_add(1, std::memory_order_relaxed); },
+      [&](Shares::Part part, Shares::Part after) {
+        while (part.begin < part.end) {
+          const std::int64_t row = part.begin / units * together;
+          const std::int64_t last = std::min(part.end, (part.begin / units + 1) * units);
+          const std::int64_t begin = part.begin % units;
+          std::int64_t then = after.empty() ? -1 : after.begin % units;
+          if (last < part.end) then = 0;
+          multiply_units(part_of(product, row, std::min(together, product.rows - row)),
+                         {begin, begin + last - part.begin}, then, next);
+          if (product.whole) finish_units(fused, product, {begin, begin + last - part.begin});
+          part.begin = last;
+        }
+      });
 }
 
 }  // namespace

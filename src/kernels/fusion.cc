@@ -177,6 +177,10 @@ void GraphPlan::find_glus(const ggml_cgraph& graph) {
     fused.glu.from = node(gate).ready;
     fused.glu.to =
         add_ready(packed_view(graph.nodes[down]->src[0]).shape, ggml_nrows(glu), at, down);
+    const PackedShape& to = ready(fused.glu.to).shape;
+    const std::int64_t columns = ready_columns(to.type);
+    fused.pieces = std::vector<std::atomic<std::int32_t>>(
+        static_cast<std::size_t>((to.columns + columns - 1) / columns));
     uses_[static_cast<std::size_t>(ready(fused.glu.from).slot)].end =
         std::max(uses_[static_cast<std::size_t>(ready(fused.glu.from).slot)].end, at);
     node(down).ready = fused.glu.to;

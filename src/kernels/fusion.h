@@ -92,6 +92,8 @@ struct Fused {
   const class GraphPlan* plan = nullptr;
   const Fused* then = nullptr;                // the next one that reads weights
   mutable std::atomic<std::int64_t> next{0};  // share that the next free thread takes
+  // Of each unit of columns of a gated unit, those that are united.
+  mutable std::vector<std::atomic<std::int32_t>> pieces;
 };
 
 // Whether a node of a graph that is being computed stands for a run. Only leaves carry anything

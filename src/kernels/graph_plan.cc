@@ -31,6 +31,7 @@ Fused& GraphPlan::fuse(int at, Fused::Kind kind) {
   fused.kind = kind;
   fused.count = 0;
   fused.norm_first = false;
+  fused.pieces.clear();
   fused.plan = this;
   node(at).fused = &fused;
   return fused;
@@ -142,6 +143,7 @@ ggml_cgraph GraphPlan::apply(const ggml_cgraph& graph) {
   }
   for (const Standing& standing : standing_) {
     standing.fused->next.store(0, std::memory_order_relaxed);
+    for (auto& pieces : standing.fused->pieces) pieces.store(0, std::memory_order_relaxed);
     standing.node->extra = standing.fused;
   }
   ggml_cgraph fused = graph;

@@ -152,7 +152,7 @@ struct GluProduct {
   void* to = nullptr;
   // f(gate(x)) * up(x) as floats, `scratch_stride` from row to row, on cache lines: of one unit,
   // memory of the calling thread, made ready at once. Or, where `whole`, of all columns, and
-  // nothing is made ready; then a unit is a block of columns.
+  // nothing is made ready; then a unit is a block of columns, and store_unit() follows.
   float* scratch = nullptr;
   std::int64_t scratch_stride = 0;
   bool whole = false;
@@ -244,6 +244,9 @@ struct KernelTable {
   void (*multiply)(const Product& product, std::int64_t group_begin, std::int64_t group_end);
   // Output columns [unit_begin, unit_end), in units of unit_columns().
   void (*multiply_glu)(const GluProduct& product, std::int64_t unit_begin, std::int64_t unit_end);
+  // What was united of unit `unit`, at product.scratch, becomes what a product reads. Not of a
+  // whole one.
+  void (*store_unit)(const GluProduct& product, std::int64_t unit);
   // out: [columns]; may be the row that is read or added.
   void (*norm_row)(const NormRow& row, float* out);
   void (*finish_head)(const HeadRow& row);

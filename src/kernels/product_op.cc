@@ -9,13 +9,12 @@
 #include "base/check.h"
 #include "ggml-cpu-impl.h"  // the engine's own: what a thread of a graph knows
 #include "kernels/kernel_table.h"
+#include "kernels/shares.h"
 #include "kernels/weights.h"
 
 namespace choir::kernels {
 namespace {
 
-// The smallest share of a product that a thread takes: some 2 us.
-constexpr std::int64_t kShareProducts = 300'000;
 // A share of an expert's product: there are many of them.
 constexpr std::int64_t kExpertProducts = 1'500'000;
 
@@ -36,43 +35,67 @@ std::byte* work_line(const ggml_compute_params& params) {
   return static_cast<std::byte*>(params.wdata) + (past == 0 ? 0 : 64 - past);
 }
 
-std::int64_t least_share(std::int64_t products_each) {
-  return std::max<std::int64_t>(1, kShareProducts / std::max<std::int64_t>(1, products_each));
-}
-
-Shares::Shares(std::int64_t total, std::int64_t least, int threads)
-    : total_(total), divisor_(3 * threads), least_(least) {}
-
-Shares::Part Shares::part(std::int64_t index) const {
-  std::int64_t begin = 0;
-  for (;; --index) {
-    const std::int64_t left = total_ - begin;
-    const std::int64_t size = std::min(left, std::max(least_, left / divisor_));
-    if (index == 0 || size == 0) return {begin, begin + size};
-    begin += size;
-  }
-}
-
 namespace {
 
-// After the barrier that ends the preparation: threads take shares until none is left.
-void multiply_shared(const ggml_compute_params& params, const Product& product) {
-  const Shares shares(product.shape.groups(),
-                      least_share(product.shape.columns * kGroupRows * product.rows), params.nth);
-  for (std::int64_t index = params.ith;;
-       index = params.nth == 1 ? index + 1 : ggml_threadpool_chunk_add(params.threadpool, 1)) {
-    const Shares::Part part = shares.part(index);
-    if (part.begin == part.end) return;
-    active_table()->multiply(product, part.begin, part.end);
+Shares shares_of(std::span<const Product> products, int threads) {
+  const Product& first = products.front();
+  std::int64_t groups = 0;
+  for (const Product& product : products) groups += product.shape.groups();
+  return {groups, least_share(first.shape.columns * kGroupRows * first.rows), threads};
+}
+
+const std::byte* weights_at(const Product& product, std::int64_t group) {
+  return product.weights + static_cast<std::size_t>(group) * product.shape.group_bytes();
+}
+const std::byte* weights_at(std::span<const Product> products, std::int64_t group) {
+  for (const Product& product : products) {
+    if (group < product.shape.groups()) return weights_at(product, group);
+    group -= product.shape.groups();
   }
+  return nullptr;
+}
+
+// Share `part`; the thread reads the weights at `next` afterwards, or that is null.
+void multiply_share(std::span<const Product> products, Shares::Part part, const std::byte* next) {
+  for (std::size_t i = 0; i < products.size() && part.end > 0; ++i) {
+    const std::int64_t groups = products[i].shape.groups();
+    if (part.begin < groups) {
+      Product run = products[i];
+      const std::int64_t end = std::min(part.end, groups);
+      run.run = run_to(weights_at(run, end), part.end > groups ? products[i + 1].weights : next);
+      active_table()->multiply(run, part.begin, end);
+    }
+    part.begin = std::max<std::int64_t>(0, part.begin - groups);
+    part.end -= groups;
+  }
+}
+
+template <class Take>
+void multiply_taken(const ggml_compute_params& params, std::span<const Product> products,
+                    const Take& take, const std::byte* next) {
+  take_shares(shares_of(products, params.nth), params.ith, take,
+              [&](Shares::Part part, Shares::Part after) {
+                multiply_share(products, part,
+                               after.empty() ? next : weights_at(products, after.begin));
+              });
 }
 
 }  // namespace
 
-void meet(const ggml_compute_params& params) {
-  if (params.nth == 1) return;
-  if (params.ith == 0) ggml_threadpool_chunk_set(params.threadpool, params.nth);
-  ggml_barrier(params.threadpool);
+void multiply_shares(const ggml_compute_params& params, std::span<const Product> products,
+                     std::atomic<std::int64_t>& taken, const std::byte* next) {
+  multiply_taken(
+      params, products, [&] { return params.nth + taken.fetch_add(1, std::memory_order_relaxed); },
+      next);
+}
+
+const std::byte* first_weights(const ggml_compute_params& params,
+                               std::span<const Product> products) {
+  return weights_at(products, shares_of(products, params.nth).part(params.ith).begin);
+}
+
+WeightRun run_to(const std::byte* end, const std::byte* next) {
+  return next == nullptr ? WeightRun() : WeightRun{end, next - end};
 }
 
 void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work) {
@@ -101,29 +124,18 @@ void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work
   product.c = work.out;
   product.c_stride = shape.rows;
   product.residual = work.residual;
+  if (work.taken != nullptr) {
+    if (!alone) ggml_barrier(params.threadpool);
+    return multiply_shares(params, {&product, 1}, *work.taken, work.next);
+  }
   if (!alone) {
     meet(params);
-    return multiply_shared(params, product);
+    return multiply_taken(
+        params, {&product, 1}, [&] { return take_of_pool(params); }, work.next);
   }
-  multiply_part(product, params.ith, params.nth, work.next);
-}
-
-void multiply_part(const Product& product, int part, int parts, const std::byte* next) {
-  const std::int64_t groups = product.shape.groups();
-  const std::int64_t end = groups * (part + 1) / parts;
-  Product run = product;
-  run.run =
-      run_to(product.weights + static_cast<std::size_t>(end) * product.shape.group_bytes(), next);
-  active_table()->multiply(run, groups * part / parts, end);
-}
-
-const std::byte* part_begin(const PackedWeight& weight, int part, int parts) {
-  return weight.matrix(0) + static_cast<std::size_t>(weight.shape.groups() * part / parts) *
-                                weight.shape.group_bytes();
-}
-
-WeightRun run_to(const std::byte* end, const std::byte* next) {
-  return next == nullptr ? WeightRun() : WeightRun{end, next - end};
+  const std::int64_t groups = shape.groups();
+  active_table()->multiply(product, groups * params.ith / params.nth,
+                           groups * (params.ith + 1) / params.nth);
 }
 
 namespace {

@@ -2,8 +2,10 @@
 // graph at once.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/kernel_table.h"
 #include "kernels/weights.h"
@@ -36,40 +38,23 @@ struct MatrixProduct {
   float* out = nullptr;             // [rows][weight.shape.rows]
   const float* residual = nullptr;  // like out, added; or null
   const std::byte* next = nullptr;  // weights that this thread reads afterwards
+  // As multiply_shares() takes it. Null: one row or two are shared out in equal parts.
+  std::atomic<std::int64_t>* taken = nullptr;
 };
 std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows);
 void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work);
 
 // The work buffer from its first cache line on. ggml gives a line more than was asked for.
 std::byte* work_line(const ggml_compute_params& params);
-// Part `part` of `parts` of all groups; where it begins. next: the weights that this thread reads
-// afterwards, or null.
-void multiply_part(const Product& product, int part, int parts, const std::byte* next);
+// Products that are computed together, as one run of groups that threads share out. Each takes the
+// number of its next share from `taken`, which is 0 before any thread is here. next: the weights
+// that this thread reads afterwards, or null.
+void multiply_shares(const ggml_compute_params& params, std::span<const Product> products,
+                     std::atomic<std::int64_t>& taken, const std::byte* next);
+// Where a thread begins to read the weights of such products; null: it has none of them.
+const std::byte* first_weights(const ggml_compute_params& params,
+                               std::span<const Product> products);
 // Weights up to `end`, then those at `next`, if there are any.
 WeightRun run_to(const std::byte* end, const std::byte* next);
-const std::byte* part_begin(const PackedWeight& weight, int part, int parts);
-
-// A product in shares that get smaller, so that threads that take one after the other end together.
-class Shares {
- public:
-  struct Part {
-    std::int64_t begin = 0;
-    std::int64_t end = 0;  // begin: no share is left
-  };
-  // total: what is shared out, such as groups. No share but the last is smaller than `least`.
-  Shares(std::int64_t total, std::int64_t least, int threads);
-  Part part(std::int64_t index) const;
-
- private:
-  std::int64_t total_;
-  std::int64_t divisor_;
-  std::int64_t least_;
-};
-// The smallest share of what has so many products each.
-std::int64_t least_share(std::int64_t products_each);
-
-// All threads: none begins before all are here; the counter from which they take shares is then at
-// its start.
-void meet(const ggml_compute_params& params);
 
 }  // namespace choir::kernels
