@@ -76,7 +76,7 @@ TEST(Shares, WorkKnowsTheShareThatFollows) {
 TEST(SharesProperty, EveryPieceIsTakenOnce) {
   for (unsigned seed = 0; seed < 2000; ++seed) {
     std::mt19937 random(seed);
-    const auto upto = [&](int most) { return static_cast<std::int64_t>(random() % most) + 1; };
+    const auto upto = [&](unsigned most) { return static_cast<std::int64_t>(random() % most) + 1; };
     const std::int64_t total = upto(seed % 2 == 0 ? 100 : 100'000);
     const std::int64_t least = upto(seed % 3 == 0 ? 1 : 400);
     const auto threads = static_cast<int>(upto(32));
