@@ -188,7 +188,9 @@ GluProduct glu_of(const Fused& fused, int threads) {
 std::int64_t rows_together(const GluProduct& product, int threads) {
   const bool parted = threads > 1 && !is_floating(product.to_shape.type) && !product.whole &&
                       product.units() < kPartsEach * threads;
-  return parted ? std::min(kRowsOfPart, product.rows) : product.rows;
+  // There are none where a graph computes no output.
+  const std::int64_t rows = std::max<std::int64_t>(1, product.rows);
+  return parted ? std::min(kRowsOfPart, rows) : rows;
 }
 
 // Of all units of all parts of rows.
