@@ -154,6 +154,70 @@ TEST_F(EventsTest, ManyReadersAreToldLessOftenAndPartByPart) {
   for (const std::uint64_t reader : all) events->leave(reader);
 }
 
+// ---- what happens during a look -----------------------------------------------------------------
+
+// Tells when it is read: by whoever posts a look, and by a look at requests while it is under way.
+class WatchedClock final : public Clock {
+ public:
+  Instant now() const override {
+    ++reads;
+    if (during_look && std::this_thread::get_id() != owner_) during_look();
+    return {};
+  }
+
+  mutable std::atomic<int> reads{0};
+  std::function<void()> during_look;
+
+ private:
+  const std::thread::id owner_ = std::this_thread::get_id();
+};
+
+class EventsDuringALook : public EventsTest {
+ protected:
+  EventsDuringALook() {
+    events = std::make_shared<Events>(
+        *node, replicas, *doors, watched,
+        [this](Nanos, std::function<void()> work) { later.push_back(std::move(work)); });
+    for (std::size_t i = 0; i < 65; ++i)  // two ticks from look to look
+      next_frame(join(kRequestsTopic));
+    next_tick();
+    look_at("a");
+  }
+  ~EventsDuringALook() override {  // all that reads the clock ends before it
+    later.clear();
+    doors.reset();
+    events.reset();
+  }
+  // A look that begins with a reader of requests of a tenant that none has watched.
+  void look_at(const std::string& tenant) {
+    next_frame(
+        events->join(kRequestsTopic, {.tenant = tenant, .scopes = kView}, [this] { ++woken; }));
+    watched.during_look = {};
+  }
+  bool looks_in_next_tick() {
+    const int before = watched.reads;
+    next_tick();
+    return watched.reads > before;
+  }
+
+  WatchedClock watched;
+};
+
+TEST_F(EventsDuringALook, AReaderThatAsksForItsFirstFrameMakesNoOther) {
+  const std::uint64_t last = join(kRequestsTopic);
+  next_frame(last);
+  watched.during_look = [&] { EXPECT_EQ(events->take(last + 1), nullptr); };
+  look_at("b");
+  EXPECT_FALSE(looks_in_next_tick());
+  EXPECT_TRUE(looks_in_next_tick());
+}
+
+TEST_F(EventsDuringALook, TicksCount) {
+  watched.during_look = [&] { next_tick(); };
+  look_at("b");
+  EXPECT_TRUE(looks_in_next_tick());
+}
+
 TEST_F(EventsTest, LookHalfAsOftenWhereNothingHappens) {
   const std::uint64_t reader = join(kStateTopic);
   next_frame(reader);

@@ -91,7 +91,7 @@ class Events : public std::enable_shared_from_this<Events> {
  private:
   struct Reader {
     Topics topics = 0;
-    std::string audience;  // of requests: "*": all, else "=" and the tenant
+    std::string audience;  // of requests
     Wake wake;
     FrameQueue queue;
     bool wakes_soon = false;  // it is in State::to_wake
@@ -157,6 +157,10 @@ class Events : public std::enable_shared_from_this<Events> {
     Numbers tables;
     std::uint64_t newest = 0;
   };
+
+  // An audience: kAll sees the requests of all, any other is "=" and its tenant.
+  static constexpr std::string_view kAll = "*";
+  static std::string audience_of(const Client& client);
 
   void tick();
   void post(Look look);      // any thread; `looking` is set

@@ -194,9 +194,9 @@ void write_answer(const choir::serve::Dialect& dialect, const std::vector<std::s
     expect(is_as_written(read.at(choice), written.at(choice)),
            "the text of a stream is that of the model");
 
-  const auto broken = events_of(
-      dialect.writer(answer(name))->error(choir::serve::api_error({choir::Code::kDraining, name})));
-  expect(broken.size() == 1 && is_as_written(json_of(broken[0])["error"]["message"], name),
+  const choir::serve::ApiError error = choir::serve::api_error({choir::Code::kDraining, name});
+  const auto broken = events_of(dialect.writer(answer(name))->error(error));
+  expect(broken.size() == 1 && is_as_written(json_of(broken[0])["error"]["message"], error.message),
          "an error is one event with its message");
 }
 
