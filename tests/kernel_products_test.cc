@@ -235,15 +235,16 @@ TEST_P(PackedWeights, ManyRowsHaveTheBitsOfEachAlone) {
   }
 }
 
-// Rows through a gated unit and the product that reads it.
+// Rows through a gated unit and the product that reads it. whole: in short pieces that are made
+// ready afterwards.
 std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, Weights& down,
-                         const std::vector<float>& a, std::int64_t rows) {
+                         const std::vector<float>& a, std::int64_t rows, bool whole = false) {
   const auto ready = [&](const PackedShape& shape) {
     return std::vector<std::byte>(prepared_bytes(shape) * static_cast<std::size_t>(rows));
   };
   std::vector<std::byte> from = ready(gate.shape);
   std::vector<std::byte> to = ready(down.shape);
-  const std::int64_t stride = ready_columns(down.shape.type);
+  const std::int64_t stride = whole ? down.shape.columns : ready_columns(down.shape.type);
   std::vector<float> scratch(static_cast<std::size_t>(rows * stride));
   const std::int64_t columns = gate.shape.columns;
   for (std::int64_t row = 0; row < rows; ++row)
@@ -259,8 +260,16 @@ std::vector<float> gated(const KernelTable& table, Weights& gate, Weights& up, W
   glu.to = to.data();
   glu.scratch = scratch.data();
   glu.scratch_stride = stride;
+  glu.whole = whole;
   table.multiply_glu(glu, 0, 1);  // in parts, as threads take them
   table.multiply_glu(glu, 1, glu.units());
+  if (whole) {
+    glu.whole = false;
+    for (std::int64_t unit = 0; unit < glu.units(); ++unit) {
+      glu.scratch = scratch.data() + unit * glu.unit_columns();
+      table.store_unit(glu, unit);
+    }
+  }
   std::vector<float> c(static_cast<std::size_t>(rows * down.shape.rows), NAN);
   Product p;
   p.shape = down.shape;
@@ -290,9 +299,13 @@ TEST_P(PackedWeights, AGatedUnitHasTheSameBitsInAnyCompanyAndOnEveryInstructionS
     }
     for (const KernelTable* table : tables())
       for (const std::int64_t rows : {1L, 7L, 16L, 33L, kRows}) {
-        const std::vector<float> c = gated(*table, gate, up, down, a, rows);
-        ASSERT_EQ(std::memcmp(c.data(), alone.data(), c.size() * sizeof(float)), 0)
-            << table->name << ", " << rows << " rows to " << ggml_type_name(to);
+        for (const bool whole : {false, true}) {
+          if (whole && is_floating(down.shape.type)) continue;
+          const std::vector<float> c = gated(*table, gate, up, down, a, rows, whole);
+          ASSERT_EQ(std::memcmp(c.data(), alone.data(), c.size() * sizeof(float)), 0)
+              << table->name << ", " << rows << " rows to " << ggml_type_name(to)
+              << (whole ? " in pieces" : "");
+        }
       }
   }
 }

@@ -92,6 +92,7 @@ const KernelTable* plain_tiles_table() {
     table.prepare_row = prepare_row<Avx2OfTiles>;
     table.multiply = multiply_plain;
     table.multiply_glu = multiply_glu_plain;
+    table.store_unit = store_unit<Avx2OfTiles>;
     return table;
   }();
   return &kTable;

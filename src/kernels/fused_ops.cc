@@ -99,33 +99,6 @@ std::span<Product> products_of(const Fused& fused, Products& memory) {
   return products;
 }
 
-const std::byte* next_weights(const ggml_compute_params& params, const Fused& fused);
-
-void compute_products(const ggml_compute_params& params, const Fused& fused) {
-  const FusedProduct& only = fused.products[0];
-  const std::byte* next = next_weights(params, fused);
-  if (only.ready < 0) {
-    compute_matrix(
-        params,
-        {only.weight, 0, only.x, 0, ggml_nrows(only.x), static_cast<float*>(only.out->data),
-         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data), next,
-         &fused.next});
-    return;
-  }
-  const std::byte* rows = rows_of(params, fused, only.ready);
-  Products memory;
-  const std::span<Product> products = products_of(fused, memory);
-  for (std::size_t i = 0; i < products.size(); ++i) {
-    const FusedProduct& one = fused.products[i];
-    products[i].prepared = rows;
-    products[i].c = static_cast<float*>(one.out->data);
-    products[i].c_stride = one.weight.shape.rows;
-    if (one.residual != nullptr)
-      products[i].residual = static_cast<const float*>(one.residual->data);
-  }
-  multiply_shares(params, products, fused.next, next);
-}
-
 // A unit of columns of quantized weights is long: where each thread has a few, they wait for the
 // last. Then few rows are united in short pieces, in memory of all, and the thread that unites the
 // last piece of a unit makes the unit ready. Many rows would be too much memory; they come in parts
@@ -220,8 +193,33 @@ const std::byte* next_weights(const ggml_compute_params& params, const Fused& fu
   return first_weights(params, products_of(*then, memory));
 }
 
-// Units [begin, end) of rows that begin with `row`; then come the weights of unit `after`, or where
-// it is none those at `next`, which may be null.
+void compute_products(const ggml_compute_params& params, const Fused& fused) {
+  const FusedProduct& only = fused.products[0];
+  const std::byte* next = next_weights(params, fused);
+  if (only.ready < 0) {
+    compute_matrix(
+        params,
+        {only.weight, 0, only.x, 0, ggml_nrows(only.x), static_cast<float*>(only.out->data),
+         only.residual == nullptr ? nullptr : static_cast<const float*>(only.residual->data), next,
+         &fused.taken});
+    return;
+  }
+  const std::byte* rows = rows_of(params, fused, only.ready);
+  Products memory;
+  const std::span<Product> products = products_of(fused, memory);
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    const FusedProduct& one = fused.products[i];
+    products[i].prepared = rows;
+    products[i].c = static_cast<float*>(one.out->data);
+    products[i].c_stride = one.weight.shape.rows;
+    if (one.residual != nullptr)
+      products[i].residual = static_cast<const float*>(one.residual->data);
+  }
+  multiply_shares(params, products, fused.taken, next);
+}
+
+// Then the thread reads the weights of unit `after`, or where that is negative those at `next`,
+// which may be null.
 void multiply_units(GluProduct product, Shares::Part units, std::int64_t after,
                     const std::byte* next) {
   const std::size_t end = unit_offset(product, units.end);
@@ -273,19 +271,17 @@ void compute_glu(const ggml_compute_params& params, const Fused& fused) {
   const std::int64_t units = product.units();
   const std::int64_t together = rows_together(product, params.nth);
   take_shares(
-      shares_of(product, params.nth), params.ith,
-      [&] { return params.nth + fused.next.fetch_add(1, std::memory_order_relaxed); },
+      shares_of(product, params.nth), params.ith, [&] { return take_of(fused.taken, params); },
       [&](Shares::Part part, Shares::Part after) {
-        while (part.begin < part.end) {
+        const std::int64_t behind = after.empty() ? -1 : after.begin % units;
+        while (!part.empty()) {  // of each part of rows
           const std::int64_t row = part.begin / units * together;
-          const std::int64_t last = std::min(part.end, (part.begin / units + 1) * units);
           const std::int64_t begin = part.begin % units;
-          std::int64_t then = after.empty() ? -1 : after.begin % units;
-          if (last < part.end) then = 0;
-          multiply_units(part_of(product, row, std::min(together, product.rows - row)),
-                         {begin, begin + last - part.begin}, then, next);
-          if (product.whole) finish_units(fused, product, {begin, begin + last - part.begin});
-          part.begin = last;
+          const Shares::Part here = {begin, std::min(units, begin + part.end - part.begin)};
+          part.begin += here.end - here.begin;
+          multiply_units(part_of(product, row, std::min(together, product.rows - row)), here,
+                         part.empty() ? behind : 0, next);
+          if (product.whole) finish_units(fused, product, here);
         }
       });
 }

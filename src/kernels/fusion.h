@@ -90,8 +90,8 @@ struct Fused {
   int angles = -1;            // of the plan; -1: no head is turned
   bool makes_angles = false;  // the first that needs them
   const class GraphPlan* plan = nullptr;
-  const Fused* then = nullptr;                // the next one that reads weights
-  mutable std::atomic<std::int64_t> next{0};  // share that the next free thread takes
+  const Fused* then = nullptr;                 // the next one that reads weights
+  mutable std::atomic<std::int64_t> taken{0};  // shares, but for the first of each thread
   // Of each unit of columns of a gated unit, those that are united.
   mutable std::vector<std::atomic<std::int32_t>> pieces;
 };

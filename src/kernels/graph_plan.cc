@@ -142,7 +142,7 @@ ggml_cgraph GraphPlan::apply(const ggml_cgraph& graph) {
     made_for_ = graph.uid;
   }
   for (const Standing& standing : standing_) {
-    standing.fused->next.store(0, std::memory_order_relaxed);
+    standing.fused->taken.store(0, std::memory_order_relaxed);
     for (auto& pieces : standing.fused->pieces) pieces.store(0, std::memory_order_relaxed);
     standing.node->extra = standing.fused;
   }

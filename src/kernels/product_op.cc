@@ -85,8 +85,7 @@ void multiply_taken(const ggml_compute_params& params, std::span<const Product> 
 void multiply_shares(const ggml_compute_params& params, std::span<const Product> products,
                      std::atomic<std::int64_t>& taken, const std::byte* next) {
   multiply_taken(
-      params, products, [&] { return params.nth + taken.fetch_add(1, std::memory_order_relaxed); },
-      next);
+      params, products, [&] { return take_of(taken, params); }, next);
 }
 
 const std::byte* first_weights(const ggml_compute_params& params,

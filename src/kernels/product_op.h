@@ -38,7 +38,7 @@ struct MatrixProduct {
   float* out = nullptr;             // [rows][weight.shape.rows]
   const float* residual = nullptr;  // like out, added; or null
   const std::byte* next = nullptr;  // weights that this thread reads afterwards
-  // As multiply_shares() takes it. Null: one row or two are shared out in equal parts.
+  // See take_of(). Null: one row or two are shared out in equal parts, and `next` is not read.
   std::atomic<std::int64_t>* taken = nullptr;
 };
 std::size_t matrix_work_bytes(int threads, const PackedShape& shape, std::int64_t rows);
@@ -46,9 +46,8 @@ void compute_matrix(const ggml_compute_params& params, const MatrixProduct& work
 
 // The work buffer from its first cache line on. ggml gives a line more than was asked for.
 std::byte* work_line(const ggml_compute_params& params);
-// Products that are computed together, as one run of groups that threads share out. Each takes the
-// number of its next share from `taken`, which is 0 before any thread is here. next: the weights
-// that this thread reads afterwards, or null.
+// Products that are computed together, as one run of groups that threads share out. taken: see
+// take_of(). next: the weights that this thread reads afterwards, or null.
 void multiply_shares(const ggml_compute_params& params, std::span<const Product> products,
                      std::atomic<std::int64_t>& taken, const std::byte* next);
 // Where a thread begins to read the weights of such products; null: it has none of them.

@@ -48,4 +48,8 @@ std::int64_t take_of_pool(const ggml_compute_params& params) {
   return ggml_threadpool_chunk_add(params.threadpool, 1);
 }
 
+std::int64_t take_of(std::atomic<std::int64_t>& taken, const ggml_compute_params& params) {
+  return params.nth + taken.fetch_add(1, std::memory_order_relaxed);
+}
+
 }  // namespace choir::kernels

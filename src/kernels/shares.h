@@ -3,6 +3,7 @@
 // is slower than another, or does something else as well.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 struct ggml_compute_params;
@@ -55,7 +56,9 @@ void take_shares(Shares shares, int ith, const Take& take, const Work& work) {
 // All threads: none begins before all are here; the counter of the pool, from which they then take
 // shares, is at its start.
 void meet(const ggml_compute_params& params);
-// The next number of this counter.
+// The index of a thread's next share: of the counter of the pool; of one that counts the shares
+// taken beside the first of each thread, and is 0 before any thread is here.
 std::int64_t take_of_pool(const ggml_compute_params& params);
+std::int64_t take_of(std::atomic<std::int64_t>& taken, const ggml_compute_params& params);
 
 }  // namespace choir::kernels
