@@ -69,6 +69,14 @@ TEST(ExecutorTenants, OneRequestAfterTheOtherIsNoWayAroundTheOrder) {
   EXPECT_LE(std::ranges::count(order, 'A'), std::ranges::count(order, 'B') + 1) << order;
 }
 
+TEST(ExecutorTenants, OneWithFewRequestsDoesNotWaitForOneWithManyThatHasHadAsMuch) {
+  TenantStage stage;
+  stage.ask("C", 1);
+  stage.ask("A", 5);
+  stage.ask("B", 1);
+  EXPECT_EQ(stage.ends(7), "CBAAAAA");
+}
+
 TEST(ExecutorTenants, ATenantForEveryRequestTakesNoMemory) {
   TenantStage stage;
   stage.ask("A", 400);

@@ -95,6 +95,8 @@ class Workload {
           aged(row.priority, now_ - row.view.arrived, std::chrono::milliseconds(100));
       row.view.tenant = &served_[row.tenant];
       row.view.tenant_served = served_[row.tenant];
+      row.view.tenant_live =
+          static_cast<std::int32_t>(std::ranges::count(live_, row.tenant, &Row::tenant));
     }
   }
 

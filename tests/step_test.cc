@@ -28,8 +28,9 @@ SeqView whole(std::uint64_t id, std::int32_t known) {
   return view;
 }
 
-SeqView of_tenant(const char* tenant, SeqView view) {
+SeqView of_tenant(const char* tenant, SeqView view, std::int32_t live = 1) {
   view.tenant = tenant;
+  view.tenant_live = live;
   return view;
 }
 
@@ -144,6 +145,14 @@ const Case kTenants[] = {
      {of_tenant(kA, seq(1, 9, 8, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
      limits(20, 20, 100, 0),
      {{{{1}, 8, 1, true}}, {}}},
+    {"OfTenantsThatHaveHadAsMuchTheOneWithFewerSequencesGoesFirst",
+     {of_tenant(kA, seq(1, 4, 0, kHigh, 50), 3), of_tenant(kB, seq(2, 4, 0, kHigh, 50), 2)},
+     limits(20, 20, 100),
+     {{{{2}, 0, 4, true}}, {}}},
+    {"FewSequencesAreNoReasonForOneThatHasHadMore",
+     {of_tenant(kA, seq(1, 4, 0, kHigh, 50), 3), of_tenant(kB, seq(2, 4, 0, kHigh, 51), 2)},
+     limits(20, 20, 100),
+     {{{{1}, 0, 4, true}}, {}}},
     {"AnotherTenantsPromptWaitsToo",
      {of_tenant(kA, seq(1, 4, 0, kHigh, 50)), of_tenant(kB, seq(2, 4, 0, kHigh, 20))},
      limits(20, 20, 100),

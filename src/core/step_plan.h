@@ -19,6 +19,7 @@ struct SeqView {
   Priority priority = Priority::kNormal;  // after ageing
   const void* tenant = nullptr;           // which it is of; only compared
   double tenant_served = 0;          // what its tenant has had (policy/tenants.h); less goes first
+  std::int32_t tenant_live = 0;      // the tenant's sequences; fewer go first within that
   Instant arrived;                   // earlier goes first within all that
   std::int32_t known_tokens = 0;     // >= 1; prompt plus sampled
   std::int32_t computed_tokens = 0;  // 0 .. known_tokens; also the KV cells it holds

@@ -42,8 +42,8 @@ class Planner {
     }
     critical_only_ = !prompts_.empty() && rows_[prompts_.front()].priority == Priority::kCritical;
     std::ranges::sort(prompts_, [this](std::uint32_t a, std::uint32_t b) {
-      return std::tie(rows_[a].priority, rows_[a].tenant_served, a) <
-             std::tie(rows_[b].priority, rows_[b].tenant_served, b);
+      return std::tie(rows_[a].priority, rows_[a].tenant_served, rows_[a].tenant_live, a) <
+             std::tie(rows_[b].priority, rows_[b].tenant_served, rows_[b].tenant_live, b);
     });
     first_prompt_ = first_prompt_with_room();
   }

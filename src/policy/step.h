@@ -46,10 +46,12 @@ struct StepScratch {
 //   3. If work is pending and nothing was placed, one holder is preempted (the worst-ranked; those
 //      without work first), so successive calls never all stand still.
 //
-// Rank is (priority, arrival, id); prompts are read by (priority, tenant_served, arrival, id). Both
-// are total, so the answer does not depend on input order. Which sequence keeps cells must not
-// depend on tenant_served: it changes at every pass, and two tenants would take each other's cells
-// forever.
+// Rank is (priority, arrival, id); prompts are read by (priority, tenant_served, tenant_live,
+// arrival, id). Both are total, so the answer does not depend on input order. Tenants that have had
+// as much are common, since one that comes starts level with the others: then one with few
+// sequences does not wait for the prompts of one with many. Which sequence keeps cells must not
+// depend on its tenant: tenant_served changes at every pass, and two tenants would take each
+// other's cells forever.
 //
 // An empty plan means that nothing is pending or, if something is, that cells or slots are held by
 // none of `seqs` (kept conversations): the caller frees some.

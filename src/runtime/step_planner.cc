@@ -66,6 +66,7 @@ SeqView StepPlanner::view(const LiveSequence& live) const {
           .priority = priority,
           .tenant = live.tenant,
           .tenant_served = p_.live.tenants().level(*live.tenant, priority),
+          .tenant_live = live.tenant->live(),
           .arrived = live.arrived,
           .known_tokens = live.value.known_tokens(),
           .computed_tokens = live.computed};

@@ -49,18 +49,20 @@ void Waiting::first(KvUse room, bool classes, const Tenants& tenants,
   struct Line {
     Priority priority;
     double served;
+    std::int32_t live;
     Group::const_iterator at;
     Group::const_iterator end;
   };
   const auto later = [](const Line& a, const Line& b) {
-    return std::tie(a.priority, a.served, (*a.at)->arrived, (*a.at)->value.id) >
-           std::tie(b.priority, b.served, (*b.at)->arrived, (*b.at)->value.id);
+    return std::tie(a.priority, a.served, a.live, (*a.at)->arrived, (*a.at)->value.id) >
+           std::tie(b.priority, b.served, b.live, (*b.at)->arrived, (*b.at)->value.id);
   };
   std::vector<Line> lines;
   lines.reserve(groups_.size());
   for (const auto& [key, group] : groups_) {
     const Priority priority = classes ? key.first : Priority::kNormal;
-    lines.push_back({priority, tenants.level(*key.second, priority), group.begin(), group.end()});
+    lines.push_back({priority, tenants.level(*key.second, priority), key.second->live(),
+                     group.begin(), group.end()});
   }
   std::ranges::make_heap(lines, later);
   while (!lines.empty()) {
