@@ -206,30 +206,16 @@ class Others {
  public:
   Others(const Daemon& daemon, int& number) {
     const std::uint64_t before = daemon.resident_bytes();
-    for (int i = 0; i < kEvents; ++i) {
-      const int socket = daemon.connect();
-      send_all(socket, get("/choir/v1/events"));
-      watchers_.add(socket);
-    }
-    watchers_.begin();
+    come(daemon, kEvents, watchers_, [] { return get("/choir/v1/events"); });
     std::this_thread::sleep_for(kSettle);
     idle_kib_ = static_cast<double>(daemon.resident_bytes() - before) / 1024 / kEvents;
 
-    for (int i = 0; i < kWaiting; ++i) {
-      const int socket = daemon.connect();
-      send_all(socket, completion("waits", ++number, kFastTokens, "normal"));
-      waiting_.add(socket);
-    }
-    waiting_.begin();
+    come(daemon, kWaiting, waiting_,
+         [&] { return completion("waits", ++number, kFastTokens, "normal"); });
     wait_for(daemon, "waits", "1,000 requests wait", [](const Json& model) {
       return model["waiting"].get<int>() + model["running"].get<int>() == kWaiting;
     });
-    for (int i = 0; i < kSlow; ++i) {
-      const int socket = daemon.connect();
-      send_all(socket, completion("slow", ++number, kSlowTokens, "low"));
-      slow_.add(socket);
-    }
-    slow_.begin();
+    come(daemon, kSlow, slow_, [&] { return completion("slow", ++number, kSlowTokens, "low"); });
     wait_for(daemon, "slow", "the slow readers' texts are written", [](const Json& model) {
       return model["output_tokens"].get<int>() >= kSlow * kSlowTokens;
     });
@@ -239,6 +225,16 @@ class Others {
   int lost() const { return watchers_.lost() + waiting_.lost(); }
 
  private:
+  template <class Readers, class Request>
+  static void come(const Daemon& daemon, int count, Readers& readers, Request request) {
+    for (int i = 0; i < count; ++i) {
+      const int socket = daemon.connect();
+      send_all(socket, request());
+      readers.add(socket);
+    }
+    readers.begin();
+  }
+
   double idle_kib_ = 0;
   Watchers watchers_;
   Watchers waiting_;

@@ -37,6 +37,14 @@ class EventsTest : public testing::Test {
     }
   }
 
+  std::shared_ptr<Events> events_of(const Clock& time) {
+    return std::make_shared<Events>(*node, replicas, *doors, time,
+                                    [this](Nanos after, std::function<void()> work) {
+                                      pause = after;
+                                      later.push_back(std::move(work));
+                                    });
+  }
+
   std::atomic<int> woken{0};
   std::deque<std::function<void()>> later;
   Nanos pause{0};  // until the last of those
@@ -44,11 +52,7 @@ class EventsTest : public testing::Test {
   std::unique_ptr<Node> node = *Node::create({});
   Replicas replicas{*node};
   std::unique_ptr<Doors> doors = *Doors::create();
-  std::shared_ptr<Events> events = std::make_shared<Events>(
-      *node, replicas, *doors, clock, [this](Nanos time, std::function<void()> work) {
-        pause = time;
-        later.push_back(std::move(work));
-      });
+  std::shared_ptr<Events> events = events_of(clock);
 };
 
 TEST_F(EventsTest, NobodyLooksWhereNobodyReads) {
@@ -175,9 +179,7 @@ class WatchedClock final : public Clock {
 class EventsDuringALook : public EventsTest {
  protected:
   EventsDuringALook() {
-    events = std::make_shared<Events>(
-        *node, replicas, *doors, watched,
-        [this](Nanos, std::function<void()> work) { later.push_back(std::move(work)); });
+    events = events_of(watched);
     for (std::size_t i = 0; i < 65; ++i)  // two ticks from look to look
       next_frame(join(kRequestsTopic));
     next_tick();

@@ -29,6 +29,16 @@ struct SeqView {
   std::int32_t pending_tokens() const { return known_tokens - computed_tokens; }
 };
 
+// The order in which prompts are read: the least goes first.
+struct PromptRank {
+  Priority priority = Priority::kNormal;
+  double tenant_served = 0;
+  std::int32_t tenant_live = 0;
+  Instant arrived;
+  SeqId id;
+  auto operator<=>(const PromptRank&) const = default;
+};
+
 struct StepLimits {
   std::int32_t batch_tokens_max = 512;  // tokens of one pass; the engine's micro-batch
   std::int32_t chunk_tokens_max = 256;  // of prompts, in this pass; half as many more may end one

@@ -14,6 +14,10 @@ constexpr auto kRanksBefore = [](const SeqView& a, const SeqView& b) {
   return std::tie(a.priority, a.arrived, a.id) < std::tie(b.priority, b.arrived, b.id);
 };
 
+PromptRank rank_of(const SeqView& row) {
+  return {row.priority, row.tenant_served, row.tenant_live, row.arrived, row.id};
+}
+
 bool holds(const SeqView& row) { return row.computed_tokens > 0; }
 bool is_decode(const SeqView& row) { return holds(row) && row.pending_tokens() == 1; }
 bool is_prompt(const SeqView& row) { return row.pending_tokens() > 0 && !is_decode(row); }
@@ -42,8 +46,7 @@ class Planner {
     }
     critical_only_ = !prompts_.empty() && rows_[prompts_.front()].priority == Priority::kCritical;
     std::ranges::sort(prompts_, [this](std::uint32_t a, std::uint32_t b) {
-      return std::tie(rows_[a].priority, rows_[a].tenant_served, rows_[a].tenant_live, a) <
-             std::tie(rows_[b].priority, rows_[b].tenant_served, rows_[b].tenant_live, b);
+      return rank_of(rows_[a]) < rank_of(rows_[b]);
     });
     first_prompt_ = first_prompt_with_room();
   }

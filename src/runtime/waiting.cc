@@ -1,9 +1,9 @@
 #include "runtime/waiting.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "base/check.h"
+#include "core/step_plan.h"
 
 namespace choir {
 
@@ -53,10 +53,11 @@ void Waiting::first(KvUse room, bool classes, const Tenants& tenants,
     Group::const_iterator at;
     Group::const_iterator end;
   };
-  const auto later = [](const Line& a, const Line& b) {
-    return std::tie(a.priority, a.served, a.live, (*a.at)->arrived, (*a.at)->value.id) >
-           std::tie(b.priority, b.served, b.live, (*b.at)->arrived, (*b.at)->value.id);
+  const auto rank_of = [](const Line& line) {
+    const LiveSequence& head = **line.at;
+    return PromptRank{line.priority, line.served, line.live, head.arrived, head.value.id};
   };
+  const auto later = [&](const Line& a, const Line& b) { return rank_of(a) > rank_of(b); };
   std::vector<Line> lines;
   lines.reserve(groups_.size());
   for (const auto& [key, group] : groups_) {

@@ -226,8 +226,7 @@ void Events::hand_out(const Made& made, Look what, bool ended, Instant now) {
       reader.wakes_soon = true;
       s.to_wake.push_back(id);
     }
-    s.newcomer = s.newcomer && !all_fed;
-    s.snapshot_wanted = s.snapshot_wanted && !all_fed;
+    if (all_fed) s.snapshot_wanted = s.newcomer = false;
     const int parts = s.ended ? 1 : ticks_between_looks(s.readers.size());
     s.wakes_each_tick =
         std::max(before, part_of(s.to_wake.size(), static_cast<std::size_t>(parts)));
