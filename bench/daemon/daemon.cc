@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ Daemon::Daemon(const std::vector<std::string>& arguments) {
   CHOIR_CHECK(pipe(out) == 0, "a pipe can be had");
   process_ = fork();
   if (process_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     dup2(out[1], STDOUT_FILENO);
     close(out[0]);
     close(out[1]);
@@ -71,6 +73,10 @@ std::uint64_t Daemon::resident_bytes() const {
   file >> all >> resident;
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
+
+void Daemon::stop() const { CHOIR_CHECK(kill(process_, SIGSTOP) == 0, "the daemon is there"); }
+
+void Daemon::go_on() const { CHOIR_CHECK(kill(process_, SIGCONT) == 0, "the daemon is there"); }
 
 int connect_to_path(const std::string& unix_socket) {
   const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -16,7 +16,7 @@ class Daemon {
   // Starts the program CHOIR_BIN with `serve` and these arguments, on a free port. Before any
   // thread: it forks.
   explicit Daemon(const std::vector<std::string>& arguments);
-  // Ends it with SIGTERM and waits for it.
+  // Ends it with SIGTERM and waits for it. If this process ends without it, the daemon ends, too.
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -24,6 +24,9 @@ class Daemon {
   int connect() const;  // a blocking socket; the caller closes it
   // Bytes of memory of the process that are resident now.
   std::uint64_t resident_bytes() const;
+  // Stops all of its threads, and lets them go on.
+  void stop() const;
+  void go_on() const;
 
  private:
   pid_t process_ = 0;

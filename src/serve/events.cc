@@ -10,7 +10,7 @@ namespace choir::serve {
 namespace {
 
 constexpr std::size_t kReadersEachTick = 64;
-constexpr std::size_t kTicksMost = 20;
+constexpr std::size_t kTicksMost = 32;
 
 template <class Frames>
 typename Frames::mapped_type of_audience(const Frames& frames, const std::string& audience) {

@@ -51,8 +51,9 @@ inline constexpr Topics kTurnsTopic = 8;
 
 inline constexpr Nanos kEventTick = std::chrono::milliseconds(250);
 // How many ticks pass from one look at the node to the next: 1 for up to 64 readers, then in
-// proportion to their number, at most 20, which are 5 s. A frame costs some 15 us for each reader,
-// so the readers together take at most a few per cent of a core. Pure; any thread.
+// proportion to their number, at most 32, which are 8 s: less than from one `ping` to the next. A
+// frame costs some 15 us for each reader, so the readers together take at most a few per cent of a
+// core. Pure; any thread.
 int ticks_between_looks(std::size_t readers);
 // Where nothing has changed in so many looks and there are no more than 64 readers, ticks are twice
 // as long until something does.
