@@ -111,7 +111,7 @@ TEST(PathWithNames, NamesWhatTheStarStandsFor) {
 
 TEST(Schemas, AreJsonAndHaveEachNameOnce) {
   std::set<std::string_view> names;
-  for (const auto all : {request_schemas(), reply_schemas()})
+  for (const auto all : all_schemas())
     for (const Schema& schema : all) {
       EXPECT_TRUE(names.insert(schema.name).second) << schema.name;
       EXPECT_TRUE(Json::accept(schema.json)) << schema.name;

@@ -191,12 +191,12 @@ Doc header(std::string_view description) {
 Doc success(const Route& route) {
   const std::string type(route.reply.type);
   Doc content = Doc::object();
-  const Doc schema = route.reply.type == "text/event-stream"  ? ref("Event")
+  const Doc schema = route.reply.type == "text/event-stream"  ? ref(route.reply.event)
                      : route.reply.type != "application/json" ? Doc{{"type", "string"}}
                      : route.reply.schema.empty()             ? Doc::object()
                                                               : ref(route.reply.schema);
   content[type] = {{"schema", schema}};
-  if (route.reply.may_stream) content["text/event-stream"] = {{"schema", ref("Event")}};
+  if (route.reply.may_stream) content["text/event-stream"] = {{"schema", ref(route.reply.event)}};
   Doc reply = {{"description", "The answer"}, {"content", std::move(content)}};
   if (route.reply.may_stream)
     reply["headers"] = {
@@ -265,7 +265,7 @@ Doc operation(const Route& route) {
 
 Doc components() {
   Doc schemas = Doc::object();
-  for (const auto all : {request_schemas(), reply_schemas()})
+  for (const auto all : all_schemas())
     for (const Schema& schema : all) schemas[std::string(schema.name)] = Doc::parse(schema.json);
   Doc responses = Doc::object();
   for (const StatusRow& row : kStatuses) {

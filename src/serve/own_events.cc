@@ -176,7 +176,7 @@ void add_event_routes(Router& router, const Services& s) {
               .path = "/choir/v1/events",
               .summary = "Streams what changes: the state, the requests, the log",
               .query = kEventsQuery,
-              .reply = {.type = "text/event-stream"},
+              .reply = {.type = "text/event-stream", .event = "NodeEvent"},
               .handler = [&s](const HttpRequest& request, Wake wake) {
                 return begin_events(s, request, std::move(wake));
               }});

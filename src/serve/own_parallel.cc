@@ -280,7 +280,7 @@ void add_parallel_routes(Router& router, const Services& s) {
               .body_bytes_max = kInferenceBodyMax,
               .headers = kRequestHeaders,
               .body = kParallel,
-              .reply = {.schema = "Report", .may_stream = true},
+              .reply = {.schema = "Report", .may_stream = true, .event = "JobEvent"},
               .handler = [&s, calls](HttpRequest request, Wake wake) -> std::unique_ptr<Work> {
                 return std::make_unique<ParallelWork>(s, calls, std::move(request),
                                                       std::move(wake));

@@ -1,4 +1,5 @@
-// What routes answer, as far as clients may count on it; all objects may have more members.
+// What the routes of OpenAI's and llama.cpp's API answer, as far as clients may count on it; all
+// objects may have more members.
 #include <array>
 
 #include "serve/schemas.h"
@@ -40,11 +41,23 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "object": {"const": "model"},
     "created": {"type": "integer"},
     "owned_by": {"type": "string"},
-    "meta": {"type": "object", "description": "sizes, under llama.cpp's names"},
+    "aliases": {"type": "array", "items": {"type": "string"}},
+    "meta": {"type": "object", "description": "under llama.cpp's names; of a file that is not read yet its size only",
+      "properties": {
+        "n_ctx": {"type": "integer", "description": "tokens of the longest sequence"},
+        "n_ctx_train": {"type": "integer"},
+        "n_vocab": {"type": "integer"},
+        "n_embd": {"type": "integer"},
+        "n_params": {"type": "integer"},
+        "size": {"type": "integer", "description": "bytes"},
+        "ftype": {"type": "string"}}},
     "status": {"type": "object", "required": ["value"],
                "properties": {
                  "value": {"type": "string"},
                  "progress": {"type": "number", "description": "of loading, 0 to 1"}}},
+    "running": {"type": "integer", "description": "requests; of a declared model, as is waiting"},
+    "waiting": {"type": "integer"},
+    "replicas": {"type": "integer", "description": "of a model that has more than one"},
     "capabilities": {"type": "array", "items": {"type": "string"}}}
 })"},
     {"ModelList", R"({
@@ -52,21 +65,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "properties": {
     "object": {"const": "list"},
     "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}}
-})"},
-    {"Turns", R"({
-  "description": "as they are, or with format=chrome as a trace",
-  "type": "object",
-  "properties": {
-    "now_us": {"type": "integer", "description": "since the daemon began"},
-    "lanes": {"type": "array", "items": {
-      "type": "object", "required": ["lane", "threads", "missing", "turns"],
-      "properties": {
-        "lane": {"type": "integer"},
-        "threads": {"type": "integer"},
-        "missing": {"type": "integer"},
-        "turns": {"type": "array", "description": "begin_us, length_us, model, prompt_rows, decode_rows, class, threads",
-                  "items": {"type": "array"}}}}},
-    "traceEvents": {"type": "array", "items": {"type": "object"}}}
 })"},
     {"Usage", R"({
   "type": "object", "required": ["prompt_tokens", "completion_tokens", "total_tokens"],
@@ -165,187 +163,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"Health", R"({
   "type": "object", "required": ["status"],
   "properties": {"status": {"enum": ["ok", "draining"]}}
-})"},
-    {"NodeModel", R"({
-  "type": "object",
-  "required": ["name", "path", "state", "priority", "pinned", "leases", "running", "waiting"],
-  "properties": {
-    "name": {"type": "string"},
-    "path": {"type": "string"},
-    "state": {"enum": ["unloaded", "loading", "loaded", "suspended"]},
-    "load_progress": {"type": ["number", "null"],
-                      "description": "while it is loading: the part of the weights that is read"},
-    "priority": {"$ref": "#/components/schemas/PriorityName"},
-    "pinned": {"type": "boolean"},
-    "leases": {"type": "array", "items": {
-      "type": "object", "required": ["tenant", "seconds_left"],
-      "properties": {
-        "tenant": {"type": "string"},
-        "seconds_left": {"type": ["number", "null"], "description": "null: for ever"}}}},
-    "sequences_max": {"type": "integer"},
-    "sequence_tokens_max": {"type": "integer"},
-    "context_tokens": {"type": "integer"},
-    "running": {"type": "integer"},
-    "waiting": {"type": "integer"},
-    "replicas": {"type": "integer", "description": "of a model that has more than one"},
-    "replica_of": {"type": "string", "description": "the model whose requests it shares"}}
-})"},
-    {"NodeModels", R"({
-  "type": "object", "required": ["models", "node"],
-  "properties": {
-    "models": {"type": "array", "items": {"$ref": "#/components/schemas/NodeModel"}},
-    "node": {
-      "type": "object",
-      "properties": {
-        "cores": {"type": "integer"},
-        "lanes": {"type": "array", "items": {"type": "integer"}, "description": "threads of each"},
-        "memory_bytes_max": {"type": "integer"},
-        "memory_bytes_promised": {"type": "integer"},
-        "requests_active": {"type": "integer"},
-        "draining": {"type": "boolean"}}}}
-})"},
-    {"Requests", R"({
-  "type": "object", "required": ["requests"],
-  "properties": {"requests": {"type": "array", "items": {
-    "type": "object", "required": ["id", "model", "tenant", "priority", "state", "waits_for"],
-    "properties": {
-      "id": {"type": "string"},
-      "model": {"type": "string"},
-      "tenant": {"type": "string"},
-      "priority": {"$ref": "#/components/schemas/PriorityName"},
-      "state": {"type": "string"},
-      "waits_for": {"type": "string"},
-      "why": {"type": "object", "required": ["reason", "text"],
-        "description": "while it waits: the reason, its numbers, and a sentence",
-        "properties": {
-          "reason": {"enum": ["loading", "sequences", "cells", "class", "share", "queue",
-            "conversation", "reader", "suspended"]},
-          "text": {"type": "string"}}},
-      "ahead": {"type": "integer", "description": "how many are before it"},
-      "expected_seconds": {"type": ["number", "null"], "description": "until it begins"}}}}}
-})"},
-    {"Cells", R"({
-  "description": "KV cells; those that sequences share count for each of them",
-  "type": "object",
-  "required": ["model", "state", "cells", "running_cells", "kept_cells", "cached_cells",
-               "free_cells", "kept_conversations", "running", "sequences"],
-  "properties": {
-    "model": {"type": "string"},
-    "state": {"enum": ["unloaded", "loading", "loaded", "suspended"]},
-    "cells": {"type": "integer", "description": "all; 0 where it is not in memory"},
-    "running_cells": {"type": "integer", "description": "of requests that run"},
-    "kept_cells": {"type": "integer", "description": "of conversations between their requests"},
-    "cached_cells": {"type": "integer", "description": "of ended requests; given up for others"},
-    "free_cells": {"type": "integer"},
-    "kept_conversations": {"type": "integer"},
-    "running": {"type": "integer", "description": "sequences that hold cells, of all tenants"},
-    "sequences": {
-      "description": "of requests that the client may see, the 50 longest",
-      "type": "array", "items": {
-        "type": "object", "required": ["id", "tenant", "state", "cells"],
-        "properties": {
-          "id": {"type": "string", "description": "of its request"},
-          "tenant": {"type": "string"},
-          "state": {"type": "string"},
-          "cells": {"type": "integer", "description": "its front: the tokens that are computed"}}}}}
-})"},
-    {"Removed", R"({
-  "type": "object", "required": ["name", "removed"],
-  "properties": {"name": {"type": "string"}, "removed": {"const": true}}
-})"},
-    {"Estimate", R"({
-  "type": "object", "required": ["model", "need_bytes", "free_bytes", "fits", "would_leave"],
-  "properties": {
-    "model": {"type": "string"},
-    "need_bytes": {"type": "integer"},
-    "free_bytes": {"type": "integer"},
-    "fits": {"type": "boolean"},
-    "would_leave": {"type": "array", "items": {"type": "string"}},
-    "capabilities": {"type": "array", "items": {"type": "string"},
-      "description": "completion and chat, or embedding"}}
-})"},
-    {"Catalogue", R"({
-  "type": "object", "required": ["models", "folder_models", "node"],
-  "properties": {
-    "models": {"type": "array", "items": {
-      "type": "object", "required": ["name", "description", "license", "bytes", "local"],
-      "properties": {
-        "name": {"type": "string"},
-        "description": {"type": "string"},
-        "license": {"type": "string"},
-        "bytes": {"type": "integer", "description": "of the finished file"},
-        "local": {"type": "boolean", "description": "it is in the models folder"}}}},
-    "folder_models": {"type": "integer", "description": "files in the models folder"},
-    "node": {"type": "object"}}
-})"},
-    {"Pull", R"({
-  "type": "object", "required": ["model", "state", "bytes_done", "bytes_total", "error"],
-  "properties": {
-    "model": {"type": "string"},
-    "state": {"type": "string"},
-    "bytes_done": {"type": "integer"},
-    "bytes_total": {"type": "integer"},
-    "path": {"type": ["string", "null"]},
-    "error": {"type": ["object", "null"]}}
-})"},
-    {"Pulls", R"({
-  "type": "object", "required": ["pulls"],
-  "properties": {"pulls": {"type": "array", "items": {"$ref": "#/components/schemas/Pull"}}}
-})"},
-    {"Report", R"({
-  "type": "object", "description": "the report of `choir parallel --json`"
-})"},
-    {"History", R"({
-  "type": "object", "required": ["step_seconds", "now_ms", "totals", "models"],
-  "properties": {
-    "step_seconds": {"enum": [1, 10]},
-    "now_ms": {"type": "integer", "description": "of the last values, since 1970"},
-    "totals": {
-      "type": "object", "description": "oldest first; null: no value",
-      "additionalProperties": {"type": "array", "items": {"type": ["number", "null"]}}},
-    "models": {
-      "type": "object",
-      "additionalProperties": {
-        "type": "object",
-        "additionalProperties": {"type": "array", "items": {"type": ["number", "null"]}}}}}
-})"},
-    {"Session", R"({
-  "type": "object", "required": ["tenant", "scopes", "expires_in_seconds"],
-  "properties": {
-    "tenant": {"type": ["string", "null"], "description": "null: a key is needed"},
-    "scopes": {"type": "array", "items": {"type": "string"}},
-    "expires_in_seconds": {"type": ["integer", "null"], "description": "null: it is no session"}}
-})"},
-    {"NewSession", R"({
-  "type": "object", "required": ["token", "tenant", "scopes", "expires_in_seconds"],
-  "properties": {
-    "token": {"type": "string", "description": "is sent as a key is: Authorization: Bearer TOKEN"},
-    "tenant": {"type": "string"},
-    "scopes": {"type": "array", "items": {"type": "string"}},
-    "expires_in_seconds": {"type": "integer"}}
-})"},
-    {"SessionEnded", R"({
-  "type": "object", "required": ["ended"],
-  "properties": {"ended": {"const": true}}
-})"},
-    {"SessionLink", R"({
-  "type": "object", "required": ["code", "expires_in_seconds", "url"],
-  "properties": {
-    "code": {"type": "string"},
-    "expires_in_seconds": {"type": "integer"},
-    "url": {"type": ["string", "null"], "description": "null: no browser reaches the daemon"}}
-})"},
-    {"Cancelled", R"({
-  "type": "object", "required": ["id", "cancelled"],
-  "properties": {"id": {"type": "string"}, "cancelled": {"const": true}}
-})"},
-    {"JobStopped", R"({
-  "type": "object", "required": ["job", "cancelled"],
-  "properties": {"job": {"type": "integer"}, "cancelled": {"const": true}}
-})"},
-    {"Stopping", R"({
-  "type": "object", "required": ["stopping"],
-  "properties": {"stopping": {"const": true}}
 })"},
 });
 

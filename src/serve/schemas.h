@@ -4,6 +4,7 @@
 // Values; any thread.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -14,7 +15,14 @@ struct Schema {
   std::string_view json;  // refers to others as "#/components/schemas/NAME"
 };
 
-std::span<const Schema> request_schemas();  // each with "description" and "examples"
-std::span<const Schema> reply_schemas();
+std::span<const Schema> request_schemas();    // each with "description" and "examples"
+std::span<const Schema> reply_schemas();      // of OpenAI's and llama.cpp's routes
+std::span<const Schema> own_reply_schemas();  // of Choir's own
+std::span<const Schema> event_schemas();      // of /choir/v1/events
+
+// All of these.
+inline std::array<std::span<const Schema>, 4> all_schemas() {
+  return {request_schemas(), reply_schemas(), own_reply_schemas(), event_schemas()};
+}
 
 }  // namespace choir::serve

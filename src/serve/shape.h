@@ -64,7 +64,8 @@ struct BodyShape {
 struct ReplyShape {
   std::string_view schema = {};  // a name of serve/schemas.h; empty: any JSON
   std::string_view type = "application/json";
-  bool may_stream = false;  // as server-sent events, where the request asks for that
+  bool may_stream = false;           // as server-sent events, where the request asks for that
+  std::string_view event = "Event";  // of a stream: the schema of each
 };
 
 }  // namespace choir::serve

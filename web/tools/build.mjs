@@ -1,7 +1,8 @@
-// Builds the page into a folder, and checks it: types, unit tests, sizes. Called by `./dev web`.
+// Builds the page into a folder, and checks it: types, unit tests, sizes. Called by `./dev web`. The types of what the
+// daemon sends are written first, from docs/openapi.json.
 //
-//   node tools/build.mjs             writes web/dist
-//   node tools/build.mjs --check     builds into a temporary folder and fails where web/dist differs
+//   node tools/build.mjs             writes src/net/openapi.ts and web/dist
+//   node tools/build.mjs --check     builds into a temporary folder and fails where one of these differs
 //
 // The same sources give the same bytes. Of the .gz files the contents count, because zlib's output may change with its
 // version.
@@ -13,6 +14,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { typesOf } from "./types.mjs";
 
 const web = dirname(dirname(fileURLToPath(import.meta.url)));
 const kFirstMax = 60 * 1024; // gzip bytes of what the first view needs
@@ -29,7 +31,8 @@ function run(command, args, what) {
   if (done.status !== 0) fail(`${what} failed`);
 }
 
-const bin = (name) => join(web, "node_modules", ".bin", name);
+// openapi-typescript needs TypeScript 5, whose `tsc` has the same name.
+const tsc = join(web, "node_modules", "typescript-7", "bin", "tsc");
 const hashed = (name, ending, bytes) => `${name}-${createHash("sha256").update(bytes).digest("hex").slice(0, 10)}.${ending}`;
 
 const common = {
@@ -132,7 +135,11 @@ function same(a, b, path) {
   return path.endsWith(".gz") ? gunzipSync(x).equals(gunzipSync(y)) : x.equals(y);
 }
 
-run(bin("tsc"), ["--noEmit"], "the check of types");
+const types = join(web, "src", "net", "openapi.ts");
+const wire = await typesOf(join(dirname(web), "docs", "openapi.json"));
+if (!check) writeFileSync(types, wire);
+else if (!existsSync(types) || readFileSync(types, "utf8") !== wire) fail("src/net/openapi.ts is not what docs/openapi.json gives; run ./dev web and commit it");
+run(tsc, ["--noEmit"], "the check of types");
 await unitTests();
 const files = await pageFiles();
 sizes(files);
