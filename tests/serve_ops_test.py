@@ -92,7 +92,9 @@ class AccessLog(unittest.TestCase):
                     connection.sendall(post_bytes("/v1/completions", PROMPT | {"max_tokens": 100000, "ignore_eos": True,
                                                                                "stream": True}))
                     connection.recv(1)
-                self.assertEqual(self.line(file, status=499)["model"], "stories260K")
+                line = self.line(file, status=499)
+                self.assertEqual(line["model"], "stories260K")
+                self.assertGreater(line["prompt_tokens"], 0)
 
     def test_goes_on_in_a_new_file(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -170,8 +170,8 @@ TEST(FindRoute, SaysWhatThePathTakes) {
 
 TEST(FindRoute, SaysWhatTheLongestPathTakes) {
   for (const auto& [path, allowed] :
-       {std::pair("/v1/models/a/load", "POST"), std::pair("/v1/models/a/load/b", "GET"),
-        std::pair("/v1/models", "GET")}) {
+       {std::pair("/v1/models/a/load", "POST"), std::pair("/v1/models/a/load/b", "GET, HEAD"),
+        std::pair("/v1/models", "GET, HEAD")}) {
     HttpRequest request{.method = "OPTIONS", .path = path};
     const auto found = table().find(request);
     EXPECT_EQ(std::get<Refusal>(found).headers, (std::vector<Header>{{"allow", allowed}})) << path;

@@ -24,6 +24,16 @@ TEST(TopRates, AreTokensASecond) {
   EXPECT_EQ(view.rates.total(), 50);
 }
 
+TEST(TopRates, AreNotKnownBeforeNewCountsCanBeThere) {
+  const State state = two_models();
+  Rates rates;
+  rates.look(state, 1);
+  rates.look(state, 1.1);
+  EXPECT_EQ(rates.total(), std::nullopt);
+  rates.look(state, 2);
+  EXPECT_EQ(rates.total(), 0);
+}
+
 TEST(TopRates, BeginAnewWithAnotherDaemon) {
   View view = busy();
   view.state = reduced(view.state, "hello", R"({"epoch":"2"})");

@@ -247,10 +247,10 @@ class Drawing {
           (std::clamp<std::int64_t>(cells, 0, all) * kWide + all - 1) / all, 0, kWide);
     };
     const std::int64_t used = part(model.cells);
-    const std::int64_t cached = std::min(part(model.cached_cells), used);
-    return "[" + std::string(static_cast<std::size_t>(used - cached), '#') +
-           std::string(static_cast<std::size_t>(cached), '=') +
-           std::string(static_cast<std::size_t>(kWide - used), ' ') + "]";
+    const std::int64_t both = std::max(used, part(model.cells + model.cached_cells));
+    return "[" + std::string(static_cast<std::size_t>(used), '#') +
+           std::string(static_cast<std::size_t>(both - used), '=') +
+           std::string(static_cast<std::size_t>(kWide - both), ' ') + "]";
   }
 
   void requests() {

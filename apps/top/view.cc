@@ -170,20 +170,26 @@ void Rates::look(const State& state, double seconds) {
   while (samples_.size() > 2 && samples_[1].seconds <= seconds - kRateSeconds) samples_.pop_front();
 }
 
+// The daemon tells new counts a few times a second: until then they would be those of before.
+bool Rates::is_known() const {
+  constexpr double kSecondsLeast = 0.6;
+  return samples_.size() >= 2 &&
+         samples_.back().seconds - samples_.front().seconds >= kSecondsLeast;
+}
+
 std::optional<double> Rates::of(const std::string& model) const {
-  if (samples_.size() < 2) return std::nullopt;
+  if (!is_known()) return std::nullopt;
   const Sample& first = samples_.front();
   const Sample& last = samples_.back();
   const auto a = first.tokens.find(model);
   const auto b = last.tokens.find(model);
-  if (a == first.tokens.end() || b == last.tokens.end() || last.seconds <= first.seconds)
-    return std::nullopt;
+  if (a == first.tokens.end() || b == last.tokens.end()) return std::nullopt;
   const auto more = static_cast<double>(b->second - a->second);
   return std::max(0.0, more / (last.seconds - first.seconds));
 }
 
 std::optional<double> Rates::total() const {
-  if (samples_.size() < 2) return std::nullopt;
+  if (!is_known()) return std::nullopt;
   double sum = 0;
   for (const auto& [name, tokens] : samples_.back().tokens) sum += of(name).value_or(0);
   return sum;

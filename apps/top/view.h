@@ -21,11 +21,13 @@ class Rates {
  public:
   // `seconds` never go back.
   void look(const State& state, double seconds);
-  // Output tokens a second; nullopt: it was not looked at twice.
+  // Output tokens a second; nullopt: it has not been looked at for long enough.
   std::optional<double> of(const std::string& model) const;
   std::optional<double> total() const;
 
  private:
+  bool is_known() const;
+
   struct Sample {
     double seconds = 0;
     std::map<std::string, std::int64_t> tokens{};

@@ -206,4 +206,18 @@ Handler by_model(const Services& services, ModelRoute route) {
   };
 }
 
+Handler by_shown_model(const Services& services,
+                       const std::function<std::string(const HttpRequest&)>& name,
+                       ShownModel answer) {
+  return by_model(
+      services, {.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); },
+                 .name = [name](const HttpRequest& r, const Json&) -> ApiResult<std::string> {
+                   return name(r);
+                 },
+                 .answer = in_form(api_error, [answer = std::move(answer)](
+                                                  const std::string& executor, const HttpRequest& r,
+                                                  const Json&) { return answer(executor, r); }),
+                 .error = api_error});
+}
+
 }  // namespace choir::serve

@@ -49,5 +49,10 @@ ModelRoute::Answer in_form(ErrorForm error, ModelResult result);
 
 // `services` outlives the handler.
 Handler by_model(const Services& services, ModelRoute route);
+// Shows a model: a file of the models folder that nobody has asked for yet is declared.
+using ShownModel = std::function<Result<Json>(const std::string& executor, const HttpRequest&)>;
+Handler by_shown_model(const Services& services,
+                       const std::function<std::string(const HttpRequest&)>& name,
+                       ShownModel answer);
 
 }  // namespace choir::serve

@@ -94,7 +94,8 @@ Result<DaemonAddress> daemon_address(const std::string& text) {
   }
   if (rest.starts_with(kUnix)) rest.erase(0, kUnix.size());
   if (is_host_and_port(rest)) return DaemonAddress{.url = "http://" + rest, .socket = {}};
-  if (rest.find('/') == std::string::npos)
+  std::error_code error;  // it is not there
+  if (rest.find('/') == std::string::npos && !std::filesystem::is_socket(rest, error))
     return fail(Code::kInvalidArgument,
                 "'" + text + "' is neither http://HOST:PORT nor the path of a unix socket");
   return DaemonAddress{.url = "http://localhost", .socket = rest};

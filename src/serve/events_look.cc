@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "serve/events.h"
-#include "serve/own_models.h"
+#include "serve/model_rows.h"
 #include "serve/own_requests.h"
 #include "serve/waits.h"
 

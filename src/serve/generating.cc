@@ -51,9 +51,9 @@ class Generating final : public Work {
       const std::size_t choice = std::exchange(turn_, (turn_ + 1) % ends_.size());
       if (!open_[choice]) continue;
       const StreamPiece piece = accepted_->choices[choice].stream.take();
+      if (piece.end) close(choice, *piece.end);
       if (piece.end && !ended_well(piece.end->finish))
         return failed(std::move(bytes), error_of(*piece.end));
-      if (piece.end) close(choice, *piece.end);
       if (accepted_->stream) bytes += events_of(choice, piece);
     }
     if (still_open_ > 0) {
@@ -74,8 +74,10 @@ class Generating final : public Work {
 
   WorkFacts facts() const override {
     if (!accepted_) return {};
+    if (cut_) return *cut_;
     WorkFacts all{.model = accepted_->model};
     for (const ChoiceEnd& end : ends_) add_usage(all, end.completion.usage);
+    if (still_open_ > 0) add_unended(all);
     return all;
   }
 
@@ -105,6 +107,7 @@ class Generating final : public Work {
 
   // One choice has failed, and with it the answer.
   Output failed(std::string bytes, const ApiError& error) {
+    cut_ = facts();
     cancel_all(node_, accepted_->choices);
     // Nothing was sent: the reply can still say so by its status.
     if (!head_given_) return refused(error);
@@ -112,6 +115,16 @@ class Generating final : public Work {
     Output output = with_head(std::move(bytes) + accepted_->writer->error(error));
     output.end = true;
     return output;
+  }
+
+  // What has been computed of choices that have not ended.
+  void add_unended(WorkFacts& facts) const {
+    for (const RequestInfo& request : node_.requests())
+      for (std::size_t i = 0; i < open_.size(); ++i) {
+        if (!open_[i] || accepted_->choices[i].id != request.id) continue;
+        facts.prompt_tokens += request.prompt_tokens;
+        facts.output_tokens += request.output_tokens;
+      }
   }
 
   void close(std::size_t choice, const Completion& completion) {
@@ -208,6 +221,7 @@ class Generating final : public Work {
   bool head_given_ = false;
   bool begun_ = false;
   bool ended_ = false;
+  std::optional<WorkFacts> cut_;  // of one that was cut short: before its choices were cancelled
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ std::vector<Header> headers_of(const Limits& limits, const ExecutorInfo& executo
   std::vector<Header> headers;
   if (limits.chat && executor.model.chat_template.empty())
     headers.push_back({"x-choir-template", "default"});
-  const std::int32_t room = executor.config.sequence_tokens_max - prompt_tokens;
+  const std::int32_t room = longest_sequence(executor.config) - prompt_tokens;
   if (limits.max_tokens.value_or(0) > room)
     headers.push_back({"x-choir-max-tokens", std::to_string(room)});
   return headers;

@@ -137,10 +137,12 @@ std::string build_text() {
   return "choir " + all.choir + ", " + all.engine;
 }
 
-// All executors of the model that a query names, or the one: "?model=NAME", which may be left out
-// where there is only one model.
-Result<std::vector<ExecutorInfo>> executors_in(const Services& s, const HttpRequest& request) {
-  const std::string name = CHOIR_TRY(s.models.known(query_value(request.query, "model")));
+// "?model=NAME", which may be left out where there is only one model.
+std::string model_in_query(const HttpRequest& request) {
+  return query_value(request.query, "model");
+}
+
+Result<std::vector<ExecutorInfo>> executors_of(const Services& s, const std::string& name) {
   std::vector<ExecutorInfo> executors = {CHOIR_TRY(s.node.executor(name))};
   for (const std::string& replica : s.models.replicas().of(name))
     if (auto other = s.node.executor(replica); other && replica != name)
@@ -149,8 +151,8 @@ Result<std::vector<ExecutorInfo>> executors_in(const Services& s, const HttpRequ
 }
 
 // Of one that is in memory where there is such, with the name of the model and the slots of all.
-Result<Json> props(const Services& s, const HttpRequest& request) {
-  const std::vector<ExecutorInfo> all = CHOIR_TRY(executors_in(s, request));
+Result<Json> props(const Services& s, const std::string& model, const HttpRequest& request) {
+  const std::vector<ExecutorInfo> all = CHOIR_TRY(executors_of(s, model));
   const auto ready = std::ranges::find_if(all, &ExecutorInfo::loaded);
   const ExecutorInfo& seen = ready == all.end() ? all.front() : *ready;
   ExecutorInfo executor = seen;
@@ -167,8 +169,8 @@ Result<Json> props(const Services& s, const HttpRequest& request) {
 
 constexpr std::size_t kFlagBytesMax = 16;  // of the value of fail_on_no_slot
 
-Result<Json> slots(const Services& s, const HttpRequest& request) {
-  const std::vector<ExecutorInfo> executors = CHOIR_TRY(executors_in(s, request));
+Result<Json> slots(const Services& s, const std::string& model, const HttpRequest& request) {
+  const std::vector<ExecutorInfo> executors = CHOIR_TRY(executors_of(s, model));
   Json rows = slots_json(executors, s.node.requests());
   const bool full =
       std::ranges::all_of(rows, [](const Json& slot) { return slot["is_processing"].get<bool>(); });
@@ -367,13 +369,19 @@ void add_llama_routes(Router& router, const Services& s) {
               .summary = "Shows llama.cpp's properties of a model",
               .query = kModelQuery,
               .reply = {"Properties"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& r) { return props(s, r); })});
+              .handler = by_shown_model(s, model_in_query,
+                                        [&s](const std::string& model, const HttpRequest& r) {
+                                          return props(s, model, r);
+                                        })});
   router.add({.method = "GET",
               .path = "/slots",
               .summary = "Shows what a model computes: counts, never text",
               .query = kSlotsQuery,
               .reply = {"Slots"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& r) { return slots(s, r); })});
+              .handler = by_shown_model(s, model_in_query,
+                                        [&s](const std::string& model, const HttpRequest& r) {
+                                          return slots(s, model, r);
+                                        })});
   add_texts(router, s);
   add_models(router, s);
 }

@@ -1,4 +1,5 @@
 #include "serve/llama_values.h"
+#include "serve/model_state.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -74,7 +75,7 @@ Json props_json(const ExecutorInfo& executor, const Asked& defaults, const TextM
                  {"ignore_eos", false},
                  {"stream", false}};
   return {{"default_generation_settings",
-           {{"params", std::move(params)}, {"n_ctx", executor.config.sequence_tokens_max}}},
+           {{"params", std::move(params)}, {"n_ctx", longest_sequence(executor.config)}}},
           {"total_slots", executor.config.sequences_max},
           {"model_alias", executor.config.name},
           {"model_ftype", executor.model.quantization},
@@ -99,7 +100,7 @@ void add_slots(const ExecutorInfo& executor, const std::vector<RequestInfo>& req
   const std::size_t most = slots.size() + static_cast<std::size_t>(executor.config.sequences_max);
   const auto add = [&](bool processing) -> Json& {
     slots.push_back({{"id", slots.size()},
-                     {"n_ctx", executor.config.sequence_tokens_max},
+                     {"n_ctx", longest_sequence(executor.config)},
                      {"speculative", false},
                      {"is_processing", processing}});
     return slots.back();

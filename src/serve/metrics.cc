@@ -197,10 +197,12 @@ void Metrics::on_step(const StepDone& step) { inside_->count_step(step); }
 
 void Metrics::on_load(const LoadDone& load) {
   const Labels labels = {{"model_name", std::string(load.executor)}};
-  if (load.error == nullptr)
+  if (load.error == nullptr) {
     inside_->loads.Add(labels, kSeconds).Observe(load.seconds);
-  else
+    inside_->evictions.Add(labels);  // 0 is told, too: a rate needs it
+  } else {
     inside_->failed_loads.Add(labels).Increment();
+  }
 }
 
 void Metrics::on_left(const ExecutorLeft& left) {

@@ -31,6 +31,11 @@ bool is_same_file(const std::string& one, const std::string& other) {
   return one == other || std::filesystem::equivalent(one, other, error);
 }
 
+// Of the file itself, where the model has a name of the catalogue.
+std::string file_name(const LocalModel& model) {
+  return without_gguf(std::filesystem::path(model.path).filename().string());
+}
+
 // When the file was last written, in seconds since 1970; 0: it is not there.
 std::int64_t unix_seconds_of(const std::string& path) {
   struct stat status {};
@@ -51,7 +56,8 @@ Error Models::not_found(std::string_view name) const {
   });
   if (const auto local = local_models())
     for (const LocalModel& model : *local) names.push_back(model.name);
-  const auto near = nearest(name, names);
+  auto near = nearest(name, names);
+  if (!near) near = nearest(name.substr(0, name.find(':')), names);  // "name:latest"
   return {Code::kNotFound, "there is no model '" + printable_line(name, kNameShown) + "'" +
                                (near ? "; did you mean '" + *near + "'?"
                                      : "; GET /v1/models lists those that are there")};
@@ -61,8 +67,14 @@ Result<std::string> Models::known(std::string_view name) const {
   const auto executors = node_.executors();
   if (name.empty()) {
     const auto is_model = [&](const ExecutorInfo& e) { return !replicas_.model_of(e.config.name); };
-    const auto first = std::ranges::find_if(executors, is_model);
-    if (std::ranges::count_if(executors, is_model) == 1) return first->config.name;
+    const auto only_found = configured_.with([](const Configured& c) { return c.only_found; });
+    const auto is_named = [&](const ExecutorInfo& e) {
+      return is_model(e) && !only_found.contains(e.config.name);
+    };
+    if (std::ranges::count_if(executors, is_named) == 1)
+      return std::ranges::find_if(executors, is_named)->config.name;
+    if (std::ranges::count_if(executors, is_model) == 1)
+      return std::ranges::find_if(executors, is_model)->config.name;
     return fail(Code::kInvalidArgument,
                 "the request names no 'model'; GET /v1/models lists those that are there");
   }
@@ -81,7 +93,10 @@ Result<std::string> Models::known(std::string_view name) const {
 Result<std::string> Models::find(std::string_view name) {
   if (auto executor = known(name)) return executor;
   const LocalModel model = CHOIR_TRY(file_of(name));
-  return declare_file({.model = model.name}, model.path);
+  const bool is_new = !node_.executor(model.name);
+  auto executor = declare_file({.model = model.name}, model.path);
+  if (executor && is_new) configure([&](Configured& c) { c.only_found.insert(*executor); });
+  return executor;
 }
 
 Status Models::is_there(std::string_view name) const {
@@ -102,7 +117,7 @@ Result<LocalModel> Models::file_of(std::string_view name) const {
   // Not resolve_model(), for which a file of the daemon's own folder is a name too.
   const std::string wanted = without_gguf(name);
   for (LocalModel& model : CHOIR_TRY(local_models()))
-    if (model.name == wanted) return std::move(model);
+    if (model.name == wanted || file_name(model) == wanted) return std::move(model);
   if (std::ranges::find(catalog(), wanted, &CatalogEntry::name) != catalog().end())
     return fail(Code::kNotFound, "model '" + wanted +
                                      "' is not on this machine yet: `choir pull` or POST "
@@ -246,6 +261,7 @@ void Models::forget(const std::string& executor) {
   configure([&](Configured& c) {
     c.models.erase(executor);
     c.files.erase(executor);
+    c.only_found.erase(executor);
     std::erase_if(c.aliases, [&](const auto& alias) { return alias.second == executor; });
   });
 }
@@ -290,8 +306,7 @@ Json Models::row(const ExecutorInfo& e) const {
   const bool loaded = e.loaded;
   const auto file = file_info_of(e.config.name);
   const ModelInfo* const info = loaded ? &e.model : file.get();
-  Json meta = {{"n_ctx", e.config.sequence_tokens_max > 0 ? e.config.sequence_tokens_max
-                                                          : e.config.context_tokens}};
+  Json meta = {{"n_ctx", longest_sequence(e.config)}};
   if (info != nullptr)
     meta.update({{"n_ctx_train", info->context_tokens_trained},
                  {"n_vocab", info->vocab_tokens},

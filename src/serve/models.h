@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,10 +49,12 @@ class Models {
   Models(Node& node, const ModelDefaults& defaults)
       : node_(node), defaults_(defaults), replicas_(node) {}
 
-  // The executor of a name: of one that is declared, with or without ".gguf"; of an alias; of the
-  // only one where the name is empty. kNotFound, with the nearest name. Does not block.
+  // The executor of a name: of one that is declared, with or without ".gguf"; of an alias. Of an
+  // empty name: the only one, or the only one that is declared for another reason than that a
+  // request has named it. kNotFound, with the nearest name. Does not block.
   Result<std::string> known(std::string_view name) const;
-  // known(), or else a file of the models folder is declared. Reads the folder, and tries a file
+  // known(), or else a file of the models folder is declared, by its name there or by that of the
+  // catalogue. Reads the folder, and tries a file
   // that was not seen before (seconds). A path is no name here.
   Result<std::string> find(std::string_view name);
   // Whether known() or find() may have it: kNotFound with the nearest name. Reads the folder.
@@ -97,6 +100,8 @@ class Models {
     std::map<std::string, std::shared_ptr<const ModelConfig>> models;
     std::map<std::string, std::string, std::less<>> aliases;
     std::map<std::string, std::shared_ptr<const ModelInfo>> files;  // what was read when declared
+    // Of the models folder, declared because a request named them.
+    std::set<std::string, std::less<>> only_found;
   };
   // Calls change(Configured&) under the lock.
   template <class F>

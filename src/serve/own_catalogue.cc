@@ -5,7 +5,7 @@
 
 #include "choir/catalog.h"
 #include "serve/by_door.h"
-#include "serve/own_models.h"
+#include "serve/model_rows.h"
 
 namespace choir::serve {
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "serve/by_door.h"
+#include "serve/by_model.h"
 #include "serve/model_state.h"
 #include "serve/own_requests.h"
 
@@ -85,11 +86,12 @@ void add_cells_route(Router& router, const Services& s) {
               .summary = "Shows what the KV cells of a model hold: of running requests, kept for "
                          "conversations, cached, free",
               .reply = {"Cells"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
-                const std::string name = CHOIR_TRY(s.models.known(r.rest));
-                const ExecutorInfo executor = CHOIR_TRY(s.node.executor(name));
-                return cells_row(executor, s.node.requests(), r.client);
-              })});
+              .handler = by_shown_model(
+                  s, [](const HttpRequest& r) { return r.rest; },
+                  [&s](const std::string& model, const HttpRequest& r) -> Result<Json> {
+                    const ExecutorInfo executor = CHOIR_TRY(s.node.executor(model));
+                    return cells_row(executor, s.node.requests(), r.client);
+                  })});
 }
 
 }  // namespace choir::serve

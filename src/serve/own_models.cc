@@ -16,7 +16,7 @@
 #include "choir/text.h"
 #include "serve/by_door.h"
 #include "serve/by_model.h"
-#include "serve/model_state.h"
+#include "serve/model_rows.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
 #include "serve/replica_changes.h"
@@ -57,6 +57,14 @@ struct Sized {
   ModelInfo info;  // of its file
 };
 
+// Asked for by name, it is not lowered without a word. `trained` 0: not known.
+Status check_trained(std::int32_t tokens, std::int32_t trained) {
+  if (trained == 0 || tokens <= trained) return {};
+  return fail(Code::kInvalidArgument, "'sequence_tokens_max' is " + std::to_string(tokens) +
+                                          "; the model was trained for " + std::to_string(trained) +
+                                          " tokens");
+}
+
 Result<Sized> sized_in(const Models& models, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(models.config_of(body.value("model", "")));
   const bool sized = body.contains("sequences_max") || body.contains("sequence_tokens_max");
@@ -66,6 +74,8 @@ Result<Sized> sized_in(const Models& models, const Json& body) {
   config.sequence_tokens_max = body.value("sequence_tokens_max", config.sequence_tokens_max);
   if (config.sequence_tokens_max == 0) config.sequence_tokens_max = config.context_tokens;
   ModelInfo info = CHOIR_TRY(inspect_model(config.path));
+  if (body.contains("sequence_tokens_max"))
+    CHOIR_CHECK_OK(check_trained(config.sequence_tokens_max, info.context_tokens_trained));
   if (info.context_tokens_trained > 0)
     config.sequence_tokens_max = std::min(config.sequence_tokens_max, info.context_tokens_trained);
   const std::int64_t most =
@@ -84,6 +94,8 @@ Result<Sized> sized_in(const Models& models, const Json& body) {
 
 Json bytes_row(const LoadEstimate& estimate) {
   const MemoryUse& need = estimate.need;
+  const std::uint64_t room =
+      estimate.limit > estimate.promised ? estimate.limit - estimate.promised : 0;
   return {{"weight_bytes", need.weights},
           {"kv_bytes", need.kv},
           {"compute_bytes", need.compute},
@@ -91,7 +103,7 @@ Json bytes_row(const LoadEstimate& estimate) {
           {"missing_bytes", estimate.missing},
           {"limit_bytes", estimate.limit},
           {"promised_bytes", estimate.promised},
-          {"free_bytes", estimate.free},
+          {"free_bytes", std::min(estimate.free, room)},
           {"fits", estimate.fits},
           {"would_leave", estimate.leave}};
 }
@@ -176,6 +188,9 @@ Shown pin(const Services& s, const std::string& name, bool pinned) {
 
 Shown resize(const Services& s, const std::string& name, const Json& body) {
   const ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
+  if (body.contains("sequence_tokens_max"))
+    CHOIR_CHECK_OK(check_trained(body["sequence_tokens_max"].get<std::int32_t>(),
+                                 CHOIR_TRY(inspect_model(config.path)).context_tokens_trained));
   return each(s, name, [&](const std::string& executor) {
     return s.node.resize(executor, body.value("sequences_max", config.sequences_max),
                          body.value("sequence_tokens_max", config.sequence_tokens_max));
@@ -291,51 +306,6 @@ Handler by_removal(const Services& s) {
 
 }  // namespace
 
-Json model_row(const ExecutorInfo& e) {
-  return {{"name", e.config.name},
-          {"path", e.config.path},
-          {"state", state_of(e)},
-          {"load_progress", e.loading ? Json(*e.loading) : Json(nullptr)},
-          {"priority", to_string(e.config.priority)},
-          {"shares", e.config.shares},
-          {"pinned", e.config.pinned},
-          {"sequences_max", e.config.sequences_max},
-          {"sequence_tokens_max", e.config.sequence_tokens_max},
-          {"context_tokens", e.config.context_tokens},
-          {"kv_type", to_string(e.config.kv_type)},
-          {"running", e.running},
-          {"waiting", e.waiting},
-          {"cells", e.cells},
-          {"cached_cells", e.cached_cells},
-          {"weight_bytes", e.memory.weights},
-          {"kv_bytes", e.memory.kv},
-          {"compute_bytes", e.memory.compute},
-          {"prompt_tokens", e.prompt_tokens},
-          {"output_tokens", e.output_tokens},
-          {"reused_tokens", e.reused_tokens},
-          {"requests_done", e.requests_done},
-          {"requests_failed", e.requests_failed},
-          {"preemptions", e.preemptions},
-          {"load_seconds", e.load_seconds},
-          {"compute_seconds", e.compute_seconds},
-          {"threads", e.threads}};
-}
-
-void add_replicas(const Replicas& replicas, Json& row) {
-  const std::string name = row["name"].get<std::string>();
-  if (const auto model = replicas.model_of(name)) row["replica_of"] = *model;
-  if (const auto all = replicas.of(name); all.size() > 1) row["replicas"] = all.size();
-}
-
-Json node_row(const NodeInfo& node) {
-  return {{"cores", node.cores},
-          {"lanes", node.lanes},
-          {"memory_bytes_max", node.memory_bytes_max},
-          {"memory_bytes_promised", node.memory_bytes_promised},
-          {"requests_active", node.requests_active},
-          {"draining", node.door_closed}};
-}
-
 void add_model_routes(Router& router, const Services& s) {
   router.add(
       {.method = "GET",
@@ -352,13 +322,14 @@ void add_model_routes(Router& router, const Services& s) {
               .handler = by_model(
                   s, of_body(kDeclare, [&s](const std::string&, const HttpRequest&,
                                             const Json& body) { return declared(s, body); }))});
-  router.add({.method = "GET",
-              .path = "/choir/v1/models/*",
-              .summary = "Shows one model",
-              .reply = {"NodeModel"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
-                return one_model(s, CHOIR_TRY(s.models.known(r.rest)));
-              })});
+  router.add(
+      {.method = "GET",
+       .path = "/choir/v1/models/*",
+       .summary = "Shows one model",
+       .reply = {"NodeModel"},
+       .handler = by_shown_model(
+           s, [](const HttpRequest& r) { return r.rest; },
+           [&s](const std::string& model, const HttpRequest&) { return one_model(s, model); })});
   for (const Action& action : kActions) {
     const BodyShape body{.fields = action.fields};
     router.add({.method = "POST",

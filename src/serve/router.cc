@@ -152,6 +152,7 @@ std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
       found = nullptr;
     }
     allowed += (allowed.empty() ? "" : ", ") + route.method;
+    if (route.method == "GET") allowed += ", HEAD";
     if (route.method != method) return;
     found = &route;
     head.rest = std::move(rest);
@@ -173,7 +174,15 @@ Refusal Router::unknown(const HttpRequest& head, const std::string& method,
   if (const std::string actions = actions_at(routes_, method, head.path); !actions.empty())
     return {404,
             "there is no action '" + path.substr(path.rfind('/') + 1) + "'; there are " + actions};
-  if (allowed.empty()) return {404, "there is no '" + path + "' here; /v1/models lists the models"};
+  if (allowed.empty()) {
+    std::vector<std::string> paths;
+    for (const Route& route : routes_)
+      if (route.documented && route.path.find('*') == std::string::npos)
+        paths.push_back(route.path);
+    const auto near = nearest(head.path, paths);
+    return {404, "there is no '" + path + "' here; " +
+                     (near ? "did you mean '" + *near + "'?" : "/v1/models lists the models")};
+  }
   return {405, "'" + path + "' takes " + allowed + ", not " + head.method, {{"allow", allowed}}};
 }
 

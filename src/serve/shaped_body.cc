@@ -27,11 +27,14 @@ ApiResult<Json> read_shaped_body(const BodyShape& shape, std::string_view body) 
   }
   if (!given.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
+  constexpr const char* kStrict = "strict_fields";  // of a route that ignores others
+  const bool may_ignore = shape.unknown == Unknown::kIgnored;
+  const bool strict = !may_ignore || given.value(kStrict, Json(false)) == Json(true);
   Json read = Json::object();
   for (const auto& [name, value] : given.items()) {
     const auto field = std::ranges::find(shape.fields, name, &BodyField::name);
     if (field == shape.fields.end()) {
-      if (shape.unknown == Unknown::kRefused)
+      if (strict && !(may_ignore && name == kStrict))
         return tl::unexpected(unknown_field(name, names_of(shape)));
     } else if (!value.is_null()) {
       if (!fits(field->rule, value))

@@ -38,14 +38,14 @@ export interface Settings {
   temperature: number;
   maxTokens: number;
   seed: number | null;
-  priority: string;
+  priority: string; // empty: that of the model
 }
 
 let lastColumn = 0;
 export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), said: signal([]) });
 
 export const columns = signal<Column[]>([]);
-export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "normal" });
+export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" });
 export const draft = signal("");
 export const talking = signal<AbortController | null>(null);
 export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
@@ -65,7 +65,7 @@ export async function say(prompt: string): Promise<void> {
     max_tokens: s.maxTokens,
     temperature: s.temperature,
     seed: s.seed ?? -1,
-    priority: s.priority,
+    ...(s.priority ? { priority: s.priority } : {}),
     default_template: false, // a base model goes on with the text; a template that it never saw would confuse it
   }));
   const answers = all.map(() => signal<Answer>({ ...freshAnswer }));

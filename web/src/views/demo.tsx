@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { seconds, short } from "../format.ts";
+import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import { Tracks } from "../parts/tracks.tsx";
 import { announce, Bar, Button, Choice, CopyButton, IconButton, Model, Note, NumberField } from "../parts/ui.tsx";
@@ -100,7 +101,7 @@ function Comparison({ r }: { r: ReportOfRun }) {
         {a?.abort ? (
           <Button label={w.stop} icon="stop" small onClick={() => a.abort?.abort()} />
         ) : (
-          <Button label={w.runAlone} icon="go" small disabled={demoRuns.value !== null || !isLive()} onClick={() => void runAlone().then(() => announce(w.compareEnded))} />
+          <Button label={w.runAlone} icon="go" small disabled={demoRuns.value !== null || !isLive() || !may("infer")} onClick={() => void runAlone().then(() => announce(w.compareEnded))} />
         )}
       </div>
       {a === null ? <p class="hint">{w.compareHint}</p> : null}
@@ -209,7 +210,9 @@ export function Demo() {
           <NumberField label={w.maxTokens} value={s.maxTokens} min={1} max={4096} onChange={(v) => (demoSettings.value = { ...s, maxTokens: Math.round(v ?? 100) })} />
           <NumberField label={w.temperature} value={s.temperature} min={0} max={10} step={0.1} onChange={(v) => (demoSettings.value = { ...s, temperature: v ?? 0.7 })} />
           <div class="go">
-            {busy ? (
+            {!may("infer") ? (
+              <Note kind="info">{words.play.mayNotWrite}</Note>
+            ) : busy ? (
               <Button label={w.stop} icon="stop" onClick={() => demoRuns.value?.abort()} />
             ) : (
               <Button label={sessions.value.length > 0 ? w.again : w.run} icon="go" kind="primary" disabled={jobs.length === 0 || !isLive()} onClick={run} />

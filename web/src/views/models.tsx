@@ -71,6 +71,10 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
   const estimate = useSignal<Estimate | null>(null);
   const error = useSignal("");
   const done = useSignal("");
+  const resizing = useSignal(false);
+  // As it is now, it has as many cells as it has, which need not be enough for all sequences at once.
+  const asItIs = row !== undefined && sequences.value === row.sequences_max && tokens.value === row.sequence_tokens_max;
+  const cells = asItIs ? row.context_tokens : 0;
 
   const abort = useRef(new AbortController());
   const asked = useRef(new Latest<Record<string, unknown>>((body) =>
@@ -84,8 +88,8 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
       },
     )));
   useEffect(() => {
-    asked.current.put({ model: name, sequences_max: sequences.value, sequence_tokens_max: tokens.value, kv_type: kv.value });
-  }, [sequences.value, tokens.value, kv.value, name]);
+    asked.current.put({ model: name, sequences_max: sequences.value, sequence_tokens_max: tokens.value, kv_type: kv.value, ...(cells > 0 ? { context_tokens: cells } : {}) });
+  }, [sequences.value, tokens.value, kv.value, cells, name]);
   useEffect(() => () => {
     asked.current.end();
     abort.current.abort();
@@ -93,21 +97,27 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
 
   const resize = (): void => {
     done.value = "";
+    error.value = "";
+    resizing.value = true;
     send("POST", `/choir/v1/models/${encodeURIComponent(name)}/resize`, { sequences_max: sequences.value, sequence_tokens_max: tokens.value }).then(
       () => (done.value = w.resized),
       (e: unknown) => (error.value = messageOf(e)),
-    );
+    ).finally(() => (resizing.value = false));
   };
   const e = estimate.value;
+  // Weights that are in memory are not needed once more, and are part of what the model takes.
+  const shared = e && e.weight_bytes === 0 ? (row?.weight_bytes ?? 0) : 0;
   const parts: Part[] = e
     ? [
-        { label: `${w.weights}: ${bytes(e.weight_bytes)}`, value: e.weight_bytes, class: "c1" },
+        { label: shared > 0 ? `${w.weights}: ${bytes(shared)} (${w.state["loaded"] ?? ""})` : `${w.weights}: ${bytes(e.weight_bytes)}`, value: e.weight_bytes + shared, class: "c1" },
         { label: `${w.kv}: ${bytes(e.kv_bytes)}`, value: e.kv_bytes, class: "c2" },
         { label: `${w.compute}: ${bytes(e.compute_bytes)}`, value: e.compute_bytes, class: "c3" },
       ]
     : [];
   const verdict = !e ? "" : e.fits ? w.whatIfFits : e.would_leave.length > 0 ? w.whatIfFitsAfter(e.would_leave.map(visibleLine).join(", ")) : w.whatIfNot(bytes(e.missing_bytes));
-  const steps = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072];
+  const trained = (listed.value ?? []).find((m) => m.id === name)?.meta.n_ctx_train ?? 0;
+  const steps = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter((s) => trained === 0 || s <= trained);
+  const kvDiffers = row !== undefined && kv.value !== row.kv_type;
   return (
     <Dialog title={`${w.whatIf} ${visibleLine(name)}`} onClose={onClose}>
       <p class="hint">{w.whatIfLead(visibleLine(name))}</p>
@@ -126,7 +136,7 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
       </div>
       {e ? (
         <div class="result" aria-live="polite">
-          <p class="big num"><strong>{w.whatIfNeeds(bytes(e.need_bytes))}</strong> <span class="hint">{w.whatIfLimit(bytes(e.limit_bytes))}</span></p>
+          <p class="big num"><strong>{w.whatIfNeeds(bytes(e.need_bytes + shared))}</strong> <span class="hint">{w.whatIfLimit(bytes(e.limit_bytes))}</span></p>
           <StackedBar parts={[{ label: w.whatIfOthers, value: Math.max(0, e.promised_bytes - (row ? sizeOf(row) : 0)), class: "other" }, ...parts]} of={e.limit_bytes} label={parts.map((p) => p.label).join(", ")} />
           <p class="keyed hint">
             {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
@@ -138,7 +148,10 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
       {done.value ? <Note kind="info">{done.value}</Note> : null}
       {may("admin") && row?.state === "loaded" ? (
-        <div class="row actions"><Button label={w.resize} disabled={!isLive() || kv.value !== row.kv_type} onClick={resize} /></div>
+        <div class="row actions">
+          {kvDiffers ? <span class="hint">{w.resizeKeepsKv}</span> : null}
+          <Button label={resizing.value ? w.resizing : w.resize} disabled={!isLive() || kvDiffers || resizing.value || asItIs || !e?.fits} onClick={resize} />
+        </div>
       ) : null}
     </Dialog>
   );
@@ -151,7 +164,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
   const error = useSignal("");
   const asks = useSignal(false);
   const open = useSignal(false);
-  const act = (action: string): void => {
+  const act = (place: string, action: string): void => {
     busy.value = action;
     error.value = "";
     send("POST", `/choir/v1/models/${encodeURIComponent(m.name)}/${action}`, {})
@@ -159,11 +172,21 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
         () => announce(`${visibleLine(m.name)}: ${w.actions[action] ?? ""}`),
         (e: unknown) => (error.value = messageOf(e)),
       )
-      .finally(() => (busy.value = ""));
+      .finally(() => {
+        busy.value = "";
+        // A button that was disabled meanwhile has lost the focus.
+        requestAnimationFrame(() => {
+          if (document.activeElement === document.body) footer.current?.querySelector<HTMLElement>(`[data-place="${place}"] button`)?.focus();
+        });
+      });
   };
-  const button = (action: string, kind: "plain" | "primary" = "plain") => (
-    <Button key={action} label={w.actions[action] ?? ""} small kind={kind} disabled={busy.value !== "" || !isLive()}
-      onClick={() => (action === "unload" && m.running + m.waiting > 0 ? (asks.value = true) : act(action))} />
+  const footer = useRef<HTMLElement>(null);
+  // `place`: where the button stands, whatever it does there now.
+  const button = (place: string, action: string) => (
+    <span key={place} data-place={place}>
+      <Button label={w.actions[action] ?? ""} small disabled={busy.value !== "" || !isLive()}
+        onClick={() => (action === "unload" && m.running + m.waiting > 0 ? (asks.value = true) : act(place, action))} />
+    </span>
   );
   const loaded = inMemory(m);
   const state = busy.value === "load" ? "loading" : m.state;
@@ -204,14 +227,14 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
       </dl>
       {open.value && loaded ? <CellsView m={m} /> : null}
       {[error.value, failures.value.get(m.name) ?? ""].map((text, i) => text ? <Note key={i} kind="error">{visible(text)}</Note> : null)}
-      <footer class="row actions">
-        {writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
-        <Button label={w.whatIf} small onClick={onWhatIf} />
+      <footer class="row actions" ref={footer}>
+        {may("infer") && writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
+        <Button label={w.whatIf} small disabled={!isLive()} onClick={onWhatIf} />
         {may("admin") ? (
           <>
-            {button(loaded ? "unload" : "load")}
-            {loaded ? button(m.state === "suspended" ? "resume" : "suspend") : null}
-            {button(m.pinned ? "unpin" : "pin")}
+            {button("memory", loaded ? "unload" : "load")}
+            {loaded ? button("run", m.state === "suspended" ? "resume" : "suspend") : null}
+            {button("pin", m.pinned ? "unpin" : "pin")}
           </>
         ) : null}
         <span class="grow" />
@@ -225,7 +248,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
             <Button label={words.cancel} onClick={() => (asks.value = false)} />
             <Button label={w.unloadNow} kind="danger" onClick={() => {
               asks.value = false;
-              act("unload");
+              act("memory", "unload");
             }} />
           </div>
         </Dialog>
@@ -250,9 +273,9 @@ function OnDisk({ onWhatIf }: { onWhatIf: (name: string) => void }) {
             <Name text={m.id} />
             <span class="num hint">{bytes(m.meta.size)}</span>
             <span class="grow" />
-            <Button label={w.whatIf} small onClick={() => onWhatIf(m.id)} />
+            <Button label={w.whatIf} small disabled={!isLive()} onClick={() => onWhatIf(m.id)} />
             {may("admin") ? <Button label={loading.value.has(m.id) ? (w.state["loading"] ?? "") : (w.actions["load"] ?? "")} small kind="primary" disabled={loading.value.size > 0 || !isLive()} onClick={() => void load(m.id)} /> : null}
-            {writers.value.includes(m.id) ? <Button label={w.chat} small onClick={() => goTo(`play/chat/${encodeURIComponent(m.id)}`)} /> : null}
+            {may("infer") && writers.value.includes(m.id) ? <Button label={w.chat} small onClick={() => goTo(`play/chat/${encodeURIComponent(m.id)}`)} /> : null}
           </li>
         ))}
       </ul>

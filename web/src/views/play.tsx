@@ -4,11 +4,12 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Start } from "../parts/start.tsx";
 import { Button, CopyButton, Empty, Field, Icon, IconButton, Letter, NumberField, Note } from "../parts/ui.tsx";
 import { seconds, short } from "../format.ts";
+import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { goTo, route } from "../state/route.ts";
-import { catalogue, listed, modelsKnown, view, writers } from "../state/store.ts";
+import { catalogue, findModels, listed, modelsKnown, view, writers } from "../state/store.ts";
 import { columns, draft, kColumnsMax, newColumn, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 import { Demo } from "./demo.tsx";
@@ -50,6 +51,8 @@ const writesNow = (answer: Answer): boolean => answer.state === "loading" || ans
 function Exchange({ said }: { said: Said }) {
   const answer = said.answer.value;
   const busy = writesNow(answer);
+  // Of several models in one call some may be there while others are loaded.
+  const inMemoryNow = (answer.state === "loading" || answer.state === "waiting") && view.value.models.get(said.model)?.state === "loaded";
   return (
     <li class="exchange">
       <div class="said">
@@ -61,13 +64,13 @@ function Exchange({ said }: { said: Said }) {
         {answer.state === "loading" ? (
           <p class="working">
             <span class="spinner" aria-hidden="true" />
-            {w.loading(answer.percent)}
+            {inMemoryNow ? w.waiting : w.loading(answer.percent)}
           </p>
         ) : null}
         {answer.state === "waiting" ? (
           <p class="working">
             <span class="spinner" aria-hidden="true" />
-            {view.value.models.get(said.model)?.state === "loaded" ? w.waiting : w.loading(null)}
+            {inMemoryNow ? w.waiting : w.loading(null)}
           </p>
         ) : null}
         {answer.error ? <Note kind="error">{visible(answer.error)}</Note> : null}
@@ -133,7 +136,7 @@ function Greeting() {
   return (
     <Empty title={w.placeholder} hint={w.emptyHint}>
       <div class="suggestions">
-        {w.suggestions.map((text) => (
+        {!may("infer") ? null : w.suggestions.map((text) => (
           <button type="button" class="suggestion" key={text} onClick={() => {
             draft.value = text;
             document.getElementById("prompt")?.focus();
@@ -164,6 +167,7 @@ function SettingsFields() {
       <NumberField label={w.seed} value={s.seed} min={0} max={9007199254740991} placeholder={w.seedHint} onChange={(v) => set({ seed: v })} />
       <Field label={w.priority}>
         <select value={s.priority} onChange={(e) => set({ priority: e.currentTarget.value })}>
+          <option value="">{w.priorityUsual}</option>
           {["critical", "high", "normal", "low"].map((c) => <option key={c} value={c}>{c}</option>)}
         </select>
       </Field>
@@ -191,6 +195,7 @@ function Composer() {
     area.style.height = `${Math.min(160, area.scrollHeight + 2)}px`;
   }, [draft.value]);
   const count = columns.value.length;
+  if (!may("infer")) return <Note kind="info">{w.mayNotWrite}</Note>;
   return (
     <form class={busy ? "composer busy" : "composer"} onSubmit={(e) => {
       e.preventDefault();
@@ -246,6 +251,12 @@ function Chat() {
 }
 
 export function Play() {
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden && isLive()) void findModels();
+    }, 10_000);
+    return () => clearInterval(timer);
+  }, []);
   const demo = route.value.rest[0] === "demo";
   const nothing = listed.value !== null && writers.value.length === 0;
   const all = columns.value;

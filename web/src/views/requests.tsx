@@ -15,7 +15,7 @@ import { lookOf, now, requestCount, view } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.requests;
-const kRowHeight = 40; // as in the style sheet
+const kRowHeight = 56; // as in the style sheet
 const kMore = 8; // rows beyond what is in sight
 
 const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "output", "age"];
@@ -150,6 +150,10 @@ export function Requests() {
       }
     }
     announce(w.count(list.length));
+    // The button that was pressed goes with its row.
+    requestAnimationFrame(() => {
+      if (document.activeElement === document.body) box.current?.focus();
+    });
   };
   const all = rows.value;
   const ended = kind.value === "ended";
