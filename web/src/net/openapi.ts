@@ -51,12 +51,13 @@ export interface components {
             compute_bytes: number;
             /** @description weights, KV cells and compute together */
             need_bytes: number;
-            /** @description that nobody could leave for it */
+            /** @description that would have to come free first */
             missing_bytes: number;
             /** @description what the node may take */
             limit_bytes: number;
             /** @description what it has given out */
             promised_bytes: number;
+            /** @description what is left of the limit, or of the machine */
             free_bytes: number;
             fits: boolean;
             would_leave: string[];
