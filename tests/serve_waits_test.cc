@@ -127,6 +127,15 @@ TEST(WhyWaits, ALoadBeforeIsTold) {
   EXPECT_EQ(why->at("text"), "The model a is not in memory yet; its last load took 2.5 s.");
 }
 
+TEST(WhyWaits, ALoadThatIsUnderWayTellsHowFarItIs) {
+  std::vector<ExecutorInfo> executors = {executor("a")};
+  executors.front().loading = 0.427;
+  const std::vector<RequestInfo> requests = {request("a", WaitsFor::kLoad, Priority::kNormal)};
+  const auto why = WhyWaits(requests, executors, ExecutionPolicy::kBalanced).of(requests.front());
+  EXPECT_EQ(why->at("percent"), 42);
+  EXPECT_EQ(why->at("text"), "The model a is being loaded: 42 %.");
+}
+
 TEST(WhyWaits, OneOfAModelThatHasLeftHasNoReason) {
   const std::vector<RequestInfo> requests = {request("gone", WaitsFor::kSlot, Priority::kNormal)};
   EXPECT_EQ(WhyWaits(requests, {}, ExecutionPolicy::kBalanced).of(requests.front()), std::nullopt);

@@ -16,11 +16,20 @@ Json why(std::string_view reason, std::string text, Json numbers = Json::object(
 }
 
 Json why_loading(const ExecutorInfo& executor) {
-  const std::string text = "The model " + executor.config.name + " is not in memory yet";
-  if (executor.load_seconds <= 0) return why("loading", text + ".");
-  const double seconds = std::round(executor.load_seconds * 10) / 10;
-  return why("loading", text + "; its last load took " + Json(seconds).dump() + " s.",
-             {{"last_load_seconds", seconds}});
+  Json numbers = Json::object();
+  std::string text = "The model " + executor.config.name + " is not in memory yet";
+  if (executor.loading) {
+    const int percent = static_cast<int>(*executor.loading * 100);
+    numbers["percent"] = percent;
+    text =
+        "The model " + executor.config.name + " is being loaded: " + std::to_string(percent) + " %";
+  }
+  if (executor.load_seconds > 0) {
+    const double seconds = std::round(executor.load_seconds * 10) / 10;
+    numbers["last_load_seconds"] = seconds;
+    text += "; its last load took " + Json(seconds).dump() + " s";
+  }
+  return why("loading", text + ".", std::move(numbers));
 }
 
 Json why_sequences(const ExecutorInfo& executor) {

@@ -119,4 +119,21 @@ async function anAdminGoes() {
   });
 }
 
-await cases({ "a daemon with keys": aKeyIsNeeded, "a key that was narrowed": aKeyIsNarrowed, "an admin's session ends": anAdminGoes });
+// A new tab is let in by one that is open; one of another browser is not.
+async function aSecondTab() {
+  await inBrowser(["--model", stories], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon, { allowed: kRefused });
+    await open(tab, daemon, "models", { admin: true });
+    await tab.getByRole("button", { name: "End session" }).waitFor();
+    const second = await tab.context().newPage();
+    await second.goto(`${daemon.url}/ui/#/models`);
+    await second.getByRole("button", { name: "End session" }).waitFor();
+    const other = await page(chrome, daemon, { allowed: kRefused });
+    await open(other, daemon, "models");
+    await sleep(500);
+    check((await other.getByRole("button", { name: "End session" }).count()) === 0, "a tab of another browser has the session");
+    checkNoFaults(tab);
+  });
+}
+
+await cases({ "a second tab": aSecondTab, "a daemon with keys": aKeyIsNeeded, "a key that was narrowed": aKeyIsNarrowed, "an admin's session ends": anAdminGoes });

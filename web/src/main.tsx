@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { takeCode } from "./net/api.ts";
+import { shareSession, takeCode } from "./net/api.ts";
 import { watchKeys } from "./state/keys.ts";
 import { testLanguage, watchPrefs } from "./state/prefs.ts";
 import { watchRoute } from "./state/route.ts";
@@ -14,6 +14,7 @@ function start(): void {
   if (!root) return;
   watchRoute();
   render(<App />, root);
+  shareSession(() => live.again());
   // A link that is opened in a page that is there already.
   window.addEventListener("hashchange", () => {
     if (location.hash.startsWith("#code=")) void takeCode().then(() => live.again());

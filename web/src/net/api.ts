@@ -162,6 +162,24 @@ export async function takeCode(): Promise<void> {
   if (code) await exchange({ code }).catch(() => undefined);
 }
 
+// A tab that is new gets the session of one that is open, so that it need not be unlocked again; nothing of it outlives
+// the last tab. Only pages of this very origin hear the channel. `got`: there is one now.
+export function shareSession(got: () => void): void {
+  if (typeof BroadcastChannel === "undefined") return;
+  const channel = new BroadcastChannel("choir.session");
+  const me = String(Math.random());
+  channel.onmessage = ({ data }: MessageEvent<{ asks: string } | { to: string; token: string }>) => {
+    if ("asks" in data) {
+      if (token()) channel.postMessage({ to: data.asks, token: token() });
+    } else if (data.to === me && !token()) {
+      // Others that are open without a session stay so.
+      sessionStorage.setItem(kTokenName, data.token);
+      void findSession().then(got, got);
+    }
+  };
+  if (!token() && !location.hash.startsWith("#code=")) channel.postMessage({ asks: me });
+}
+
 // Who we are. An open daemon (no keys, loopback) answers without a token.
 async function findSession(): Promise<void> {
   try {

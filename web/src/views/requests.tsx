@@ -33,20 +33,23 @@ function save(name: string, type: string, text: string): void {
 // Ids are long numbers; their ends differ.
 const shortId = (id: string): string => visible(id.length > 8 ? `\u2026${id.slice(-6)}` : id);
 
-// Seconds that go on, in a component of their own: they change each second, the row does not.
-function Age({ since }: { since: number | undefined }) {
-  return <>{since === undefined ? words.none : age(Math.max(0, Math.floor((now.value - since) / 1000)))}</>;
+// Seconds that go on, in a component of their own: they change each second, the row does not. Not live, they stand.
+function Age({ since, until }: { since: number | undefined; until: number | undefined }) {
+  const stopped = useRef(now.peek());
+  if (until === undefined && isLive()) stopped.current = now.value;
+  return <>{since === undefined ? words.none : age(Math.max(0, Math.floor(((until ?? stopped.current) - since) / 1000)))}</>;
 }
 
 interface RowProps {
   row: RequestRow;
   index: number;
-  ended: boolean;
+  until: number | undefined; // when it ended; it is as it was last seen before that
   mayCancel: boolean;
   onCancel: (row: RequestRow) => void;
 }
 
-function RowView({ row, index, ended, mayCancel, onCancel }: RowProps) {
+function RowView({ row, index, until, mayCancel, onCancel }: RowProps) {
+  const ended = until !== undefined;
   const state = ended ? "ended" : row.state;
   const place = row.ahead !== undefined && !ended ? w.place(row.ahead, row.expected_seconds ?? null, age) : "";
   return (
@@ -72,8 +75,8 @@ function RowView({ row, index, ended, mayCancel, onCancel }: RowProps) {
           <span class="hint">{w.promptUnknown}</span>
         )}
       </td>
-      <td class="num">{integer(row.output_tokens)}</td>
-      <td class="num"><Age since={row.submitted_ms} /></td>
+      <td class="num">{ended ? w.atLeast(integer(row.output_tokens)) : integer(row.output_tokens)}</td>
+      <td class="num"><Age since={row.submitted_ms} until={until} /></td>
       <td class="end">{mayCancel && !ended ? <IconButton icon="close" label={w.cancelOne(visible(row.id))} onClick={() => onCancel(row)} /> : null}</td>
     </tr>
   );
@@ -95,7 +98,7 @@ function Rows({ rows, sight, ended, mayCancel, onCancel }: RowsProps) {
   return (
     <tbody>
       {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
-      {all.slice(first, last).map((row, i) => <Row key={row.id} row={row} index={first + i} ended={ended} mayCancel={mayCancel} onCancel={onCancel} />)}
+      {all.slice(first, last).map((row, i) => <Row key={row.id} row={row} index={first + i} until={ended ? endedAt.value.get(row.id) : undefined} mayCancel={mayCancel} onCancel={onCancel} />)}
       {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
     </tbody>
   );
@@ -106,6 +109,7 @@ const waitingCount = computed(() => {
   for (const row of view.value.requests.values()) if (!runs(row)) ++count;
   return count;
 });
+const endedAt = computed(() => new Map(view.value.ended.map((e) => [e.row.id, e.ended_ms])));
 const endedCount = computed(() => view.value.ended.length);
 
 export function Requests() {

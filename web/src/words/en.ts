@@ -299,6 +299,7 @@ export const words = {
   },
 
   requests: {
+    atLeast: (tokens: string) => `\u2265 ${tokens}`,
     title: "Requests",
     filter: "Filter by model, tenant, state or id",
     all: "All",
