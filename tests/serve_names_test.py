@@ -37,6 +37,16 @@ class Names(unittest.TestCase):
         _, reply = self.daemon.post("/v1/completions", {"model": "othr:latest", "prompt": "a"})
         self.assertIn("did you mean 'other'?", reply["error"]["message"])
 
+    def test_what_is_wrong_in_a_header_is_told_of_the_header(self):
+        status, _, text = self.daemon.request("POST", "/v1/completions", {"prompt": "a"}, {"x-priority": "urgent"})
+        error = json.loads(text)["error"]
+        self.assertEqual((status, error["param"], error.get("pointer")), (400, "x-priority", None), error)
+        self.assertTrue(error["message"].startswith("'x-priority' "), error)
+
+    def test_a_model_that_is_not_there_has_one_code(self):
+        status, reply = self.daemon.get("/v1/models/nope")
+        self.assertEqual((status, reply["error"]["code"], reply["error"]["param"]), (404, "model_not_found", "model"))
+
     def test_a_path_that_is_near(self):
         status, reply = self.daemon.get("/choir/v1/modles")
         self.assertEqual(status, 404)

@@ -47,12 +47,15 @@ void add_openai(Router& router, const Services& s) {
                                                   auto [json, watched] = s.models.list();
                                                   return KeptJson{std::move(json), watched};
                                                 }})});
-  router.add(
-      {.method = "GET",
-       .path = "/v1/models/*",
-       .summary = "Shows one model",
-       .reply = {"Model"},
-       .handler = by_door(s.doors, [&s](const HttpRequest& r) { return s.models.one(r.rest); })});
+  router.add({.method = "GET",
+              .path = "/v1/models/*",
+              .summary = "Shows one model",
+              .reply = {"Model"},
+              .handler = work_by_door(s.doors, [&s](const HttpRequest& r) {
+                const auto row = s.models.one(r.rest);
+                return row ? reply_with_json(200, to_text(*row))
+                           : reply_with_error(model_error(row.error()));
+              })});
   for (const char* path : {"/v1/chat/completions", "/chat/completions"})
     add_generating(
         router, s,

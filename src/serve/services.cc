@@ -48,13 +48,20 @@ std::optional<ApiError> set_deadline(Asked& asked, const HttpRequest& request) {
   return std::nullopt;
 }
 
+// The same of the header that takes the place of the field.
+ApiError of_header(ApiError error) {
+  const std::string field = "'" + error.param + "'";
+  error.param = kPriorityHeader.name;
+  error.pointer.clear();  // it is no field of the body
+  if (error.message.starts_with(field))
+    error.message.replace(0, field.size(), "'" + error.param + "'");
+  return error;
+}
+
 std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
-  if (const std::string_view name = request.header(kPriorityHeader.name); !name.empty()) {
-    if (auto error = set_priority(asked, Json(name))) {
-      error->param = kPriorityHeader.name;
-      return error;
-    }
-  }
+  const std::string_view header = request.header(kPriorityHeader.name);
+  if (!header.empty())
+    if (auto error = set_priority(asked, Json(header))) return of_header(std::move(*error));
   const Client& client = request.client;
   if (!asked.request.priority) {
     // The executor's class, unless that is above the client's.
@@ -68,7 +75,7 @@ std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
                                                std::string(to_string(client.best)) + " at most");
   error.status = 403;
   error.type = "permission_error";
-  return error;
+  return header.empty() ? error : of_header(std::move(error));
 }
 
 }  // namespace

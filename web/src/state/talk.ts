@@ -5,6 +5,7 @@ import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
 import { messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
+import { words } from "../words/en.ts";
 
 export const kColumnsMax = 8;
 const kFlushMs = 30; // what comes together reaches the page together
@@ -175,7 +176,8 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
     );
   } catch (error) {
     const stopped = abort.signal.aborted;
-    const message = error instanceof ApiError || error instanceof Error ? error.message : String(error);
+    // What is no answer of the daemon is a connection that broke.
+    const message = error instanceof ApiError ? error.message : words.errors.broken;
     all((a) => {
       a.state = stopped ? "stopped" : "failed";
       a.error = stopped ? "" : message;
