@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 from cli_tools import STORIES
+from serve_own_test import until
 from serve_tools import Daemon
 
 MODEL = "stories260K"
@@ -27,6 +28,16 @@ class Names(unittest.TestCase):
                 self.assertEqual(daemon.admin("DELETE", "/choir/v1/models/other")[0], 200)  # not known again
         status, props = self.daemon.get("/props?model=other.gguf")
         self.assertEqual((status, props["is_sleeping"]), (200, True))
+
+    def test_the_list_tells_what_a_file_is_that_nobody_has_asked_for(self):
+        def row():
+            return next(row for row in self.daemon.get("/v1/models")[1]["data"] if row["id"] == "other")
+        listed = until(lambda: (found := row()) and "capabilities" in found and found)  # its head is read at the start
+        self.assertEqual(listed["capabilities"], ["completion", "chat"])
+        self.assertEqual(listed["status"]["value"], "unloaded")
+        self.daemon.complete(model="other")
+        for name in ("n_ctx", "n_ctx_train", "n_params", "ftype", "size"):
+            self.assertEqual(listed["meta"][name], row()["meta"][name], name)
 
     def test_a_request_without_a_name_is_for_the_model_that_is_served(self):
         self.assertEqual(self.daemon.complete(model="other")["model"], "other")

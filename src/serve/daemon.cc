@@ -107,6 +107,7 @@ class Daemon::Inside {
       note_work(exchange.method);
       if (access_log_) access_log_->add(std::move(exchange), unix_ms());
     };
+    read_heads_of(services_, models_.list().unread);
     server_ = CHOIR_TRY(Server::create(server, router_));
     loop_.open(*server_);
     server_->on_signal([this] { end(); });

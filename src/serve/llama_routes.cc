@@ -230,9 +230,10 @@ class AskedLoads {
 };
 
 Result<KeptJson> listed(const Services& s, const AskedLoads& loads) {
-  auto [all, watched] = s.models.list();
-  for (Json& row : all["data"]) loads.tell(row);
-  return KeptJson{std::move(all), watched};
+  auto all = s.models.list();
+  read_heads_of(s, std::move(all.unread));
+  for (Json& row : all.json["data"]) loads.tell(row);
+  return KeptJson{std::move(all.json), all.watched};
 }
 
 // Answers when the load has begun.

@@ -1,7 +1,5 @@
 #include "serve/models.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -11,7 +9,6 @@
 
 #include "choir/model_info.h"
 #include "choir/text.h"
-#include "serve/model_state.h"
 
 namespace choir::serve {
 namespace {
@@ -36,17 +33,7 @@ std::string file_name(const LocalModel& model) {
   return without_gguf(std::filesystem::path(model.path).filename().string());
 }
 
-// When the file was last written, in seconds since 1970; 0: it is not there.
-std::int64_t unix_seconds_of(const std::string& path) {
-  struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
-}
-
 }  // namespace
-
-Json capabilities_of(const ModelInfo& info) {
-  return info.generates ? Json{"completion", "chat"} : Json{"embedding"};
-}
 
 Error Models::not_found(std::string_view name) const {
   std::vector<std::string> names;
@@ -300,81 +287,6 @@ std::shared_ptr<const ModelInfo> Models::file_info_of(const std::string& executo
     const auto found = c.files.find(executor);
     return found == c.files.end() ? nullptr : found->second;
   });
-}
-
-Json Models::row(const ExecutorInfo& e) const {
-  const bool loaded = e.loaded;
-  const auto file = file_info_of(e.config.name);
-  const ModelInfo* const info = loaded ? &e.model : file.get();
-  Json meta = {{"n_ctx", longest_sequence(e.config)}};
-  if (info != nullptr)
-    meta.update({{"n_ctx_train", info->context_tokens_trained},
-                 {"n_vocab", info->vocab_tokens},
-                 {"n_embd", info->embedding_size},
-                 {"n_params", info->parameters},
-                 {"size", info->weight_bytes},
-                 {"ftype", info->quantization}});
-  Json row = {{"id", e.config.name},
-              {"object", "model"},
-              {"created", unix_seconds_of(e.config.path)},
-              {"owned_by", "choir"},
-              {"aliases", aliases_of(e.config.name)},
-              {"meta", std::move(meta)},
-              {"status", {{"value", state_of(e)}}},
-              {"running", e.running},
-              {"waiting", e.waiting}};
-  if (e.loading) row["status"]["progress"] = *e.loading;
-  if (info != nullptr) row["capabilities"] = capabilities_of(*info);
-  return row;
-}
-
-// Of a model with all of its replicas; `first`: that of its name. It is as far as the one that is
-// furthest.
-Json Models::row_of_all(const ExecutorInfo& first) const {
-  const std::vector<std::string> all = replicas_.of(first.config.name);
-  if (all.size() == 1) return row(first);
-  ExecutorInfo shown = first;
-  std::int32_t running = 0;
-  std::int32_t waiting = 0;
-  for (const std::string& executor : all) {
-    auto info = node_.executor(executor);
-    if (!info) continue;
-    running += info->running;
-    waiting += info->waiting;
-    if (!shown.loaded && (info->loaded || (info->loading && !shown.loading)))
-      shown = std::move(*info);
-  }
-  shown.config.name = first.config.name;
-  Json model = row(shown);
-  model.update({{"replicas", all.size()}, {"running", running}, {"waiting", waiting}});
-  return model;
-}
-
-std::uint64_t Models::changes() {
-  return node_.changes() + configured_changes_.counted() + replicas_.changes() + files_.changes();
-}
-
-Models::Listed Models::list() {
-  Json data = Json::array();
-  std::vector<std::string> names;
-  WatchedFiles::Paths files{.folder = models_folder(), .files = {}};
-  for (const ExecutorInfo& executor : node_.executors()) {
-    names.push_back(executor.config.name);
-    files.files.push_back(executor.config.path);
-    if (!replicas_.model_of(executor.config.name)) data.push_back(row_of_all(executor));
-  }
-  if (const auto local = local_models()) {
-    for (const LocalModel& model : *local) {
-      if (std::ranges::find(names, model.name) != names.end()) continue;
-      data.push_back({{"id", model.name},
-                      {"object", "model"},
-                      {"created", unix_seconds_of(model.path)},
-                      {"owned_by", "choir"},
-                      {"meta", {{"size", model.bytes}}},
-                      {"status", {{"value", "unloaded"}}}});
-    }
-  }
-  return {.json = {{"object", "list"}, {"data", std::move(data)}}, .watched = files_.watch(files)};
 }
 
 Result<Json> Models::one(std::string_view name) {

@@ -21,6 +21,7 @@
 #include "choir/config.h"
 #include "choir/model_info.h"
 #include "choir/node.h"
+#include "serve/folder_heads.h"
 #include "serve/json_in.h"
 #include "serve/model_config.h"
 #include "serve/replicas.h"
@@ -88,7 +89,11 @@ class Models {
     Json json;
     // Nothing of it changes without a change of changes(), as that was before list() was called.
     bool watched = false;
+    // Files whose heads it lacks: for read_heads(), where the caller may take tenths of a second.
+    std::vector<FolderHeads::File> unread = {};
   };
+  void read_heads(const std::vector<FolderHeads::File>& files);
+  void leave_heads(const std::vector<FolderHeads::File>& files) { heads_.leave(files); }
   Listed list();
   Result<Json> one(std::string_view name);
   // As Node::changes(), of all that list() shows. Does not block.
@@ -124,6 +129,7 @@ class Models {
   Error not_found(std::string_view name) const;
   Json row(const ExecutorInfo& executor) const;
   Json row_of_all(const ExecutorInfo& first) const;
+  Json row_of_file(const LocalModel& model, const FolderHeads::File& file) const;
   Node& node_;
   const ModelDefaults defaults_;
   Guarded<bool> declaring_;  // one at a time: two requests may name the same new model
@@ -131,6 +137,7 @@ class Models {
   ChangeCount configured_changes_;
   Replicas replicas_;
   WatchedFiles files_;
+  FolderHeads heads_;  // of files that are not declared
 };
 
 }  // namespace choir::serve

@@ -38,15 +38,17 @@ void add_generating(Router& router, const Services& s, const Generates& route) {
 }
 
 void add_openai(Router& router, const Services& s) {
-  router.add({.method = "GET",
-              .path = "/v1/models",
-              .summary = "Lists the models: those that are served, and those of the models folder",
-              .reply = {"ModelList"},
-              .handler = kept_by_door(s.doors, {.changes = [&s] { return s.models.changes(); },
-                                                .make = [&s]() -> Result<KeptJson> {
-                                                  auto [json, watched] = s.models.list();
-                                                  return KeptJson{std::move(json), watched};
-                                                }})});
+  router.add(
+      {.method = "GET",
+       .path = "/v1/models",
+       .summary = "Lists the models: those that are served, and those of the models folder",
+       .reply = {"ModelList"},
+       .handler = kept_by_door(s.doors, {.changes = [&s] { return s.models.changes(); },
+                                         .make = [&s]() -> Result<KeptJson> {
+                                           auto listed = s.models.list();
+                                           read_heads_of(s, std::move(listed.unread));
+                                           return KeptJson{std::move(listed.json), listed.watched};
+                                         }})});
   router.add({.method = "GET",
               .path = "/v1/models/*",
               .summary = "Shows one model",

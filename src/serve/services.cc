@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/caught.h"
 #include "serve/field_values.h"
 #include "serve/query.h"
 #include "serve/request_headers.h"
@@ -18,6 +19,14 @@ std::function<void()> hold_of(const Services& services, const std::string& model
   };
   if (keep_alive->count() > 0) hold();
   return hold;
+}
+
+void read_heads_of(const Services& services, std::vector<FolderHeads::File> files) {
+  if (files.empty()) return;
+  const Status posted = services.doors.post_to(Door::kHeads, [&models = services.models, files] {
+    static_cast<void>(caught([&] { models.read_heads(files); }));
+  });
+  if (!posted) services.models.leave_heads(files);
 }
 
 ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request) {
