@@ -21,12 +21,26 @@ std::function<void()> hold_of(const Services& services, const std::string& model
   return hold;
 }
 
-void read_heads_of(const Services& services, std::vector<FolderHeads::File> files) {
+namespace {
+
+// One after another, so that other work of this door comes between two, and an end of the daemon
+// waits for one at most. Nothing of Services, which ends before the doors.
+void read_next(const Node& node, Models& models, Doors& doors,
+               std::vector<FolderHeads::File> files) {
   if (files.empty()) return;
-  const Status posted = services.doors.post_to(Door::kHeads, [&models = services.models, files] {
-    static_cast<void>(caught([&] { models.read_heads(files); }));
+  const auto give_up = [&] { models.leave_heads(files); };
+  if (node.info().door_closed) return give_up();
+  const Status posted = doors.post_to(Door::kHeads, [&node, &models, &doors, files] {
+    static_cast<void>(caught([&] { models.read_heads({files.back()}); }));
+    read_next(node, models, doors, {files.begin(), files.end() - 1});
   });
-  if (!posted) services.models.leave_heads(files);
+  if (!posted) give_up();
+}
+
+}  // namespace
+
+void read_heads_of(const Services& services, std::vector<FolderHeads::File> files) {
+  read_next(services.node, services.models, services.doors, std::move(files));
 }
 
 ApiResult<Asked> read_body(const Services& services, Routes route, HttpRequest& request) {

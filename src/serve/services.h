@@ -54,8 +54,8 @@ std::function<void()> hold_of(const Services& services, const std::string& model
                               const std::string& tenant,
                               std::optional<std::chrono::milliseconds> keep_alive);
 
-// Has a door thread read the heads of these files, which lists of models show then. `services`
-// outlives it. Any thread; does not block.
+// Has a door thread read the heads of these files, which lists of models show then. Any thread;
+// does not block.
 void read_heads_of(const Services& services, std::vector<FolderHeads::File> files);
 
 // The fields of a request's body, which is gone afterwards. On a door thread.
