@@ -58,10 +58,12 @@ Result<std::string> Models::known(std::string_view name) const {
     const auto is_named = [&](const ExecutorInfo& e) {
       return is_model(e) && !only_found.contains(e.config.name);
     };
-    if (std::ranges::count_if(executors, is_named) == 1)
-      return std::ranges::find_if(executors, is_named)->config.name;
-    if (std::ranges::count_if(executors, is_model) == 1)
-      return std::ranges::find_if(executors, is_model)->config.name;
+    const auto only = [&](const auto& is) -> const ExecutorInfo* {
+      const auto first = std::ranges::find_if(executors, is);
+      return std::ranges::count_if(executors, is) == 1 ? &*first : nullptr;
+    };
+    if (const ExecutorInfo* named = only(is_named)) return named->config.name;
+    if (const ExecutorInfo* one = only(is_model)) return one->config.name;
     return fail(Code::kInvalidArgument,
                 "the request names no 'model'; GET /v1/models lists those that are there");
   }

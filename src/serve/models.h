@@ -55,8 +55,8 @@ class Models {
   // request has named it. kNotFound, with the nearest name. Does not block.
   Result<std::string> known(std::string_view name) const;
   // known(), or else a file of the models folder is declared, by its name there or by that of the
-  // catalogue. Reads the folder, and tries a file
-  // that was not seen before (seconds). A path is no name here.
+  // catalogue. Reads the folder, and tries a file that was not seen before (seconds). A path is no
+  // name here.
   Result<std::string> find(std::string_view name);
   // Whether known() or find() may have it: kNotFound with the nearest name. Reads the folder.
   Status is_there(std::string_view name) const;
@@ -89,12 +89,13 @@ class Models {
     Json json;
     // Nothing of it changes without a change of changes(), as that was before list() was called.
     bool watched = false;
-    // Files whose heads it lacks: for read_heads(), where the caller may take tenths of a second.
+    // Files whose heads it lacks; the caller has them read, or leaves them to the next list.
     std::vector<FolderHeads::File> unread = {};
   };
+  Listed list();
+  // Tenths of a second each; later lists show them.
   void read_heads(const std::vector<FolderHeads::File>& files);
   void leave_heads(const std::vector<FolderHeads::File>& files) { heads_.leave(files); }
-  Listed list();
   Result<Json> one(std::string_view name);
   // As Node::changes(), of all that list() shows. Does not block.
   std::uint64_t changes();

@@ -6,7 +6,7 @@ import { isLive } from "../net/live.ts";
 import type { CatalogueEntry, PullRow } from "../net/wire.ts";
 import { visible } from "../safe/visible.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, fail, failures, fetchAndLoad, findModels, load, loading, pulls, view, watchPulls } from "../state/store.ts";
+import { catalogue, fail, failures, fetchAndLoad, keepFinding, load, loading, pulls, view, watchPulls } from "../state/store.ts";
 import { words } from "../words/en.ts";
 import { announce, Bar, Button, CopyButton, Note } from "./ui.tsx";
 
@@ -103,13 +103,9 @@ export function Offers() {
 }
 
 export function Start() {
-  // A file that is put into the folder, or a fetch on the command line, is found.
   useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden && isLive()) void findModels();
-    }, 3000);
     void watchPulls();
-    return () => clearInterval(timer);
+    return keepFinding(3000);
   }, []);
   const node = view.value.node;
   return (

@@ -1,7 +1,7 @@
 // What all views look at.
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { ApiError, get, send, session } from "../net/api.ts";
-import { link, Live, type Taker } from "../net/live.ts";
+import { isLive, link, Live, type Taker } from "../net/live.ts";
 import { browserWorld, watchPage } from "../net/page.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
 import { emptyView, reduce, type View } from "./frames.ts";
@@ -117,6 +117,14 @@ async function findOffers(): Promise<void> {
 }
 export async function findModels(): Promise<void> {
   await Promise.all([findListed(), findOffers()]);
+}
+// A file that is put into the folder, or a fetch on the command line, is found. Until what it returns is called; a page
+// that nobody sees asks nothing.
+export function keepFinding(everyMs: number): () => void {
+  const timer = setInterval(() => {
+    if (!document.hidden && isLive()) void findModels();
+  }, everyMs);
+  return () => clearInterval(timer);
 }
 
 export const pulling = computed(() => pulls.value.some((p) => p.state === "running" || p.state === "waiting"));

@@ -12,7 +12,7 @@ import { inMemory, kColours } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
 import { Latest } from "../state/latest.ts";
-import { catalogue, failures, findModels, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
+import { catalogue, failures, findModels, keepFinding, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.models;
@@ -291,12 +291,7 @@ export function ModelsView() {
     void findModels();
     void watchPulls();
   }, [isNowLive]);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden && isLive()) void findModels();
-    }, 10_000);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => keepFinding(10_000), []);
   const offered = (catalogue.value ?? []).some((c) => !c.local);
   return (
     <div class="view models">

@@ -9,7 +9,7 @@ import { isLive } from "../net/live.ts";
 import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { goTo, route } from "../state/route.ts";
-import { catalogue, findModels, listed, modelsKnown, view, writers } from "../state/store.ts";
+import { catalogue, keepFinding, listed, modelsKnown, view, writers } from "../state/store.ts";
 import { columns, draft, kColumnsMax, newColumn, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 import { Demo } from "./demo.tsx";
@@ -251,14 +251,9 @@ function Chat() {
 }
 
 export function Play() {
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden && isLive()) void findModels();
-    }, 10_000);
-    return () => clearInterval(timer);
-  }, []);
   const demo = route.value.rest[0] === "demo";
   const nothing = listed.value !== null && writers.value.length === 0;
+  useEffect(() => (nothing ? undefined : keepFinding(10_000)), [nothing]); // the start has its own
   const all = columns.value;
   if (nothing && catalogue.value !== null)
     return (
