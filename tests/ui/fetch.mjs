@@ -104,6 +104,13 @@ async function anEncoder() {
       if (estimate.model === "encoder") estimate.capabilities = ["embedding"];
       return route.fulfill({ response: reply, json: estimate });
     });
+    // So does the list, once the file's head is read.
+    await tab.route("**/v1/models", async (route) => {
+      const reply = await route.fetch();
+      const list = await reply.json();
+      for (const model of list.data) if (model.id === "encoder" && model.capabilities) model.capabilities = ["embedding"];
+      return route.fulfill({ response: reply, json: list });
+    });
     await open(tab, daemon, "models");
     const row = (name) => tab.locator(".disk li").filter({ hasText: name });
     await row("encoder").getByRole("button", { name: "Chat" }).waitFor({ state: "detached" });
