@@ -33,6 +33,19 @@ TEST_F(ArrivalsTest, TwoHundredRequestsShareOneLoad) {
   EXPECT_EQ(node->executor("a")->active, 0);
 }
 
+TEST_F(ArrivalsTest, TheTimeBeforeTheirExecutorTookThemIsTold) {
+  ASSERT_TRUE(node->declare(executor("a")));
+  Submission cold = enqueue(request("a", "hello", 3));
+  node.clock().advance(std::chrono::seconds(3));
+  EXPECT_EQ(node->requests().at(0).held_seconds, 0) << "it is held still";
+  work();
+  EXPECT_GE(node->requests().at(0).held_seconds, 3.0);
+  node.finish();
+  const Usage usage = cold.result.get().usage;
+  EXPECT_GE(usage.held_seconds, 3.0);
+  EXPECT_GE(usage.queue_seconds, usage.held_seconds);
+}
+
 TEST_F(ArrivalsTest, WhatIsPreparedForAnExecutorInMemoryIsItsMailAtOnce) {
   ASSERT_TRUE(node->add(executor("a")));
   const Prepared prepared = *node->prepare(request("", "hello", 3));

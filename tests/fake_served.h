@@ -14,6 +14,7 @@
 #include "choir/catalog.h"
 #include "choir/node.h"
 #include "serve/client.h"
+#include "serve/ended_requests.h"
 #include "serve/events.h"
 #include "serve/history.h"
 #include "serve/pulls.h"
@@ -80,6 +81,8 @@ class FakeServed {
  private:
   const TempFolder folder_;
   const std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
+  const std::shared_ptr<EndedRequests> ended_ =
+      std::make_shared<EndedRequests>(std::make_shared<SteadyClock>());
   const std::unique_ptr<Node> node_ = Node::create({}).value();
   Models models_{*node_, {}};
   const std::unique_ptr<Pulls> pulls_ = Pulls::create(pull).value();
@@ -101,6 +104,7 @@ class FakeServed {
       sessions_,
       [] { return std::string(); },
       history_,
+      *ended_,
       clock_,
       std::chrono::minutes(2),
       std::chrono::seconds(15),

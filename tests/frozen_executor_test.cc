@@ -33,6 +33,8 @@ FrozenSequence sequence() {
              .reused_tokens = 2,
              .recomputed_tokens = 1,
              .queue_seconds = 0.25,
+             .held_seconds = 0.125,
+             .parked_seconds = 0.0625,
              .first_token_seconds = 0.5,
              .total_seconds = 0};
   s.first_token_ns = 11;

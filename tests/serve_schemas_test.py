@@ -22,7 +22,7 @@ class Schemas(unittest.TestCase):
     def test_replies(self):
         daemon = self.daemon
         daemon.complete()
-        for path in ("models", "requests", "pulls", "catalogue", "history", "session", "turns"):
+        for path in ("models", "requests", "requests/ended", "pulls", "catalogue", "history", "session", "turns"):
             self.assert_declared("get", f"/choir/v1/{path}", daemon.get(f"/choir/v1/{path}"))
         self.assert_declared("get", "/choir/v1/turns", daemon.get("/choir/v1/turns?format=chrome"))
         self.assert_declared("get", "/choir/v1/models", daemon.get(f"/choir/v1/models/{MODEL}"), "/choir/v1/models/{model}")

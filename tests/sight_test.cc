@@ -83,6 +83,53 @@ TEST(Requests, AreSeenFromTheWaitToTheLastToken) {
   node.finish();
 }
 
+TEST(Requests, TellWhenTheyBeganAndHadTheirFirstToken) {
+  Driven node;
+  ASSERT_TRUE(node->add(executor("a")));
+  Submission submission = node->submit(request("a", kLong, 3), {}).value();
+  node.clock().advance(std::chrono::seconds(2));
+  EXPECT_EQ(seen(node, submission.id).queue_seconds, std::nullopt);
+  node.step();
+  EXPECT_DOUBLE_EQ(seen(node, submission.id).queue_seconds.value(), 2.0);
+  EXPECT_EQ(seen(node, submission.id).first_token_seconds, std::nullopt);
+  EXPECT_EQ(seen(node, submission.id).held_seconds, 0) << "its executor was there";
+  node.step();
+  node.step();
+  const double first = seen(node, submission.id).first_token_seconds.value();
+  EXPECT_GT(first, 2.0);
+  node.finish();
+  const Usage usage = submission.result.get().usage;
+  EXPECT_DOUBLE_EQ(usage.queue_seconds, 2.0);
+  EXPECT_DOUBLE_EQ(usage.first_token_seconds, first);
+  EXPECT_EQ(usage.parked_seconds, 0);
+}
+
+TEST(Requests, TellHowMuchOfTheirPromptWasThereBefore) {
+  Driven node;
+  ASSERT_TRUE(node->add(executor("a")));
+  submit(node, request("a", kLong, 3));
+  node.finish();
+  const RequestId again = submit(node, request("a", kLong, 300));
+  node.step();
+  node.step();
+  EXPECT_GT(seen(node, again).reused_tokens, 100);
+  node.finish();
+}
+
+TEST(Requests, ThatEndBeforeTheyBeginHaveWaitedTheWholeTime) {
+  Driven node;
+  ASSERT_TRUE(node->add(executor("a", 1)));
+  submit(node, request("a", "hello", 3));
+  Submission late = node->submit(request("a", "late", 3), {}).value();
+  node.step();
+  node.clock().advance(std::chrono::seconds(5));
+  ASSERT_TRUE(node->cancel(late.id));
+  node.finish();
+  const Usage usage = late.result.get().usage;
+  EXPECT_GE(usage.queue_seconds, 5.0);
+  EXPECT_EQ(usage.queue_seconds, usage.total_seconds);
+}
+
 TEST(Requests, OfASuspendedExecutorWaitForResume) {
   Driven node;
   ASSERT_TRUE(node->add(executor("a")));
@@ -120,7 +167,9 @@ TEST(Requests, ThatLostTheirCellsAreParked) {
   config.context_tokens = 100;
   config.prefix_cache = false;
   ASSERT_TRUE(node->add(config));
-  for (const char* text : {"one", "two", "three"}) submit(node, request("a", text, 60));
+  std::vector<Submission> submissions;
+  for (const char* text : {"one", "two", "three"})
+    submissions.push_back(node->submit(request("a", text, 60), {}).value());
   std::map<RequestId, std::int32_t> output;
   bool parked = false;
   bool again = false;
@@ -137,6 +186,14 @@ TEST(Requests, ThatLostTheirCellsAreParked) {
     }
   EXPECT_TRUE(parked);
   EXPECT_TRUE(again);
+  std::vector<double> times;
+  for (Submission& submission : submissions) {
+    const Usage usage = submission.result.get().usage;
+    EXPECT_LT(usage.queue_seconds + usage.parked_seconds, usage.total_seconds);
+    times.push_back(usage.parked_seconds);
+  }
+  EXPECT_EQ(std::ranges::min(times), 0) << "one had its cells to its end";
+  EXPECT_GT(std::ranges::max(times), 0);
 }
 
 TEST(Requests, BehindAnotherOneUnderThePolicyOfOneRequest) {

@@ -115,9 +115,13 @@ struct Usage {
   // same reuse_scope.
   std::int32_t reused_tokens = 0;
   std::int32_t recomputed_tokens = 0;  // computed again after the sequence had lost its cells
-  double queue_seconds = 0;            // submit to its first slice of a forward pass
-  double first_token_seconds = 0;      // submit to the first token; 0 when there was none
-  double total_seconds = 0;            // submit to the end
+  double queue_seconds = 0;            // submit to its first slice, or to its end without one
+  // Of queue_seconds: until its executor took it, which was not in memory, or an earlier turn of
+  // its conversation had not ended.
+  double held_seconds = 0;
+  double parked_seconds = 0;       // without its KV cells: others had them, or its reader was slow
+  double first_token_seconds = 0;  // submit to the first token; 0 when there was none
+  double total_seconds = 0;        // submit to the end
   bool operator==(const Usage&) const = default;
 };
 

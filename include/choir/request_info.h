@@ -61,7 +61,12 @@ struct RequestInfo {
   std::int32_t prompt_tokens_done = 0;  // of those, with KV state: computed, or found from before
   std::int32_t output_tokens = 0;       // generated so far
   std::int32_t max_tokens = 0;          // at most
+  std::int32_t reused_tokens = 0;       // as Usage::reused_tokens
   double age_seconds = 0;               // since it was submitted
+  // As in Usage, once they are known.
+  double held_seconds = 0;
+  std::optional<double> queue_seconds = {};
+  std::optional<double> first_token_seconds = {};
 };
 
 struct QueuePlace {

@@ -40,7 +40,7 @@ void fields(S& s, Field& field) {
   auto& [value_apart, gated, begun, lifted, age_ns, idle_ns, behind_ns, text, usage, first_token_ns,
          conversation, kv_apart, kv_tokens, kv_use, reusing] = s;
   auto& [prompt_tokens, output_tokens, reused_tokens, recomputed_tokens, queue_seconds,
-         first_token_seconds, total_seconds] = usage;
+         held_seconds, parked_seconds, first_token_seconds, total_seconds] = usage;
   field("gated", gated);
   field("begun", begun);
   field("lifted", lifted);
@@ -53,6 +53,8 @@ void fields(S& s, Field& field) {
   field("reused_tokens", reused_tokens);
   field("recomputed_tokens", recomputed_tokens);
   field("queue_seconds", queue_seconds);
+  field("held_seconds", held_seconds);
+  field("parked_seconds", parked_seconds);
   field("first_token_seconds", first_token_seconds);
   field("total_seconds", total_seconds);
   field("first_token_ns", first_token_ns);

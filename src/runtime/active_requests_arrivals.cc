@@ -115,6 +115,7 @@ void ActiveRequests::let_in(Executor& executor, const std::shared_ptr<RequestSta
     --activity.arriving;
     count_shown();
     request->awaited.store(false);
+    request->progress.held_seconds.store(to_seconds(clock_.now() - request->submitted));
     if (error == nullptr) CHOIR_CHECK(post(), "an executor takes mail until its end");
     next_request(s);
   });
@@ -194,7 +195,7 @@ void ActiveRequests::end_without_executor(ExecutorId id,
   completion.error = std::move(error);
   completion.usage.prompt_tokens = request->progress.prompt_tokens.load();
   completion.usage.total_seconds = to_seconds(clock_.now() - request->submitted);
-  completion.usage.queue_seconds = completion.usage.total_seconds;
+  completion.usage.queue_seconds = completion.usage.held_seconds = completion.usage.total_seconds;
   if (const auto row = table_.row(id)) {
     completion.executor = row->config.name;
     row->stats->requests_done.fetch_add(1, std::memory_order_relaxed);

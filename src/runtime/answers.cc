@@ -80,6 +80,8 @@ void Answers::take_token(LiveSequence& l, TokenId token, Instant now) {
   l.request->progress.output_tokens.store(l.usage.output_tokens, std::memory_order_relaxed);
   if (l.usage.output_tokens == 1) {
     l.usage.first_token_seconds = to_seconds(now - l.request->submitted);
+    l.request->progress.first_token_seconds.store(l.usage.first_token_seconds,
+                                                  std::memory_order_relaxed);
     if (s.priority <= Priority::kHigh) facts_.rules().node->urgent.count(l.first_token);
   }
 
@@ -141,7 +143,9 @@ void Answers::fail(const std::shared_ptr<RequestState>& request, const Error& wh
   completion.executor = facts_.name();
   completion.finish = Finish::kFailed;
   completion.error = why;
+  completion.usage.held_seconds = request->progress.held_seconds.load();
   completion.usage.total_seconds = to_seconds(now - request->submitted);
+  completion.usage.queue_seconds = completion.usage.total_seconds;
   facts_.counters().requests_done.fetch_add(1, std::memory_order_relaxed);
   facts_.counters().requests_failed.fetch_add(1, std::memory_order_relaxed);
   request->finish(std::move(completion));
@@ -167,8 +171,11 @@ void Answers::finish(LiveSequence& l, Finish finish, std::optional<Error> error,
   completion.tokens.assign(l.value.tokens.begin() + l.value.prompt_tokens, l.value.tokens.end());
   completion.finish = finish;
   completion.error = std::move(error);
+  if (l.parked) l.end_parked(now);
   completion.usage = l.usage;
+  completion.usage.held_seconds = l.request->progress.held_seconds.load();
   completion.usage.total_seconds = to_seconds(now - l.request->submitted);
+  if (!l.begun) completion.usage.queue_seconds = completion.usage.total_seconds;
   ExecutorStats& stats = facts_.counters();
   stats.requests_done.fetch_add(1, std::memory_order_relaxed);
   if (completion.error) stats.requests_failed.fetch_add(1, std::memory_order_relaxed);

@@ -202,7 +202,8 @@ void EmbeddingQueue::finish(const Entry& entry, Finish finish, std::optional<Err
   completion.finish = finish;
   completion.error = std::move(error);
   completion.usage.prompt_tokens = request.progress.prompt_tokens.load();
-  if (entry.begun) completion.usage.queue_seconds = to_seconds(*entry.begun - request.submitted);
+  completion.usage.held_seconds = request.progress.held_seconds.load();
+  completion.usage.queue_seconds = to_seconds(entry.begun.value_or(now) - request.submitted);
   completion.usage.total_seconds = to_seconds(now - request.submitted);
   ExecutorStats& stats = facts_.counters();
   stats.requests_done.fetch_add(1, std::memory_order_relaxed);

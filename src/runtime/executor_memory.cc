@@ -63,6 +63,7 @@ void ExecutorMemory::give(LiveSequence& live, KeptStates::Entry entry, std::int3
 
 void ExecutorMemory::count_reused(LiveSequence& live) {
   live.usage.reused_tokens = live.computed;
+  live.request->progress.reused_tokens.store(live.computed, std::memory_order_relaxed);
   facts_.counters().reused_tokens.fetch_add(static_cast<std::uint64_t>(live.computed),
                                             std::memory_order_relaxed);
 }
@@ -167,6 +168,7 @@ void ExecutorMemory::park(LiveSequence& live, Budget budget) {
   live.request->progress.computed.store(live.kv.empty() ? 0 : live.kv_use,
                                         std::memory_order_relaxed);
   live.request->progress.parked.store(true, std::memory_order_relaxed);
+  live.parked = facts_.clock().now();
 }
 
 void ExecutorMemory::make_room(KvUse wanted, std::span<LiveSequence* const> awake) {
@@ -270,6 +272,7 @@ void ExecutorMemory::take_over(LiveSequence& live) {
   park_.used += live.kv.size();
   if (!live.kv.empty()) ++parked_;
   live.scope = scopes_.hold(live.value.reuse_scope);
+  if (live.request->progress.parked.load()) live.parked = facts_.clock().now();
 }
 
 void ExecutorMemory::take_over_kept(std::map<ConversationKey, KvState>&& kept) {

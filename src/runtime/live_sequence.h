@@ -45,6 +45,7 @@ struct LiveSequence {
   double tenant_weight = 1;            // as in `value`, where every pass looks
   ReuseScopes::Held scope;             // the executor's, while it is there
   std::optional<Instant> held_back;    // since when its reader is too far behind
+  std::optional<Instant> parked;       // since when it is without its cells
   std::string text;                    // generated, of a request without a reader (RequestState)
   Usage usage;
   Nanos first_token{0};  // computed in passes until there was one
@@ -55,6 +56,12 @@ struct LiveSequence {
   std::int32_t kv_use = 0;       // of those, the first ones that are this sequence's
   bool reusing = false;          // `kv` is of an earlier request
 
+  // It has cells again, or ends.
+  void end_parked(Instant now) {
+    if (parked) usage.parked_seconds += to_seconds(now - *parked);
+    parked.reset();
+    request->progress.parked.store(false, std::memory_order_relaxed);
+  }
   std::int32_t pending() const { return value.known_tokens() - computed; }
   // The class it has now: with what waiting has earned it, and where classes count at all.
   Priority class_now(const NodeRules& node) const {

@@ -87,12 +87,12 @@ void PassRunner::count_pass(const StepPlan& plan, int threads, Instant began, In
     p_.memory.computed(l, l.computed + count);
     l.last_progress = ended;
     l.request->progress.computed.store(l.computed, std::memory_order_relaxed);
-    if (l.request->progress.parked.load(std::memory_order_relaxed))
-      l.request->progress.parked.store(false, std::memory_order_relaxed);
+    if (l.request->progress.parked.load(std::memory_order_relaxed)) l.end_parked(began);
     if (l.usage.output_tokens == 0) l.first_token += ended - began;
     if (!l.begun) {
       l.begun = true;
       l.usage.queue_seconds = to_seconds(began - l.request->submitted);
+      l.request->progress.queue_seconds.store(l.usage.queue_seconds, std::memory_order_relaxed);
     }
     tokens += count;
     if (count > 1) prompt_tokens += count;

@@ -38,6 +38,11 @@ struct RequestProgress {
   std::atomic<bool> parked{false};             // it lost its cells, and was in no pass since then
   std::atomic<std::int32_t> prompt_tokens{0};  // 0: not known yet
   std::atomic<std::int32_t> max_tokens{0};
+  std::atomic<std::int32_t> reused_tokens{0};
+  // Since it was submitted.
+  std::atomic<double> held_seconds{0};          // as Usage::held_seconds
+  std::atomic<double> queue_seconds{-1};        // until its first pass; -1: not yet
+  std::atomic<double> first_token_seconds{-1};  // until its first token; -1: not yet
 };
 
 class RequestState {

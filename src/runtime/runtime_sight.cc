@@ -44,6 +44,15 @@ bool Runtime::is_others_turn(const RequestState& state) const {
   return rules_->one_request.load() && rules_->turn_of.load() != state.id;
 }
 
+namespace {
+
+std::optional<double> known(const std::atomic<double>& seconds) {
+  const double value = seconds.load();
+  return value >= 0 ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
 std::vector<RequestInfo> Runtime::requests() const {
   const auto states = active_.requests();
   const auto sights = executor_sights();
@@ -78,7 +87,11 @@ std::vector<RequestInfo> Runtime::requests() const {
                      .prompt_tokens_done = std::min(prompt, computed),
                      .output_tokens = progress.output_tokens.load(),
                      .max_tokens = progress.max_tokens.load(),
-                     .age_seconds = to_seconds(now - state->submitted)});
+                     .reused_tokens = progress.reused_tokens.load(),
+                     .age_seconds = to_seconds(now - state->submitted),
+                     .held_seconds = progress.held_seconds.load(),
+                     .queue_seconds = known(progress.queue_seconds),
+                     .first_token_seconds = known(progress.first_token_seconds)});
   }
   return infos;
 }

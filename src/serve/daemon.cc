@@ -12,9 +12,11 @@
 #include "serve/access_log.h"
 #include "serve/config_route.h"
 #include "serve/doors.h"
+#include "serve/ended_requests.h"
 #include "serve/events.h"
 #include "serve/history.h"
 #include "serve/key_reload.h"
+#include "serve/observers.h"
 #include "serve/openapi.h"
 #include "serve/own_session.h"
 #include "serve/pulls.h"
@@ -65,10 +67,11 @@ std::string seconds_text(Nanos time) {
 // threads that submit for them, then the node.
 class Daemon::Inside {
  public:
-  Inside(std::shared_ptr<Metrics> metrics, std::unique_ptr<AccessLog> access_log,
-         std::unique_ptr<Node> node, std::unique_ptr<Pulls> pulls, std::unique_ptr<Doors> doors,
-         const DaemonConfig& config)
+  Inside(std::shared_ptr<Metrics> metrics, std::shared_ptr<const EndedRequests> ended,
+         std::unique_ptr<AccessLog> access_log, std::unique_ptr<Node> node,
+         std::unique_ptr<Pulls> pulls, std::unique_ptr<Doors> doors, const DaemonConfig& config)
       : metrics_(std::move(metrics)),
+        ended_(std::move(ended)),
         access_log_(std::move(access_log)),
         node_(std::move(node)),
         models_(*node_, config.model_defaults),
@@ -143,6 +146,7 @@ class Daemon::Inside {
             sessions_,
             [this] { return page(); },
             history_,
+            *ended_,
             clock_,
             config.load_wait,
             config.ping_every,
@@ -231,6 +235,7 @@ class Daemon::Inside {
   }
 
   const std::shared_ptr<Metrics> metrics_;
+  const std::shared_ptr<const EndedRequests> ended_;
   const std::unique_ptr<AccessLog> access_log_;  // null: there is none
   const std::unique_ptr<Node> node_;
   Models models_;
@@ -266,12 +271,14 @@ Result<std::unique_ptr<Daemon::Inside>> Daemon::make(const DaemonConfig& config)
     access_log = CHOIR_TRY(AccessLog::open(
         config.access_log, [metrics](std::uint64_t lines) { metrics->on_lost_lines(lines); }));
   NodeConfig node_config = config.node;
-  node_config.observer = metrics;
+  const auto ended = std::make_shared<EndedRequests>(std::make_shared<SteadyClock>());
+  node_config.observer =
+      std::make_shared<Observers>(std::vector<std::shared_ptr<Observer>>{metrics, ended});
   auto node = CHOIR_TRY(Node::create(node_config));
   auto doors = CHOIR_TRY(Doors::create());
   auto pulls = CHOIR_TRY(Pulls::create(pull));
-  return std::make_unique<Inside>(metrics, std::move(access_log), std::move(node), std::move(pulls),
-                                  std::move(doors), config);
+  return std::make_unique<Inside>(metrics, ended, std::move(access_log), std::move(node),
+                                  std::move(pulls), std::move(doors), config);
 }
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {

@@ -23,10 +23,11 @@ constexpr auto kSchemas = std::to_array<Schema>({
       {"type": "object"}]}}}
 })"},
     {"HelloEvent", R"({
-  "type": "object", "required": ["epoch", "version", "tenant", "scopes", "topics", "resumed"],
+  "type": "object", "required": ["epoch", "version", "now_ms", "tenant", "scopes", "topics", "resumed"],
   "properties": {
     "epoch": {"type": "string", "description": "another one: the daemon has begun anew"},
     "version": {"type": "string"},
+    "now_ms": {"type": "integer", "description": "the daemon's clock, since 1970"},
     "tenant": {"type": "string"},
     "scopes": {"type": "array", "items": {"type": "string"}},
     "topics": {"type": "array", "items": {"enum": ["state", "requests", "log", "turns"]}},

@@ -8,6 +8,7 @@
 #include "serve/events.h"
 #include "serve/model_rows.h"
 #include "serve/own_requests.h"
+#include "serve/rounded.h"
 #include "serve/waits.h"
 
 namespace choir::serve {
@@ -15,14 +16,12 @@ namespace {
 
 constexpr Nanos kTurnsShown = std::chrono::seconds(10);  // to a new reader
 
-double to_milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
-
 // The tenants that hold it, without how long: that changes by time alone.
 Json model_event_row(const ExecutorInfo& executor, const Replicas& replicas) {
   Json row = model_row(executor);
   add_replicas(replicas, row);
-  row["load_seconds"] = to_milliseconds(executor.load_seconds);
-  row["compute_seconds"] = to_milliseconds(executor.compute_seconds);
+  row["load_seconds"] = whole_milliseconds(executor.load_seconds);
+  row["compute_seconds"] = whole_milliseconds(executor.compute_seconds);
   Json tenants = Json::array();
   for (const LeaseInfo& lease : executor.leases) tenants.push_back(lease.tenant);
   row["leases"] = std::move(tenants);

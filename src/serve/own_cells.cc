@@ -25,7 +25,7 @@ Held held_by(const std::string& model, std::span<const RequestInfo> requests,
   for (const RequestInfo& request : requests) {
     if (request.executor != model || front_of(request) == 0) continue;
     held.cells += front_of(request);
-    if (sees(client, request)) held.in_sight.push_back(&request);
+    if (sees(client, request.tenant)) held.in_sight.push_back(&request);
   }
   std::ranges::stable_sort(held.in_sight, std::ranges::greater{},
                            [](const RequestInfo* r) { return front_of(*r); });

@@ -57,6 +57,7 @@ std::string hello(const Client& client, Topics topics, bool resumed) {
   return *frame_of("hello", 0,
                    to_text({{"epoch", epoch()},
                             {"version", version().choir},
+                            {"now_ms", unix_ms()},
                             {"tenant", client.tenant},
                             {"scopes", std::move(scopes)},
                             {"topics", std::move(names)},

@@ -78,42 +78,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "models": {"type": "array", "items": {"$ref": "#/components/schemas/NodeModel"}},
     "node": {"$ref": "#/components/schemas/Node"}}
 })"},
-    {"RequestRow", R"({
-  "type": "object",
-  "required": ["id", "model", "tenant", "priority", "state", "waits_for", "prompt_tokens",
-    "prompt_tokens_done", "output_tokens"],
-  "properties": {
-    "id": {"type": "string"},
-    "model": {"type": "string"},
-    "tenant": {"type": "string"},
-    "priority": {"$ref": "#/components/schemas/PriorityName"},
-    "state": {"enum": ["loading", "waiting", "prefill", "decode", "parked", "suspended",
-      "reader_behind", "ending"]},
-    "waits_for": {"enum": ["nothing", "load", "earlier_turn", "company", "resume", "reader",
-      "other_request", "slot", "batch", "cells", "turn"]},
-    "prompt_tokens": {"type": "integer", "description": "0: not known yet"},
-    "prompt_tokens_done": {"type": "integer", "description": "computed, or found from before"},
-    "output_tokens": {"type": "integer", "description": "so far"},
-    "why": {"type": "object", "required": ["reason", "text"],
-      "description": "while it waits: the reason, its numbers, and a sentence",
-      "properties": {
-        "reason": {"enum": ["loading", "sequences", "cells", "class", "share", "queue",
-          "conversation", "reader", "suspended"]},
-        "text": {"type": "string"}},
-      "additionalProperties": {"description": "numbers and names of the reason"}},
-    "ahead": {"type": "integer", "description": "how many are before it"},
-    "expected_seconds": {"type": ["number", "null"],
-      "description": "until it begins; null: it cannot be told"}}
-})"},
-    {"Requests", R"({
-  "type": "object", "required": ["requests"],
-  "properties": {"requests": {"type": "array", "items": {
-    "type": "object",
-    "allOf": [{"$ref": "#/components/schemas/RequestRow"}],
-    "required": ["age_seconds"],
-    "properties": {
-      "age_seconds": {"type": "number", "description": "since it was submitted"}}}}}
-})"},
     {"Cells", R"({
   "description": "KV cells; those that sequences share count for each of them",
   "type": "object",

@@ -5,9 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "choir/text.h"
 #include "serve/by_door.h"
+#include "serve/ended_requests.h"
 #include "serve/queue_places.h"
+#include "serve/rounded.h"
 #include "serve/waits.h"
 
 namespace choir::serve {
@@ -24,7 +27,7 @@ Json requests_in_sight(const Node& node, const Client& client) {
   const std::vector<ExecutorInfo> executors = node.executors();
   const WhyWaits waits(requests, executors, node.policy());
   for (const RequestInfo& request : requests) {
-    if (!sees(client, request)) continue;
+    if (!sees(client, request.tenant)) continue;
     Json row = request_row(request);
     row["age_seconds"] = request.age_seconds;
     if (auto why = waits.of(request)) row["why"] = std::move(*why);
@@ -53,20 +56,26 @@ Result<Json> cancelled(Node& node, const std::string& id) {
 
 }  // namespace
 
-bool sees(const Client& client, const RequestInfo& request) {
-  return (client.scopes & kAdmin) != 0 || request.tenant == client.tenant;
+bool sees(const Client& client, std::string_view tenant) {
+  return (client.scopes & kAdmin) != 0 || tenant == client.tenant;
 }
 
 Json request_row(const RequestInfo& r) {
-  return {{"id", std::to_string(r.id.value)},
-          {"model", r.executor},
-          {"tenant", r.tenant},
-          {"priority", to_string(r.priority)},
-          {"state", to_string(r.phase)},
-          {"waits_for", to_string(r.waits_for)},
-          {"prompt_tokens", r.prompt_tokens},
-          {"prompt_tokens_done", r.prompt_tokens_done},
-          {"output_tokens", r.output_tokens}};
+  Json row = {{"id", std::to_string(r.id.value)},
+              {"model", r.executor},
+              {"tenant", r.tenant},
+              {"priority", to_string(r.priority)},
+              {"state", to_string(r.phase)},
+              {"waits_for", to_string(r.waits_for)},
+              {"prompt_tokens", r.prompt_tokens},
+              {"prompt_tokens_done", r.prompt_tokens_done},
+              {"reused_tokens", r.reused_tokens},
+              {"output_tokens", r.output_tokens},
+              {"held_seconds", whole_milliseconds(r.held_seconds)}};
+  if (r.queue_seconds) row["queue_seconds"] = whole_milliseconds(*r.queue_seconds);
+  if (r.first_token_seconds)
+    row["first_token_seconds"] = whole_milliseconds(*r.first_token_seconds);
+  return row;
 }
 
 void add_request_routes(Router& router, const Services& s) {
@@ -76,6 +85,14 @@ void add_request_routes(Router& router, const Services& s) {
               .reply = {"Requests"},
               .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
                 return requests_in_sight(s.node, r.client);
+              })});
+  router.add({.method = "GET",
+              .path = "/choir/v1/requests/ended",
+              .summary = "Lists the requests that ended in the last 15 minutes, newest first, at "
+                         "most 1,000",
+              .reply = {"EndedRequests"},
+              .handler = by_door(s.doors, [&s](const HttpRequest& r) -> Result<Json> {
+                return Json{{"requests", s.ended.shown(r.client, unix_ms())}};
               })});
   router.add({.method = "DELETE",
               .path = "/choir/v1/requests/*",

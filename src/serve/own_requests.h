@@ -1,5 +1,8 @@
-// Choir's own routes about requests: GET /choir/v1/requests, DELETE /choir/v1/requests/ID.
+// Choir's own routes about requests: GET /choir/v1/requests and /choir/v1/requests/ended, DELETE
+// /choir/v1/requests/ID.
 #pragma once
+
+#include <string_view>
 
 #include "choir/request_info.h"
 #include "serve/json_in.h"
@@ -10,8 +13,9 @@ namespace choir::serve {
 
 void add_request_routes(Router& router, const Services& services);
 
-// Whether a client sees a request: one with the scope admin sees all, any other its tenant's. Pure.
-bool sees(const Client& client, const RequestInfo& request);
+// Whether a client sees the requests of a tenant: one with the scope admin sees all, any other its
+// own tenant's. Pure.
+bool sees(const Client& client, std::string_view tenant);
 // What does not change by time alone. Pure.
 Json request_row(const RequestInfo& request);
 

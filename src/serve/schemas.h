@@ -15,14 +15,16 @@ struct Schema {
   std::string_view json;  // refers to others as "#/components/schemas/NAME"
 };
 
-std::span<const Schema> request_schemas();    // each with "description" and "examples"
-std::span<const Schema> reply_schemas();      // of OpenAI's and llama.cpp's routes
-std::span<const Schema> own_reply_schemas();  // of Choir's own
-std::span<const Schema> event_schemas();      // of /choir/v1/events
+std::span<const Schema> request_schemas();      // each with "description" and "examples"
+std::span<const Schema> reply_schemas();        // of OpenAI's and llama.cpp's routes
+std::span<const Schema> own_reply_schemas();    // of Choir's own
+std::span<const Schema> request_row_schemas();  // of those about requests
+std::span<const Schema> event_schemas();        // of /choir/v1/events
 
 // All of these.
-inline std::array<std::span<const Schema>, 4> all_schemas() {
-  return {request_schemas(), reply_schemas(), own_reply_schemas(), event_schemas()};
+inline std::array<std::span<const Schema>, 5> all_schemas() {
+  return {request_schemas(), reply_schemas(), own_reply_schemas(), request_row_schemas(),
+          event_schemas()};
 }
 
 }  // namespace choir::serve

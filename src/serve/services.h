@@ -19,6 +19,7 @@
 
 namespace choir::serve {
 
+class EndedRequests;
 class Events;
 class History;
 class Pulls;
@@ -39,6 +40,7 @@ struct Services {
   // loop.
   std::function<std::string()> page;
   History& history;
+  const EndedRequests& ended;
   const Clock& clock;
   Nanos load_wait_max;  // that a request waits for its model
   Nanos ping_every;     // of silence in a stream

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes = choir::fuzz::text_of(data, size);
   read(bytes);
   // As parts with the right frame around them.
-  read(choir::fuzz::sealed(std::string("CHFZ\1\0\0\0", 8).append(bytes)));
-  read(choir::fuzz::sealed(std::string("CHMV\1\0\0\0", 8).append(bytes)));
+  read(choir::fuzz::sealed(std::string("CHFZ\2\0\0\0", 8).append(bytes)));
+  read(choir::fuzz::sealed(std::string("CHMV\2\0\0\0", 8).append(bytes)));
   return 0;
 }

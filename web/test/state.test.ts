@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
-import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
+import type { EndedRow, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
+import { lifeOf, speedOf } from "../src/state/life.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
@@ -150,13 +151,13 @@ test("a chat sends what was said, but no answer that failed", () => {
 });
 
 const request = (id: string, state: string, more: Partial<RequestRow> = {}): RequestRow => ({
-  id, model: "a", tenant: "t", priority: "normal", state, waits_for: "turn", prompt_tokens: 1, prompt_tokens_done: 0, output_tokens: 0, submitted_ms: Number(id), ...more,
+  id, model: "a", tenant: "t", priority: "normal", state, waits_for: "turn", prompt_tokens: 1, prompt_tokens_done: 0, reused_tokens: 0, output_tokens: 0, held_seconds: 0, submitted_ms: Number(id), ...more,
 });
 
 test("requests are filtered and sorted", () => {
   const rows = [request("2", "decode"), request("10", "waiting", { priority: "high" }), request("1", "parked", { model: "b" })];
   const ids = (kind: "all" | "waiting" | "running", filter: string, key: "id" | "class" | "age", down = false): string[] =>
-    rowsOf(rows, kind, filter, { key, down }).map((r) => r.id);
+    rowsOf(rows, kind, filter, { key, down }, 100).map((r) => r.id);
   assert.deepEqual(ids("all", "", "id"), ["1", "2", "10"]);
   assert.deepEqual(ids("all", "", "age", true), ["1", "2", "10"]);
   assert.deepEqual(ids("waiting", "", "id", true), ["10", "1"]);
@@ -165,6 +166,42 @@ test("requests are filtered and sorted", () => {
   assert.deepEqual(ids("all", "", "class"), ["10", "1", "2"]);
   assert.match(csvOf([request("1", "waiting", { ahead: 3, expected_seconds: 15 })]), /,"3","15","",""\r\n$/);
   assert.equal(csvOf([request("1", "waiting", { tenant: "=cmd" })]).split("\r\n").length, 3);
+});
+
+const endedRequest = (more: Partial<EndedRow>): EndedRow => ({
+  id: "1", model: "a", tenant: "t", priority: "normal", finish: "stop", error: null, prompt_tokens: 9, reused_tokens: 0, recomputed_tokens: 0, output_tokens: 11,
+  tokens_per_second: 5, held_seconds: 1, queue_seconds: 3, first_token_seconds: 4, parked_seconds: 0, total_seconds: 6, submitted_ms: 1000, ended_ms: 7000, ...more,
+});
+
+test("the time of a request that has ended is spent in stages that add up to it", () => {
+  assert.deepEqual(lifeOf(endedRequest({}), 99), { held: 1, queue: 2, prompt: 1, writing: 2, parked: 0 });
+  assert.deepEqual(lifeOf(endedRequest({ parked_seconds: 1.5 }), 99), { held: 1, queue: 2, prompt: 1, writing: 0.5, parked: 1.5 });
+  assert.deepEqual(lifeOf(endedRequest({ parked_seconds: 2.5 }), 99), { held: 1, queue: 2, prompt: 0.5, writing: 0, parked: 2.5 }, "it was parked while its prompt was read, too");
+  assert.deepEqual(lifeOf(endedRequest({ first_token_seconds: 0 }), 99), { held: 1, queue: 2, prompt: 3, writing: 0, parked: 0 }, "no token came");
+  assert.deepEqual(lifeOf(endedRequest({ held_seconds: 0, queue_seconds: 6, first_token_seconds: 0 }), 99), { held: 0, queue: 6, prompt: 0, writing: 0, parked: 0 }, "it never began");
+});
+
+test("the time of a request that goes on is spent in the stages that it has come to", () => {
+  assert.deepEqual(lifeOf(request("1", "loading", { waits_for: "load" }), 5), { held: 5, queue: 0, prompt: 0, writing: 0, parked: 0 });
+  assert.deepEqual(lifeOf(request("1", "waiting", { held_seconds: 2 }), 5), { held: 2, queue: 3, prompt: 0, writing: 0, parked: 0 });
+  assert.deepEqual(lifeOf(request("1", "prefill", { held_seconds: 2, queue_seconds: 3 }), 5), { held: 2, queue: 1, prompt: 2, writing: 0, parked: 0 });
+  assert.deepEqual(lifeOf(request("1", "decode", { queue_seconds: 1, first_token_seconds: 2 }), 5), { held: 0, queue: 1, prompt: 1, writing: 3, parked: 0 });
+  assert.equal(lifeOf(request("1", "decode", { queue_seconds: 1, first_token_seconds: 2 }), 1.5).writing, 0, "a clock that is behind makes no time negative");
+});
+
+test("a speed is that of the tokens behind the first one", () => {
+  assert.equal(speedOf(request("1", "decode", { output_tokens: 11, first_token_seconds: 2 }), 4), 5);
+  assert.equal(speedOf(request("1", "decode", { output_tokens: 1, first_token_seconds: 2 }), 4), null);
+  assert.equal(speedOf(request("1", "prefill"), 4), null);
+  assert.equal(speedOf(endedRequest({}), 99), 5, "of one that has ended the daemon says it");
+});
+
+test("requests that have ended are filtered, sorted and exported, too", () => {
+  const rows = [endedRequest({ id: "1", total_seconds: 2 }), endedRequest({ id: "2", finish: "failed", error: "engine_failed", total_seconds: 3 })];
+  assert.deepEqual(rowsOf(rows, "ended", "engine", { key: "id", down: false }, 0).map((r) => r.id), ["2"]);
+  assert.deepEqual(rowsOf(rows, "ended", "", { key: "age", down: true }, 0).map((r) => r.id), ["2", "1"]);
+  const [head, , second] = csvOf(rows).split("\r\n");
+  assert.equal(second?.split(",")[head?.split(",").indexOf("error") ?? -1], '"engine_failed"');
 });
 
 test("a place in the queue is a number and a time", () => {

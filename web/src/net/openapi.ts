@@ -17,6 +17,38 @@ export interface components {
             folder_models: number;
             node: components["schemas"]["Node"];
         };
+        EndedRequests: {
+            requests: {
+                id: string;
+                model: string;
+                tenant: string;
+                priority: components["schemas"]["PriorityName"];
+                finish: components["schemas"]["FinishName"];
+                /** @description a word; null: it ended by itself */
+                error: string | null;
+                prompt_tokens: number;
+                /** @description of the prompt: found from before */
+                reused_tokens: number;
+                /** @description computed again after others had had its cells */
+                recomputed_tokens: number;
+                output_tokens: number;
+                /** @description from its first token to its end */
+                tokens_per_second: number | null;
+                /** @description of queue_seconds: for a load, or an earlier turn */
+                held_seconds: number;
+                /** @description from submission to its first pass, or to its end without one */
+                queue_seconds: number;
+                /** @description from submission; 0: there was none */
+                first_token_seconds: number;
+                /** @description without KV cells: others had them, or its reader was slow */
+                parked_seconds: number;
+                total_seconds: number;
+                /** @description since 1970 */
+                submitted_ms: number;
+                /** @description since 1970 */
+                ended_ms: number;
+            }[];
+        };
         Error: {
             error: {
                 /** @description one sentence */
@@ -78,6 +110,8 @@ export interface components {
             /** @description another one: the daemon has begun anew */
             epoch: string;
             version: string;
+            /** @description the daemon's clock, since 1970 */
+            now_ms: number;
             tenant: string;
             scopes: string[];
             topics: ("state" | "requests" | "log" | "turns")[];
@@ -308,8 +342,16 @@ export interface components {
             prompt_tokens: number;
             /** @description computed, or found from before */
             prompt_tokens_done: number;
+            /** @description of the prompt: found from before */
+            reused_tokens: number;
             /** @description so far */
             output_tokens: number;
+            /** @description it waited for so long until its model took it: for a load, or an earlier turn */
+            held_seconds: number;
+            /** @description from submission to its first pass, once it has begun */
+            queue_seconds?: number;
+            /** @description from submission to its first token, once there is one */
+            first_token_seconds?: number;
             /** @description while it waits: the reason, its numbers, and a sentence */
             why?: {
                 /** @enum {unknown} */

@@ -6,6 +6,7 @@ type Schemas = components["schemas"];
 export type ModelRow = Schemas["EventModel"];
 export type NodeRow = Schemas["Node"];
 export type RequestRow = Schemas["EventRequest"];
+export type EndedRow = Schemas["EndedRequests"]["requests"][number];
 export type Why = NonNullable<RequestRow["why"]>;
 export type Hello = Schemas["HelloEvent"];
 

@@ -24,6 +24,7 @@ const kIcons: Record<string, string> = {
   go: "M8 5l11 7-11 7z",
   pin: "M9 3h6l-1 7 3 3H7l3-3zM12 13v8",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+  more: "M5 12h0.01M12 12h0.01M19 12h0.01",
   down: "M12 4v11M7 11l5 5 5-5M5 20h14",
 };
 

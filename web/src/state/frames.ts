@@ -4,34 +4,22 @@ import type { Hello, ModelRow, NodeRow, RequestRow, TableFrame } from "../net/wi
 
 export type Table<Row> = ReadonlyMap<string, Row>;
 
-export interface EndedRequest {
-  row: RequestRow; // as it was last seen
-  ended_ms: number; // of the browser's clock
-}
-
 export interface View {
   hello: Hello | null;
   models: Table<ModelRow>;
   node: NodeRow | null;
   requests: Table<RequestRow>;
-  ended: readonly EndedRequest[]; // newest first; of this page's time only
   restarts: number; // how often another daemon answered than before
   known: { state: boolean; requests: boolean }; // a snapshot has come
-  foreign: boolean; // `requests` are of another daemon or of another person's sight: what goes has not ended
 }
-
-export const kEndedMax = 300;
-export const kEndedMs = 15 * 60 * 1000;
 
 export const emptyView: View = {
   hello: null,
   models: new Map(),
   node: null,
   requests: new Map(),
-  ended: [],
   restarts: 0,
   known: { state: false, requests: false },
-  foreign: false,
 };
 
 export type Frame =
@@ -53,18 +41,10 @@ function changed<Row>(table: Table<Row>, frame: TableFrame<Row>, key: keyof Row 
   return next;
 }
 
-function withEnded(view: View, next: Table<RequestRow>, now: number): readonly EndedRequest[] {
-  if (view.foreign) return view.ended;
-  const ended: EndedRequest[] = [];
-  for (const [id, row] of view.requests) if (!next.has(id)) ended.push({ row, ended_ms: now });
-  if (ended.length === 0) return view.ended;
-  return [...ended.reverse(), ...view.ended].filter((e) => now - e.ended_ms < kEndedMs).slice(0, kEndedMax);
-}
-
 // Those who see all requests, and each tenant, have a table of their own.
-const audienceOf = (hello: Hello): string => (hello.scopes.includes("admin") ? "*" : `=${hello.tenant}`);
+export const audienceOf = (hello: Hello): string => (hello.scopes.includes("admin") ? "*" : `=${hello.tenant}`);
 
-export function reduce(view: View, frame: Frame, now: number): View {
+export function reduce(view: View, frame: Frame): View {
   if (frame.event === "hello") {
     const restarted = view.hello !== null && view.hello.epoch !== frame.data.epoch;
     const other = view.hello !== null && audienceOf(view.hello) !== audienceOf(frame.data);
@@ -74,9 +54,7 @@ export function reduce(view: View, frame: Frame, now: number): View {
       hello: frame.data,
       restarts: view.restarts + (restarted ? 1 : 0),
       requests: other ? new Map() : view.requests,
-      ended: restarted || other ? [] : view.ended,
       known: frame.data.resumed ? view.known : { state: false, requests: false },
-      foreign: view.foreign || restarted || other,
     };
   }
   const data = frame.data as TableFrame<unknown>;
@@ -94,7 +72,7 @@ export function reduce(view: View, frame: Frame, now: number): View {
   if (data.topic === "requests") {
     if (!whole && !view.known.requests) return view;
     const requests = changed(view.requests, data as TableFrame<RequestRow>, "id");
-    return { ...view, requests, ended: withEnded(view, requests, now), known: { ...view.known, requests: true }, foreign: false };
+    return { ...view, requests, known: { ...view.known, requests: true } };
   }
   return view;
 }

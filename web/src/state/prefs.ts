@@ -23,6 +23,8 @@ const stored = read("choir.theme", "system");
 export const theme = signal<Theme>(stored === "light" || stored === "dark" ? stored : "system");
 export const letterKeys = signal(read("choir.keys", "on") === "on");
 export const reducedMotion = signal(false);
+// Columns of the table of requests that are left out.
+export const hiddenColumns = signal<readonly string[]>(read("choir.columns.hidden", "id,reused").split(",").filter(Boolean));
 // For tests of the layout: "en-XA" has longer words, "en-XB" turns the page around. No part of the page sets it.
 export const testLanguage = read("choir.language", "");
 
@@ -31,6 +33,7 @@ export function watchPrefs(): void {
     document.documentElement.dataset["theme"] = theme.value;
     keep("choir.theme", theme.value);
   });
+  effect(() => keep("choir.columns.hidden", hiddenColumns.value.join(",")));
   effect(() => keep("choir.keys", letterKeys.value ? "on" : "off"));
   const motion = matchMedia("(prefers-reduced-motion: reduce)");
   const look = (): void => {

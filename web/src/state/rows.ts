@@ -1,8 +1,8 @@
 // Filter, order and export of the table of requests. Pure.
-import type { RequestRow } from "../net/wire.ts";
 import { csvCell } from "../safe/visible.ts";
+import { hasEnded, speedOf, type Row } from "./life.ts";
 
-export type SortKey = "id" | "model" | "tenant" | "class" | "state" | "prompt" | "output" | "age";
+export type SortKey = "id" | "model" | "tenant" | "class" | "state" | "prompt" | "reused" | "output" | "speed" | "age";
 export type Kind = "all" | "waiting" | "running" | "ended";
 export interface Order {
   key: SortKey;
@@ -11,33 +11,37 @@ export interface Order {
 
 const kClasses = ["critical", "high", "normal", "low"];
 const kRunning = new Set(["prefill", "decode", "ending"]);
-export const runs = (row: RequestRow): boolean => kRunning.has(row.state);
+export const stateOf = (row: Row): string => (hasEnded(row) ? row.finish : row.state);
+export const runs = (row: Row): boolean => kRunning.has(stateOf(row));
 
-const valueOf: Record<SortKey, (row: RequestRow) => number | string> = {
+const valueOf: Record<SortKey, (row: Row, now: number) => number | string> = {
   id: (r) => r.id.padStart(20, "0"), // a number of 64 bits
   model: (r) => r.model,
   tenant: (r) => r.tenant,
   class: (r) => kClasses.indexOf(r.priority),
-  state: (r) => r.state,
+  state: stateOf,
   prompt: (r) => r.prompt_tokens,
+  reused: (r) => r.reused_tokens,
   output: (r) => r.output_tokens,
-  age: (r) => -(r.submitted_ms ?? 0),
+  speed: (r, now) => speedOf(r, (now - r.submitted_ms) / 1000) ?? 0,
+  age: (r, now) => (hasEnded(r) ? r.total_seconds : (now - r.submitted_ms) / 1000),
 };
 
-const byId = (a: RequestRow, b: RequestRow): number => a.id.length - b.id.length || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+const byId = (a: Row, b: Row): number => a.id.length - b.id.length || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 
 // What a filter looks at, by row: a row that did not change is the same object, and most do not change.
-const texts = new WeakMap<RequestRow, string>();
-function textOf(row: RequestRow): string {
+const texts = new WeakMap<Row, string>();
+function textOf(row: Row): string {
   let text = texts.get(row);
   if (text === undefined) {
-    text = [row.id, row.model, row.tenant, row.priority, row.state, row.why?.reason ?? "", row.why?.text ?? ""].join("\n").toLowerCase();
+    const why = hasEnded(row) ? row.error : row.why && `${row.why.reason}\n${row.why.text}`;
+    text = [row.id, row.model, row.tenant, row.priority, stateOf(row), why ?? ""].join("\n").toLowerCase();
     texts.set(row, text);
   }
   return text;
 }
 
-export function matches(row: RequestRow, filter: string): boolean {
+export function matches(row: Row, filter: string): boolean {
   const wanted = filter.trim().toLowerCase();
   return wanted === "" || textOf(row).includes(wanted);
 }
@@ -51,21 +55,29 @@ export function rowsInSight(top: number, height: number, rowHeight: number, coun
   return [first, Math.max(first, Math.min(count, step + kRowsAStep + Math.ceil(height / rowHeight) + more))];
 }
 
-export function rowsOf(all: Iterable<RequestRow>, kind: Kind, filter: string, order: Order): RequestRow[] {
+export function rowsOf(all: Iterable<Row>, kind: Kind, filter: string, order: Order, now: number): Row[] {
   const rows = [...all].filter((row) => matches(row, filter) && (kind === "all" || kind === "ended" || (kind === "running") === runs(row)));
   const value = valueOf[order.key];
   const sign = order.down ? -1 : 1;
   return rows.sort((a, b) => {
-    const x = value(a);
-    const y = value(b);
+    const x = value(a, now);
+    const y = value(b, now);
     return x < y ? -sign : x > y ? sign : byId(a, b);
   });
 }
 
-const kColumns = ["id", "model", "tenant", "priority", "state", "prompt_tokens", "prompt_tokens_done", "output_tokens", "submitted_ms", "ahead", "expected_seconds"] as const;
+const kColumns = [
+  "id", "model", "tenant", "priority", "state", "finish", "error", "prompt_tokens", "prompt_tokens_done", "reused_tokens", "output_tokens", "tokens_per_second",
+  "held_seconds", "queue_seconds", "first_token_seconds", "parked_seconds", "total_seconds", "submitted_ms", "ended_ms", "ahead", "expected_seconds",
+] as const;
 
-export function csvOf(rows: readonly RequestRow[]): string {
+// What a row does not have is empty.
+export function csvOf(rows: readonly Row[]): string {
   const lines = [[...kColumns, "reason", "text"].join(",")];
-  for (const row of rows) lines.push([...kColumns.map((c) => csvCell(row[c] ?? "")), csvCell(row.why?.reason ?? ""), csvCell(row.why?.text ?? "")].join(","));
+  for (const row of rows) {
+    const cells = row as Partial<Record<(typeof kColumns)[number], string | number | null>>;
+    const why = hasEnded(row) ? undefined : row.why;
+    lines.push([...kColumns.map((c) => csvCell(cells[c] ?? "")), csvCell(why?.reason ?? ""), csvCell(why?.text ?? "")].join(","));
+  }
   return lines.join("\r\n") + "\r\n";
 }

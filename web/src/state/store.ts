@@ -4,7 +4,8 @@ import { ApiError, get, send, session } from "../net/api.ts";
 import { isLive, link, Live, type Taker } from "../net/live.ts";
 import { browserWorld, watchPage } from "../net/page.ts";
 import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
-import { emptyView, reduce, type View } from "./frames.ts";
+import { forgetEnded } from "./ended.ts";
+import { audienceOf, emptyView, reduce, type View } from "./frames.ts";
 import { kinds } from "./kinds.ts";
 import { looksOf, type Look } from "./models.ts";
 import { TurnLog } from "./turns.ts";
@@ -13,18 +14,22 @@ export const view = signal<View>(emptyView);
 export const turns = new TurnLog();
 export const turnsTick = signal(0); // counts frames of turns
 export const turnsSecond = signal(0); // the same, at most once a second
-export const now = signal(Date.now()); // once a second while the page is in sight
+export const now = signal(Date.now()); // of the daemon's clock, once a second while the page is in sight
+let ahead = 0; // of the daemon's clock before ours, in milliseconds
 
 const taker: Taker = {
   frame: (frame) => {
-    view.value = reduce(view.peek(), frame, Date.now());
+    const before = view.peek().hello;
+    view.value = reduce(view.peek(), frame);
     // What we may do is what this daemon says now.
     const known = session.peek();
     if (frame.event === "hello") {
+      ahead = frame.data.now_ms - Date.now();
+      if (before && (before.epoch !== frame.data.epoch || audienceOf(before) !== audienceOf(frame.data))) forgetEnded();
       if (turns.begin(frame.data.epoch)) history.value = null;
       const { tenant, scopes } = frame.data;
-      const before = known.state === "open" ? known.info : { expires_in_seconds: null };
-      session.value = { state: "open", info: { ...before, tenant, scopes } };
+      const info = known.state === "open" ? known.info : { expires_in_seconds: null };
+      session.value = { state: "open", info: { ...info, tenant, scopes } };
     }
   },
   turns: (frame) => {
@@ -38,13 +43,14 @@ watchPage(live);
 
 setInterval(() => {
   if (document.hidden) return;
-  now.value = Date.now();
+  now.value = Date.now() + ahead;
   turnsSecond.value = turnsTick.peek();
 }, 1000);
 
 // Of a session that has ended nothing is kept in sight.
 export function forget(): void {
   view.value = { ...emptyView, restarts: view.peek().restarts };
+  forgetEnded();
 }
 
 export const models = computed<ModelRow[]>(() => [...view.value.models.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));

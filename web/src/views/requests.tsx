@@ -1,15 +1,18 @@
-// Requests: all that wait and run, why they wait, and those that have ended while the page was open.
+// Requests: all that wait and run, why they wait, and those that have ended lately.
 import { computed, useComputed, useSignal, type ReadonlySignal } from "@preact/signals";
 import { memo } from "../parts/memo.ts";
 import { useEffect, useRef } from "preact/hooks";
-import { age, integer } from "../format.ts";
+import { age, integer, short } from "../format.ts";
 import { ApiError, may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
-import type { RequestRow } from "../net/wire.ts";
+import { RequestDialog } from "../parts/request.tsx";
 import { announce, Bar, Button, Choice, Dialog, Empty, IconButton, Model, Name, Note } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
+import { ended, keepReadingEnded } from "../state/ended.ts";
 import { onKey } from "../state/keys.ts";
+import { hasEnded, speedOf, type Row } from "../state/life.ts";
 import { kColours } from "../state/models.ts";
+import { hiddenColumns } from "../state/prefs.ts";
 import { csvOf, rowsInSight, rowsOf, runs, type Kind, type Order, type SortKey } from "../state/rows.ts";
 import { lookOf, now, requestCount, view } from "../state/store.ts";
 import { words } from "../words/en.ts";
@@ -18,8 +21,12 @@ const w = words.requests;
 const kRowHeight = 56; // as in the style sheet
 const kMore = 8; // rows beyond what is in sight
 
-const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "output", "age"];
-const kNumbers = new Set<SortKey>(["output", "age"]);
+const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "reused", "output", "speed", "age"];
+const kNumbers = new Set<SortKey>(["reused", "output", "speed", "age"]);
+// In pixels, as in the style sheet; the state takes what is left, and needs as much.
+const kWidths: Record<SortKey, number> = { id: 104, model: 156, tenant: 88, class: 84, state: 190, prompt: 124, reused: 90, output: 90, speed: 74, age: 78 };
+const kActionsWidth = 76;
+const kAlways = new Set<SortKey>(["model", "state"]);
 
 function save(name: string, type: string, text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type }));
@@ -33,74 +40,123 @@ function save(name: string, type: string, text: string): void {
 // Ids are long numbers; their ends differ.
 const shortId = (id: string): string => visible(id.length > 8 ? `\u2026${id.slice(-6)}` : id);
 
-// Seconds that go on, in a component of their own: they change each second, the row does not. Not live, they stand.
-function Age({ since, until }: { since: number | undefined; until: number | undefined }) {
+// What goes on by time alone, in a component of its own: it changes each second, the row does not. Not live, it stands.
+function Ticking({ of, show }: { of: Row; show: (row: Row, elapsed: number) => string }) {
   const stopped = useRef(now.peek());
-  if (until === undefined && isLive()) stopped.current = now.value;
-  return <>{since === undefined ? words.none : age(Math.max(0, Math.floor(((until ?? stopped.current) - since) / 1000)))}</>;
+  if (!hasEnded(of) && isLive()) stopped.current = now.value;
+  return <>{show(of, Math.max(0, (stopped.current - of.submitted_ms) / 1000))}</>;
 }
+const ageOf = (row: Row, elapsed: number): string => age(Math.floor(hasEnded(row) ? row.total_seconds : elapsed));
+const speedText = (row: Row, elapsed: number): string => short(speedOf(row, elapsed));
 
 interface RowProps {
-  row: RequestRow;
+  row: Row;
   index: number;
-  until: number | undefined; // when it ended; it is as it was last seen before that
+  columns: readonly SortKey[];
   mayCancel: boolean;
-  onCancel: (row: RequestRow) => void;
+  onCancel: (row: Row) => void;
+  onOpen: (row: Row) => void;
 }
 
-function RowView({ row, index, until, mayCancel, onCancel }: RowProps) {
-  const ended = until !== undefined;
-  const state = ended ? "ended" : row.state;
-  const place = row.ahead !== undefined && !ended ? w.place(row.ahead, row.expected_seconds ?? null, age) : "";
-  return (
-    <tr aria-rowindex={index + 2}>
-      <td class="id num" title={visible(row.id)}>{shortId(row.id)}</td>
-      <td><Model name={row.model} /></td>
-      <td class="tenant"><Name text={row.tenant} /></td>
-      <td class="class">{visible(row.priority)}</td>
+function StateCell({ row }: { row: Row }) {
+  if (hasEnded(row))
+    return (
       <td class="why">
-        <span class="now">
-          <span class={`badge ${state}`}>{w.states[state] ?? visible(state)}</span>
-          {place ? <span class="place num" title={place}>{place}</span> : null}
-        </span>
-        {row.why && !ended ? <span class="hint" title={visible(row.why.text)}>{visible(row.why.text)}</span> : null}
+        <span class="now"><span class={row.error ? "badge failed" : "badge ended"}>{w.finishes[row.finish] ?? visible(row.finish)}</span></span>
+        {row.error ? <span class="hint">{visible(row.error)}</span> : null}
       </td>
-      <td class="prompt">
-        {row.prompt_tokens > 0 ? (
-          <>
-            <Bar value={row.prompt_tokens_done} of={row.prompt_tokens} label={w.columns.prompt} colour={kColours[lookOf(row.model).colour] ?? ""} />
-            <span class="num hint">{w.promptDone(row.prompt_tokens_done, row.prompt_tokens)}</span>
-          </>
-        ) : (
-          <span class="hint">{w.promptUnknown}</span>
-        )}
+    );
+  const place = row.ahead !== undefined ? w.place(row.ahead, row.expected_seconds ?? null, age) : "";
+  return (
+    <td class="why">
+      <span class="now">
+        <span class={`badge ${row.state}`}>{w.states[row.state] ?? visible(row.state)}</span>
+        {place ? <span class="place num" title={place}>{place}</span> : null}
+      </span>
+      {row.why ? <span class="hint" title={visible(row.why.text)}>{visible(row.why.text)}</span> : null}
+    </td>
+  );
+}
+
+function PromptCell({ row }: { row: Row }) {
+  const done = hasEnded(row) ? row.prompt_tokens : row.prompt_tokens_done;
+  return (
+    <td class="prompt">
+      {row.prompt_tokens > 0 ? (
+        <>
+          <Bar value={done} of={row.prompt_tokens} label={w.columns.prompt} colour={kColours[lookOf(row.model).colour] ?? ""} />
+          <span class="num hint">{w.promptDone(done, row.prompt_tokens)}</span>
+        </>
+      ) : (
+        <span class="hint">{w.promptUnknown}</span>
+      )}
+    </td>
+  );
+}
+
+const kCells: Record<SortKey, (row: Row) => preact.JSX.Element> = {
+  id: (row) => <td key="id" class="id num" title={visible(row.id)}>{shortId(row.id)}</td>,
+  model: (row) => <td key="model"><Model name={row.model} /></td>,
+  tenant: (row) => <td key="tenant" class="tenant"><Name text={row.tenant} /></td>,
+  class: (row) => <td key="class" class="class">{visible(row.priority)}</td>,
+  state: (row) => <StateCell key="state" row={row} />,
+  prompt: (row) => <PromptCell key="prompt" row={row} />,
+  reused: (row) => <td key="reused" class="num">{integer(row.reused_tokens)}</td>,
+  output: (row) => <td key="output" class="num">{integer(row.output_tokens)}</td>,
+  speed: (row) => <td key="speed" class="num"><Ticking of={row} show={speedText} /></td>,
+  age: (row) => <td key="age" class="num"><Ticking of={row} show={ageOf} /></td>,
+};
+
+function RowView({ row, index, columns, mayCancel, onCancel, onOpen }: RowProps) {
+  const open = (event: MouseEvent): void => {
+    if (!(event.target as Element).closest("button") && getSelection()?.isCollapsed !== false) onOpen(row);
+  };
+  return (
+    <tr aria-rowindex={index + 2} onClick={open}>
+      {columns.map((key) => kCells[key](row))}
+      <td class="end">
+        <IconButton icon="more" label={w.details(visible(row.id))} onClick={() => onOpen(row)} />
+        {mayCancel && !hasEnded(row) ? <IconButton icon="close" label={w.cancelOne(visible(row.id))} onClick={() => onCancel(row)} /> : null}
       </td>
-      <td class="num">{ended ? w.atLeast(integer(row.output_tokens)) : integer(row.output_tokens)}</td>
-      <td class="num"><Age since={row.submitted_ms} until={until} /></td>
-      <td class="end">{mayCancel && !ended ? <IconButton icon="close" label={w.cancelOne(visible(row.id))} onClick={() => onCancel(row)} /> : null}</td>
     </tr>
   );
 }
-const Row = memo(RowView);
+const Line = memo(RowView);
 
-interface RowsProps {
-  rows: ReadonlySignal<RequestRow[]>;
+interface RowsProps extends Omit<RowProps, "row" | "index"> {
+  rows: ReadonlySignal<Row[]>;
   sight: ReadonlySignal<[number, number]>;
-  ended: boolean;
-  mayCancel: boolean;
-  onCancel: (row: RequestRow) => void;
 }
 
 // The rows in sight. A scroll draws these again, and nothing of what is around them.
-function Rows({ rows, sight, ended, mayCancel, onCancel }: RowsProps) {
+function Rows({ rows, sight, ...rest }: RowsProps) {
   const all = rows.value;
   const [first, last] = sight.value;
   return (
     <tbody>
       {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
-      {all.slice(first, last).map((row, i) => <Row key={row.id} row={row} index={first + i} until={ended ? endedAt.value.get(row.id) : undefined} mayCancel={mayCancel} onCancel={onCancel} />)}
+      {all.slice(first, last).map((row, i) => <Line key={row.id} row={row} index={first + i} {...rest} />)}
       {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
     </tbody>
+  );
+}
+
+function ColumnChoice() {
+  const toggle = (key: SortKey, shown: boolean): void => {
+    hiddenColumns.value = shown ? hiddenColumns.value.filter((k) => k !== key) : [...hiddenColumns.value, key];
+  };
+  return (
+    <details class="menu">
+      <summary class="button small">{w.chooseColumns}</summary>
+      <div class="menubox" role="group" aria-label={w.chooseColumns}>
+        {kSortable.filter((key) => !kAlways.has(key)).map((key) => (
+          <label key={key}>
+            <input type="checkbox" checked={!hiddenColumns.value.includes(key)} onChange={(e) => toggle(key, e.currentTarget.checked)} />
+            {w.columns[key]}
+          </label>
+        ))}
+      </div>
+    </details>
   );
 }
 
@@ -109,23 +165,23 @@ const waitingCount = computed(() => {
   for (const row of view.value.requests.values()) if (!runs(row)) ++count;
   return count;
 });
-const endedAt = computed(() => new Map(view.value.ended.map((e) => [e.row.id, e.ended_ms])));
-const endedCount = computed(() => view.value.ended.length);
+const columns = computed(() => kSortable.filter((key) => !hiddenColumns.value.includes(key)));
 
 export function Requests() {
   const filter = useSignal("");
   const kind = useSignal<Kind>("all");
   const order = useSignal<Order>({ key: "age", down: true });
-  const asks = useSignal<RequestRow[] | null>(null);
+  const asks = useSignal<Row[] | null>(null);
+  const opened = useSignal<string | null>(null);
   const error = useSignal("");
   const top = useSignal(0);
   const height = useSignal(600);
   const box = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
 
-  const rows = useComputed<RequestRow[]>(() => {
-    const all = kind.value === "ended" ? view.value.ended.map((e) => e.row) : view.value.requests.values();
-    return rowsOf(all, kind.value, filter.value, order.value);
+  const rows = useComputed<Row[]>(() => {
+    const all = kind.value === "ended" ? (ended.value ?? []) : view.value.requests.values();
+    return rowsOf(all, kind.value, filter.value, order.value, now.peek());
   });
   // The pair of before while it is the same, so that nothing is drawn for a scroll within a step.
   const pair = useRef<[number, number]>([0, 0]);
@@ -134,6 +190,9 @@ export function Requests() {
     if (next[0] !== pair.current[0] || next[1] !== pair.current[1]) pair.current = next;
     return pair.current;
   });
+  const over = kind.value === "ended";
+  const isNowLive = isLive();
+  useEffect(() => (over && isNowLive ? keepReadingEnded() : undefined), [over, isNowLive]);
   useEffect(() => onKey("/", () => field.current?.focus()), []);
   useEffect(() => {
     const target = box.current;
@@ -143,7 +202,7 @@ export function Requests() {
     return () => sizes.disconnect();
   }, []);
 
-  const cancel = async (list: readonly RequestRow[]): Promise<void> => {
+  const cancel = async (list: readonly Row[]): Promise<void> => {
     error.value = "";
     for (const row of list) {
       try {
@@ -160,31 +219,32 @@ export function Requests() {
     });
   };
   const all = rows.value;
-  const ended = kind.value === "ended";
   const canCancel = may("admin") && isLive();
   const waits = waitingCount.value;
   const total = requestCount.value;
   const label = (text: string, count: number): string => `${text} ${integer(count)}`;
-  const cancelOne = useRef((row: RequestRow) => void cancel([row]));
+  const cancelOne = useRef((row: Row) => void cancel([row]));
+  const open = useRef((row: Row) => void (opened.value = row.id));
   return (
     <div class="view requests">
       <h1 class="sr">{w.title}</h1>
       <div class="toolbar">
         <input ref={field} type="search" aria-label={w.filter} title={w.filter} placeholder={w.filter} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
         <Choice label={w.columns.state} name="kind" value={kind.value} onChange={(v) => (kind.value = v)} of={[
-          ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", label(w.ended, endedCount.value)],
+          ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", over && ended.value ? label(w.ended, ended.value.length) : w.ended],
         ] as const} />
         <span class="grow" />
+        <ColumnChoice />
         <Button label={w.csv} small icon="down" disabled={all.length === 0} onClick={() => save("requests.csv", "text/csv", csvOf(all))} />
         <Button label={w.json} small icon="down" disabled={all.length === 0} onClick={() => save("requests.json", "application/json", JSON.stringify(all, null, 2))} />
-        {canCancel && !ended && all.length > 1 ? <Button label={w.cancelAll(all.length)} small kind="danger" onClick={() => (asks.value = all)} /> : null}
+        {canCancel && !over && all.length > 1 ? <Button label={w.cancelAll(all.length)} small kind="danger" onClick={() => (asks.value = all)} /> : null}
       </div>
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
       <div class="card tablebox" ref={box} tabIndex={0} role="region" aria-label={w.title} onScroll={(e) => (top.value = e.currentTarget.scrollTop)}>
-        <table class="grid" aria-rowcount={all.length + 1}>
+        <table class="grid" aria-rowcount={all.length + 1} style={{ "--columns": `${kActionsWidth + columns.value.reduce((sum, key) => sum + kWidths[key], 0)}px` }}>
           <thead>
             <tr aria-rowindex={1}>
-              {kSortable.map((key) => (
+              {columns.value.map((key) => (
                 <th key={key} scope="col" class={`${key}${kNumbers.has(key) ? " num" : ""}`} aria-sort={order.value.key === key ? (order.value.down ? "descending" : "ascending") : "none"}>
                   <button type="button" title={w.sortBy(w.columns[key])} onClick={() => (order.value = { key, down: order.value.key === key ? !order.value.down : false })}>
                     {w.columns[key]}
@@ -195,13 +255,14 @@ export function Requests() {
               <th scope="col" class="end"><span class="sr">{w.actions}</span></th>
             </tr>
           </thead>
-          <Rows rows={rows} sight={sight} ended={ended} mayCancel={canCancel} onCancel={cancelOne.current} />
+          <Rows rows={rows} sight={sight} columns={columns.value} mayCancel={canCancel} onCancel={cancelOne.current} onOpen={open.current} />
         </table>
         {all.length === 0 ? (
-          (ended ? endedCount.value : total) > 0 ? <Empty title={w.noneFiltered} /> : <Empty title={w.none} hint={ended ? w.endedHint : w.noneHint} />
+          (over ? (ended.value ?? []).length : total) > 0 ? <Empty title={w.noneFiltered} /> : <Empty title={w.none} hint={over ? w.endedHint : w.noneHint} />
         ) : null}
       </div>
       {may("admin") ? null : <p class="hint">{w.onlyMine}</p>}
+      {opened.value !== null ? <RequestDialog id={opened.value} onCancel={cancelOne.current} onClose={() => (opened.value = null)} /> : null}
       {asks.value ? (
         <Dialog title={w.confirmTitle} onClose={() => (asks.value = null)}>
           <p>{w.confirm(asks.value.length)}</p>
