@@ -64,6 +64,77 @@ async function theEndStaysInSight() {
   });
 }
 
+// What the page asks for, with few tokens, so that it is soon over.
+async function shortened(tab) {
+  const asked = [];
+  await tab.route("**/choir/v1/parallel", (route) => {
+    const body = JSON.parse(route.request().postData());
+    asked.push(structuredClone(body.jobs));
+    for (const job of body.jobs) job.max_tokens = 6;
+    return route.continue({ postData: JSON.stringify(body) });
+  });
+  return asked;
+}
+const settled = (tab, answers) => tab.waitForFunction((all) => document.querySelectorAll(".answer[aria-busy=false]").length === all && document.querySelector(".round.stop") === null, answers);
+const focused = (tab) => tab.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.tagName);
+
+async function aMessageIsSentAnew() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    const tab = await page(chrome, daemon);
+    const asked = await shortened(tab);
+    await open(tab, daemon, "play");
+    const column = (name) => tab.locator(`.column[aria-label="${name}"]`);
+    const said = async () => Promise.all(["stories260K", "second"].map(async (name) => (await column(name).locator(".said").allTextContents()).join()));
+    const say = async (text, answers) => {
+      await tab.fill("#prompt", text);
+      await tab.keyboard.press("Enter");
+      await settled(tab, answers);
+    };
+    await say("One", 1);
+    await tab.getByRole("button", { name: "Compare with another model" }).click();
+    await say("Two", 3);
+    await say("Three", 5);
+    check((await said()).join(" / ") === "One,Two,Three / Two,Three", (await said()).join(" / "));
+    await tab.fill("#prompt", "A draft");
+
+    // Given up, all is as it was, and who works with keys goes on where he was.
+    for (const giveUp of [() => tab.keyboard.press("Escape"), () => tab.getByRole("button", { name: "Cancel" }).click()]) {
+      await column("second").getByRole("button", { name: "Edit: Two" }).focus();
+      await tab.keyboard.press("Enter");
+      const field = column("second").getByRole("textbox", { name: "Message, to be sent again" });
+      check((await field.inputValue()) === "Two" && (await focused(tab)) === "Message, to be sent again", await focused(tab));
+      check((await tab.getByText("Replaces its answer and 1 later message, in 2 columns.").count()) === 1, "what goes is not said");
+      check((await column("stories260K").getByRole("textbox").count()) === 0, "it is edited twice");
+      await tab.keyboard.type(" changed");
+      await giveUp();
+      check((await focused(tab)) === "Edit: Two", `the focus is at ${await focused(tab)}`);
+      check((await said()).join(" / ") === "One,Two,Three / Two,Three" && asked.length === 3, "something has changed");
+    }
+
+    await tab.keyboard.press("Enter");
+    await tab.keyboard.type(" anew");
+    await tab.keyboard.press("Enter");
+    await settled(tab, 3);
+    check((await said()).join(" / ") === "One,Two anew / Two anew", (await said()).join(" / "));
+    check((await focused(tab)) === "Message" && (await tab.inputValue("#prompt")) === "A draft", `the focus is at ${await focused(tab)}`);
+    const sent = asked.at(-1).map((job) => job.messages.filter((m) => m.role === "user").map((m) => m.content).join());
+    check(sent.join(" / ") === "One,Two anew / Two anew", sent.join(" / "));
+
+    // Where one column was asked, the other stays; the one can be stopped.
+    await daemon.admin("POST", "/choir/v1/models/stories260K/suspend");
+    await column("stories260K").getByRole("button", { name: "Edit: One" }).click();
+    await tab.keyboard.press("End");
+    await tab.keyboard.type("!");
+    await tab.getByRole("button", { name: "Send again" }).click();
+    await tab.getByRole("button", { name: "Stop stories260K only" }).click();
+    await column("stories260K").getByText("stopped").waitFor();
+    check(asked.at(-1).length === 1 && asked.at(-1)[0].messages.length === 1, JSON.stringify(asked.at(-1)));
+    check((await said()).join(" / ") === "One! / Two anew", (await said()).join(" / "));
+    checkNoFaults(tab);
+  });
+}
+
 async function fewRequests() {
   await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
@@ -82,4 +153,4 @@ async function fewRequests() {
   });
 }
 
-await cases({ "one column is stopped": oneColumnIsStopped, "the end of an answer stays in sight": theEndStaysInSight, "what Ensemble asks for": fewRequests });
+await cases({ "a message is sent anew": aMessageIsSentAnew, "one column is stopped": oneColumnIsStopped, "the end of an answer stays in sight": theEndStaysInSight, "what Ensemble asks for": fewRequests });

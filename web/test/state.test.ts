@@ -4,7 +4,7 @@ import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../sr
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
-import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
+import { before, commandOf, fitting, jobsOf, messagesOf, replaced, speedup } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
@@ -227,4 +227,13 @@ test("a row that changed is found by what it says now", () => {
   const row = request("1", "waiting", { model: "alpha" });
   assert.ok(matches(row, "ALPHA") && !matches(row, "beta"));
   assert.ok(matches({ ...row, model: "beta" }, "beta"));
+});
+
+test("a message that is sent anew takes what came after it along, where it was asked", () => {
+  const turns = (...all: number[]) => all.map((turn) => ({ turn }));
+  const all = [turns(1, 2, 4, 5), turns(2, 4), turns(4, 5), turns()];
+  assert.deepEqual(all.map((said) => before(said, 2)), [turns(1), turns(), null, null]);
+  assert.deepEqual(replaced(all, 2), { columns: 2, later: 2 });
+  assert.deepEqual(replaced(all, 5), { columns: 2, later: 0 });
+  assert.deepEqual(replaced(all, 1), { columns: 1, later: 3 });
 });

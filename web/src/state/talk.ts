@@ -3,7 +3,7 @@
 import { batch, signal, type Signal } from "@preact/signals";
 import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
-import { messagesOf } from "./jobs.ts";
+import { before, messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
 import { words } from "../words/en.ts";
 
@@ -23,6 +23,8 @@ export interface Answer {
 }
 
 export interface Said {
+  turn: number; // the same in all columns that were asked it together
+  job: number; // of the call that asks it
   prompt: string;
   model: string;
   answer: Signal<Answer>;
@@ -48,6 +50,8 @@ export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: 
 export const columns = signal<Column[]>([]);
 export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" });
 export const draft = signal("");
+// The message that is written anew, which stands where it was until it is sent.
+export const editing = signal<{ column: number; turn: number; text: string } | null>(null);
 export const talking = signal<AbortController | null>(null);
 export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
 
@@ -55,27 +59,35 @@ export const freshAnswer: Answer = {
   state: "waiting", percent: null, text: "", tokens: 0, began: 0, speed: null, finish: "", usage: null, error: "",
 };
 
-export async function say(prompt: string): Promise<void> {
+let lastTurn = 0;
+
+// `anew`: the turn of a message that is sent in another form. It is asked where it was asked, and takes what came after it
+// along.
+export async function say(prompt: string, anew: number | null = null): Promise<void> {
   const abort = new AbortController();
   talking.value = abort;
   const s = settings.peek();
-  const all = columns.peek();
-  const jobs = all.map((column) => ({
+  const turn = ++lastTurn;
+  const all = columns.peek().flatMap((column) => {
+    const kept = anew === null ? column.said.peek() : before(column.said.peek(), anew);
+    return kept === null ? [] : [{ column, kept, answer: signal<Answer>({ ...freshAnswer }) }];
+  });
+  const jobs = all.map(({ column, kept }) => ({
     model: column.model.peek(),
-    messages: messagesOf(column.said.peek().map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
+    messages: messagesOf(kept.map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
     max_tokens: s.maxTokens,
     temperature: s.temperature,
     seed: s.seed ?? -1,
     ...(s.priority ? { priority: s.priority } : {}),
     default_template: false, // a base model goes on with the text; a template that it never saw would confuse it
   }));
-  const answers = all.map(() => signal<Answer>({ ...freshAnswer }));
-  batch(() =>
-    all.forEach((column, i) => {
-      column.said.value = [...column.said.peek(), { prompt, model: column.model.peek(), answer: answers[i] as Signal<Answer> }];
-    }),
-  );
-  await follow({ jobs }, answers, abort, { call: (call) => (talkingCall.value = call) });
+  batch(() => {
+    all.forEach(({ column, kept, answer }, job) => {
+      column.said.value = [...kept, { turn, job, prompt, model: column.model.peek(), answer }];
+    });
+    if (anew !== null) editing.value = null;
+  });
+  await follow({ jobs }, all.map((one) => one.answer), abort, { call: (call) => (talkingCall.value = call) });
   batch(() => {
     talking.value = null;
     talkingCall.value = "";
@@ -84,8 +96,9 @@ export async function say(prompt: string): Promise<void> {
 
 // The others go on. Its end comes on the stream; one that has ended meanwhile is as good as stopped, and a daemon that
 // does not answer breaks the stream, too.
-export function stopColumn(index: number): void {
-  send("DELETE", `/choir/v1/parallel/${encodeURIComponent(talkingCall.peek())}?job=${index}`).catch(() => undefined);
+export function stopColumn(column: Column): void {
+  const job = column.said.peek().at(-1)?.job ?? 0;
+  send("DELETE", `/choir/v1/parallel/${encodeURIComponent(talkingCall.peek())}?job=${job}`).catch(() => undefined);
 }
 
 export interface Followed {

@@ -10,7 +10,8 @@ import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { goTo, route } from "../state/route.ts";
 import { catalogue, keepFinding, listed, modelsKnown, view, writers } from "../state/store.ts";
-import { columns, draft, kColumnsMax, newColumn, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
+import { replaced } from "../state/jobs.ts";
+import { columns, draft, editing, kColumnsMax, newColumn, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 import { Demo } from "./demo.tsx";
 
@@ -48,17 +49,90 @@ function AnswerText({ text }: { text: string }) {
 
 const writesNow = (answer: Answer): boolean => answer.state === "loading" || answer.state === "waiting" || answer.state === "writing";
 
-function Exchange({ said }: { said: Said }) {
+// A field as high as its text, within limits.
+function useGrowing(field: { current: HTMLTextAreaElement | null }, text: string): void {
+  useLayoutEffect(() => {
+    const area = field.current;
+    if (!area) return;
+    area.style.height = "auto";
+    area.style.height = `${Math.min(160, area.scrollHeight + 2)}px`;
+  }, [text]);
+}
+
+const isSent = (e: KeyboardEvent): boolean => e.key === "Enter" && !e.isComposing && !e.shiftKey;
+
+function Editor({ turn }: { turn: number }) {
+  const field = useRef<HTMLTextAreaElement>(null);
+  const text = editing.value?.text ?? "";
+  const gone = replaced(columns.value.map((column) => column.said.value), turn);
+  const may = text.trim() !== "" && talking.value === null && isLive();
+  const send = (): void => {
+    if (!may) return;
+    document.getElementById("prompt")?.focus(); // what has the focus goes
+    void say(text.trim(), turn);
+  };
+  useGrowing(field, text);
+  useLayoutEffect(() => {
+    field.current?.focus();
+    field.current?.setSelectionRange(text.length, text.length);
+  }, []);
+  return (
+    <form class="editor" onSubmit={(e) => {
+      e.preventDefault();
+      send();
+    }}>
+      <textarea ref={field} rows={1} aria-label={w.editing} aria-describedby="edit-replaces" value={text}
+        onInput={(e) => {
+          if (editing.peek()) editing.value = { ...editing.peek()!, text: e.currentTarget.value };
+        }}
+        onKeyDown={(e) => {
+          if (e.key === "Escape" && !e.isComposing) editing.value = null;
+          else if (!isSent(e)) return;
+          else send();
+          e.preventDefault();
+        }} />
+      <p class="hint" id="edit-replaces">{w.editReplaces(gone.columns, gone.later)}</p>
+      <div class="row actions">
+        <Button label={words.cancel} small onClick={() => (editing.value = null)} />
+        <button type="submit" class="button primary small" disabled={!may}><span>{w.editSend}</span></button>
+      </div>
+    </form>
+  );
+}
+
+// A message of the one who asks, and the way to send it anew.
+function Mine({ said, column }: { said: Said; column: number }) {
+  const edits = useComputed(() => editing.value?.column === column && editing.value.turn === said.turn);
+  const button = useRef<HTMLDivElement>(null);
+  const edited = useRef(false);
+  useLayoutEffect(() => {
+    if (edited.current && editing.peek() === null) button.current?.querySelector("button")?.focus(); // given up
+    edited.current = edits.value;
+  }, [edits.value]);
+  return (
+    <div class="mine" ref={button}>
+      <span class="sr">{w.you}: </span>
+      {edits.value ? <Editor turn={said.turn} /> : (
+        <>
+          {may("infer") ? (
+            <IconButton icon="edit" label={w.edit(visibleLine(said.prompt).slice(0, 60))} disabled={talking.value !== null}
+              onClick={() => (editing.value = { column, turn: said.turn, text: said.prompt })} />
+          ) : null}
+          <div class="said"><bdi>{visible(said.prompt)}</bdi></div>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Exchange({ said, column }: { said: Said; column: number }) {
   const answer = said.answer.value;
   const busy = writesNow(answer);
   // Of several models in one call some may be there while others are loaded.
   const inMemoryNow = (answer.state === "loading" || answer.state === "waiting") && view.value.models.get(said.model)?.state === "loaded";
   return (
     <li class="exchange">
-      <div class="said">
-        <span class="sr">{w.you}: </span>
-        <bdi>{visible(said.prompt)}</bdi>
-      </div>
+      <Mine said={said} column={column} />
       <article class="answer" aria-busy={busy} aria-label={visibleLine(said.model)}>
         {answer.text ? <AnswerText text={answer.text} /> : null}
         {answer.state === "loading" ? (
@@ -96,13 +170,13 @@ function ModelChoice({ column }: { column: Column }) {
   );
 }
 
-function ColumnEnd({ column, index }: { column: Column; index: number }) {
+function ColumnEnd({ column }: { column: Column }) {
   const writes = useComputed(() => {
     const last = column.said.value.at(-1)?.answer.value;
     return last !== undefined && writesNow(last);
   });
   return talking.value !== null && writes.value ? (
-    <IconButton icon="stop" label={w.stopColumn(visibleLine(column.model.value))} disabled={talkingCall.value === ""} onClick={() => stopColumn(index)} />
+    <IconButton icon="stop" label={w.stopColumn(visibleLine(column.model.value))} disabled={talkingCall.value === ""} onClick={() => stopColumn(column)} />
   ) : (
     <IconButton icon="close" label={w.removeColumn(visibleLine(column.model.value))} disabled={talking.value !== null}
       onClick={() => (columns.value = columns.value.filter((c) => c !== column))} />
@@ -111,7 +185,7 @@ function ColumnEnd({ column, index }: { column: Column; index: number }) {
 
 // The texts of answers are read by those who draw them alone: most of what is here does not change while a model writes.
 // The style sheet keeps the end of a log in sight.
-function ColumnView({ column, index, alone }: { column: Column; index: number; alone: boolean }) {
+function ColumnView({ column, alone }: { column: Column; alone: boolean }) {
   const list = column.said.value;
   return (
     <section class="column" aria-label={visibleLine(column.model.value)}>
@@ -119,13 +193,13 @@ function ColumnView({ column, index, alone }: { column: Column; index: number; a
         <Letter model={column.model.value} />
         <ModelChoice column={column} />
         <span class="grow" />
-        {alone ? null : <ColumnEnd column={column} index={index} />}
+        {alone ? null : <ColumnEnd column={column} />}
       </header>
       {list.length === 0 ? (
         <div class="said-nothing">{alone ? <Greeting /> : <p class="quiet">{w.empty}</p>}</div>
       ) : (
         <div class="logbox" tabIndex={0} role="group" aria-label={w.chat}>
-          <ol class="log">{list.map((said, i) => <Exchange key={i} said={said} />)}</ol>
+          <ol class="log">{list.map((said) => <Exchange key={said.turn} said={said} column={column.id} />)}</ol>
         </div>
       )}
     </section>
@@ -188,12 +262,7 @@ function Composer() {
   useEffect(() => {
     if (matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, []);
-  useLayoutEffect(() => {
-    const area = field.current;
-    if (!area) return;
-    area.style.height = "auto";
-    area.style.height = `${Math.min(160, area.scrollHeight + 2)}px`;
-  }, [draft.value]);
+  useGrowing(field, draft.value);
   const count = columns.value.length;
   if (!may("infer")) return <Note kind="info">{w.mayNotWrite}</Note>;
   return (
@@ -208,7 +277,7 @@ function Composer() {
           placeholder={count > 1 ? w.placeholderAll(count) : w.placeholder}
           onInput={(e) => (draft.value = e.currentTarget.value)}
           onKeyDown={(e) => {
-            if (e.key !== "Enter" || e.isComposing || e.shiftKey) return;
+            if (!isSent(e)) return;
             e.preventDefault();
             send();
           }} />
@@ -243,7 +312,7 @@ function Chat() {
   return (
     <div class="chat">
       <div class={all.length === 1 ? "columns one" : "columns"}>
-        {all.map((column, i) => <ColumnView key={column.id} column={column} index={i} alone={all.length === 1} />)}
+        {all.map((column) => <ColumnView key={column.id} column={column} alone={all.length === 1} />)}
       </div>
       <Composer />
     </div>
@@ -275,7 +344,10 @@ export function Play() {
           <>
             {all.some((c) => c.said.value.length > 0) ? (
               <Button label={w.clear} small kind="quiet" disabled={talking.value !== null}
-                onClick={() => (columns.value = all.map((c) => newColumn(c.model.value)))} />
+                onClick={() => {
+                  editing.value = null;
+                  columns.value = all.map((c) => newColumn(c.model.value));
+                }} />
             ) : null}
             {writers.value.length > 0 && all.length < kColumnsMax ? (
               <Button label={w.addColumn} icon="plus" small disabled={talking.value !== null}

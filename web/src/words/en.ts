@@ -109,6 +109,11 @@ export const words = {
     stopped: "stopped",
     noModels: "There is no model yet.",
     copyText: "Copy the answer",
+    edit: (text: string) => `Edit: ${text}`,
+    editing: "Message, to be sent again",
+    editReplaces: (columns: number, later: number) =>
+      `Replaces its answer${later > 0 ? ` and ${n(later, "later message", "later messages")}` : ""}${columns > 1 ? `, in ${columns} columns` : ""}.`,
+    editSend: "Send again",
   },
   demo: {
     title: "Run models side by side",
