@@ -138,7 +138,7 @@ async function fill(tab, daemon) {
 // What a view has besides its first sight.
 const openParts = () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const button of document.querySelectorAll(".modelcard .linklike[aria-expanded=false], .composer .iconbutton[aria-pressed=false]")) button.click();
+  for (const button of document.querySelectorAll(".modelcard .linklike[aria-expanded=false], :is(.composer, .column) .iconbutton[aria-pressed=false]")) button.click();
 };
 
 async function allViews(tab, faults) {

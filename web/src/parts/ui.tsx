@@ -24,6 +24,8 @@ const kIcons: Record<string, string> = {
   go: "M8 5l11 7-11 7z",
   pin: "M9 3h6l-1 7 3 3H7l3-3zM12 13v8",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+  fill: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  columns: "M4 4h16v16H4zM9.5 4v16M14.5 4v16",
   edit: "M4 20l1-4.5L16 4.5l3.5 3.5-11 11zM13.5 7l3.5 3.5",
   down: "M12 4v11M7 11l5 5 5-5M5 20h14",
 };

@@ -1,8 +1,9 @@
 // The chat of Play: columns with a model each, and one prompt for all. One stream carries all answers. It outlives the
 // view, so that another view may be looked at while a model writes.
-import { batch, signal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type Signal } from "@preact/signals";
 import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
+import { namesOf, settingsOf, type Own, type Settings } from "./columns.ts";
 import { before, messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
 import { words } from "../words/en.ts";
@@ -33,22 +34,24 @@ export interface Said {
 export interface Column {
   id: number;
   model: Signal<string>;
+  own: Signal<Own>;
+  width: Signal<number>; // beside others: of a usual column's
   said: Signal<Said[]>;
 }
 
-export interface Settings {
-  system: string;
-  temperature: number;
-  maxTokens: number;
-  seed: number | null;
-  priority: string; // empty: that of the model
-}
-
 let lastColumn = 0;
-export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), said: signal([]) });
+export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), own: signal({}), width: signal(1), said: signal([]) });
 
 export const columns = signal<Column[]>([]);
-export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" });
+const names = computed(() => namesOf(columns.value.map((column) => column.model.value), words.play.placed));
+export const nameOf = (column: Column): string => names.value[columns.value.indexOf(column)] ?? column.model.value;
+const fills = signal<number | null>(null); // the id of the column that has the page for itself
+export const filling = computed<Column | null>(() => (columns.value.length > 1 ? (columns.value.find((column) => column.id === fills.value) ?? null) : null));
+export const fillWith = (column: Column | null): void => {
+  fills.value = column?.id ?? null;
+};
+export const usualSettings: Settings = { system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" };
+export const settings = signal<Settings>(usualSettings);
 export const draft = signal("");
 // The message that is written anew, which stands where it was until it is sent.
 export const editing = signal<{ column: number; turn: number; text: string } | null>(null);
@@ -66,13 +69,12 @@ let lastTurn = 0;
 export async function say(prompt: string, anew: number | null = null): Promise<void> {
   const abort = new AbortController();
   talking.value = abort;
-  const s = settings.peek();
   const turn = ++lastTurn;
   const all = columns.peek().flatMap((column) => {
     const kept = anew === null ? column.said.peek() : before(column.said.peek(), anew);
-    return kept === null ? [] : [{ column, kept, answer: signal<Answer>({ ...freshAnswer }) }];
+    return kept === null ? [] : [{ column, kept, s: settingsOf(settings.peek(), column.own.peek()), answer: signal<Answer>({ ...freshAnswer }) }];
   });
-  const jobs = all.map(({ column, kept }) => ({
+  const jobs = all.map(({ column, kept, s }) => ({
     model: column.model.peek(),
     messages: messagesOf(kept.map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
     max_tokens: s.maxTokens,
@@ -91,6 +93,14 @@ export async function say(prompt: string, anew: number | null = null): Promise<v
   batch(() => {
     talking.value = null;
     talkingCall.value = "";
+  });
+}
+
+// All is forgotten that was said; models, settings and widths stay.
+export function startAnew(): void {
+  batch(() => {
+    editing.value = null;
+    for (const column of columns.peek()) column.said.value = [];
   });
 }
 
