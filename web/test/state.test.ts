@@ -6,7 +6,7 @@ import type { RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { before, commandOf, fitting, jobsOf, messagesOf, replaced, speedup } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
-import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
+import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
@@ -30,6 +30,24 @@ test("a model's colour and letter follow its name", () => {
 test("a model that is loading is not in memory yet", () => {
   const states = ["unloaded", "loading", "loaded", "suspended"] as const;
   assert.deepEqual(states.filter((state) => inMemory({ state })), ["loaded", "suspended"]);
+});
+
+test("how much of a model is loaded is told while it loads", () => {
+  const row = (state: "loading" | "loaded", load_progress: number | null) => ({ state, load_progress });
+  assert.deepEqual([row("loading", 0.426), row("loading", 0.999), row("loading", null), row("loaded", null), undefined].map(loadPercent), [42, 99, null, null, null]);
+});
+
+test("of many offers those that fit come first, and few are shown", () => {
+  const all = [{ bytes: 90 }, { bytes: 10 }, { bytes: 70 }, { bytes: 20 }, { bytes: 30 }];
+  assert.deepEqual(offersOf(all, 50, 3), { first: [{ bytes: 10 }, { bytes: 20 }, { bytes: 30 }], more: [{ bytes: 70 }, { bytes: 90 }] });
+  assert.deepEqual(offersOf(all, 0, 5).first, all);
+  assert.deepEqual(offersOf(all.slice(0, 2), 50, 3), { first: [{ bytes: 10 }, { bytes: 90 }], more: [] });
+});
+
+test("the first page tells of kernels where there are any", () => {
+  const told = (kernels?: string): string => words.start.machine(2, "7.4 GiB", kernels);
+  assert.equal(told("avx512"), "2 cores, avx512 kernels, 7.4 GiB for models. Nothing leaves this machine.");
+  for (const none of [undefined, "", "off (CHOIR_KERNELS)"]) assert.equal(told(none), "2 cores, 7.4 GiB for models. Nothing leaves this machine.");
 });
 
 const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2];

@@ -4,7 +4,7 @@ import type { components } from "./openapi";
 type Schemas = components["schemas"];
 
 export type ModelRow = Schemas["EventModel"];
-export type NodeRow = Schemas["Node"];
+export type NodeRow = Schemas["Node"] & { kernels?: string }; // later daemons tell them
 export type RequestRow = Schemas["EventRequest"];
 export type Why = NonNullable<RequestRow["why"]>;
 export type Hello = Schemas["HelloEvent"];

@@ -1,7 +1,7 @@
 // Small parts that all views use.
 import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { kColours } from "../state/models.ts";
 import { lookOf } from "../state/store.ts";
 import { visibleLine } from "../safe/visible.ts";
@@ -117,6 +117,14 @@ export function CopyButton({ text, label, small }: { text: () => string; label: 
   ) : (
     <Button icon={done.value ? "check" : "copy"} label={done.value ? words.copied : label} onClick={copy} small />
   );
+}
+
+// Where what has the focus inside of `box` goes away, the box gets it (its tabIndex is -1), so that the next Tab goes on there.
+export function useKeptFocus(box: { current: HTMLElement | null }): void {
+  const inside = box.current?.contains(document.activeElement) ?? false; // before what is drawn now
+  useLayoutEffect(() => {
+    if (inside && document.activeElement === document.body) box.current?.focus();
+  });
 }
 
 // One of a few.

@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import { isSent, useGrowing } from "../parts/message.tsx";
-import { Start } from "../parts/start.tsx";
+import { arriving, Start } from "../parts/start.tsx";
 import { Button, Empty, Icon, IconButton, Note } from "../parts/ui.tsx";
 import { tracksOf } from "../state/columns.ts";
 import { goTo, route } from "../state/route.ts";
@@ -122,16 +122,20 @@ function Chat() {
         ))}
       </div>
       <Composer />
+      {writers.value.length === 1 && (catalogue.value ?? []).some((entry) => !entry.local) ? (
+        <p class="second"><button type="button" class="linklike" onClick={() => goTo("play/second")}>{words.start.second}</button></p>
+      ) : null}
     </div>
   );
 }
 
 export function Play() {
   const demo = route.value.rest[0] === "demo";
+  const second = route.value.rest[0] === "second";
   const nothing = listed.value !== null && writers.value.length === 0;
   useEffect(() => (nothing ? undefined : keepFinding(10_000)), [nothing]); // the start has its own
   const all = columns.value;
-  if (nothing && catalogue.value !== null)
+  if ((nothing || (arriving.value?.second === false && !second)) && catalogue.value !== null)
     return (
       <div class="view">
         <h1 class="sr">{w.title}</h1>
@@ -139,15 +143,15 @@ export function Play() {
       </div>
     );
   return (
-    <div class={demo ? "view play" : "view play chatting"}>
+    <div class={demo || second ? "view play" : "view play chatting"}>
       <div class="bartop">
         <h1 class="sr">{w.title}</h1>
         <nav class="tabs" aria-label={w.tabs}>
-          <a href="#/play" {...(demo ? {} : { "aria-current": "page" as const })}>{w.chat}</a>
+          <a href="#/play" {...(demo || second ? {} : { "aria-current": "page" as const })}>{w.chat}</a>
           <a href="#/play/demo" {...(demo ? { "aria-current": "page" as const } : {})}>{w.demo}</a>
         </nav>
         <span class="grow" />
-        {demo ? null : (
+        {demo || second ? null : (
           <>
             {all.some((c) => c.said.value.length > 0) ? (
               <Button label={w.clear} small kind="quiet" disabled={talking.value !== null}
@@ -163,7 +167,7 @@ export function Play() {
           </>
         )}
       </div>
-      {demo ? <Demo /> : <Chat />}
+      {demo ? <Demo /> : second ? <Start second /> : <Chat />}
     </div>
   );
 }

@@ -187,7 +187,8 @@ export const words = {
   },
   start: {
     title: "Choose a first model",
-    machine: (cores: number, memory: string) => `${n(cores, "core", "cores")}, ${memory} for models. Nothing leaves this machine.`,
+    machine: (cores: number, memory: string, kernels = "") =>
+      `${n(cores, "core", "cores")}${kernels && !kernels.startsWith("off") ? `, ${kernels} kernels` : ""}, ${memory} for models. Nothing leaves this machine.`,
     lead: "It is fetched once, checked, and stays in the models folder.",
     fetch: "Fetch and load",
     load: "Load",
@@ -210,7 +211,13 @@ export const words = {
     cancelled: "Cancelled. What was fetched is kept; it goes on from there.",
     notAllowed: "Fetching needs the scope admin. On the machine of the daemon:",
     folder: "A GGUF file that is put into the models folder appears here by itself.",
+    more: (count: number) => `${n(count, "more model", "more models")}`,
+    loaded: (name: string) => `${name} is in memory.`,
     second: "Add a second model and run both at once.",
+    secondTitle: "Choose a second model",
+    secondLead: "Both then answer the same prompts at the same time.",
+    noneLeft: "All models of the catalogue are on disk.",
+    runBoth: "Run both",
     retry: "Try again",
   },
 
