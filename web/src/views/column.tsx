@@ -226,13 +226,12 @@ export function ColumnView({ column, empty }: { column: Column; empty: Component
       <header>
         <Letter model={column.model.value} />
         <ModelChoice column={column} />
-        <span class="grow" />
         {alone ? null : (
-          <>
+          <div class="columnactions">
             <IconButton icon="settings" label={w.settingsOf(name)} pressed={opened.value} onClick={() => (opened.value = !opened.value)} />
             <Fill column={column} name={name} />
             <ColumnEnd column={column} name={name} />
-          </>
+          </div>
         )}
       </header>
       <OwnSettings column={column} name={name} opened={opened.value && !alone} />

@@ -108,7 +108,7 @@ export const words = {
     seed: "Seed",
     seedHint: "Random",
     priority: "Class",
-    priorityUsual: "As the model has it",
+    priorityUsual: "The model's",
     mayNotWrite: "This key may look at the daemon, and not send requests (scope infer).",
     you: "You",
     suggestion: "Try",
