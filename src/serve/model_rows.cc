@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "choir/machine.h"
 #include "choir/priority_named.h"
 #include "serve/model_state.h"
 
@@ -44,7 +45,9 @@ void add_replicas(const Replicas& replicas, Json& row) {
 }
 
 Json node_row(const NodeInfo& node) {
+  static const std::string kernels = version().kernels;
   return {{"cores", node.cores},
+          {"kernels", kernels},
           {"lanes", node.lanes},
           {"memory_bytes_max", node.memory_bytes_max},
           {"memory_bytes_promised", node.memory_bytes_promised},

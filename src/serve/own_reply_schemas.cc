@@ -62,10 +62,11 @@ constexpr auto kSchemas = std::to_array<Schema>({
 })"},
     {"Node", R"({
   "type": "object",
-  "required": ["cores", "lanes", "memory_bytes_max", "memory_bytes_promised", "requests_active",
+  "required": ["cores", "kernels", "lanes", "memory_bytes_max", "memory_bytes_promised", "requests_active",
     "draining"],
   "properties": {
     "cores": {"type": "integer"},
+    "kernels": {"type": "string", "description": "which of our kernels run, such as avx512; or off, with the reason"},
     "lanes": {"type": "array", "items": {"type": "integer"}, "description": "threads of each"},
     "memory_bytes_max": {"type": "integer"},
     "memory_bytes_promised": {"type": "integer"},

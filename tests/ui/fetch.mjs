@@ -9,9 +9,9 @@ const folder = mkdtempSync(join(tmpdir(), "choir-fetch-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const kModel = "smollm2-135m";
 
-async function withFetch(act) {
+async function withFetch(act, args = []) {
   const models = mkdtempSync(join(folder, "models-"));
-  const daemon = await Daemon.start([], { models });
+  const daemon = await Daemon.start(args, { models });
   const chrome = await browser();
   const fetched = { state: "", asked: 0, finish: () => undefined };
   try {
@@ -42,14 +42,78 @@ const begin = async (tab) => {
 };
 const isLoaded = (daemon) => until(async () => (await daemon.get("/choir/v1/models")).models.some((m) => m.name === kModel && m.state === "loaded"), "the model is loaded");
 
+// A load that takes as long as the case wants, and says what the case has it say: a small file is loaded at once.
+async function heldLoad(tab) {
+  const held = { go: () => undefined };
+  await tab.route(`**/choir/v1/models/${kModel}/load`, async (route) => {
+    await new Promise((resolve) => (held.go = resolve));
+    await route.continue();
+  });
+  await tab.addInitScript(() => {
+    const real = window.fetch;
+    window.fetch = async (url, ...rest) => {
+      const reply = await real(url, ...rest);
+      if (!String(url).includes("/choir/v1/events")) return reply;
+      const { readable, writable } = new TransformStream();
+      const between = async () => {
+        const [from, to] = [reply.body.getReader(), writable.getWriter()];
+        window.tell = (event, data) => to.write(new TextEncoder().encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+        for (let piece = await from.read(); !piece.done; piece = await from.read()) await to.write(piece.value);
+        await to.close();
+      };
+      between().catch(() => undefined);
+      return new Response(readable, { status: reply.status, headers: reply.headers });
+    };
+  });
+  return held;
+}
+const tellLoad = (tab, load_progress) => tab.evaluate(([name, progress]) => window.tell("delta", { topic: "state", set: [{ name, state: "loading", load_progress: progress, running: 0, waiting: 0 }] }), [kModel, load_progress]);
+const focusIsIn = (tab, selector) => tab.evaluate((s) => document.activeElement?.closest(s) !== null, selector);
+
 const fromTheFirstPage = () =>
   withFetch(async (tab, daemon, fetched) => {
+    const held = await heldLoad(tab);
     await open(tab, daemon, "play", { admin: true });
+    check(/^\d+ cores?, .*for models/.test(await tab.locator(".start .hint").first().textContent()), "nothing is said of the machine");
     await begin(tab);
+    const card = tab.locator(".offer").filter({ hasText: kModel });
+    await card.getByRole("button", { name: "Cancel" }).focus();
+    fetched.finish();
+    await card.getByText("Loading the model\u2026").waitFor();
+    check(await focusIsIn(tab, ".offer"), "the focus is lost as the fetch ends");
+    await tellLoad(tab, 0.426);
+    await card.getByText("Loading the model: 42 %").waitFor();
+    check((await card.getByRole("progressbar").getAttribute("aria-valuenow")) === "42", "the bar does not show it");
+    check((await tab.locator("#prompt").count()) === 0, "the page goes on before the model is there");
+    held.go();
+    await isLoaded(daemon);
+    // The field with a prompt in it: one key sends it, to this model.
+    await tab.waitForSelector("#prompt");
+    await tab.locator(`.column[aria-label="${kModel}"]`).waitFor();
+    await until(() => focusIsIn(tab, "#prompt"), "the cursor is in the field");
+    check((await tab.inputValue("#prompt")).length > 5, "there is no prompt to send");
+    await tab.keyboard.press("Enter");
+    await tab.locator(".answer .facts").getByText("tok/s").waitFor();
+  });
+
+const theSecondModel = () =>
+  withFetch(async (tab, daemon, fetched) => {
+    await open(tab, daemon, "play", { admin: true });
+    await tab.getByRole("button", { name: "Add a second model and run both at once." }).click();
+    await begin(tab);
+    // Another view is looked at meanwhile.
+    await tab.getByRole("link", { name: "Chat", exact: true }).click();
+    await tab.waitForSelector("#prompt");
+    await tab.goBack();
     fetched.finish();
     await isLoaded(daemon);
+    await tab.getByRole("button", { name: "Run Parallel Demo" }).waitFor();
+    await tab.waitForFunction(() => document.querySelectorAll(".chip input:checked").length === 2);
+    check((await tab.evaluate(() => document.activeElement.textContent)) === "Run Parallel Demo", "one key runs both");
+    await tab.evaluate(() => (location.hash = "#/play"));
     await tab.waitForSelector("#prompt");
-  });
+    check((await tab.getByText("Add a second model").count()) === 0, "a second model is offered to one who has two");
+  }, ["--model", stories, "--preload"]);
 
 const fromAnotherView = () =>
   withFetch(async (tab, daemon, fetched) => {
@@ -69,6 +133,22 @@ const aLoadThatFails = () =>
     await begin(tab);
     fetched.finish();
     await tab.getByText("there is no room for it").first().waitFor();
+    tab.faults.splice(0, tab.faults.length, ...tab.faults.filter((text) => !text.includes("507")));
+  });
+
+const aFirstLoadThatFails = () =>
+  withFetch(async (tab, daemon, fetched) => {
+    await open(tab, daemon, "play", { admin: true });
+    let fails = true;
+    await tab.route(`**/choir/v1/models/${kModel}/load`, (route) => (fails ? route.fulfill({ status: 507, contentType: "application/json", body: JSON.stringify({ error: { message: "there is no room for it" } }) }) : route.continue()));
+    await begin(tab);
+    fetched.finish();
+    await tab.getByText("there is no room for it").waitFor();
+    await sleep(3500); // the list of models has it by now
+    check(await tab.getByText("there is no room for it").isVisible(), "the page goes on, and does not say why it is not loaded");
+    fails = false;
+    await tab.getByRole("button", { name: "Load", exact: true }).click();
+    await tab.waitForSelector("#prompt");
     tab.faults.splice(0, tab.faults.length, ...tab.faults.filter((text) => !text.includes("507")));
   });
 
@@ -128,6 +208,8 @@ async function anEncoder() {
 await cases({
   "a model that does not write": anEncoder,
   "from the first page": fromTheFirstPage,
+  "the second model": theSecondModel,
+  "a load from the first page that fails": aFirstLoadThatFails,
   "another view is in sight when it ends": fromAnotherView,
   "a load that fails": aLoadThatFails,
   "while nobody looks": whileNobodyLooks,

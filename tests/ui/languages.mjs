@@ -138,7 +138,7 @@ async function fill(tab, daemon) {
 // What a view has besides its first sight.
 const openParts = () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const button of document.querySelectorAll(".modelcard .linklike[aria-expanded=false], .composer .iconbutton[aria-pressed=false]")) button.click();
+  for (const button of document.querySelectorAll(".modelcard .linklike[aria-expanded=false], :is(.composer, .column) .iconbutton[aria-pressed=false]")) button.click();
 };
 
 async function allViews(tab, faults) {
@@ -197,6 +197,58 @@ async function busy(language) {
   check(faults.length === 0, `${faults.length} faults:\n${faults.join("\n")}`);
 }
 
+// The words of the page as they are, in letters of twice the size: where the text grows with the root's, and where a browser
+// that has them so is as narrow as half of it.
+async function large() {
+  const { daemon, abort } = await busyDaemon();
+  const faults = [];
+  try {
+    const tab = await page(chrome, daemon, { width: 1280, motion: "reduce" });
+    await tab.addInitScript(() => document.addEventListener("DOMContentLoaded", () => (document.documentElement.style.fontSize = "32px")));
+    await fill(tab, daemon);
+    check((await tab.evaluate(() => getComputedStyle(document.body).fontSize)) === "28px", "the letters have their usual size");
+    for (const view of [...kViews.filter((v) => v !== "requests"), "play/second"]) {
+      await tab.evaluate((path) => (location.hash = `#/${path}`), view);
+      await tab.waitForSelector(`.view.${view.startsWith("play/") ? "play:not(.chatting)" : view}`);
+      await tab.evaluate(openParts);
+      await look(tab, `${view}, large`, faults);
+      faults.push(...await tab.evaluate(() => [
+        ...[...document.querySelectorAll(".letter")].filter((e) => e.scrollHeight > e.clientHeight + 1).map(() => "a letter is higher than its box"),
+        ...[...document.querySelectorAll("textarea")].filter((e) => parseFloat(getComputedStyle(e).lineHeight) < 1.1 * parseFloat(getComputedStyle(e).fontSize)).map(() => "lines of a field lie over each other"),
+      ]));
+    }
+    checkNoFaults(tab);
+  } finally {
+    abort.abort();
+    await daemon.stop();
+  }
+  check(faults.length === 0, `${faults.length} faults:\n${faults.join("\n")}`);
+}
+
+// What stands in the frame is said in words, and in one line.
+async function frame() {
+  const daemon = await Daemon.start(["--model", stories]);
+  try {
+    for (const width of [320, 390, 1280]) {
+      const tab = await page(chrome, daemon, { width });
+      await open(tab, daemon, "play");
+      for (const admin of [false, true]) {
+        if (admin) await open(tab, daemon, "play", { admin });
+        const words = tab.getByText(admin ? "End session" : "Unlock changes");
+        await words.waitFor();
+        check((await words.boundingBox()).width > 40, `at ${width} a lock stands there without its word`);
+      }
+      const high = () => tab.evaluate(() => document.querySelector(".brand").getBoundingClientRect().height);
+      const before = await high();
+      await tab.locator(".link").evaluate((e) => (e.lastChild.data = "Connecting\u2026"));
+      check((await high()) === before, `at ${width} the state of the link wraps`);
+      await tab.context().close();
+    }
+  } finally {
+    await daemon.stop();
+  }
+}
+
 async function empty() {
   const daemon = await Daemon.start();
   const faults = [];
@@ -245,6 +297,8 @@ async function wrong() {
 const chrome = await browser();
 await cases({
   ...Object.fromEntries(Object.entries(kLanguages).map(([language, name]) => [name, () => busy(language)])),
+  "large letters": large,
+  "the frame": frame,
   "a machine without models": empty,
   "a page that is wrong": wrong,
 });

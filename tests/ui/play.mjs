@@ -64,6 +64,167 @@ async function theEndStaysInSight() {
   });
 }
 
+// What the page asks for, with few tokens, so that it is soon over.
+async function shortened(tab) {
+  const asked = [];
+  await tab.route("**/choir/v1/parallel", (route) => {
+    const body = JSON.parse(route.request().postData());
+    asked.push(structuredClone(body.jobs));
+    for (const job of body.jobs) job.max_tokens = 6;
+    return route.continue({ postData: JSON.stringify(body) });
+  });
+  return asked;
+}
+const settled = (tab, answers) => tab.waitForFunction((all) => document.querySelectorAll(".answer[aria-busy=false]").length === all && document.querySelector(".round.stop") === null, answers);
+const focused = (tab) => tab.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.tagName);
+
+async function aMessageIsSentAnew() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    await daemon.admin("POST", "/choir/v1/models/stories260K/clone", { name: "second" });
+    const tab = await page(chrome, daemon);
+    const asked = await shortened(tab);
+    await open(tab, daemon, "play");
+    const column = (name) => tab.locator(`.column[aria-label="${name}"]`);
+    const said = async () => Promise.all(["stories260K", "second"].map(async (name) => (await column(name).locator(".said").allTextContents()).join()));
+    const say = async (text, answers) => {
+      await tab.fill("#prompt", text);
+      await tab.keyboard.press("Enter");
+      await settled(tab, answers);
+    };
+    await say("One", 1);
+    await tab.getByRole("button", { name: "Compare with another model" }).click();
+    await say("Two", 3);
+    await say("Three", 5);
+    check((await said()).join(" / ") === "One,Two,Three / Two,Three", (await said()).join(" / "));
+    await tab.fill("#prompt", "A draft");
+
+    // Given up, all is as it was, and who works with keys goes on where he was.
+    for (const giveUp of [() => tab.keyboard.press("Escape"), () => tab.getByRole("button", { name: "Cancel" }).click()]) {
+      await column("second").getByRole("button", { name: "Edit: Two" }).focus();
+      await tab.keyboard.press("Enter");
+      const field = column("second").getByRole("textbox", { name: "Message, to be sent again" });
+      check((await field.inputValue()) === "Two" && (await focused(tab)) === "Message, to be sent again", await focused(tab));
+      check((await tab.getByText("Replaces its answer and 1 later message, in 2 columns.").count()) === 1, "what goes is not said");
+      check((await column("stories260K").getByRole("textbox").count()) === 0, "it is edited twice");
+      await tab.keyboard.type(" changed");
+      await giveUp();
+      check((await focused(tab)) === "Edit: Two", `the focus is at ${await focused(tab)}`);
+      check((await said()).join(" / ") === "One,Two,Three / Two,Three" && asked.length === 3, "something has changed");
+    }
+
+    await tab.keyboard.press("Enter");
+    await tab.keyboard.type(" anew");
+    await tab.keyboard.press("Enter");
+    await settled(tab, 3);
+    check((await said()).join(" / ") === "One,Two anew / Two anew", (await said()).join(" / "));
+    check((await focused(tab)) === "Message" && (await tab.inputValue("#prompt")) === "A draft", `the focus is at ${await focused(tab)}`);
+    const sent = asked.at(-1).map((job) => job.messages.filter((m) => m.role === "user").map((m) => m.content).join());
+    check(sent.join(" / ") === "One,Two anew / Two anew", sent.join(" / "));
+
+    // Where one column was asked, the other stays; the one can be stopped.
+    await daemon.admin("POST", "/choir/v1/models/stories260K/suspend");
+    await column("stories260K").getByRole("button", { name: "Edit: One" }).click();
+    await tab.keyboard.press("End");
+    await tab.keyboard.type("!");
+    await tab.getByRole("button", { name: "Send again" }).click();
+    await tab.getByRole("button", { name: "Stop stories260K only" }).click();
+    await column("stories260K").getByText("stopped").waitFor();
+    check(asked.at(-1).length === 1 && asked.at(-1)[0].messages.length === 1, JSON.stringify(asked.at(-1)));
+    check((await said()).join(" / ") === "One! / Two anew", (await said()).join(" / "));
+    checkNoFaults(tab);
+  });
+}
+
+async function aColumnHasItsOwnSettings() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon);
+    const asked = await shortened(tab);
+    await open(tab, daemon, "play");
+    await tab.getByRole("button", { name: "Compare with another model" }).click();
+    const column = (place) => tab.locator(`.column[aria-label="stories260K, column ${place}"]`);
+    await tab.getByRole("button", { name: "Settings", exact: true }).click();
+    await tab.locator(".composer").getByLabel("Seed").fill("7");
+    await column(2).getByRole("button", { name: "Settings of stories260K, column 2" }).click();
+    const fields = tab.getByRole("group", { name: "Settings of stories260K, column 2" });
+    check((await fields.getByLabel("Seed").inputValue()) === "7", "a column begins with other settings than all");
+    await fields.getByLabel("Temperature").fill("0");
+    await fields.getByLabel("Seed").fill("");
+    await fields.getByLabel("Seed").blur();
+    await fields.getByLabel("Class").selectOption("low");
+    await tab.fill("#prompt", "Once upon a time");
+    await tab.keyboard.press("Enter");
+    await settled(tab, 2);
+    const values = () => asked.at(-1).map((job) => [job.model, job.temperature, job.seed, job.max_tokens, job.priority].join(" ")).join(" / ");
+    check(values() === "stories260K 0.7 7 512  / stories260K 0 -1 512 low", values());
+    check((await tab.locator(".own").allTextContents()).join().startsWith("temperature 0 \u00b7 random seed \u00b7 class low"), (await tab.locator(".own").allTextContents()).join());
+    // A chat that begins anew keeps them; one button gives them up.
+    await column(2).getByRole("button", { name: "Settings of stories260K, column 2" }).click();
+    await tab.getByRole("button", { name: "New chat" }).click();
+    check((await tab.locator(".answer").count()) === 0 && (await tab.locator(".own").count()) === 1, "a new chat has lost the settings");
+    await tab.getByRole("button", { name: "Settings of all columns for stories260K, column 2" }).click();
+    check((await tab.locator(".own").count()) === 0 && (await focused(tab)) === "Message", `the focus is at ${await focused(tab)}`);
+    await tab.fill("#prompt", "Once upon a time");
+    await tab.keyboard.press("Enter");
+    await settled(tab, 2);
+    check(values() === "stories260K 0.7 7 512  / stories260K 0.7 7 512 ", values());
+    checkNoFaults(tab);
+  });
+}
+
+async function widthsOfColumns() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon);
+    await open(tab, daemon, "play");
+    for (let i = 0; i < 2; ++i) await tab.getByRole("button", { name: "Compare with another model" }).click();
+    const drawn = () => tab.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resolve, 0)))));
+    const wide = async () => (await drawn(), tab.locator(".column").evaluateAll((all) => all.map((e) => Math.round(e.getBoundingClientRect().width))));
+    const near = (a, b) => Math.abs(a - b) <= 2;
+    const equal = (all) => all.every((w) => near(w, all[0]));
+    const line = tab.getByRole("separator").first();
+    const part = () => line.getAttribute("aria-valuenow");
+    const before = await wide();
+    check(equal(before) && (await part()) === "50", before.join());
+    await line.focus();
+    await tab.keyboard.press("ArrowRight");
+    await tab.keyboard.press("ArrowRight");
+    const keyed = await wide();
+    check((await part()) === "60" && keyed[0] > before[0] * 1.19 && near(keyed[0] + keyed[1], before[0] + before[1]) && near(keyed[2], before[2]), keyed.join());
+    await tab.keyboard.press("Home");
+    check((await part()) === (await line.getAttribute("aria-valuemin")), await part());
+    await tab.keyboard.press("Enter");
+    check(equal(await wide()), "Enter makes all equal");
+    const box = await line.boundingBox();
+    check(box.width >= 24, `the line is ${box.width} wide`);
+    await tab.mouse.move(box.x + 12, box.y + 200);
+    await tab.mouse.down();
+    await tab.mouse.move(box.x + 12 - 60, box.y + 220, { steps: 4 });
+    await tab.mouse.up();
+    const dragged = await wide();
+    check(near(dragged[0], before[0] - 60) && near(dragged[1], before[1] + 60), dragged.join());
+    await tab.mouse.move(box.x + 200, box.y + 200);
+    check((await wide()).join() === dragged.join(), "it is dragged on");
+    await line.dblclick();
+    check(equal(await wide()), "a double click makes all equal");
+
+    // One for the whole page, and back; by keys.
+    await tab.getByRole("button", { name: "Fill the page with stories260K, column 2" }).focus();
+    await tab.keyboard.press("Enter");
+    check((await tab.locator(".column:visible").count()) === 1 && (await tab.getByRole("separator").count()) === 0, "others are in sight");
+    check((await wide())[1] > 900, (await wide()).join());
+    check((await tab.evaluate(() => document.activeElement.textContent)) === "All columns", "the focus is lost");
+    await tab.setViewportSize({ width: 700, height: 800 }); // where columns do not stand beside each other
+    check((await tab.locator(".column:visible").count()) === 3, "on a narrow page no column fills it");
+    await tab.setViewportSize({ width: 1280, height: 800 });
+    await tab.getByRole("button", { name: "All columns" }).focus();
+    await tab.keyboard.press("Enter");
+    check((await tab.locator(".column:visible").count()) === 3, "the others do not come back");
+    await tab.getByRole("button", { name: "Fill the page with stories260K, column 3" }).click();
+    await tab.getByRole("button", { name: "Remove stories260K, column 3" }).click();
+    check((await tab.locator(".column:visible").count()) === 2, "the column that filled the page has gone, and the others stay away");
+    checkNoFaults(tab);
+  });
+}
+
 async function fewRequests() {
   await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
     const tab = await page(chrome, daemon);
@@ -82,4 +243,11 @@ async function fewRequests() {
   });
 }
 
-await cases({ "one column is stopped": oneColumnIsStopped, "the end of an answer stays in sight": theEndStaysInSight, "what Ensemble asks for": fewRequests });
+await cases({
+  "settings of a column": aColumnHasItsOwnSettings,
+  "widths of columns": widthsOfColumns,
+  "a message is sent anew": aMessageIsSentAnew,
+  "one column is stopped": oneColumnIsStopped,
+  "the end of an answer stays in sight": theEndStaysInSight,
+  "what Ensemble asks for": fewRequests,
+});

@@ -4,10 +4,10 @@ import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../sr
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { EndedRow, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
-import { commandOf, fitting, jobsOf, messagesOf, speedup } from "../src/state/jobs.ts";
+import { before, commandOf, fitting, jobsOf, messagesOf, replaced, speedup } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
-import { contrast, inMemory, kColours, looksOf } from "../src/state/models.ts";
 import { lifeOf, speedOf } from "../src/state/life.ts";
+import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
@@ -31,6 +31,24 @@ test("a model's colour and letter follow its name", () => {
 test("a model that is loading is not in memory yet", () => {
   const states = ["unloaded", "loading", "loaded", "suspended"] as const;
   assert.deepEqual(states.filter((state) => inMemory({ state })), ["loaded", "suspended"]);
+});
+
+test("how much of a model is loaded is told while it loads", () => {
+  const row = (state: "loading" | "loaded", load_progress: number | null) => ({ state, load_progress });
+  assert.deepEqual([row("loading", 0.426), row("loading", 0.999), row("loading", null), row("loaded", null), undefined].map(loadPercent), [42, 99, null, null, null]);
+});
+
+test("of many offers those that fit come first, and few are shown", () => {
+  const all = [{ bytes: 90 }, { bytes: 10 }, { bytes: 70 }, { bytes: 20 }, { bytes: 30 }];
+  assert.deepEqual(offersOf(all, 50, 3), { first: [{ bytes: 10 }, { bytes: 20 }, { bytes: 30 }], more: [{ bytes: 70 }, { bytes: 90 }] });
+  assert.deepEqual(offersOf(all, 0, 5).first, all);
+  assert.deepEqual(offersOf(all.slice(0, 2), 50, 3), { first: [{ bytes: 10 }, { bytes: 90 }], more: [] });
+});
+
+test("the first page tells of kernels where there are any", () => {
+  const told = (kernels?: string): string => words.start.machine(2, "7.4 GiB", kernels);
+  assert.equal(told("avx512"), "2 cores, avx512 kernels, 7.4 GiB for models. Nothing leaves this machine.");
+  for (const none of [undefined, "", "off (CHOIR_KERNELS)"]) assert.equal(told(none), "2 cores, 7.4 GiB for models. Nothing leaves this machine.");
 });
 
 const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2];
@@ -264,4 +282,13 @@ test("a row that changed is found by what it says now", () => {
   const row = request("1", "waiting", { model: "alpha" });
   assert.ok(matches(row, "ALPHA") && !matches(row, "beta"));
   assert.ok(matches({ ...row, model: "beta" }, "beta"));
+});
+
+test("a message that is sent anew takes what came after it along, where it was asked", () => {
+  const turns = (...all: number[]) => all.map((turn) => ({ turn }));
+  const all = [turns(1, 2, 4, 5), turns(2, 4), turns(4, 5), turns()];
+  assert.deepEqual(all.map((said) => before(said, 2)), [turns(1), turns(), null, null]);
+  assert.deepEqual(replaced(all, 2), { columns: 2, later: 2 });
+  assert.deepEqual(replaced(all, 5), { columns: 2, later: 0 });
+  assert.deepEqual(replaced(all, 1), { columns: 1, later: 3 });
 });

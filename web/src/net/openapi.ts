@@ -232,6 +232,8 @@ export interface components {
         };
         Node: {
             cores: number;
+            /** @description which of our kernels run, such as avx512; or off, with the reason */
+            kernels: string;
             /** @description threads of each */
             lanes: number[];
             memory_bytes_max: number;

@@ -1,7 +1,7 @@
 // Small parts that all views use.
 import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { kColours } from "../state/models.ts";
 import { lookOf } from "../state/store.ts";
 import { visibleLine } from "../safe/visible.ts";
@@ -25,6 +25,9 @@ const kIcons: Record<string, string> = {
   pin: "M9 3h6l-1 7 3 3H7l3-3zM12 13v8",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
   more: "M5 12h0.01M12 12h0.01M19 12h0.01",
+  fill: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  columns: "M4 4h16v16H4zM9.5 4v16M14.5 4v16",
+  edit: "M4 20l1-4.5L16 4.5l3.5 3.5-11 11zM13.5 7l3.5 3.5",
   down: "M12 4v11M7 11l5 5 5-5M5 20h14",
 };
 
@@ -115,6 +118,14 @@ export function CopyButton({ text, label, small }: { text: () => string; label: 
   ) : (
     <Button icon={done.value ? "check" : "copy"} label={done.value ? words.copied : label} onClick={copy} small />
   );
+}
+
+// Where what has the focus inside of `box` goes away, the box gets it (its tabIndex is -1), so that the next Tab goes on there.
+export function useKeptFocus(box: { current: HTMLElement | null }): void {
+  const inside = box.current?.contains(document.activeElement) ?? false; // before what is drawn now
+  useLayoutEffect(() => {
+    if (inside && document.activeElement === document.body) box.current?.focus();
+  });
 }
 
 // One of a few.

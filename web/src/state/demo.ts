@@ -18,6 +18,7 @@ export interface Session {
 export const demoSettings = signal<DemoSettings>({ sessions: 4, maxTokens: 100, temperature: 0.7, prompts: words.demo.usual.slice(0, 3) });
 export const chosen = signal<string[] | null>(null); // null: nobody has chosen yet
 export const sessions = signal<Session[]>([]);
+export const runsBoth = signal(false); // a second model has come: the demo waits for one key
 export const demoRuns = signal<AbortController | null>(null);
 export interface Report {
   json: string;

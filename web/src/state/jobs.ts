@@ -52,6 +52,19 @@ export function commandOf(models: readonly string[], s: DemoSettings, host: stri
   return lines.join(" \\\n  ");
 }
 
+// What is left of what a column was told when one of its messages is sent anew; null: the column was not asked it.
+export function before<T extends { turn: number }>(said: readonly T[], turn: number): T[] | null {
+  const at = said.findIndex((one) => one.turn === turn);
+  return at < 0 ? null : said.slice(0, at);
+}
+
+// What goes when it is: in how many columns, and how many later messages (one that columns were asked together is one).
+export function replaced(all: readonly (readonly { turn: number }[])[], turn: number): { columns: number; later: number } {
+  const asked = all.filter((said) => before(said, turn) !== null);
+  const later = new Set(asked.flatMap((said) => said.slice((before(said, turn)?.length ?? 0) + 1).map((one) => one.turn)));
+  return { columns: asked.length, later: later.size };
+}
+
 // The messages that a column sends: what was said and answered before, and the prompt. An answer that failed takes its
 // prompt with it.
 export function messagesOf(said: readonly { prompt: string; answer: { text: string; state: string } }[], prompt: string, system: string) {

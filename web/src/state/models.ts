@@ -4,6 +4,17 @@ import type { ModelRow } from "../net/wire.ts";
 
 export const inMemory = (model: Pick<ModelRow, "state">): boolean => model.state === "loaded" || model.state === "suspended";
 
+// How much of a model that is loading is there; null: it is not loading, or nobody knows.
+export const loadPercent = (model: Pick<ModelRow, "state" | "load_progress"> | undefined): number | null =>
+  model?.state === "loading" && model.load_progress !== null ? Math.floor(100 * model.load_progress) : null;
+
+// What of the catalogue is offered first: models that have room, in its order, before the smallest that have none.
+export function offersOf<T extends { bytes: number }>(all: readonly T[], room: number, most: number): { first: T[]; more: T[] } {
+  const fits = (one: T): boolean => room <= 0 || one.bytes < room;
+  const sorted = [...all.filter(fits), ...all.filter((one) => !fits(one)).sort((a, b) => a.bytes - b.bytes)];
+  return { first: sorted.slice(0, most), more: sorted.slice(most) };
+}
+
 // Each has 3:1 against both grounds of the page.
 export const kColours = [
   "#3b82f6", "#cd6a08", "#2a9a52", "#c2418f", "#8b5cf6", "#0e9399", "#e0474c", "#9a8512",

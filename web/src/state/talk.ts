@@ -1,9 +1,10 @@
 // The chat of Play: columns with a model each, and one prompt for all. One stream carries all answers. It outlives the
 // view, so that another view may be looked at while a model writes.
-import { batch, signal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type Signal } from "@preact/signals";
 import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
-import { messagesOf } from "./jobs.ts";
+import { namesOf, settingsOf, type Own, type Settings } from "./columns.ts";
+import { before, messagesOf } from "./jobs.ts";
 import type { JobUsage } from "../net/wire.ts";
 import { words } from "../words/en.ts";
 
@@ -23,6 +24,8 @@ export interface Answer {
 }
 
 export interface Said {
+  turn: number; // the same in all columns that were asked it together
+  job: number; // of the call that asks it
   prompt: string;
   model: string;
   answer: Signal<Answer>;
@@ -31,23 +34,27 @@ export interface Said {
 export interface Column {
   id: number;
   model: Signal<string>;
+  own: Signal<Own>;
+  width: Signal<number>; // beside others: of a usual column's
   said: Signal<Said[]>;
 }
 
-export interface Settings {
-  system: string;
-  temperature: number;
-  maxTokens: number;
-  seed: number | null;
-  priority: string; // empty: that of the model
-}
-
 let lastColumn = 0;
-export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), said: signal([]) });
+export const newColumn = (model: string): Column => ({ id: ++lastColumn, model: signal(model), own: signal({}), width: signal(1), said: signal([]) });
 
 export const columns = signal<Column[]>([]);
-export const settings = signal<Settings>({ system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" });
+const names = computed(() => namesOf(columns.value.map((column) => column.model.value), words.play.placed));
+export const nameOf = (column: Column): string => names.value[columns.value.indexOf(column)] ?? column.model.value;
+const fills = signal<number | null>(null); // the id of the column that has the page for itself
+export const filling = computed<Column | null>(() => (columns.value.length > 1 ? (columns.value.find((column) => column.id === fills.value) ?? null) : null));
+export const fillWith = (column: Column | null): void => {
+  fills.value = column?.id ?? null;
+};
+export const usualSettings: Settings = { system: "", temperature: 0.7, maxTokens: 512, seed: null, priority: "" };
+export const settings = signal<Settings>(usualSettings);
 export const draft = signal("");
+// The message that is written anew, which stands where it was until it is sent.
+export const editing = signal<{ column: number; turn: number; text: string } | null>(null);
 export const talking = signal<AbortController | null>(null);
 export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
 
@@ -55,37 +62,53 @@ export const freshAnswer: Answer = {
   state: "waiting", percent: null, text: "", tokens: 0, began: 0, speed: null, finish: "", usage: null, error: "",
 };
 
-export async function say(prompt: string): Promise<void> {
+let lastTurn = 0;
+
+// `anew`: the turn of a message that is sent in another form. It is asked where it was asked, and takes what came after it
+// along.
+export async function say(prompt: string, anew: number | null = null): Promise<void> {
   const abort = new AbortController();
   talking.value = abort;
-  const s = settings.peek();
-  const all = columns.peek();
-  const jobs = all.map((column) => ({
+  const turn = ++lastTurn;
+  const all = columns.peek().flatMap((column) => {
+    const kept = anew === null ? column.said.peek() : before(column.said.peek(), anew);
+    return kept === null ? [] : [{ column, kept, s: settingsOf(settings.peek(), column.own.peek()), answer: signal<Answer>({ ...freshAnswer }) }];
+  });
+  const jobs = all.map(({ column, kept, s }) => ({
     model: column.model.peek(),
-    messages: messagesOf(column.said.peek().map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
+    messages: messagesOf(kept.map((x) => ({ prompt: x.prompt, answer: x.answer.peek() })), prompt, s.system),
     max_tokens: s.maxTokens,
     temperature: s.temperature,
     seed: s.seed ?? -1,
     ...(s.priority ? { priority: s.priority } : {}),
     default_template: false, // a base model goes on with the text; a template that it never saw would confuse it
   }));
-  const answers = all.map(() => signal<Answer>({ ...freshAnswer }));
-  batch(() =>
-    all.forEach((column, i) => {
-      column.said.value = [...column.said.peek(), { prompt, model: column.model.peek(), answer: answers[i] as Signal<Answer> }];
-    }),
-  );
-  await follow({ jobs }, answers, abort, { call: (call) => (talkingCall.value = call) });
+  batch(() => {
+    all.forEach(({ column, kept, answer }, job) => {
+      column.said.value = [...kept, { turn, job, prompt, model: column.model.peek(), answer }];
+    });
+    if (anew !== null) editing.value = null;
+  });
+  await follow({ jobs }, all.map((one) => one.answer), abort, { call: (call) => (talkingCall.value = call) });
   batch(() => {
     talking.value = null;
     talkingCall.value = "";
   });
 }
 
+// All is forgotten that was said; models, settings and widths stay.
+export function startAnew(): void {
+  batch(() => {
+    editing.value = null;
+    for (const column of columns.peek()) column.said.value = [];
+  });
+}
+
 // The others go on. Its end comes on the stream; one that has ended meanwhile is as good as stopped, and a daemon that
 // does not answer breaks the stream, too.
-export function stopColumn(index: number): void {
-  send("DELETE", `/choir/v1/parallel/${encodeURIComponent(talkingCall.peek())}?job=${index}`).catch(() => undefined);
+export function stopColumn(column: Column): void {
+  const job = column.said.peek().at(-1)?.job ?? 0;
+  send("DELETE", `/choir/v1/parallel/${encodeURIComponent(talkingCall.peek())}?job=${job}`).catch(() => undefined);
 }
 
 export interface Followed {

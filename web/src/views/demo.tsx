@@ -7,7 +7,7 @@ import { isLive } from "../net/live.ts";
 import { Tracks } from "../parts/tracks.tsx";
 import { announce, Bar, Button, Choice, CopyButton, IconButton, Model, Note, NumberField } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
-import { alone, chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runAlone, runDemo, sessions, type Report as ReportOfRun, type Session } from "../state/demo.ts";
+import { alone, chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runAlone, runDemo, runsBoth, sessions, type Report as ReportOfRun, type Session } from "../state/demo.ts";
 import { jobsOf, speedup, throughput, type Figures } from "../state/jobs.ts";
 import { kColours } from "../state/models.ts";
 import { reducedMotion } from "../state/prefs.ts";
@@ -192,6 +192,11 @@ export function Demo() {
   const s = demoSettings.value;
   const busy = demoRuns.value !== null;
   const jobs = jobsOf(demoModels.value, s);
+  const go = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (runsBoth.peek()) go.current?.querySelector("button")?.focus();
+    runsBoth.value = false;
+  }, []);
   const run = (): void => {
     void runDemo((id, answer) => announce(w.status(id, answer.tokens))).then(() => {
       if (report.peek()) announce(w.ended);
@@ -209,7 +214,7 @@ export function Demo() {
           <NumberField label={w.sessions} value={s.sessions} min={1} max={64} onChange={(v) => (demoSettings.value = { ...s, sessions: Math.round(v ?? 4) })} />
           <NumberField label={w.maxTokens} value={s.maxTokens} min={1} max={4096} onChange={(v) => (demoSettings.value = { ...s, maxTokens: Math.round(v ?? 100) })} />
           <NumberField label={w.temperature} value={s.temperature} min={0} max={10} step={0.1} onChange={(v) => (demoSettings.value = { ...s, temperature: v ?? 0.7 })} />
-          <div class="go">
+          <div class="go" ref={go}>
             {!may("infer") ? (
               <Note kind="info">{words.play.mayNotWrite}</Note>
             ) : busy ? (
@@ -224,7 +229,7 @@ export function Demo() {
         {writers.value.length === 1 ? (
           <Note kind="info">
             {w.oneModel}{" "}
-            <button type="button" class="linklike" onClick={() => goTo("models")}>{w.fetchSecond}</button>
+            <button type="button" class="linklike" onClick={() => goTo("play/second")}>{w.fetchSecond}</button>
           </Note>
         ) : null}
       </section>

@@ -18,14 +18,14 @@ import { lookOf, now, requestCount, view } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.requests;
-const kRowHeight = 56; // as in the style sheet
+const kRowRems = 3.5; // as in the style sheet
 const kMore = 8; // rows beyond what is in sight
 
 const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "reused", "output", "speed", "age"];
 const kNumbers = new Set<SortKey>(["reused", "output", "speed", "age"]);
-// In pixels, as in the style sheet; the state takes what is left, and needs as much.
-const kWidths: Record<SortKey, number> = { id: 104, model: 156, tenant: 88, class: 84, state: 190, prompt: 124, reused: 90, output: 90, speed: 74, age: 78 };
-const kActionsWidth = 76;
+// In rem, as in the style sheet; the state takes what is left, and needs as much.
+const kWidths: Record<SortKey, number> = { id: 6.5, model: 9.75, tenant: 5.5, class: 5.25, state: 12, prompt: 7.75, reused: 5.625, output: 5.625, speed: 4.625, age: 4.875 };
+const kActionsWidth = 4.75;
 const kAlways = new Set<SortKey>(["model", "state"]);
 
 function save(name: string, type: string, text: string): void {
@@ -124,19 +124,20 @@ function RowView({ row, index, columns, mayCancel, onCancel, onOpen }: RowProps)
 const Line = memo(RowView);
 
 interface RowsProps extends Omit<RowProps, "row" | "index"> {
+  height: number; // of a row, in pixels
   rows: ReadonlySignal<Row[]>;
   sight: ReadonlySignal<[number, number]>;
 }
 
 // The rows in sight. A scroll draws these again, and nothing of what is around them.
-function Rows({ rows, sight, ...rest }: RowsProps) {
+function Rows({ rows, sight, height, ...rest }: RowsProps) {
   const all = rows.value;
   const [first, last] = sight.value;
   return (
     <tbody>
-      {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * kRowHeight}px` }}><td /></tr> : null}
+      {first > 0 ? <tr class="space" aria-hidden="true" style={{ height: `${first * height}px` }}><td /></tr> : null}
       {all.slice(first, last).map((row, i) => <Line key={row.id} row={row} index={first + i} {...rest} />)}
-      {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * kRowHeight}px` }}><td /></tr> : null}
+      {last < all.length ? <tr class="space" aria-hidden="true" style={{ height: `${(all.length - last) * height}px` }}><td /></tr> : null}
     </tbody>
   );
 }
@@ -176,6 +177,7 @@ export function Requests() {
   const error = useSignal("");
   const top = useSignal(0);
   const height = useSignal(600);
+  const rowHeight = useSignal(kRowRems * 16);
   const box = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
 
@@ -186,7 +188,7 @@ export function Requests() {
   // The pair of before while it is the same, so that nothing is drawn for a scroll within a step.
   const pair = useRef<[number, number]>([0, 0]);
   const sight = useComputed<[number, number]>(() => {
-    const next = rowsInSight(top.value, height.value, kRowHeight, rows.value.length, kMore);
+    const next = rowsInSight(top.value, height.value, rowHeight.value, rows.value.length, kMore);
     if (next[0] !== pair.current[0] || next[1] !== pair.current[1]) pair.current = next;
     return pair.current;
   });
@@ -197,7 +199,10 @@ export function Requests() {
   useEffect(() => {
     const target = box.current;
     if (!target) return;
-    const sizes = new ResizeObserver(() => (height.value = target.clientHeight));
+    const sizes = new ResizeObserver(() => {
+      height.value = target.clientHeight;
+      rowHeight.value = kRowRems * parseFloat(getComputedStyle(document.documentElement).fontSize);
+    });
     sizes.observe(target);
     return () => sizes.disconnect();
   }, []);
@@ -241,7 +246,7 @@ export function Requests() {
       </div>
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
       <div class="card tablebox" ref={box} tabIndex={0} role="region" aria-label={w.title} onScroll={(e) => (top.value = e.currentTarget.scrollTop)}>
-        <table class="grid" aria-rowcount={all.length + 1} style={{ "--columns": `${kActionsWidth + columns.value.reduce((sum, key) => sum + kWidths[key], 0)}px` }}>
+        <table class="grid" aria-rowcount={all.length + 1} style={{ "--columns": `${kActionsWidth + columns.value.reduce((sum, key) => sum + kWidths[key], 0)}rem` }}>
           <thead>
             <tr aria-rowindex={1}>
               {columns.value.map((key) => (
@@ -255,7 +260,7 @@ export function Requests() {
               <th scope="col" class="end"><span class="sr">{w.actions}</span></th>
             </tr>
           </thead>
-          <Rows rows={rows} sight={sight} columns={columns.value} mayCancel={canCancel} onCancel={cancelOne.current} onOpen={open.current} />
+          <Rows rows={rows} sight={sight} height={rowHeight.value} columns={columns.value} mayCancel={canCancel} onCancel={cancelOne.current} onOpen={open.current} />
         </table>
         {all.length === 0 ? (
           (over ? (ended.value ?? []).length : total) > 0 ? <Empty title={w.noneFiltered} /> : <Empty title={w.none} hint={over ? w.endedHint : w.noneHint} />
