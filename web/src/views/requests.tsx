@@ -24,7 +24,7 @@ const kMore = 8; // rows beyond what is in sight
 const kSortable: readonly SortKey[] = ["id", "model", "tenant", "class", "state", "prompt", "reused", "output", "speed", "age"];
 const kNumbers = new Set<SortKey>(["reused", "output", "speed", "age"]);
 // In rem, as in the style sheet; the state takes what is left, and needs as much.
-const kWidths: Record<SortKey, number> = { id: 6.5, model: 9.75, tenant: 5.5, class: 5.25, state: 12, prompt: 7.75, reused: 5.625, output: 5.625, speed: 4.625, age: 4.875 };
+const kWidths: Record<SortKey, number> = { id: 6.5, model: 9.75, tenant: 5.5, class: 5.25, state: 9.5, prompt: 7.75, reused: 5.625, output: 5.625, speed: 4.625, age: 4.875 };
 const kActionsWidth = 4.75;
 const kAlways = new Set<SortKey>(["model", "state"]);
 
