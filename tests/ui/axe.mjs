@@ -98,6 +98,12 @@ async function opened() {
         await tab.evaluate(() => (location.hash = "#/requests"));
         await tab.getByRole("radio", { name: /^Ended/ }).check();
         await look("requests that ended");
+        await tab.getByRole("radio", { name: /^All/ }).check();
+        await tab.getByRole("button", { name: "Columns" }).click();
+        await look("the choice of columns");
+        await tab.getByRole("button", { name: /^Details of request/ }).first().click();
+        await look("a request in detail");
+        await tab.keyboard.press("Escape");
         checkNoFaults(tab);
         await tab.context().close();
       }

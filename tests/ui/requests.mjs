@@ -62,7 +62,7 @@ async function columns() {
   const heads = () => tab.locator("thead th button").allTextContents();
   const before = await heads();
   check(!before.includes("Reused") && before.includes("Tenant"), `${before}`);
-  await tab.locator("summary").getByText("Columns").click();
+  await tab.getByRole("button", { name: "Columns" }).click();
   await tab.getByRole("checkbox", { name: "Reused" }).check();
   await tab.getByRole("checkbox", { name: "Tenant" }).uncheck();
   const after = await heads();

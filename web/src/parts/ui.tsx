@@ -70,6 +70,7 @@ export function Button(props: {
   disabled?: boolean;
   title?: string;
   small?: boolean;
+  expanded?: boolean; // it shows and hides something
 }) {
   return (
     <button
@@ -78,6 +79,7 @@ export function Button(props: {
       disabled={props.disabled ?? false}
       onClick={props.onClick}
       {...(props.title ? { title: props.title } : {})}
+      {...(props.expanded === undefined ? {} : { "aria-expanded": props.expanded })}
     >
       {props.icon ? <Icon name={props.icon} /> : null}
       <span>{props.label}</span>

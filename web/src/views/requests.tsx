@@ -147,17 +147,14 @@ function ColumnChoice() {
     hiddenColumns.value = shown ? hiddenColumns.value.filter((k) => k !== key) : [...hiddenColumns.value, key];
   };
   return (
-    <details class="menu">
-      <summary class="button small">{w.chooseColumns}</summary>
-      <div class="menubox" role="group" aria-label={w.chooseColumns}>
-        {kSortable.filter((key) => !kAlways.has(key)).map((key) => (
-          <label key={key}>
-            <input type="checkbox" checked={!hiddenColumns.value.includes(key)} onChange={(e) => toggle(key, e.currentTarget.checked)} />
-            {w.columns[key]}
-          </label>
-        ))}
-      </div>
-    </details>
+    <div class="columnchoice" role="group" aria-label={w.chooseColumns}>
+      {kSortable.filter((key) => !kAlways.has(key)).map((key) => (
+        <label key={key}>
+          <input type="checkbox" checked={!hiddenColumns.value.includes(key)} onChange={(e) => toggle(key, e.currentTarget.checked)} />
+          {w.columns[key]}
+        </label>
+      ))}
+    </div>
   );
 }
 
@@ -173,6 +170,7 @@ export function Requests() {
   const kind = useSignal<Kind>("all");
   const order = useSignal<Order>({ key: "age", down: true });
   const asks = useSignal<Row[] | null>(null);
+  const choosing = useSignal(false);
   const opened = useSignal<string | null>(null);
   const error = useSignal("");
   const top = useSignal(0);
@@ -239,11 +237,12 @@ export function Requests() {
           ["all", label(w.all, total)], ["waiting", label(w.waiting, waits)], ["running", label(w.running, total - waits)], ["ended", over && ended.value ? label(w.ended, ended.value.length) : w.ended],
         ] as const} />
         <span class="grow" />
-        <ColumnChoice />
+        <Button label={w.chooseColumns} small expanded={choosing.value} onClick={() => (choosing.value = !choosing.value)} />
         <Button label={w.csv} small icon="down" disabled={all.length === 0} onClick={() => save("requests.csv", "text/csv", csvOf(all))} />
         <Button label={w.json} small icon="down" disabled={all.length === 0} onClick={() => save("requests.json", "application/json", JSON.stringify(all, null, 2))} />
         {canCancel && !over && all.length > 1 ? <Button label={w.cancelAll(all.length)} small kind="danger" onClick={() => (asks.value = all)} /> : null}
       </div>
+      {choosing.value ? <ColumnChoice /> : null}
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
       <div class="card tablebox" ref={box} tabIndex={0} role="region" aria-label={w.title} onScroll={(e) => (top.value = e.currentTarget.scrollTop)}>
         <table class="grid" aria-rowcount={all.length + 1} style={{ "--columns": `${kActionsWidth + columns.value.reduce((sum, key) => sum + kWidths[key], 0)}rem` }}>
