@@ -190,12 +190,17 @@ class Wrong(unittest.TestCase):
             ({"prompt": "a", "temperature": "hot"}, 400, "temperature"),
             ({"prompt": ""}, 400, "prompt"),
             ({"max_tokens": 5}, 400, "prompt"),
-            ({"prompt": ["a", 1]}, 400, "prompt"),
+            ({"prompt": ["a", 1]}, 400, "prompt.1"),
+            ({"prompt": [1, 2, "a"]}, 400, "prompt.2"),
+            ({"prompt": [1, -1]}, 400, "prompt.1"),
+            ({"prompt": ["a", ""]}, 400, "prompt.1"),
             ({"prompt": "a", "n": 17}, 400, "n"),
             ({"prompt": "a", "suffix": "b"}, 400, "suffix"),
             ({"prompt": "a", "model": "stories260L"}, 404, "model"),
             ({"prompt": "a", "model": "../stories260K"}, 404, "model"),
-            ({"prompt": [0, 999999999]}, 400, None),
+            ({"prompt": [0, 999999999]}, 400, "prompt.1"),
+            ({"prompt": [[0, 1, 999999999]]}, 400, "prompt.0.2"),
+            ({"prompt": "word " * 5000}, 400, "prompt"),
             ({"prompt": "a", "stop": ["x"] * 17}, 400, "stop"),
             ([], 400, None),
             (b"", 400, None),
@@ -208,6 +213,7 @@ class Wrong(unittest.TestCase):
                 status, reply = self.daemon.post("/v1/completions", body)
                 self.assertEqual(status, expected, reply)
                 self.assertEqual(reply["error"]["param"], param)
+                self.assertEqual(reply["error"].get("pointer"), "/" + param.replace(".", "/") if param else None)
                 self.assertTrue(reply["error"]["message"])
                 self.assertTrue(reply["error"]["type"])
 

@@ -32,6 +32,8 @@ struct Asked {
   std::optional<std::int64_t> best_of = {};
   EmbedRequest embed;  // without executor
 
+  bool alone = false;  // `prompt` or `input` is one, and no list of them
+
   bool stream = false;
   bool include_usage = false;
   bool max_tokens_given = false;

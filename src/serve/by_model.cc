@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/cold_model.h"
 #include "serve/load_wait.h"
@@ -74,18 +75,24 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
     name_ = std::move(*name);
     auto known = services_.models.known(name_);
     if (!known && (name_.empty() || route_->needs == Needs::kServed))
-      return refuse(route_->error(known.error()));
+      return refuse(name_error(known.error()));
     if (!known)
       if (const Status there = services_.models.is_there(name_); !there)
-        return refuse(route_->error(there.error()));
+        return refuse(name_error(there.error()));
     model_ = executor_ = known ? *known : name_;
     if (route_->needs == Needs::kName) return post(route_->door, &ModelDesk::answer);
     if (!known) return post(Door::kFiles, &ModelDesk::find);
     found();
   }
+  ApiError name_error(const Error& error) const {
+    ApiError wrong = route_->error(error);
+    wrong.param = "model";
+    if (route_->named_in == ModelRoute::NamedIn::kBody) wrong.pointer = "/model";
+    return wrong;
+  }
   void find() {
     auto found_name = services_.models.find(name_);
-    if (!found_name) return refuse(route_->error(found_name.error()));
+    if (!found_name) return refuse(name_error(found_name.error()));
     model_ = executor_ = std::move(*found_name);
     found();
   }
@@ -208,16 +215,21 @@ Handler by_model(const Services& services, ModelRoute route) {
 
 Handler by_shown_model(const Services& services,
                        const std::function<std::string(const HttpRequest&)>& name,
-                       ShownModel answer) {
-  return by_model(
-      services, {.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); },
-                 .name = [name](const HttpRequest& r, const Json&) -> ApiResult<std::string> {
-                   return name(r);
-                 },
-                 .answer = in_form(api_error, [answer = std::move(answer)](
-                                                  const std::string& executor, const HttpRequest& r,
-                                                  const Json&) { return answer(executor, r); }),
-                 .error = api_error});
+                       ShownModel answer, std::span<const BodyField> query) {
+  return by_model(services,
+                  {.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); },
+                   .name = [name](const HttpRequest& r, const Json&) -> ApiResult<std::string> {
+                     return name(r);
+                   },
+                   .named_in = ModelRoute::NamedIn::kHead,
+                   .answer = [query, answer = std::move(answer)](const std::string& executor,
+                                                                 const HttpRequest& r,
+                                                                 const Json&) -> ApiResult<Json> {
+                     auto json = answer(executor, r);
+                     if (json) return std::move(*json);
+                     return tl::unexpected(about_query(api_error(json.error()), query));
+                   },
+                   .error = api_error});
 }
 
 }  // namespace choir::serve

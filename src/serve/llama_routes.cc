@@ -14,6 +14,7 @@
 #include "base/guarded.h"
 #include "choir/machine.h"
 #include "choir/model_text.h"
+#include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/by_model.h"
 #include "serve/field_values.h"
@@ -31,12 +32,6 @@ namespace {
 
 constexpr std::size_t kToolsMax = 128;
 constexpr std::size_t kToolsBytesMax = 512U << 10U;
-
-template <class T>
-ApiResult<T> in_api(Result<T> result) {
-  if (!result) return tl::unexpected(api_error(result.error()));
-  return std::move(*result);
-}
 
 // ---- bodies -------------------------------------------------------------------------------------
 
@@ -83,10 +78,10 @@ ApiResult<Json> tokenized(const Services& s, const std::string& executor, const 
 }
 
 ApiResult<Json> detokenized(const Services& s, const std::string& executor, const Json& body) {
-  const auto texts =
-      CHOIR_TRY(in_api(token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>())));
+  const auto texts = token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>());
+  if (!texts) return tl::unexpected(about_prompt(texts.error(), "tokens"));
   std::string content;
-  for (const std::string& text : texts) content += text;
+  for (const std::string& text : *texts) content += text;
   return Json{{"content", std::move(content)}};
 }
 
@@ -98,6 +93,7 @@ ApiResult<Json> templated(const Services& s, const std::string& executor, const 
     return tl::unexpected(
         field_error("continue_final_message", "is not possible: an answer is not continued yet"));
   fill_in(s.models.defaults_of(executor), {}, asked);
+  if (auto error = check_content(asked)) return tl::unexpected(std::move(*error));
   ChatPrompt prompt;
   prompt.messages = std::move(asked.request.messages);
   prompt.open_answer = body.value("add_generation_prompt", true);
@@ -117,6 +113,7 @@ ApiResult<Json> counted(const Services& s, const std::string& executor, const Js
   Asked asked = CHOIR_TRY(read_fields(kChat, body));
   if (asked.request.messages.empty()) return tl::unexpected(field_error("messages", "is missing"));
   fill_in(s.models.defaults_of(executor), {}, asked);
+  if (auto error = check_content(asked)) return tl::unexpected(std::move(*error));
   asked.request.executor = executor;
   asked.request.default_template = true;
   const auto count = [](std::int64_t tokens) {
@@ -365,24 +362,26 @@ void add_llama_routes(Router& router, const Services& s) {
               .reply = {.type = "text/plain"},
               .handler = text_by_door(s.doors, "text/plain; version=0.0.4; charset=utf-8",
                                       [&s] { return s.metrics.text(s.node); })});
-  router.add({.method = "GET",
-              .path = "/props",
-              .summary = "Shows llama.cpp's properties of a model",
-              .query = kModelQuery,
-              .reply = {"Properties"},
-              .handler = by_shown_model(s, model_in_query,
-                                        [&s](const std::string& model, const HttpRequest& r) {
-                                          return props(s, model, r);
-                                        })});
-  router.add({.method = "GET",
-              .path = "/slots",
-              .summary = "Shows what a model computes: counts, never text",
-              .query = kSlotsQuery,
-              .reply = {"Slots"},
-              .handler = by_shown_model(s, model_in_query,
-                                        [&s](const std::string& model, const HttpRequest& r) {
-                                          return slots(s, model, r);
-                                        })});
+  router.add(
+      {.method = "GET",
+       .path = "/props",
+       .summary = "Shows llama.cpp's properties of a model",
+       .query = kModelQuery,
+       .reply = {"Properties"},
+       .handler = by_shown_model(
+           s, model_in_query,
+           [&s](const std::string& model, const HttpRequest& r) { return props(s, model, r); },
+           kModelQuery)});
+  router.add(
+      {.method = "GET",
+       .path = "/slots",
+       .summary = "Shows what a model computes: counts, never text",
+       .query = kSlotsQuery,
+       .reply = {"Slots"},
+       .handler = by_shown_model(
+           s, model_in_query,
+           [&s](const std::string& model, const HttpRequest& r) { return slots(s, model, r); },
+           kSlotsQuery)});
   add_texts(router, s);
   add_models(router, s);
 }
