@@ -231,6 +231,9 @@ const Wrong kWrong[] = {
     {"MoreAnswersThanAreAllowed", R"("n": 17)", "n", "is 17; it takes a whole number from 1 to 16"},
     {"JsonMode", R"("response_format": {"type": "json_object"})", "response_format", "only"},
     {"UnknownPriority", R"("priority": "soon")", "priority", "critical, high, normal or low"},
+    {"UnknownMemberWhereStrict", R"("stream_options": {"include_usge": 1}, "strict_fields": true)",
+     "stream_options.include_usge",
+     "'stream_options.include_usge' is no field of this route; did you mean 'include_usage'"},
     {"UnknownWhereStrict", R"("temprature": 1, "strict_fields": true)", "temprature",
      "did you mean 'temperature'"},
 };

@@ -40,6 +40,14 @@ TEST(ShapedBody, IgnoresOtherFieldsWhereTheRouteDoes) {
   EXPECT_EQ(*body, Json::parse(R"({"name": "a"})"));
 }
 
+TEST(ShapedBody, NamesWhatIsIgnored) {
+  std::vector<std::string> ignored;
+  const auto body = read_shaped_body({.fields = kFields, .unknown = Unknown::kIgnored},
+                                     R"({"name": "a", "x": 1, "strict_fields": false})", &ignored);
+  ASSERT_TRUE(body) << body.error().message;
+  EXPECT_EQ(ignored, std::vector<std::string>{"x"});
+}
+
 struct Wrong {
   std::string name;
   std::string body;

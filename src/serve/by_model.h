@@ -9,6 +9,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "serve/api_error.h"
 #include "serve/by_door.h"
@@ -25,7 +26,9 @@ struct ModelRoute {
     kDeclared,  // the node has an executor of it
     kLoaded,    // in memory, when it was last looked at, with all of its replicas
   };
-  using Read = std::function<ApiResult<Json>(const HttpRequest&)>;
+  // `ignored`: gets the names of fields that are in no class.
+  using Read =
+      std::function<ApiResult<Json>(const HttpRequest&, std::vector<std::string>& ignored)>;
   // An empty name is the only model, where there is one.
   using Name = std::function<ApiResult<std::string>(const HttpRequest&, const Json& body)>;
   using Answer =

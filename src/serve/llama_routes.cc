@@ -36,11 +36,13 @@ constexpr std::size_t kToolsBytesMax = 512U << 10U;
 // ---- bodies -------------------------------------------------------------------------------------
 
 // Of a route with the fields of chats, which reads them itself, the object as it came.
-ApiResult<Json> body_in(const HttpRequest& request, const BodyShape& shape) {
-  if (shape.table == 0) return read_shaped_body(shape, request.body);
+ApiResult<Json> body_in(const HttpRequest& request, const BodyShape& shape,
+                        std::vector<std::string>& ignored) {
+  if (shape.table == 0) return read_shaped_body(shape, request.body, &ignored);
   Json body = CHOIR_TRY(in_api(parse_json(request.body)));
   if (!body.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
+  ignored = CHOIR_TRY(read_fields(shape.table, body)).ignored;
   return body;
 }
 
@@ -58,13 +60,14 @@ using ModelAnswer =
 
 // Of a model in memory; one that is not is loaded first.
 Handler by_loaded_model(const Services& s, const BodyShape& shape, const ModelAnswer& answer) {
-  return by_model(s,
-                  {.read = [shape](const HttpRequest& r) { return body_in(r, shape); },
-                   .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
-                   .needs = ModelRoute::Needs::kLoaded,
-                   .in_passing = true,
-                   .answer = [&s, answer](const std::string& executor, const HttpRequest&,
-                                          const Json& body) { return answer(s, executor, body); }});
+  return by_model(
+      s,
+      {.read = [shape](const HttpRequest& r, auto& ignored) { return body_in(r, shape, ignored); },
+       .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
+       .needs = ModelRoute::Needs::kLoaded,
+       .in_passing = true,
+       .answer = [&s, answer](const std::string& executor, const HttpRequest&,
+                              const Json& body) { return answer(s, executor, body); }});
 }
 
 ApiResult<Json> tokenized(const Services& s, const std::string& executor, const Json& body) {
@@ -288,7 +291,8 @@ void add_models(Router& router, const Services& s) {
   using Change = Result<Json> (*)(const Services&, const std::string&, AskedLoads&);
   const auto change = [&](Change made, Door door, ErrorForm error) {
     return by_model(
-        s, {.read = [](const HttpRequest& r) { return read_shaped_body(kLoad, r.body); },
+        s, {.read = [](const HttpRequest& r,
+                       auto& ignored) { return read_shaped_body(kLoad, r.body, &ignored); },
             .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
             .door = door,
             .answer =

@@ -273,7 +273,7 @@ Result<Json> changed(const Services& s, const Action& action, const std::string&
 // Of the model that the path names; `error`: what an error of the answer is over HTTP.
 ModelRoute of_path(const BodyShape& shape, ModelResult answer, ErrorForm error = state_error) {
   return {
-      .read = [shape](const HttpRequest& r) { return read_shaped_body(shape, r.body); },
+      .read = [shape](const HttpRequest& r, auto&) { return read_shaped_body(shape, r.body); },
       .name = [](const HttpRequest& r, const Json&) -> ApiResult<std::string> { return r.rest; },
       .named_in = ModelRoute::NamedIn::kHead,
       .answer = [shape, error, answer = std::move(answer)](const std::string& model,
@@ -317,7 +317,7 @@ Handler by_removal(const Services& s) {
     if (json) return std::move(*json);
     return tl::unexpected(about_query(state_error(json.error()), kRemoveQuery));
   };
-  route.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); };
+  route.read = [](const HttpRequest&, auto&) -> ApiResult<Json> { return Json::object(); };
   route.needs = ModelRoute::Needs::kServed;
   route.door = Door::kMemory;
   return by_model(s, std::move(route));
