@@ -17,6 +17,7 @@
 #include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/by_model.h"
+#include "serve/model_config.h"
 #include "serve/model_rows.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
@@ -137,16 +138,9 @@ Result<Priority> priority_in(const std::string& name) {
   return *priority;
 }
 
-// What clients can write in a path.
 Status check_name(const std::string& name) {
-  const bool fits =
-      !name.empty() && name.size() <= kNameBytesMax && std::ranges::none_of(name, [](char c) {
-        return c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-      });
-  if (fits && name != "." && name != "..") return {};
-  return fail(Code::kInvalidArgument, "'name' is '" + printable_line(name, 60) +
-                                          "'; it takes 1 to " + std::to_string(kNameBytesMax) +
-                                          " bytes without '/' and control characters");
+  if (const auto wrong = wrong_name(name)) return fail(Code::kInvalidArgument, "'name' " + *wrong);
+  return {};
 }
 
 Result<Json> declared(const Services& s, const Json& body) {
