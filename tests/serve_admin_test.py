@@ -97,6 +97,8 @@ class Models(unittest.TestCase):
             with self.subTest(more):
                 got, reply = self.daemon.admin("POST", "/choir/v1/models", model | more)
                 self.assertEqual((got, reply["error"]["param"], reply["error"]["pointer"]), (status, field, "/" + field), reply)
+        status, reply = self.daemon.admin("POST", "/choir/v1/pulls", {"model": "smollm2-135n"})
+        self.assertEqual((status, reply["error"]["pointer"]), (404, "/model"), reply)
         status, reply = self.daemon.admin("DELETE", "/choir/v1/models/stories260K?requests=all")
         self.assertEqual((status, reply["error"]["param"], reply["error"].get("pointer")), (400, "requests", None), reply)
 
