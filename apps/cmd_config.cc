@@ -37,7 +37,8 @@ Result<int> show(const ServeFlags& flags, bool json) {
 // By the file alone: neither the environment nor the usual file has a say.
 Result<int> validate(const std::string& file) {
   const serve::ConfigSources sources{.file = CHOIR_TRY(serve::find_config_file(file, {}))};
-  CHOIR_TRY(serve::read_config(sources));
+  const serve::Config config = CHOIR_TRY(serve::read_config(sources));
+  CHOIR_CHECK_OK(serve::check_files(config, serve::Heads::kRead));
   print("'" + file + "' is valid\n");
   return kExitOk;
 }

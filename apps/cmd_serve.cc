@@ -7,6 +7,7 @@
 #include "choir/catalog.h"
 #include "command.h"
 #include "exit_code.h"
+#include "serve/config.h"
 #include "serve/daemon.h"
 #include "serve_flags.h"
 #include "terminal.h"
@@ -61,11 +62,14 @@ void print_welcome(serve::Daemon& daemon, bool has_keys) {
 }
 
 Result<int> run(const ServeFlags& flags, bool validate) {
-  const auto daemon_config = flags.read().and_then(serve::daemon_config);
+  const auto config = flags.read();
+  const auto daemon_config = config.and_then(serve::daemon_config);
   // A setting that is wrong is as a flag that is wrong: nothing was done.
   if (!daemon_config && daemon_config.error().code == Code::kInvalidArgument)
     return usage_error(daemon_config.error().message);
   if (!daemon_config) return tl::unexpected(daemon_config.error());
+  CHOIR_CHECK_OK(
+      serve::check_files(*config, validate ? serve::Heads::kRead : serve::Heads::kLeave));
   if (validate) {
     print("these settings are valid\n");
     return kExitOk;

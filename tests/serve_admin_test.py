@@ -88,6 +88,30 @@ class Models(unittest.TestCase):
         self.assertEqual(self.daemon.admin("POST", "/choir/v1/models/nothing/load")[0], 404)
         self.assertEqual(self.daemon.post("/choir/v1/models/stories260K/unload", {})[0], 403)
 
+    def test_wrong_declarations_name_their_field(self):
+        model = {"model": "stories260K", "name": "other"}
+        for more, status, field in (({"name": "a/../b"}, 400, "name"), ({"name": "a\u0007"}, 400, "name"),
+                                    ({"kv_type": "f8"}, 400, "kv_type"), ({"priority": "no"}, 400, "priority"),
+                                    ({"sequence_tokens_max": 100000}, 400, "sequence_tokens_max"),
+                                    ({"model": "none"}, 404, "model")):
+            with self.subTest(more):
+                got, reply = self.daemon.admin("POST", "/choir/v1/models", model | more)
+                self.assertEqual((got, reply["error"]["param"], reply["error"]["pointer"]), (status, field, "/" + field), reply)
+        status, reply = self.daemon.admin("POST", "/choir/v1/pulls", {"model": "smollm2-135n"})
+        self.assertEqual((status, reply["error"]["pointer"]), (404, "/model"), reply)
+        status, reply = self.daemon.admin("DELETE", "/choir/v1/models/stories260K?requests=all")
+        self.assertEqual((status, reply["error"]["param"], reply["error"].get("pointer")), (400, "requests", None), reply)
+
+    def test_names_may_have_a_slash(self):
+        name = "org/tales"
+        self.assertEqual(self.daemon.admin("POST", "/choir/v1/models", {"model": "stories260K", "name": name})[1]["name"], name)
+        for path in (name, "org%2Ftales"):
+            self.assertEqual(self.daemon.get(f"/v1/models/{path}")[1]["id"], name)
+            self.assertEqual(self.daemon.get(f"/choir/v1/models/{path}")[1]["name"], name)
+            self.assertEqual(self.daemon.admin("POST", f"/choir/v1/models/{path}/pin")[1]["pinned"], True)
+        self.assertEqual(self.daemon.complete(model=name)["model"], name)
+        self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/org%2Ftales")[0], 200)
+
     def test_commands_talk_to_the_daemon(self):
         for there in (["--unix-socket", self.daemon.socket], ["--host", self.daemon.socket],
                       ["--port", 1, "--host", f"unix:{self.daemon.socket}"]):

@@ -145,7 +145,7 @@ BODIES = [
     ("a temperature below zero", b'{"prompt": "a", "temperature": -1}', "'temperature'"),
     ("a seed above 2^53", b'{"prompt": "a", "seed": 9007199254740994}', "'seed'"),
     ("a token that is none", b'{"prompt": [0, 99999]}', ""),
-    ("a token below zero", b'{"prompt": [-1]}', "'prompt'"),
+    ("a token below zero", b'{"prompt": [-1]}', "'prompt.0'"),
     ("a bias of a token that is none", b'{"prompt": "a", "logit_bias": {"x": 1}}', "'logit_bias'"),
     ("1,025 biases", b'{"prompt": "a", "logit_bias": {' + b", ".join(b'"%d": 1' % i for i in range(1025)) + b"}}", ""),
     ("17 stops", b'{"prompt": "a", "stop": [' + b", ".join([b'"x"'] * 17) + b"]}", ""),

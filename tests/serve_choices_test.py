@@ -147,7 +147,7 @@ class Prompts(WithDaemon):
     def test_are_all_accepted_or_none(self):
         self.daemon.complete()  # of a model that is not in memory, prompts are checked after its load
         rows = [({"prompt": ["a", "word " * 2000]}, "prompt.1", "n_prompt_tokens"),
-                ({"prompt": ["a", [999999999]]}, "prompt.1", "vocabulary"),
+                ({"prompt": ["a", [999999999]]}, "prompt.1.0", "vocabulary"),
                 ({"prompt": ["a"] * 129}, "prompt", "at most 128"),
                 ({"prompt": ["a"] * 9, "n": 16}, "prompt", "at most 128"),
                 ({"prompt": "a", "best_of": 2}, "best_of", "'n'")]
@@ -221,7 +221,7 @@ class Completion(WithDaemon):
     def test_refuses_in_its_own_form(self):
         rows = [({"n_predict": 5}, "prompt"), ({"n_keep": 5}, "n_keep"), ({"n_probs": 5}, "n_probs"),
                 ({"samplers": ["top_k"]}, "samplers"), ({"id_slot": 0}, "id_slot"),
-                ({"prompt": [1, "a"]}, "prompt"), ({"prompt": {"prompt_string": "a", "multimodal_data": ["a"]}},
+                ({"prompt": [1, "a"]}, "prompt.1"), ({"prompt": {"prompt_string": "a", "multimodal_data": ["a"]}},
                                                    "prompt.multimodal_data")]
         for more, param in rows:
             body = ({} if param == "prompt" else self.BODY) | more
@@ -229,6 +229,7 @@ class Completion(WithDaemon):
                 with self.subTest(more=more, stream=stream):
                     status, reply = self.daemon.post("/completion", body | {"stream": stream})
                     self.assertEqual((status, reply["error"]["code"], reply["error"]["param"]), (400, 400, param))
+                    self.assertEqual(reply["error"]["pointer"], "/" + param.replace(".", "/"))
                     self.assertEqual(reply["error"]["type"], "invalid_request_error")
         status, reply = self.daemon.post("/completion", self.BODY | {"prompt": "word " * 2000})
         self.assertEqual((status, reply["error"]["type"]), (400, "exceed_context_size_error"))

@@ -75,8 +75,31 @@ class Commands(InAFolder):
         self.assertIn("no file of settings", choir("config", "validate", self.folder / "none").stderr)
         self.assertIn("no file of settings", choir("serve", "--config", self.folder).stderr)
 
+    def test_look_for_the_files_that_are_named(self):
+        broken = self.write("no model", "broken.gguf")
+        for yaml, flags, says in (
+                ("models: [./none.gguf]", ["--model", "./none.gguf"], "('models'): no file './none.gguf'"),
+                ("models: [nosuchmodel]", ["--model", "nosuchmodel"], "('models'): no model 'nosuchmodel'"),
+                ("dashboard: {folder: none}", ["--ui-dir", "none"], "('dashboard.folder') is 'none'; that is no folder"),
+                ("access_log: none/log", ["--access-log", "none/log"], "('access_log') is 'none/log'; there is no folder 'none'"),
+                ("access: {keys_file: none}", None, "'access.keys_file' is '"),
+                (f"models: [{broken}]", ["--model", broken], f"('models'): '{broken}' is not a GGUF model")):
+            with self.subTest(yaml):
+                done = choir("config", "validate", self.write(yaml))
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(f"serve.yaml:1: '{yaml.split(':')[0]}", done.stderr)
+                if flags is None:
+                    continue
+                done = choir("serve", "--validate", "--config", "", *flags)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(says, done.stderr)
+        done = choir("serve", "--port", 0, "--config", "", "--model", broken)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"'models' (--model): '{broken}' is not a GGUF model", done.stderr)
+
     def test_refuse_what_is_wrong(self):
         for arguments, more in ((["--drain-seconds", "x"], {}), (["--port", "-1"], {}), (["--kv-type", "f32"], {}),
+                                (["--bind", "here"], {}), (["--metrics-names", "prom"], {}),
                                 ([], {"CHOIR_SERVE_LISTEN_PORT": "x"})):
             done = choir("serve", *arguments, **more)
             self.assertEqual(done.returncode, 2, done.stderr)

@@ -91,11 +91,14 @@ class Embeddings(unittest.TestCase):
     def test_what_is_wrong_is_said_before_and_after_the_load(self):
         rows = [
             ({"input": "cat", "dimensions": 3}, "dimensions", "have 384"),
-            ({"input": ["cat", "word " * 600]}, None, "embeds at most 512 tokens"),
-            ({"input": [[101] * 600]}, None, "embeds at most 512 tokens"),
-            ({"input": [[101], [999999]]}, None, "token 999999 is not in the vocabulary"),
-            ({"input": ["cat", ""]}, None, "texts[1]: text to embed is empty"),
-            ({"input": "cat", "model": "stories260K"}, None, "does not embed"),
+            ({"input": ["cat", "word " * 600]}, "input.1", "embeds at most 512 tokens"),
+            ({"input": [[101] * 600]}, "input.0", "embeds at most 512 tokens"),
+            ({"input": [101, 999999]}, "input.1", "'input.1': token 999999 is not in the vocabulary"),
+            ({"input": "word " * 600}, "input", "embeds at most 512 tokens"),
+            ({"input": [[101], [999999]]}, "input.1.0", "token 999999 is not in the vocabulary"),
+            ({"input": ["cat", ""]}, "input.1", "'input.1' is empty"),
+            ({"input": ["cat", " "]}, "input.1", "'input.1': text to embed is empty"),
+            ({"input": "cat", "model": "stories260K"}, "model", "does not embed"),
             ({"input": []}, "input", "input"),
             ({}, "input", "is missing"),
         ]
@@ -105,6 +108,7 @@ class Embeddings(unittest.TestCase):
                     status, reply = self.daemon.post("/v1/embeddings", {"model": NAME} | body)
                     self.assertEqual(status, 400, reply)
                     self.assertEqual(reply["error"]["param"], param)
+                    self.assertEqual(reply["error"]["pointer"], "/" + param.replace(".", "/"))
                     self.assertIn(message, reply["error"]["message"])
             self.unload()
 

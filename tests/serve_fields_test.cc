@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+#include "serve/field_values.h"
+
 namespace choir::serve {
 namespace {
 
@@ -223,11 +225,15 @@ const Wrong kWrong[] = {
       "h"])",
      "stop", "has 17 texts, at most 16"},
     {"EmptyStop", R"("stop": ["a", ""])", "stop.1", "has 0 bytes"},
+    {"StopThatIsNoText", R"("stop": ["a", 1])", "stop.1", "is 1; it takes a text"},
     {"SlashInAName", R"("a/b": 1, "strict_fields": true)", "a/b", "no field of this route"},
     {"Tools", R"("tools": [{"type": "function"}])", "tools", "not understood yet"},
     {"MoreAnswersThanAreAllowed", R"("n": 17)", "n", "is 17; it takes a whole number from 1 to 16"},
     {"JsonMode", R"("response_format": {"type": "json_object"})", "response_format", "only"},
     {"UnknownPriority", R"("priority": "soon")", "priority", "critical, high, normal or low"},
+    {"UnknownMemberWhereStrict", R"("stream_options": {"include_usge": 1}, "strict_fields": true)",
+     "stream_options.include_usge",
+     "'stream_options.include_usge' is no field of this route; did you mean 'include_usage'"},
     {"UnknownWhereStrict", R"("temprature": 1, "strict_fields": true)", "temprature",
      "did you mean 'temperature'"},
 };
@@ -240,7 +246,8 @@ const Wrong kWrongOfCompletion[] = {
     {"BestOfAText", R"("prompt": "a", "best_of": "2")", "best_of", "a whole number"},
     {"EmptyPromptInAList", R"("prompt": ["a", ""])", "prompt.1", "is empty"},
     {"NoPrompts", R"("prompt": [])", "prompt", "is empty"},
-    {"TokensAndTexts", R"("prompt": [1, "a"])", "prompt", "a text or a list of tokens"},
+    {"TokensAndTexts", R"("prompt": [1, "a"])", "prompt.1", R"(is "a"; it takes a token)"},
+    {"TextsAndTokens", R"("prompt": ["a", 1])", "prompt.1", "is 1; it takes a text or a list"},
     {"AnObject", R"("prompt": {"prompt_string": "a"})", "prompt", "a text or a list of tokens"},
     {"ListsInLists", R"("prompt": [[[1]]])", "prompt.0", "a text or a list of tokens"},
 };
@@ -253,6 +260,36 @@ TEST_P(RefusedOfCompletion, NamesTheField) {
 }
 INSTANTIATE_TEST_SUITE_P(, RefusedOfCompletion, testing::ValuesIn(kWrongOfCompletion),
                          [](const auto& c) { return c.param.name; });
+
+const Wrong kWrongOfEmbeddings[] = {
+    {"EmptyText", R"("input": "")", "input", "is empty"},
+    {"EmptyTextInAList", R"("input": ["a", ""])", "input.1", "is empty"},
+    {"NumberAmongTexts", R"("input": ["a", 5])", "input.1", "is 5; it takes a text"},
+    {"TextAmongTokens", R"("input": [5, "a"])", "input.1", R"(is "a"; it takes a token)"},
+    {"NoTokenInALists", R"("input": [[5], [5, -1]])", "input.1.1", "is -1; it takes a token"},
+    {"EmptyListInAList", R"("input": [[5], []])", "input.1", "a text or a list of tokens"},
+    {"NoList", R"("input": {})", "input", "a list of texts"},
+    {"Nothing", R"("input": [])", "input", "a list of texts"},
+};
+class RefusedOfEmbeddings : public testing::TestWithParam<Wrong> {};
+TEST_P(RefusedOfEmbeddings, NamesTheField) {
+  const auto asked = read_fields(kEmbeddings, Json::parse("{" + GetParam().more + "}"));
+  ASSERT_FALSE(asked);
+  EXPECT_EQ(asked.error().param, GetParam().param);
+  EXPECT_THAT(asked.error().message, HasSubstr(GetParam().says));
+}
+INSTANTIATE_TEST_SUITE_P(, RefusedOfEmbeddings, testing::ValuesIn(kWrongOfEmbeddings),
+                         [](const auto& c) { return c.param.name; });
+
+TEST(ReadFields, LeavesItToTheModelWhetherAChatHasText) {
+  const auto asked = read_fields(kChat, Json::parse(R"({"messages": [
+      {"role": "user", "content": ""}, {"role": "assistant", "content": null}]})"));
+  ASSERT_TRUE(asked) << asked.error().message;
+  EXPECT_EQ(check_content(*asked)->pointer, "/messages/1/content");
+  Asked filled = *asked;
+  filled.request.messages.insert(filled.request.messages.begin(), {"system", "be short"});
+  EXPECT_FALSE(check_content(filled));
+}
 
 TEST(ReadFields, HasALimitForPromptsTimesAnswers) {
   const auto asked = [](std::size_t prompts, int n) {

@@ -52,8 +52,9 @@ class Texts(unittest.TestCase):
         for path, body, status, param in (
                 ("/tokenize", {}, 400, "content"), ("/tokenize", {"content": "a", "add_special": 1}, 400, "add_special"),
                 ("/tokenize", {"content": "a", "model": "none"}, 404, "model"), ("/tokenize", [], 400, None),
-                ("/detokenize", {"tokens": ["a"]}, 400, "tokens"), ("/detokenize", {"tokens": [512]}, 400, None),
+                ("/detokenize", {"tokens": ["a"]}, 400, "tokens.0"), ("/detokenize", {"tokens": [5, 512]}, 400, "tokens.1"),
                 ("/apply-template", {"messages": []}, 400, "messages"),
+                ("/apply-template", {"messages": [{"role": "user", "content": ""}]}, 400, "messages.0.content"),
                 ("/apply-template", {"messages": MESSAGES, "tools": [{"type": "function"}]}, 400, None),
                 ("/apply-template", {"messages": MESSAGES, "tools": {}}, 400, "tools"),
                 ("/apply-template", {"messages": MESSAGES, "continue_final_message": True}, 400, "continue_final_message"),
@@ -62,6 +63,7 @@ class Texts(unittest.TestCase):
                 ("/chat/completions/input_tokens", {"messages": MESSAGES, "tools": [{}]}, 400, "tools")):
             got, reply = self.daemon.post(path, body)
             self.assertEqual((got, reply["error"]["param"]), (status, param), (path, body, reply))
+            self.assertEqual(reply["error"].get("pointer"), "/" + param.replace(".", "/") if param else None, reply)
 
 
 class Models(unittest.TestCase):

@@ -100,6 +100,19 @@ class Sizes(unittest.TestCase):
         self.assertIn("did you mean 'content'?", reply["error"]["message"])
         self.assertEqual(self.daemon.post("/tokenize", {"content": "Hello", "strict_fields": True})[0], 200)
 
+    def test_fields_that_routes_of_tokens_ignore_are_named(self):
+        messages = [{"role": "user", "content": "Hello", "mood": 1}]
+        for path, body, named in (("/tokenize", {"content": "Hello"}, "a%2Cb, foo"),
+                                  ("/detokenize", {"tokens": [5]}, "a%2Cb, foo"),
+                                  ("/apply-template", {"messages": messages}, "a%2Cb, foo, messages.0.mood"),
+                                  ("/v1/chat/completions/input_tokens", {"messages": messages}, "a%2Cb, foo, messages.0.mood")):
+            with self.subTest(path):
+                status, headers, _ = self.daemon.request("POST", path, body | {"a,b": 1, "foo": None})
+                self.assertEqual((status, headers["x-choir-ignored"]), (200, named))
+                self.assertIsNone(self.daemon.request("POST", "/tokenize", {"content": "a"})[1]["x-choir-ignored"])
+        status, reply = self.daemon.post("/apply-template", {"messages": messages, "strict_fields": True})
+        self.assertEqual((status, reply["error"]["pointer"]), (400, "/messages/0/mood"))
+
 
 if __name__ == "__main__":
     unittest.main()

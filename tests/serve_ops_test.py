@@ -115,7 +115,11 @@ class AccessLog(unittest.TestCase):
     def test_that_cannot_be_written_is_an_error_at_once(self):
         done = choir("serve", "--port", 0, "--access-log", "/nowhere/access.log")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("'/nowhere/access.log' cannot be written", done.stderr)
+        self.assertIn("'/nowhere/access.log'; there is no folder '/nowhere'", done.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            done = choir("serve", "--port", 0, "--access-log", folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"'{folder}' cannot be written", done.stderr)
 
 
 class Limits(unittest.TestCase):
@@ -227,7 +231,7 @@ class Metrics(unittest.TestCase):
     def test_have_no_other_names(self):
         done = choir("serve", "--port", 0, "--metrics-names", "choir,tgi")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("'tgi' names no metrics", done.stderr)
+        self.assertIn("takes choir, vllm and llamacpp, with commas between, not 'choir,tgi'", done.stderr)
 
 
 class Service(unittest.TestCase):

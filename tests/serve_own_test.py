@@ -139,15 +139,31 @@ class Parallel(unittest.TestCase):
         self.assertIn("n_ctx", bad["error"]["facts"])
 
     def test_refuses_what_is_wrong(self):
-        rows = [({"prompts": ["a"], "models": ["stories260L"]}, 404, None), ({"prompts": "a"}, 400, "prompts"),
-                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "top_p": 3}]}, 400, "top_p"), (b"{", 400, None)]
-        for body, expected, param in rows:
+        rows = [({"prompts": ["a"], "models": ["stories260K", "stories260L"]}, 404, "/models/1"),
+                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "model": "no"}]}, 404, "/jobs/1/model"),
+                ({"jobs": [{"prompt": "a"}], "model": "no"}, 404, "/model"), ({"prompts": ["a", ""]}, 400, "/prompts/1"),
+                ({"prompts": "a"}, 400, "/prompts"),
+                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "top_p": 3}]}, 400, "/jobs/1/top_p"), (b"{", 400, None)]
+        for body, expected, pointer in rows:
             with self.subTest(body=body):
                 status, reply = self.daemon.post("/choir/v1/parallel", body)
                 self.assertEqual(status, expected, reply)
-                if param:
-                    self.assertEqual(reply["error"]["param"], param)
+                self.assertEqual(reply["error"].get("pointer"), pointer)
         self.assertEqual(self.daemon.post("/choir/v1/parallel", JOBS)[0], 200)
+
+    def test_names_the_field_of_a_query(self):
+        for path, param in (("/choir/v1/turns?from_us=a", "from_us"), ("/choir/v1/turns?fro=1", "fro"),
+                            ("/choir/v1/turns?format=a", "format"), ("/choir/v1/history?seconds=-1", "seconds"),
+                            ("/choir/v1/events?topics=state,b", "topics"), ("/choir/v1/events?topics=log", "topics"),
+                            ("/choir/v1/events?since=a", "since"), ("/choir/v1/events?a=b", "a"),
+                            ("/props?model=no", "model"), ("/slots?model=no", "model"),
+                            (f"/slots?fail_on_no_slot={'1' * 17}", "fail_on_no_slot"), ("/choir/v1/models/no", "model")):
+            with self.subTest(path):
+                error = self.daemon.get(path)[1]["error"]
+                self.assertEqual((error["param"], error.get("pointer")), (param, None), error)
+                self.assertTrue(error["code"], error)
+        status, reply = self.daemon.request("DELETE", "/choir/v1/parallel/call?job=a")[::2]
+        self.assertEqual((status, json.loads(reply)["error"]["param"]), (400, "job"))
 
 
 class Models(unittest.TestCase):
@@ -197,7 +213,7 @@ class Models(unittest.TestCase):
         self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/models/sized")[0], 200)
 
     def test_refuse_what_is_wrong(self):
-        rows = [("/choir/v1/models", {"name": "a/b", "model": MODEL}, 400, "'name'"),
+        rows = [("/choir/v1/models", {"name": "a/..", "model": MODEL}, 400, "'name'"),
                 ("/choir/v1/models", {"name": "a"}, 400, "'model' is missing"),
                 ("/choir/v1/models", {"name": "a", "model": "../x"}, 404, ""),
                 ("/choir/v1/models", {"name": "a", "model": MODEL, "sequence_max": 2}, 400, "did you mean 'sequences_max'?"),

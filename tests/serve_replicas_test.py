@@ -207,7 +207,7 @@ class Settings(unittest.TestCase):
         model = {"model": STORIES, "name": NAME}
         for models, complaint in (([model | {"replicas": 0}], "replicas"),
                                   ([model | {"replicas": 17}], "replicas"),
-                                  ([model | {"name": f"{NAME}@2"}, model | {"replicas": 2}], f"'{NAME}@2' is a name of"),
+                                  ([model | {"name": f"{NAME}@2"}, model | {"replicas": 2}], f"another model is named '{NAME}@2' already"),
                                   ([model | {"replicas": 2, "aliases": [f"{NAME}@2"]}], f"'{NAME}@2' is the name of a replica")):
             with tempfile.TemporaryDirectory() as folder:
                 done = choir("serve", "--port", "0", "--config", settings(folder, *models))

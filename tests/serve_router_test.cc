@@ -25,7 +25,7 @@ struct Case {
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 Router table() {
-  Router router({.hosts = {"choir.example"}, .origins = {"https://chat.example"}});
+  Router router({.hosts = {"choir.example", "FD00:0:0::2"}, .origins = {"https://chat.example"}});
   const Handler none = [](HttpRequest, const Wake&) { return reply_with_json(200, "{}"); };
   router.add({.method = "GET", .path = "/v1/models", .handler = none});
   router.add({.method = "GET", .path = "/v1/models/*", .handler = none});
@@ -62,6 +62,11 @@ const Case kCases[] = {
     {"HostThatBeginsLikeOurs", "GET", "/v1/models", "localhost.evil.example", "", 421},
     {"ForeignHostOnTheUnixSocket", "GET", "/v1/models", "evil.example", "", 0, true},
     {"AllowedHost", "GET", "/v1/models", "Choir.Example:80", "", 0},
+    {"AllowedAddress", "GET", "/v1/models", "[fd00::2]:80", "", 0},
+    {"AllowedAddressInAnotherForm", "GET", "/v1/models", "[FD00:0::2]", "", 0},
+    {"LoopbackInAnotherForm", "GET", "/v1/models", "[0:0:0:0:0:0:0:1]:80", "", 0},
+    {"ForeignAddress", "GET", "/v1/models", "[fd00::3]:80", "", 421},
+    {"AddressThatBeginsLikeOurs", "GET", "/v1/models", "[fd00::2].evil.example", "", 421},
     {"ForeignOrigin", "POST", "/v1/completions", "localhost", "https://evil.example", 403},
     {"NullOrigin", "POST", "/v1/completions", "localhost", "null", 403},
     {"OwnOrigin", "POST", "/v1/completions", "LocalHost:8411", "http://localhost:8411", 0},

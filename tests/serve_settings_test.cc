@@ -132,6 +132,13 @@ const std::string kModel = "models:\n  - model: a\n";
 const Wrong kWrong[] = {
     {"UnknownKey", "listen:\n  prot: 1\n",
      ":2: there is no setting 'listen.prot'; did you mean 'listen.port'?"},
+    {"NoAddress", "listen:\n  addresses: [localhost, here]\n",
+     ":2: 'listen.addresses' takes an address such as 127.0.0.1 or ::1, not 'here'"},
+    {"AddressAsInAUrl", "listen:\n  addresses: ['[::1]:8411']\n", "write it without brackets"},
+    {"NameThatNoPathHas", "models:\n  - {model: a, name: a/../b}\n",
+     ":2: 'name' takes 1 to 256 bytes without control characters"},
+    {"UnknownMetrics", "metrics:\n  names: choir,prom\n",
+     ":2: 'metrics.names' takes choir, vllm and llamacpp, with commas between, not 'choir,prom'"},
     {"UnknownSection", "listn:\n  port: 1\n",
      ":1: there is no setting 'listn'; did you mean 'listen'?"},
     {"SectionLeftOut", "port: 1\n", ":1: there is no setting 'port'; did you mean 'listen.port'?"},

@@ -40,6 +40,14 @@ TEST(ShapedBody, IgnoresOtherFieldsWhereTheRouteDoes) {
   EXPECT_EQ(*body, Json::parse(R"({"name": "a"})"));
 }
 
+TEST(ShapedBody, NamesWhatIsIgnored) {
+  std::vector<std::string> ignored;
+  const auto body = read_shaped_body({.fields = kFields, .unknown = Unknown::kIgnored},
+                                     R"({"name": "a", "x": 1, "strict_fields": false})", &ignored);
+  ASSERT_TRUE(body) << body.error().message;
+  EXPECT_EQ(ignored, std::vector<std::string>{"x"});
+}
+
 struct Wrong {
   std::string name;
   std::string body;
@@ -67,9 +75,12 @@ const Wrong kWrong[] = {
     {"BelowTheLeast", R"({"name": "a", "count": 0})", "/count", "a whole number from 1 to 256"},
     {"AboveTheMost", R"({"name": "a", "count": 257})", "/count", "a whole number from 1 to 256"},
     {"Fraction", R"({"name": "a", "count": 1.5})", "/count", "is 1.5"},
-    {"NegativeToken", R"({"name": "a", "tokens": [1, -1]})", "/tokens", "a list of tokens"},
-    {"HugeToken", R"({"name": "a", "tokens": [4294967296]})", "/tokens", "a list of tokens"},
-    {"NoText", R"({"name": "a", "texts": ["b", 1]})", "/texts", "a list of texts"},
+    {"NegativeToken", R"({"name": "a", "tokens": [1, -1]})", "/tokens/1",
+     "is -1; it takes a token"},
+    {"NoListOfTokens", R"({"name": "a", "tokens": 1})", "/tokens",
+     "is 1; it takes a list of tokens"},
+    {"HugeToken", R"({"name": "a", "tokens": [4294967296]})", "/tokens/0", "takes a token"},
+    {"NoText", R"({"name": "a", "texts": ["b", 1]})", "/texts/1", "is 1; it takes a text"},
     {"NoFlag", R"({"name": "a", "on": 1})", "/on", "true or false"},
     {"Unknown", R"({"name": "a", "cuont": 1})", "/cuont", "did you mean 'count'?"},
     {"UnknownWithMarks", R"({"name": "a", "a/b~": 1})", "/a~1b~0", "is no field of this route"},

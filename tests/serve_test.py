@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import time
@@ -77,12 +78,25 @@ class Answers(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertEqual(int(headers["x-choir-max-tokens"]), json.loads(text)["usage"]["completion_tokens"])
 
+    def ignored_fields(self):
+        return int(re.search(r"^choir_ignored_fields_total (\d+)", self.daemon.request("GET", "/metrics")[2], re.M)[1])
+
     def test_name_fields_that_were_ignored(self):
         _, headers, _ = self.daemon.request("POST", "/v1/completions", PROMPT | {"thinking_level": 3, "user": "me"})
         self.assertEqual(headers["x-choir-ignored"], "thinking_level")
         _, headers, _ = self.daemon.request("POST", "/v1/completions",
                                             PROMPT | {"a\r\nx-b: c": 1, "\u00e4": 1, "d\0": 1, "e": 1})
-        self.assertEqual(headers["x-choir-ignored"], "e")
+        self.assertEqual(headers["x-choir-ignored"], "a%0D%0Ax-b:%20c, d%00, e, %C3%A4")
+        messages = [{"role": "system", "content": "Once", "name": "me", "refusal": None, "mood": 1},
+                    {"role": "user", "content": [{"type": "text", "text": "upon", "cache_control": {}}], "mood": 2}]
+        body = {"messages": messages, "max_tokens": 2, "stream_options": {"include_usage": True, "every": 1}, "top": 1}
+        before = self.ignored_fields()
+        _, headers, _ = self.daemon.request("POST", "/v1/chat/completions", body)
+        self.assertEqual(headers["x-choir-ignored"],
+                         "top, messages.0.mood, messages.1.content.0.cache_control, stream_options.every")
+        self.assertEqual(self.ignored_fields() - before, 4)
+        status, reply = self.daemon.post("/v1/chat/completions", {"messages": messages, "strict_fields": True})
+        self.assertEqual((status, reply["error"]["pointer"]), (400, "/messages/0/mood"))
 
     def test_of_many_clients_at_once_are_each_its_own(self):
         connections = [self.daemon.connect() for _ in range(40)]
@@ -190,12 +204,17 @@ class Wrong(unittest.TestCase):
             ({"prompt": "a", "temperature": "hot"}, 400, "temperature"),
             ({"prompt": ""}, 400, "prompt"),
             ({"max_tokens": 5}, 400, "prompt"),
-            ({"prompt": ["a", 1]}, 400, "prompt"),
+            ({"prompt": ["a", 1]}, 400, "prompt.1"),
+            ({"prompt": [1, 2, "a"]}, 400, "prompt.2"),
+            ({"prompt": [1, -1]}, 400, "prompt.1"),
+            ({"prompt": ["a", ""]}, 400, "prompt.1"),
             ({"prompt": "a", "n": 17}, 400, "n"),
             ({"prompt": "a", "suffix": "b"}, 400, "suffix"),
             ({"prompt": "a", "model": "stories260L"}, 404, "model"),
             ({"prompt": "a", "model": "../stories260K"}, 404, "model"),
-            ({"prompt": [0, 999999999]}, 400, None),
+            ({"prompt": [0, 999999999]}, 400, "prompt.1"),
+            ({"prompt": [[0, 1, 999999999]]}, 400, "prompt.0.2"),
+            ({"prompt": "word " * 5000}, 400, "prompt"),
             ({"prompt": "a", "stop": ["x"] * 17}, 400, "stop"),
             ([], 400, None),
             (b"", 400, None),
@@ -208,6 +227,7 @@ class Wrong(unittest.TestCase):
                 status, reply = self.daemon.post("/v1/completions", body)
                 self.assertEqual(status, expected, reply)
                 self.assertEqual(reply["error"]["param"], param)
+                self.assertEqual(reply["error"].get("pointer"), "/" + param.replace(".", "/") if param else None)
                 self.assertTrue(reply["error"]["message"])
                 self.assertTrue(reply["error"]["type"])
 

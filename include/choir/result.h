@@ -69,8 +69,8 @@ constexpr std::string_view to_string(Code code) {
 //   need_bytes, free_bytes      bytes that are needed, and bytes that are free (kOutOfMemory)
 //   waiting, queue_max          requests or texts that wait or run, and their limit (kOverloaded)
 //   tenant_waiting, tenant_share
-//                               of them the tenant's, and how many it may have beside the other
-//                               tenants (kOverloaded)
+//                               of them the tenant's, and its share beside others (kOverloaded)
+//   text_index, token_index     which of several texts to embed, which token of a prompt or a text
 //   active_requests, active_embeddings, suspended_requests
 //                               work that has not ended (kDeadlineExceeded of wait_idle())
 struct Fact {

@@ -71,12 +71,13 @@ Result<std::vector<std::string>> token_texts(const Node& node, std::string_view 
     const auto model = CHOIR_TRY(model_of(node, executor));
     std::vector<std::string> texts;
     texts.reserve(tokens.size());
-    for (const TokenId token : tokens) {
-      if (token < 0 || token >= model->info().vocab_tokens)
-        return fail(Code::kInvalidArgument, "token " + std::to_string(token) +
-                                                " is not in the vocabulary of '" +
-                                                std::string(executor) + "'");
-      texts.push_back(token_text(*model, token));
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens[i] < 0 || tokens[i] >= model->info().vocab_tokens)
+        return fail(Code::kInvalidArgument,
+                    "token " + std::to_string(tokens[i]) + " is not in the vocabulary of '" +
+                        std::string(executor) + "'",
+                    {Fact::of("token_index", i)});
+      texts.push_back(token_text(*model, tokens[i]));
     }
     return texts;
   });

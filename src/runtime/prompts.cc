@@ -77,11 +77,12 @@ Result<Embedding> embedding_text(const Executor& executor, std::string_view text
 
 Status are_in_vocabulary(const Executor& executor, const std::vector<TokenId>& tokens) {
   const std::int32_t vocabulary = executor.model().info().vocab_tokens;
-  for (const TokenId token : tokens)
-    if (token < 0 || token >= vocabulary)
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    if (tokens[i] < 0 || tokens[i] >= vocabulary)
       return fail(Code::kInvalidArgument,
-                  "token " + std::to_string(token) + " is not in the vocabulary of '" +
-                      executor.name() + "', which has 0 to " + std::to_string(vocabulary - 1));
+                  "token " + std::to_string(tokens[i]) + " is not in the vocabulary of '" +
+                      executor.name() + "', which has 0 to " + std::to_string(vocabulary - 1),
+                  {Fact::of("token_index", i)});
   return {};
 }
 
@@ -188,10 +189,14 @@ Status make_embedding(const Executor& executor, const EmbedRequest& request, Req
     auto embedding =
         texts ? embedding_text(executor, request.texts[i], length, marks, work.texts[i])
               : embedding_of_tokens(executor, request.tokens[i], length, marks, work.texts[i]);
-    if (!embedding && count > 1)
-      return tl::unexpected(std::move(embedding).error().in((texts ? "texts[" : "tokens[") +
-                                                            std::to_string(i) + "]"));
-    work.embeddings.push_back(CHOIR_TRY(std::move(embedding)));
+    if (!embedding) {
+      Error error = std::move(embedding).error();
+      error.facts.push_back(Fact::of("text_index", i));
+      if (count > 1)
+        error = std::move(error).in((texts ? "texts[" : "tokens[") + std::to_string(i) + "]");
+      return tl::unexpected(std::move(error));
+    }
+    work.embeddings.push_back(std::move(*embedding));
     tokens += work.embeddings.back().tokens;
   }
   state.progress.prompt_tokens.store(tokens);

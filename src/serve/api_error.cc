@@ -132,6 +132,12 @@ ApiError model_error(const Error& error) {
   return wrong;
 }
 
+ApiError model_error_at(const Error& error, std::string pointer) {
+  ApiError wrong = model_error(error);
+  wrong.pointer = std::move(pointer);
+  return wrong;
+}
+
 ApiError field_error(std::string_view field, std::string message) {
   std::string pointer = "/";
   for (const char c : field) pointer += c == '.' ? "/" : std::string(1, c);

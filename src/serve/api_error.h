@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "choir/result.h"
@@ -41,8 +42,9 @@ ApiError api_error(const Refusal& why);
 // changing, is 409 and not worth trying again by itself.
 ApiError state_error(const Error& error);
 
-// The same as api_error() for the model that a request names.
+// The same as api_error() for the model that a request names; `pointer`: where its body does.
 ApiError model_error(const Error& error);
+ApiError model_error_at(const Error& error, std::string pointer = "/model");
 
 // A field that is wrong: 400.
 ApiError field_error(std::string_view field, std::string message);
@@ -58,5 +60,12 @@ std::unique_ptr<Work> reply_with_error(const ApiError& error,
 
 template <class T>
 using ApiResult = tl::expected<T, ApiError>;
+
+// The result of the core with its error over HTTP.
+template <class T>
+ApiResult<T> in_api(Result<T> result) {
+  if (!result) return tl::unexpected(api_error(result.error()));
+  return std::move(*result);
+}
 
 }  // namespace choir::serve

@@ -155,8 +155,9 @@ std::string api_markdown(std::span<const Route> routes) {
   out += routes_section(routes);
   out +=
       "\n## Fields of chat, completions and embeddings\n\n"
-      "`null` is as left out. A field that has no row is named in the header `x-choir-ignored`; "
-      "with\n`strict_fields` it is an error.\n";
+      "`null` is as left out. A field that has no row is named in the header `x-choir-ignored`, "
+      "and so is a\nmember of a message, of a part of one or of `stream_options` that is not known "
+      "(`messages.0.foo`);\nwith `strict_fields` it is an error.\n";
   for (const Effect effect : {Effect::kActs, Effect::kNone, Effect::kRefused})
     out += section_of(effect);
   out += own_fields_section(routes);

@@ -32,6 +32,8 @@ struct Asked {
   std::optional<std::int64_t> best_of = {};
   EmbedRequest embed;  // without executor
 
+  bool alone = false;  // `prompt` or `input` is one, and no list of them
+
   bool stream = false;
   bool include_usage = false;
   bool max_tokens_given = false;
@@ -46,8 +48,8 @@ struct Asked {
   bool strict_fields = false;                                // an unknown field is an error
   std::string cache_salt;                                    // narrows reuse
   std::string prompt_cache_key;                              // the same under OpenAI's name
-  std::vector<std::string> ignored = {};                     // fields that are in no class
-  std::vector<std::string_view> given = {};                  // fields that act, as Field::name
+  std::vector<std::string> ignored = {};     // fields that are in no class: "foo", "messages.0.foo"
+  std::vector<std::string_view> given = {};  // fields that act, as Field::name
 };
 
 }  // namespace choir::serve

@@ -8,6 +8,7 @@
 
 #include "base/caught.h"
 #include "base/guarded.h"
+#include "serve/about_field.h"
 #include "serve/api_error.h"
 #include "serve/shaped_body.h"
 
@@ -146,13 +147,22 @@ Make json_of(Answer answer) {
 Make json_of(const BodyShape& shape, BodyAnswer answer) {
   return [shape, answer = std::move(answer)](const HttpRequest& request) {
     const ApiResult<Json> body = read_shaped_body(shape, request.body);
-    return body ? reply_of(answer(request, *body)) : reply_with_error(body.error());
+    if (!body) return reply_with_error(body.error());
+    const Result<Json> json = answer(request, *body);
+    return json ? reply_of(json)
+                : reply_with_error(about_body(api_error(json.error()), shape.fields));
   };
 }
 
 }  // namespace
 
 Handler by_door(Doors& doors, Answer answer) { return made_by(doors, json_of(std::move(answer))); }
+Handler by_door(Doors& doors, std::span<const BodyField> query, Answer answer) {
+  return made_by(doors, [query, answer = std::move(answer)](const HttpRequest& request) {
+    const Result<Json> json = answer(request);
+    return json ? reply_of(json) : reply_with_error(about_query(api_error(json.error()), query));
+  });
+}
 Handler work_by_door(Doors& doors, Reply reply) { return made_by(doors, std::move(reply)); }
 Handler shared_by_door(Doors& doors, std::function<Result<Json>()> answer) {
   return shared(doors, {.type = "application/json",

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,8 @@ using BodyAnswer = std::function<Result<Json>(const HttpRequest&, const Json& bo
 
 // The answer as JSON with status 200, or the error. `doors` outlives the handler.
 Handler by_door(Doors& doors, Answer answer);
+// The same of a route with these fields in its query, which an error then names.
+Handler by_door(Doors& doors, std::span<const BodyField> query, Answer answer);
 // Any reply, made on a door thread.
 using Reply = std::function<std::unique_ptr<Work>(const HttpRequest&)>;
 Handler work_by_door(Doors& doors, Reply reply);

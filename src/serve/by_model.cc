@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/cold_model.h"
+#include "serve/ignored_header.h"
 #include "serve/load_wait.h"
 
 namespace choir::serve {
@@ -66,7 +68,8 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   }
 
   void read() {
-    auto body = route_->read(request_);
+    auto body = route_->read(request_, ignored_);
+    services_.metrics.on_ignored_fields(ignored_.size());
     if (!body) return refuse(body.error());
     body_ = std::move(*body);
     auto name = route_->name(request_, body_);
@@ -74,18 +77,24 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
     name_ = std::move(*name);
     auto known = services_.models.known(name_);
     if (!known && (name_.empty() || route_->needs == Needs::kServed))
-      return refuse(route_->error(known.error()));
+      return refuse(name_error(known.error()));
     if (!known)
       if (const Status there = services_.models.is_there(name_); !there)
-        return refuse(route_->error(there.error()));
+        return refuse(name_error(there.error()));
     model_ = executor_ = known ? *known : name_;
     if (route_->needs == Needs::kName) return post(route_->door, &ModelDesk::answer);
     if (!known) return post(Door::kFiles, &ModelDesk::find);
     found();
   }
+  ApiError name_error(const Error& error) const {
+    ApiError wrong = route_->error(error);
+    wrong.param = "model";
+    if (route_->named_in == ModelRoute::NamedIn::kBody) wrong.pointer = "/model";
+    return wrong;
+  }
   void find() {
     auto found_name = services_.models.find(name_);
-    if (!found_name) return refuse(route_->error(found_name.error()));
+    if (!found_name) return refuse(name_error(found_name.error()));
     model_ = executor_ = std::move(*found_name);
     found();
   }
@@ -119,7 +128,10 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   void answer() {
     const ApiResult<Json> json = route_->answer(executor_, request_, body_);
     if (!json && has_left(json.error())) return found();
-    put(json ? reply_with_json(200, to_text(*json)) : reply_with_error(json.error()));
+    if (!json) return put(reply_with_error(json.error()));
+    ReplyHead head{.headers = {{"content-type", "application/json"}}};
+    if (auto header = ignored_header(ignored_)) head.headers.push_back(std::move(*header));
+    put(reply_with(std::move(head), to_text(*json)));
   }
 
   // Whether the model was in memory and is not any more, which a request in passing does not
@@ -136,10 +148,11 @@ class ModelDesk : public std::enable_shared_from_this<ModelDesk> {
   const Wake wake_;
   int departures_ = 0;
   Json body_;
-  std::string name_;                // that the request names
-  std::string model_;               // of it
-  std::string executor_;            // of the answer
-  std::vector<std::string> loads_;  // that are still to do, the next one last
+  std::vector<std::string> ignored_;  // fields of it
+  std::string name_;                  // that the request names
+  std::string model_;                 // of it
+  std::string executor_;              // of the answer
+  std::vector<std::string> loads_;    // that are still to do, the next one last
   std::atomic<bool> gone_{false};
   Guarded<Slot> slot_;
 };
@@ -208,16 +221,22 @@ Handler by_model(const Services& services, ModelRoute route) {
 
 Handler by_shown_model(const Services& services,
                        const std::function<std::string(const HttpRequest&)>& name,
-                       ShownModel answer) {
+                       ShownModel answer, std::span<const BodyField> query) {
   return by_model(
-      services, {.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); },
-                 .name = [name](const HttpRequest& r, const Json&) -> ApiResult<std::string> {
-                   return name(r);
-                 },
-                 .answer = in_form(api_error, [answer = std::move(answer)](
-                                                  const std::string& executor, const HttpRequest& r,
-                                                  const Json&) { return answer(executor, r); }),
-                 .error = api_error});
+      services,
+      {.read = [](const HttpRequest&, auto&) -> ApiResult<Json> { return Json::object(); },
+       .name = [name](const HttpRequest& r, const Json&) -> ApiResult<std::string> {
+         return name(r);
+       },
+       .named_in = ModelRoute::NamedIn::kHead,
+       .answer = [query, answer = std::move(answer)](const std::string& executor,
+                                                     const HttpRequest& r,
+                                                     const Json&) -> ApiResult<Json> {
+         auto json = answer(executor, r);
+         if (json) return std::move(*json);
+         return tl::unexpected(about_query(api_error(json.error()), query));
+       },
+       .error = api_error});
 }
 
 }  // namespace choir::serve

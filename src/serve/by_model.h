@@ -7,7 +7,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "serve/api_error.h"
 #include "serve/by_door.h"
@@ -24,7 +26,9 @@ struct ModelRoute {
     kDeclared,  // the node has an executor of it
     kLoaded,    // in memory, when it was last looked at, with all of its replicas
   };
-  using Read = std::function<ApiResult<Json>(const HttpRequest&)>;
+  // `ignored`: gets the names of fields that are in no class.
+  using Read =
+      std::function<ApiResult<Json>(const HttpRequest&, std::vector<std::string>& ignored)>;
   // An empty name is the only model, where there is one.
   using Name = std::function<ApiResult<std::string>(const HttpRequest&, const Json& body)>;
   using Answer =
@@ -37,6 +41,9 @@ struct ModelRoute {
   // for as long as requests may, and given up when the client has gone. One replica is enough, and
   // is the `executor` of the answer. Else the load is asked for by itself.
   bool in_passing = false;
+  // Where the name is: an error of it points into a body, and nowhere else.
+  enum class NamedIn : std::uint8_t { kBody, kHead };
+  NamedIn named_in = NamedIn::kBody;
   Door door = Door::kQuick;  // where the answer is made
   Answer answer;
   ErrorForm error = model_error;  // of the name and the load
@@ -49,10 +56,11 @@ ModelRoute::Answer in_form(ErrorForm error, ModelResult result);
 
 // `services` outlives the handler.
 Handler by_model(const Services& services, ModelRoute route);
-// Shows a model: a file of the models folder that nobody has asked for yet is declared.
+// Shows a model, whose name the head has: a file of the models folder that nobody has asked for yet
+// is declared.
 using ShownModel = std::function<Result<Json>(const std::string& executor, const HttpRequest&)>;
 Handler by_shown_model(const Services& services,
                        const std::function<std::string(const HttpRequest&)>& name,
-                       ShownModel answer);
+                       ShownModel answer, std::span<const BodyField> query = {});
 
 }  // namespace choir::serve

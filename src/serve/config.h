@@ -6,8 +6,8 @@
 //
 // A flag goes before a variable, a variable before the file, the file before the default.
 //
-// Any thread. find_config_file() and daemon_config() read files; the others are pure and do not
-// block. Nothing is thrown.
+// Any thread. find_config_file(), daemon_config() and check_files() read files; the others are pure
+// and do not block. Nothing is thrown.
 #pragma once
 
 #include <array>
@@ -79,6 +79,14 @@ Result<Config> read_config(const ConfigSources& sources);
 // What the daemon takes. Reads the API keys. kInvalidArgument: all of it together is not allowed,
 // such as an address that everybody reaches and no keys.
 Result<DaemonConfig> daemon_config(const Config& config);
+
+// Whether the heads of models are read, too: tenths of a second each, and the daemon does so itself
+// when it starts.
+enum class Heads : bool { kLeave, kRead };
+// What can be looked at without a start: the first file or folder that is named and not there, or a
+// model that cannot be loaded. The message begins with the place and the key: "serve.yaml:3:
+// 'models': ...". Reads files.
+Status check_files(const Config& config, Heads heads);
 
 // {"file": ..., "settings": {"listen.port": {"value": 8411, "origin": "file", "where": ...}}}
 Json shown(const Config& config);

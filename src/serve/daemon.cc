@@ -96,7 +96,9 @@ class Daemon::Inside {
   Status open(const DaemonConfig& config) {
     std::vector<std::string> preloaded;
     for (const ModelConfig& model : config.models) {
-      const std::string name = CHOIR_TRY(models_.declare(model));
+      auto declared = models_.declare(model);
+      if (!declared) return tl::unexpected(std::move(declared).error().in("'models' (--model)"));
+      const std::string& name = *declared;
       if (config.preload || model.preload) preloaded.push_back(name);
       if (std::ranges::find(names_, name) == names_.end()) names_.push_back(name);
     }

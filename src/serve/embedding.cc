@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/guarded.h"
+#include "serve/about_field.h"
 #include "serve/busy.h"
 #include "serve/by_door.h"
 #include "serve/cold_model.h"
@@ -33,7 +34,9 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
   const std::string& model() const { return model_; }
   const std::string& executor() const { return executor_; }
   ApiError error_of(const Error& error) const {
-    return with_room(api_error(error), services_.node, executor_);
+    const ApiError about =
+        about_prompt(error, "input", asked_.alone ? Several::kNo : Several::kYes);
+    return with_room(about, services_.node, executor_);
   }
   std::optional<ApiError> wrong_size(std::size_t size) const {
     if (asked_.dimensions == 0 || std::cmp_equal(asked_.dimensions, size)) return std::nullopt;
@@ -54,7 +57,7 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
       return submit();
     }
     if (const Status there = services_.models.is_there(asked_.model); !there)
-      return refuse(model_error(there.error()));
+      return refuse(model_error_at(there.error()));
     post(Door::kFiles, &EmbedDesk::find_model);
   }
 
@@ -77,6 +80,8 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
         {.on_done = [hold](const EmbedCompletion&) { hold(); },
          .on_settled = [self = shared_from_this()](
                            const EmbedCompletion& completion) { self->done(completion); }});
+    if (!submission && submission.error().code != Code::kOverloaded)
+      return refuse(error_of(submission.error()));
     if (!submission)
       return refuse(
           busy_error(services_.node, executor_, request_.client.tenant, submission.error()));
@@ -115,16 +120,16 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (!info) return api_error(info.error());
     if (!info->loaded) return std::nullopt;
     if (info->model.generates)
-      return api_error({Code::kInvalidArgument,
-                        "'" + model_ +
-                            "' writes text and does not embed it; POST /v1/chat/completions uses "
-                            "it"});
+      return model_error_at(
+          {Code::kInvalidArgument,
+           "'" + model_ +
+               "' writes text and does not embed it; POST /v1/chat/completions uses it"});
     return wrong_size(static_cast<std::size_t>(info->model.embedding_size));
   }
   void find_model() {
     if (gone_.load()) return;
     auto executor = services_.models.find(asked_.model);
-    if (!executor) return refuse(model_error(executor.error()));
+    if (!executor) return refuse(model_error_at(executor.error()));
     model_ = *executor;
     post(Door::kQuick, &EmbedDesk::submit);
   }

@@ -33,6 +33,14 @@ bool are_texts(const Json& value) {
   return value.is_array() && !value.empty() &&
          std::ranges::all_of(value, [](const Json& v) { return v.is_string(); });
 }
+bool begins_with_number(const Json& value) {
+  return value.is_array() && !value.empty() && value.front().is_number();
+}
+// The first entry that is no text or no token; nullopt: there is none.
+std::optional<ApiError> check_entries(std::string_view list, const Json& value, Kind kind) {
+  if (fits({kind}, value)) return std::nullopt;
+  return wrong_value(list, {kind}, value);
+}
 
 // "1h30m", "90s", "-1": in seconds; nullopt for anything else.
 std::optional<double> seconds_of(std::string_view text) {
@@ -118,6 +126,8 @@ std::optional<ApiError> read_message(const Json& value, const std::string& where
 std::optional<ApiError> add_prompt(const std::string& where, const Json& value,
                                    std::vector<Prompt>& prompts) {
   Prompt prompt;
+  if (begins_with_number(value))
+    if (auto error = check_entries(where, value, Kind::kTokens)) return error;
   if (value.is_string())
     prompt.text = value.get<std::string>();
   else if (are_tokens(value))
@@ -142,11 +152,20 @@ std::optional<ApiError> set_messages(Asked& asked, const Json& value) {
   return std::nullopt;
 }
 
-// One prompt, or a list of them. A list with numbers in it is one prompt of tokens.
+std::optional<ApiError> check_content(const Asked& asked) {
+  const std::vector<Message>& messages = asked.request.messages;
+  if (messages.empty() ||
+      std::ranges::any_of(messages, [](const Message& m) { return !m.content.empty(); }))
+    return std::nullopt;
+  return field_error(
+      at("messages", messages.size() - 1) + ".content",
+      messages.size() == 1 ? "is empty; write one" : "is empty, and so are all others; write one");
+}
+
+// One prompt, or a list of them. A list that begins with a number is one prompt of tokens.
 std::optional<ApiError> set_prompt(Asked& asked, const Json& value) {
-  const bool one = !value.is_array() || value.empty() ||
-                   std::ranges::any_of(value, [](const Json& v) { return v.is_number(); });
-  if (one) return add_prompt("prompt", value, asked.prompts);
+  asked.alone = !value.is_array() || value.empty() || begins_with_number(value);
+  if (asked.alone) return add_prompt("prompt", value, asked.prompts);
   if (value.size() > kAnswersMax)
     return field_error("prompt", "has " + std::to_string(value.size()) + " prompts, at most " +
                                      std::to_string(kAnswersMax) + " are allowed");
@@ -206,18 +225,41 @@ std::optional<ApiError> check_together(const Asked& asked) {
   return std::nullopt;
 }
 
+namespace {
+
+// What the first entry is, the others are, too.
+std::optional<ApiError> check_input_list(const Json& value) {
+  if (value.front().is_number()) return check_entries("input", value, Kind::kTokens);
+  if (value.front().is_string()) return check_entries("input", value, Kind::kTexts);
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (!value[i].is_array() || value[i].empty())
+      return field_error(at("input", i),
+                         "is " + shown(value[i]) + "; it takes a text or a list of tokens");
+    if (auto error = check_entries(at("input", i), value[i], Kind::kTokens)) return error;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<ApiError> set_input(Asked& asked, const Json& value) {
+  asked.alone = value.is_string() || begins_with_number(value);
+  if (value.is_array() && !value.empty())
+    if (auto error = check_input_list(value)) return error;
   if (value.is_string())
     asked.embed.texts = {value.get<std::string>()};
   else if (are_texts(value))
     asked.embed.texts = value.get<std::vector<std::string>>();
   else if (are_tokens(value))
     asked.embed.tokens = {value.get<std::vector<TokenId>>()};
-  else if (value.is_array() && !value.empty() && std::ranges::all_of(value, are_tokens))
+  else if (value.is_array() && !value.empty())
     asked.embed.tokens = value.get<std::vector<std::vector<TokenId>>>();
   else
     return field_error(
         "input", "is " + shown(value) + "; it takes a text, a list of texts, or lists of tokens");
+  for (std::size_t i = 0; i < asked.embed.texts.size(); ++i)
+    if (asked.embed.texts[i].empty())
+      return field_error(asked.alone ? "input" : at("input", i), "is empty; write a text");
   const std::size_t inputs = std::max(asked.embed.texts.size(), asked.embed.tokens.size());
   if (inputs > kEmbedTextsMax)
     return field_error("input", "has " + std::to_string(inputs) + " texts, at most " +
@@ -230,7 +272,9 @@ std::optional<ApiError> set_stop(Asked& asked, const Json& value) {
     asked.request.stop = {value.get<std::string>()};
   else if (are_texts(value))
     asked.request.stop = value.get<std::vector<std::string>>();
-  else if (!value.is_array() || !value.empty())
+  else if (value.is_array() && !value.empty())
+    return check_entries("stop", value, Kind::kTexts);
+  else if (!value.is_array())
     return field_error("stop", "is " + shown(value) + "; it takes a text or a list of texts");
   const std::vector<std::string>& stop = asked.request.stop;
   if (stop.size() > kStopStringsMax)

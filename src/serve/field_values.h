@@ -30,6 +30,9 @@ std::optional<ApiError> set_keep_alive(Asked& asked, const Json& value);
 std::optional<std::chrono::milliseconds> keep_alive_of(const Json& value);
 std::optional<ApiError> set_encoding_format(Asked& asked, const Json& value);
 
+// Of a chat that model_defaults has filled in: one message at least has text.
+std::optional<ApiError> check_content(const Asked& asked);
+
 // What is wrong between fields that are right one by one.
 std::optional<ApiError> check_together(const Asked& asked);
 

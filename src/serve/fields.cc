@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "serve/field_values.h"
+#include "serve/inside_fields.h"
 #include "serve/value_rule.h"
 
 namespace choir::serve {
@@ -102,6 +103,10 @@ ApiResult<Asked> read_fields(Routes route, const Json& body) {
   }
   if (asked.strict_fields && !asked.ignored.empty())
     return tl::unexpected(unknown_field(asked.ignored.front(), names_of(route)));
+  for (UnknownInside& inside : unknown_inside(route, body)) {
+    if (asked.strict_fields) return tl::unexpected(std::move(inside.error));
+    asked.ignored.push_back(std::move(inside.place));
+  }
   if (auto error = check_names(route, body)) return tl::unexpected(std::move(*error));
   if (auto error = check_together(asked)) return tl::unexpected(std::move(*error));
   return asked;

@@ -3,8 +3,8 @@
 // A field is of one of three classes. *Acts*: it changes the answer. *No effect*: clients send it,
 // and leaving it out gives the same answer. *Refused*: the answer would be another one than asked
 // for, so the request is refused by the field's name, unless the field has its off value. A field
-// that has no row is named in the reply's header x-choir-ignored, or is an error where
-// `strict_fields` is true. null is as left out.
+// that has no row, or a member that serve/inside_fields.h does not know, is named in the reply's
+// header x-choir-ignored, or is an error where `strict_fields` is true. null is as left out.
 //
 // Pure: any thread, does not block.
 #pragma once

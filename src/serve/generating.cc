@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/about_field.h"
 #include "serve/cold_model.h"
 #include "serve/exchange.h"
 #include "serve/generating_desk.h"
@@ -53,7 +54,7 @@ class Generating final : public Work {
       const StreamPiece piece = accepted_->choices[choice].stream.take();
       if (piece.end) close(choice, *piece.end);
       if (piece.end && !ended_well(piece.end->finish))
-        return failed(std::move(bytes), error_of(*piece.end));
+        return failed(std::move(bytes), error_of(choice, *piece.end));
       if (accepted_->stream) bytes += events_of(choice, piece);
     }
     if (still_open_ > 0) {
@@ -202,9 +203,11 @@ class Generating final : public Work {
     return output;
   }
 
-  ApiError error_of(const Completion& completion) const {
+  ApiError error_of(std::size_t choice, const Completion& completion) const {
     if (!completion.error) return api_error({Code::kEngineFailed, "the generation failed"});
-    return with_room(api_error(*completion.error), node_, accepted_->executor);
+    const std::vector<std::string>& fields = accepted_->prompt_fields;
+    const std::size_t prompt = choice * fields.size() / ends_.size();
+    return with_room(about_prompt(*completion.error, fields[prompt]), node_, accepted_->executor);
   }
 
   Node& node_;

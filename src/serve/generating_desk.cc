@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "serve/about_field.h"
 #include "serve/busy.h"
 #include "serve/cold_model.h"
 #include "serve/exchange.h"
+#include "serve/field_values.h"
 #include "serve/ignored_header.h"
 #include "serve/llama_detail.h"
 #include "serve/model_defaults.h"
@@ -34,6 +36,15 @@ std::string stop_of(const Node& node, const Completion& completion,
     first = stop;
   }
   return first;
+}
+
+// An error of one prompt of several.
+ApiError in_prompt(ApiError error, std::size_t prompt) {
+  const std::string number = std::to_string(prompt);
+  error.param = "prompt." + number;
+  error.pointer = "/prompt/" + number;
+  error.message.insert(0, "prompt " + number + ": ");
+  return error;
 }
 
 }  // namespace
@@ -77,7 +88,7 @@ void GeneratingDesk::open() {
     return arrive();
   }
   if (const Status there = services_.models.is_there(asked_.model); !there)
-    return refuse(model_error(there.error()));
+    return refuse(model_error_at(there.error()));
   post(Door::kFiles, &GeneratingDesk::find_model);
 }
 
@@ -111,7 +122,7 @@ std::optional<ApiError> GeneratingDesk::missing() const {
 
 void GeneratingDesk::find_model() {
   auto executor = services_.models.find(asked_.model);
-  if (!executor) return refuse(model_error(executor.error()));
+  if (!executor) return refuse(model_error_at(executor.error()));
   model_ = std::move(*executor);
   post(Door::kQuick, &GeneratingDesk::arrive);
 }
@@ -136,11 +147,12 @@ void GeneratingDesk::submit_to(const Result<ExecutorInfo>& info) {
   if (gone_.load()) return;
   if (!info) return refuse(model_error(info.error()));
   if (info->loaded && !info->model.generates)
-    return refuse(
-        model_error({Code::kInvalidArgument, "'" + model_ +
-                                                 "' is an encoder: it embeds text "
-                                                 "and writes none; POST /v1/embeddings uses it"}));
+    return refuse(model_error_at(
+        {Code::kInvalidArgument, "'" + model_ +
+                                     "' is an encoder: it embeds text and writes none; POST "
+                                     "/v1/embeddings uses it"}));
   fill_in(services_.models.defaults_of(model_), request_.client, asked_);
+  if (auto error = check_content(asked_)) return refuse(std::move(*error));
   auto accepted = accept(*info);
   if (!accepted) return refuse(std::move(accepted).error());
   slot_.with([&](Slot& s) { s.accepted = std::move(*accepted); });
@@ -170,6 +182,8 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   if (!prompts) return tl::unexpected(std::move(prompts).error());
   for (const Prepared& prompt : *prompts) answer.prompt_tokens.push_back(prompt.prompt_tokens());
   Accepted accepted;
+  for (std::size_t i = 0; i < prompts->size(); ++i)
+    accepted.prompt_fields.push_back(prompt_field(i));
   accepted.stream = asked_.stream;
   if (auto ignored = ignored_header(asked_.ignored)) accepted.headers.push_back(*ignored);
   if (info.loaded)
@@ -198,18 +212,21 @@ ApiResult<Accepted> GeneratingDesk::accept(const ExecutorInfo& info) {
   return accepted;
 }
 
+// The field that has it.
+std::string GeneratingDesk::prompt_field(std::size_t prompt) const {
+  if (dialect_.route == kChat) return "messages";
+  return asked_.alone ? "prompt" : "prompt." + std::to_string(prompt);
+}
+
 ApiResult<std::vector<Prepared>> GeneratingDesk::prepare_all(std::vector<Request> requests) const {
   std::vector<Prepared> all;
   for (Request& request : requests) {
     auto prepared = services_.node.prepare(std::move(request));
     if (!prepared) {
-      ApiError error = api_error(prepared.error());
-      if (requests.size() > 1) {
-        const std::string number = std::to_string(all.size());
-        error.param = "prompt." + number;
-        error.pointer = "/prompt/" + number;
-        error.message.insert(0, "prompt " + number + ": ");
-      }
+      const std::string field = prompt_field(all.size());
+      ApiError error = about_prompt(prepared.error(), field);
+      if (requests.size() > 1 && !error.param.starts_with(field + "."))
+        error = in_prompt(std::move(error), all.size());
       return tl::unexpected(std::move(error));
     }
     all.push_back(std::move(*prepared));

@@ -41,6 +41,7 @@ struct Accepted {
   std::string model = {};     // as the answer names it
   std::string executor = {};  // that answers
   std::vector<Submission> choices = {};
+  std::vector<std::string> prompt_fields = {};  // of the request, for each of its prompts
   std::unique_ptr<Writer> writer = {};
   std::shared_ptr<StopStrings> stops = {};  // nullptr: nobody asks for them
   bool loads = false;                       // its model was not in memory
@@ -84,6 +85,7 @@ class GeneratingDesk : public std::enable_shared_from_this<GeneratingDesk> {
   void submit_to(const Result<ExecutorInfo>& info);
   std::optional<ApiError> missing() const;
   ApiResult<Accepted> accept(const ExecutorInfo& info);
+  std::string prompt_field(std::size_t prompt) const;
   ApiResult<std::vector<Prepared>> prepare_all(std::vector<Request> requests) const;
   std::vector<Callbacks> callbacks_of(std::size_t count) const;
   std::shared_ptr<StopStrings> watch_stops(const std::vector<std::string>& stops,

@@ -1,6 +1,5 @@
 #include "serve/ignored_header.h"
 
-#include <algorithm>
 #include <string_view>
 
 namespace choir::serve {
@@ -8,18 +7,30 @@ namespace {
 
 constexpr std::size_t kBytesMax = 512;  // of all names; a few habits of a client fit
 
-// Visible ASCII: a client chooses the names of fields, and must not write headers with them.
-bool is_header_text(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+// A client chooses the names of fields, and must not write headers with them: all but visible ASCII
+// is shown as in a URL, and so are the marks of the list and of the escapes.
+std::string escaped(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string text;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c > 0x20 && c < 0x7f && c != ',' && c != '%')
+      text += c;
+    else
+      text.append({'%', kDigits[byte >> 4U], kDigits[byte & 15U]});
+  }
+  return text;
 }
 
 }  // namespace
 
 std::optional<Header> ignored_header(std::span<const std::string> names) {
   std::string all;
-  for (const std::string& name : names)
-    if (all.size() + name.size() < kBytesMax && is_header_text(name))
-      all += (all.empty() ? "" : ", ") + name;
+  for (const std::string& name : names) {
+    if (name.empty() || all.size() + name.size() >= kBytesMax) continue;
+    const std::string text = escaped(name);
+    if (all.size() + text.size() < kBytesMax) all += (all.empty() ? "" : ", ") + text;
+  }
   if (all.empty()) return std::nullopt;
   return Header{"x-choir-ignored", all};
 }

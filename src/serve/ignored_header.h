@@ -9,8 +9,8 @@
 
 namespace choir::serve {
 
-// Unset where there is nothing to name. Names that cannot stand in a header are left out, and so
-// are those for which there is no room. Pure: any thread, does not block.
+// Unset where there is nothing to name. What cannot stand in a header is escaped as in a URL
+// ("%C3%A4"); names for which there is no room are left out. Pure: any thread, does not block.
 std::optional<Header> ignored_header(std::span<const std::string> names);
 
 }  // namespace choir::serve

@@ -76,6 +76,7 @@ Json only(const Json& whole, const std::vector<std::string>& fields) {
 Json llama_error(const ApiError& error) {
   Json inside = {{"code", error.status}, {"message", error.message}, {"type", error.type}};
   if (!error.param.empty()) inside["param"] = error.param;
+  if (!error.pointer.empty()) inside["pointer"] = error.pointer;
   add_facts(inside, error);
   return {{"error", std::move(inside)}};
 }

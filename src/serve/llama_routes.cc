@@ -14,6 +14,7 @@
 #include "base/guarded.h"
 #include "choir/machine.h"
 #include "choir/model_text.h"
+#include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/by_model.h"
 #include "serve/field_values.h"
@@ -32,20 +33,16 @@ namespace {
 constexpr std::size_t kToolsMax = 128;
 constexpr std::size_t kToolsBytesMax = 512U << 10U;
 
-template <class T>
-ApiResult<T> in_api(Result<T> result) {
-  if (!result) return tl::unexpected(api_error(result.error()));
-  return std::move(*result);
-}
-
 // ---- bodies -------------------------------------------------------------------------------------
 
 // Of a route with the fields of chats, which reads them itself, the object as it came.
-ApiResult<Json> body_in(const HttpRequest& request, const BodyShape& shape) {
-  if (shape.table == 0) return read_shaped_body(shape, request.body);
+ApiResult<Json> body_in(const HttpRequest& request, const BodyShape& shape,
+                        std::vector<std::string>& ignored) {
+  if (shape.table == 0) return read_shaped_body(shape, request.body, &ignored);
   Json body = CHOIR_TRY(in_api(parse_json(request.body)));
   if (!body.is_object())
     return tl::unexpected(api_error({Code::kInvalidArgument, "the body is no JSON object"}));
+  ignored = CHOIR_TRY(read_fields(shape.table, body)).ignored;
   return body;
 }
 
@@ -63,13 +60,14 @@ using ModelAnswer =
 
 // Of a model in memory; one that is not is loaded first.
 Handler by_loaded_model(const Services& s, const BodyShape& shape, const ModelAnswer& answer) {
-  return by_model(s,
-                  {.read = [shape](const HttpRequest& r) { return body_in(r, shape); },
-                   .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
-                   .needs = ModelRoute::Needs::kLoaded,
-                   .in_passing = true,
-                   .answer = [&s, answer](const std::string& executor, const HttpRequest&,
-                                          const Json& body) { return answer(s, executor, body); }});
+  return by_model(
+      s,
+      {.read = [shape](const HttpRequest& r, auto& ignored) { return body_in(r, shape, ignored); },
+       .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
+       .needs = ModelRoute::Needs::kLoaded,
+       .in_passing = true,
+       .answer = [&s, answer](const std::string& executor, const HttpRequest&,
+                              const Json& body) { return answer(s, executor, body); }});
 }
 
 ApiResult<Json> tokenized(const Services& s, const std::string& executor, const Json& body) {
@@ -83,10 +81,10 @@ ApiResult<Json> tokenized(const Services& s, const std::string& executor, const 
 }
 
 ApiResult<Json> detokenized(const Services& s, const std::string& executor, const Json& body) {
-  const auto texts =
-      CHOIR_TRY(in_api(token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>())));
+  const auto texts = token_texts(s.node, executor, body["tokens"].get<std::vector<TokenId>>());
+  if (!texts) return tl::unexpected(about_prompt(texts.error(), "tokens"));
   std::string content;
-  for (const std::string& text : texts) content += text;
+  for (const std::string& text : *texts) content += text;
   return Json{{"content", std::move(content)}};
 }
 
@@ -98,6 +96,7 @@ ApiResult<Json> templated(const Services& s, const std::string& executor, const 
     return tl::unexpected(
         field_error("continue_final_message", "is not possible: an answer is not continued yet"));
   fill_in(s.models.defaults_of(executor), {}, asked);
+  if (auto error = check_content(asked)) return tl::unexpected(std::move(*error));
   ChatPrompt prompt;
   prompt.messages = std::move(asked.request.messages);
   prompt.open_answer = body.value("add_generation_prompt", true);
@@ -117,6 +116,7 @@ ApiResult<Json> counted(const Services& s, const std::string& executor, const Js
   Asked asked = CHOIR_TRY(read_fields(kChat, body));
   if (asked.request.messages.empty()) return tl::unexpected(field_error("messages", "is missing"));
   fill_in(s.models.defaults_of(executor), {}, asked);
+  if (auto error = check_content(asked)) return tl::unexpected(std::move(*error));
   asked.request.executor = executor;
   asked.request.default_template = true;
   const auto count = [](std::int64_t tokens) {
@@ -291,7 +291,8 @@ void add_models(Router& router, const Services& s) {
   using Change = Result<Json> (*)(const Services&, const std::string&, AskedLoads&);
   const auto change = [&](Change made, Door door, ErrorForm error) {
     return by_model(
-        s, {.read = [](const HttpRequest& r) { return read_shaped_body(kLoad, r.body); },
+        s, {.read = [](const HttpRequest& r,
+                       auto& ignored) { return read_shaped_body(kLoad, r.body, &ignored); },
             .name = [](const HttpRequest&, const Json& body) { return model_in(body); },
             .door = door,
             .answer =
@@ -365,24 +366,26 @@ void add_llama_routes(Router& router, const Services& s) {
               .reply = {.type = "text/plain"},
               .handler = text_by_door(s.doors, "text/plain; version=0.0.4; charset=utf-8",
                                       [&s] { return s.metrics.text(s.node); })});
-  router.add({.method = "GET",
-              .path = "/props",
-              .summary = "Shows llama.cpp's properties of a model",
-              .query = kModelQuery,
-              .reply = {"Properties"},
-              .handler = by_shown_model(s, model_in_query,
-                                        [&s](const std::string& model, const HttpRequest& r) {
-                                          return props(s, model, r);
-                                        })});
-  router.add({.method = "GET",
-              .path = "/slots",
-              .summary = "Shows what a model computes: counts, never text",
-              .query = kSlotsQuery,
-              .reply = {"Slots"},
-              .handler = by_shown_model(s, model_in_query,
-                                        [&s](const std::string& model, const HttpRequest& r) {
-                                          return slots(s, model, r);
-                                        })});
+  router.add(
+      {.method = "GET",
+       .path = "/props",
+       .summary = "Shows llama.cpp's properties of a model",
+       .query = kModelQuery,
+       .reply = {"Properties"},
+       .handler = by_shown_model(
+           s, model_in_query,
+           [&s](const std::string& model, const HttpRequest& r) { return props(s, model, r); },
+           kModelQuery)});
+  router.add(
+      {.method = "GET",
+       .path = "/slots",
+       .summary = "Shows what a model computes: counts, never text",
+       .query = kSlotsQuery,
+       .reply = {"Slots"},
+       .handler = by_shown_model(
+           s, model_in_query,
+           [&s](const std::string& model, const HttpRequest& r) { return slots(s, model, r); },
+           kSlotsQuery)});
   add_texts(router, s);
   add_models(router, s);
 }

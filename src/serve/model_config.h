@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "choir/config.h"
@@ -40,5 +41,9 @@ struct ModelConfig {
 
 // The name by which clients know it: "a" of the file "/models/a.gguf".
 std::string client_name(const ModelConfig& model);
+
+// What is wrong with a name that somebody chooses: "takes ..., not ..."; nullopt: nothing. A slash
+// is allowed, as in "org/model": paths have it as it is, or as %2F.
+std::optional<std::string> wrong_name(std::string_view name);
 
 }  // namespace choir::serve

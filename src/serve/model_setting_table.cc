@@ -1,8 +1,10 @@
 // The rows of model_settings() in serve/settings.h.
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
 #include "choir/request.h"
+#include "choir/text.h"
 #include "serve/field_values.h"
 #include "serve/model_config.h"
 #include "serve/replicas.h"
@@ -43,6 +45,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = kNameBytesMax,
      .otherwise = "null",
      .meaning = "That clients use; without it, that of `model`",
+     .also = [](const Json& v) { return wrong_name(v.get_ref<const std::string&>()); },
      .to_model = [](ModelConfig& m, const Json& v) { v.get_to(m.name); }},
     {.name = "aliases",
      .type = kNames,
@@ -157,6 +160,22 @@ constexpr auto kSettings = std::to_array<Setting>({
 
 std::span<const Setting> model_settings() { return kSettings; }
 std::span<const std::string_view> sampling_fields() { return kSamplingFields; }
+
+// Clients and proxies resolve "." and ".." in a path before they send it.
+std::optional<std::string> wrong_name(std::string_view name) {
+  bool fits = !name.empty() && name.size() <= kNameBytesMax &&
+              std::ranges::none_of(
+                  name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  for (std::string_view rest = name; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('/'));
+    fits = fits && part != "." && part != "..";
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+  }
+  if (fits) return std::nullopt;
+  return "takes 1 to " + std::to_string(kNameBytesMax) +
+         " bytes without control characters, and without '.' or '..' between slashes, not '" +
+         printable_line(name, 60) + "'";
+}
 
 std::string client_name(const ModelConfig& model) {
   if (!model.name.empty()) return model.name;

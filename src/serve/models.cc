@@ -257,9 +257,12 @@ void Models::forget(const std::string& executor) {
 
 Status Models::are_free(const std::vector<std::string>& aliases) const {
   for (const std::string& alias : aliases)
-    if (const auto other = known(alias))
-      return fail(Code::kAlreadyExists, "'" + printable_line(alias, kNameShown) +
-                                            "' is a name of '" + *other + "' already");
+    if (const auto other = known(alias)) {
+      const std::string name = "'" + printable_line(alias, kNameShown) + "'";
+      return fail(Code::kAlreadyExists, *other == alias
+                                            ? "another model is named " + name + " already"
+                                            : name + " is a name of '" + *other + "' already");
+    }
   return {};
 }
 

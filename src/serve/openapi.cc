@@ -198,11 +198,14 @@ Doc success(const Route& route) {
   content[type] = {{"schema", schema}};
   if (route.reply.may_stream) content["text/event-stream"] = {{"schema", ref(route.reply.event)}};
   Doc reply = {{"description", "The answer"}, {"content", std::move(content)}};
-  if (route.reply.may_stream)
-    reply["headers"] = {
-        {"x-choir-ignored", header("fields of the body that are in no class")},
-        {"x-choir-max-tokens", header("what max_tokens was lowered to")},
-        {"x-choir-template", header("default: the model has no chat template of its own")}};
+  if (route.body.table != 0 || route.body.unknown == Unknown::kIgnored)
+    reply["headers"]["x-choir-ignored"] =
+        header("fields of the body that are in no class, escaped as in a URL");
+  if (route.reply.may_stream) {
+    reply["headers"]["x-choir-max-tokens"] = header("what max_tokens was lowered to");
+    reply["headers"]["x-choir-template"] =
+        header("default: the model has no chat template of its own");
+  }
   return reply;
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "choir/machine.h"
 #include "choir/text.h"
+#include "serve/about_field.h"
 #include "serve/events.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
@@ -32,7 +33,7 @@ Result<Topics> topics_of(const std::vector<std::string>& names) {
     if (found == kTopicNames.end()) {
       const auto near = nearest(name, known);
       return fail(Code::kInvalidArgument,
-                  "there is no topic '" + printable_line(name, 60) + "'" +
+                  "'topics' has '" + printable_line(name, 60) + "', which is none" +
                       (near ? "; did you mean '" + *near + "'?"
                             : "; there are state, requests, turns and log"));
     }
@@ -154,17 +155,18 @@ Result<std::uint64_t> since_of(const std::string& query) {
 std::unique_ptr<Work> begin_events(const Services& services, const HttpRequest& request,
                                    Wake wake) {
   const auto names = list_in_query(request.query, "topics", {"since"});
-  if (!names) return reply_with_error(api_error(names.error()));
+  if (!names) return reply_with_error(about_query(api_error(names.error()), kEventsQuery));
   const auto topics = topics_of(names->value_or(std::vector<std::string>{}));
-  if (!topics) return reply_with_error(api_error(topics.error()));
+  if (!topics) return reply_with_error(about_query(api_error(topics.error()), kEventsQuery));
   if ((*topics & kLogTopic) != 0 && (request.client.scopes & kAdmin) == 0) {
     ApiError error = field_error("topics", "has log, which needs the scope admin");
     error.status = 403;
     error.type = "permission_error";
+    error.pointer.clear();  // it is no field of a body
     return reply_with_error(error);
   }
   const auto since = since_of(request.query);
-  if (!since) return reply_with_error(api_error(since.error()));
+  if (!since) return reply_with_error(about_query(api_error(since.error()), kEventsQuery));
   if (request.method == "HEAD")  // it has no end
     return reply_with({.headers = {{"content-type", "text/event-stream; charset=utf-8"}}}, "");
   return std::make_unique<EventsWork>(services, *topics, request.client, std::move(wake), *since);

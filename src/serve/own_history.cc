@@ -27,15 +27,16 @@ Result<std::int64_t> seconds_in(const std::string& query) {
 }  // namespace
 
 void add_history_route(Router& router, const Services& s) {
-  router.add({.method = "GET",
-              .path = "/choir/v1/history",
-              .summary = "Shows what the node did lately: rates, counts, bytes, and each model's",
-              .query = kHistoryQuery,
-              .reply = {"History"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& request) -> Result<Json> {
-                const std::int64_t seconds = CHOIR_TRY(seconds_in(request.query));
-                return s.history.shown(s.clock.now(), unix_ms(), seconds);
-              })});
+  router.add(
+      {.method = "GET",
+       .path = "/choir/v1/history",
+       .summary = "Shows what the node did lately: rates, counts, bytes, and each model's",
+       .query = kHistoryQuery,
+       .reply = {"History"},
+       .handler = by_door(s.doors, kHistoryQuery, [&s](const HttpRequest& request) -> Result<Json> {
+         const std::int64_t seconds = CHOIR_TRY(seconds_in(request.query));
+         return s.history.shown(s.clock.now(), unix_ms(), seconds);
+       })});
 }
 
 }  // namespace choir::serve

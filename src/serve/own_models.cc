@@ -14,8 +14,10 @@
 #include "choir/model_info.h"
 #include "choir/priority_named.h"
 #include "choir/text.h"
+#include "serve/about_field.h"
 #include "serve/by_door.h"
 #include "serve/by_model.h"
+#include "serve/model_config.h"
 #include "serve/model_rows.h"
 #include "serve/own_shapes.h"
 #include "serve/query.h"
@@ -65,11 +67,17 @@ Status check_trained(std::int32_t tokens, std::int32_t trained) {
                                           " tokens");
 }
 
+Result<KvType> kv_type_in(const std::string& name) {
+  const auto type = kv_type_named(name);
+  if (!type) return tl::unexpected(Error(type.error()).in("'kv_type'"));
+  return *type;
+}
+
 Result<Sized> sized_in(const Models& models, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(models.config_of(body.value("model", "")));
   const bool sized = body.contains("sequences_max") || body.contains("sequence_tokens_max");
   if (body.contains("kv_type"))
-    config.kv_type = CHOIR_TRY(kv_type_named(body["kv_type"].get<std::string>()));
+    config.kv_type = CHOIR_TRY(kv_type_in(body["kv_type"].get<std::string>()));
   config.sequences_max = body.value("sequences_max", config.sequences_max);
   config.sequence_tokens_max = body.value("sequence_tokens_max", config.sequence_tokens_max);
   if (config.sequence_tokens_max == 0) config.sequence_tokens_max = config.context_tokens;
@@ -130,16 +138,9 @@ Result<Priority> priority_in(const std::string& name) {
   return *priority;
 }
 
-// What clients can write in a path.
 Status check_name(const std::string& name) {
-  const bool fits =
-      !name.empty() && name.size() <= kNameBytesMax && std::ranges::none_of(name, [](char c) {
-        return c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-      });
-  if (fits && name != "." && name != "..") return {};
-  return fail(Code::kInvalidArgument, "'name' is '" + printable_line(name, 60) +
-                                          "'; it takes 1 to " + std::to_string(kNameBytesMax) +
-                                          " bytes without '/' and control characters");
+  if (const auto wrong = wrong_name(name)) return fail(Code::kInvalidArgument, "'name' " + *wrong);
+  return {};
 }
 
 Result<Json> declared(const Services& s, const Json& body) {
@@ -266,9 +267,16 @@ Result<Json> changed(const Services& s, const Action& action, const std::string&
 // Of the model that the path names; `error`: what an error of the answer is over HTTP.
 ModelRoute of_path(const BodyShape& shape, ModelResult answer, ErrorForm error = state_error) {
   return {
-      .read = [shape](const HttpRequest& r) { return read_shaped_body(shape, r.body); },
+      .read = [shape](const HttpRequest& r, auto&) { return read_shaped_body(shape, r.body); },
       .name = [](const HttpRequest& r, const Json&) -> ApiResult<std::string> { return r.rest; },
-      .answer = in_form(error, std::move(answer)),
+      .named_in = ModelRoute::NamedIn::kHead,
+      .answer = [shape, error, answer = std::move(answer)](const std::string& model,
+                                                           const HttpRequest& r,
+                                                           const Json& body) -> ApiResult<Json> {
+        auto json = answer(model, r, body);
+        if (json) return std::move(*json);
+        return tl::unexpected(about_body(error(json.error()), shape.fields));
+      },
       .error = error};
 }
 
@@ -278,6 +286,7 @@ ModelRoute of_body(const BodyShape& shape, ModelResult answer) {
   route.name = [](const HttpRequest&, const Json& body) -> ApiResult<std::string> {
     return body.value("model", "");
   };
+  route.named_in = ModelRoute::NamedIn::kBody;
   route.needs = ModelRoute::Needs::kName;
   route.door = Door::kFiles;
   return route;
@@ -295,10 +304,14 @@ Handler by_action(const Services& s, const Action& action) {
 }
 
 Handler by_removal(const Services& s) {
-  ModelRoute route = of_path({}, [&s](const std::string& model, const HttpRequest& r, const Json&) {
-    return removed(s, model, r);
-  });
-  route.read = [](const HttpRequest&) -> ApiResult<Json> { return Json::object(); };
+  ModelRoute route = of_path({}, {});
+  route.answer = [&s](const std::string& model, const HttpRequest& r,
+                      const Json&) -> ApiResult<Json> {
+    auto json = removed(s, model, r);
+    if (json) return std::move(*json);
+    return tl::unexpected(about_query(state_error(json.error()), kRemoveQuery));
+  };
+  route.read = [](const HttpRequest&, auto&) -> ApiResult<Json> { return Json::object(); };
   route.needs = ModelRoute::Needs::kServed;
   route.door = Door::kMemory;
   return by_model(s, std::move(route));

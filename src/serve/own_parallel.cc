@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "choir/parallel_evaluation.h"
+#include "serve/about_field.h"
 #include "serve/dialect.h"
 #include "serve/exchange.h"
 #include "serve/load_wait.h"
@@ -261,7 +262,7 @@ std::unique_ptr<Work> stop_job(const ParallelCalls& calls, const HttpRequest& re
       return fail(Code::kInvalidArgument, "'job' is missing: the number of the job in 'begin'");
     return number_in_query(request.query, "job", {0, kJobLast}, 0);
   }();
-  if (!job) return reply_with_error(api_error(job.error()));
+  if (!job) return reply_with_error(about_query(api_error(job.error()), kParallelJobQuery));
   if (!calls.stop(request.rest, static_cast<std::size_t>(*job)))
     return reply_with_error(
         api_error(Error{Code::kNotFound, "no stream under way has this call with a job " +

@@ -1,11 +1,13 @@
 #include "serve/own_pulls.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "serve/by_door.h"
 #include "serve/own_shapes.h"
 #include "serve/pulls.h"
+#include "serve/shaped_body.h"
 
 namespace choir::serve {
 namespace {
@@ -30,8 +32,17 @@ Json all_pulls(const Pulls& pulls) {
   return {{"pulls", std::move(rows)}};
 }
 
-Result<Json> started(Pulls& pulls, const Json& body) {
-  return pull_row(CHOIR_TRY(pulls.start(body["model"].get<std::string>())));
+std::unique_ptr<Work> started(Pulls& pulls, const HttpRequest& request) {
+  const ApiResult<Json> body = read_shaped_body(kPull, request.body);
+  if (!body) return reply_with_error(body.error());
+  const auto pull = pulls.start((*body)["model"].get<std::string>());
+  if (pull) return reply_with_json(200, to_text(pull_row(*pull)));
+  ApiError wrong = api_error(pull.error());
+  if (pull.error().code == Code::kNotFound) {
+    wrong.param = "model";
+    wrong.pointer = "/model";
+  }
+  return reply_with_error(wrong);
 }
 
 }  // namespace
@@ -50,9 +61,8 @@ void add_pull_routes(Router& router, const Services& s) {
               .scopes = kAdmin,
               .body = kPull,
               .reply = {"Pull"},
-              .handler = by_door(s.doors, kPull, [&s](const HttpRequest&, const Json& body) {
-                return started(s.pulls, body);
-              })});
+              .handler = work_by_door(s.doors,
+                                      [&s](const HttpRequest& r) { return started(s.pulls, r); })});
   router.add({.method = "DELETE",
               .path = "/choir/v1/pulls/*",
               .summary = "Cancels a pull",

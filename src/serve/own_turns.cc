@@ -32,14 +32,15 @@ Result<Json> turns(const Node& node, const std::string& query) {
 }  // namespace
 
 void add_turn_routes(Router& router, const Services& s) {
-  router.add({.method = "GET",
-              .path = "/choir/v1/turns",
-              .summary = "Lists what the lanes have computed lately, turn by turn",
-              .query = kTurnsQuery,
-              .reply = {"Turns"},
-              .handler = by_door(s.doors, [&s](const HttpRequest& request) -> Result<Json> {
-                return turns(s.node, request.query);
-              })});
+  router.add(
+      {.method = "GET",
+       .path = "/choir/v1/turns",
+       .summary = "Lists what the lanes have computed lately, turn by turn",
+       .query = kTurnsQuery,
+       .reply = {"Turns"},
+       .handler = by_door(s.doors, kTurnsQuery, [&s](const HttpRequest& request) -> Result<Json> {
+         return turns(s.node, request.query);
+       })});
 }
 
 }  // namespace choir::serve

@@ -88,10 +88,10 @@ void ParallelDesk::read() {
     return post(Door::kHeads, &ParallelDesk::check_loads);
   }
   std::set<std::string> names;
-  for (const ParallelJob& job : asked_.jobs) names.insert(job.asked.model);
-  for (const std::string& name : names)
-    if (const Status there = services_.models.is_there(name); !there)
-      return refuse(model_error(there.error()));
+  for (const ParallelJob& job : asked_.jobs)
+    if (names.insert(job.asked.model).second)
+      if (const Status there = services_.models.is_there(job.asked.model); !there)
+        return refuse(model_error_at(there.error(), job.model_pointer));
   post(Door::kFiles, &ParallelDesk::find_new_models);
 }
 
@@ -132,7 +132,7 @@ std::optional<ApiError> ParallelDesk::find_models(bool also_new) {
     const std::string& name = job.asked.model;
     if (!found.contains(name)) {
       auto executor = also_new ? services_.models.find(name) : services_.models.known(name);
-      if (!executor) return model_error(executor.error());
+      if (!executor) return model_error_at(executor.error(), job.model_pointer);
       found.emplace(name, std::move(*executor));
     }
     models_.push_back(found.at(name));

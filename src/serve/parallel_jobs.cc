@@ -196,6 +196,27 @@ Fault take_lists(Json& shared, Lists& lists) {
   return std::nullopt;
 }
 
+// Where the body has this field of a job that comes from the two lists.
+std::string pointer_in(const Lists& lists, std::string_view field, std::size_t number) {
+  const std::size_t models = std::max<std::size_t>(lists.models.size(), 1);
+  if (field == "model" && !lists.models.is_null())
+    return "/models/" + std::to_string(number % models);
+  if (field == "prompt" && !lists.prompts.is_null())
+    return "/prompts/" + std::to_string(number / models);
+  return "/" + std::string(field);
+}
+
+ApiError in_lists(ApiError error, std::size_t number, const Lists& lists) {
+  if (error.pointer == "/" + error.param) error.pointer = pointer_in(lists, error.param, number);
+  return error;
+}
+
+// A job that names no model has that of all jobs.
+std::string model_of_job(const Json& shared, const Json& job, std::size_t number) {
+  return has(shared, "model") && !has(job, "model") ? "/model"
+                                                    : "/jobs/" + std::to_string(number) + "/model";
+}
+
 }  // namespace
 
 ApiResult<ParallelAsked> read_parallel(const Json& body) {
@@ -227,7 +248,9 @@ ApiResult<ParallelAsked> read_parallel(const Json& body) {
     merged.update(jobs[i]);
     auto job = read_job(std::move(merged), i);
     if (!job)
-      return tl::unexpected(named ? at_job(std::move(job).error(), i) : std::move(job).error());
+      return tl::unexpected(named ? at_job(std::move(job).error(), i)
+                                  : in_lists(std::move(job).error(), i, lists));
+    job->model_pointer = named ? model_of_job(shared, jobs[i], i) : pointer_in(lists, "model", i);
     asked.jobs.push_back(std::move(*job));
   }
   return asked;

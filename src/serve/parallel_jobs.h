@@ -32,7 +32,8 @@ inline constexpr std::size_t kJobsBytesMax = 64U << 20U;
 
 struct ParallelJob {
   Asked asked;
-  std::string prompt;  // to show: the prompt, or the last message
+  std::string prompt;              // to show: the prompt, or the last message
+  std::string model_pointer = {};  // where the body names its model, or would
 };
 
 struct ParallelAsked {

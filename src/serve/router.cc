@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/ip/address_v6.hpp>
 #include <string_view>
+#include <utility>
 
 #include "choir/text.h"
 
@@ -11,15 +13,26 @@ namespace {
 
 constexpr std::size_t kTypeShown = 60;
 constexpr std::size_t kPathShown = 300;
-constexpr std::array<std::string_view, 3> kLoopback = {"localhost", "127.0.0.1", "[::1]"};
+constexpr std::array<std::string_view, 3> kLoopback = {"localhost", "127.0.0.1", "::1"};
 
-// "LocalHost:8411" -> "localhost"; "[::1]:8411" -> "[::1]".
+// Of an address of IPv6 the one form that clients and settings can be compared in: "FD00:0::1",
+// "[fd00::1]" and "fd00::1%eth0" -> "fd00::1". Other names in lower case.
+std::string one_form(std::string_view name) {
+  if (name.starts_with('[') && name.ends_with(']')) name = name.substr(1, name.size() - 2);
+  boost::system::error_code error;
+  auto address = boost::asio::ip::make_address_v6(name, error);
+  if (error) return lower_case(name);
+  address.scope_id(0);
+  return address.to_string();
+}
+
+// "LocalHost:8411" -> "localhost"; "[::1]:8411" -> "::1".
 std::string host_name(std::string_view host) {
   const std::size_t bracket = host.rfind(']');
   const std::size_t colon = host.rfind(':');
   if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket))
     host = host.substr(0, colon);
-  return lower_case(host);
+  return one_form(host);
 }
 
 bool is_known_host(std::string_view host, const HostRules& rules) {
@@ -104,6 +117,10 @@ std::string actions_at(std::span<const Route> routes, const std::string& method,
 }
 
 }  // namespace
+
+Router::Router(HostRules rules, Keys keys) : rules_(std::move(rules)), keys_(std::move(keys)) {
+  for (std::string& host : rules_.hosts) host = one_form(host);
+}
 
 void Router::add(Route route) {
   const bool star = route.path.find('*') != std::string::npos;

@@ -48,14 +48,13 @@ inline std::vector<Header> retry_in_a_second() {
 // Against web pages that send requests to this machine from a browser (DNS rebinding, requests
 // across origins). On a unix socket every Host is taken, because a browser does not reach it.
 struct HostRules {
-  std::vector<std::string> hosts;    // besides localhost and the addresses of loopback; lower case
+  std::vector<std::string> hosts;    // names and addresses besides localhost and those of loopback
   std::vector<std::string> origins;  // other pages that may send: "https://chat.example"
 };
 
 class Router {
  public:
-  explicit Router(HostRules rules = {}, Keys keys = {})
-      : rules_(std::move(rules)), keys_(std::move(keys)) {}
+  explicit Router(HostRules rules = {}, Keys keys = {});
 
   void add(Route route);
   std::span<const Route> routes() const { return routes_; }
@@ -83,7 +82,7 @@ class Router {
   std::optional<Refusal> foreign_page(const HttpRequest& head) const;
   std::optional<Refusal> set_client(HttpRequest& head, const Route& route) const;
   std::optional<Refusal> not_allowed(HttpRequest& head, const Route& route) const;
-  const HostRules rules_;
+  HostRules rules_;
   Keys keys_;
   const Sessions* sessions_ = nullptr;  // null: there are none
   std::vector<Route> routes_;

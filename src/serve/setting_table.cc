@@ -1,14 +1,18 @@
 // The rows of settings() in serve/settings.h.
 #include <algorithm>
 #include <array>
+#include <boost/asio/ip/address.hpp>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "choir/text.h"
 #include "serve/daemon.h"
 #include "serve/field_values.h"
+#include "serve/metric_names.h"
 #include "serve/settings.h"
 
 namespace choir::serve {
@@ -41,6 +45,26 @@ void set_addresses(DaemonConfig& d, const Json& v) {
   for (const std::string& host : hosts) d.host_rules.hosts.push_back(host);
 }
 
+std::optional<std::string> wrong_address(const Json& hosts) {
+  for (const Json& host : hosts) {
+    const auto& text = host.get_ref<const std::string&>();
+    boost::system::error_code error;
+    boost::asio::ip::make_address(text, error);
+    if (!error || lower_case(text) == "localhost") continue;
+    return "takes an address such as 127.0.0.1 or ::1, not '" + printable_line(text, 60) + "'" +
+           (text.starts_with('[') ? "; write it without brackets, and the port in listen.port"
+                                  : "");
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> wrong_metric_names(const Json& names) {
+  const auto& text = names.get_ref<const std::string&>();
+  if (metric_names(text)) return std::nullopt;
+  return "takes choir, vllm and llamacpp, with commas between, not '" + printable_line(text, 60) +
+         "'";
+}
+
 void set_models(DaemonConfig& d, const Json& v) {
   for (const Json& entry : v) {
     ModelConfig model;
@@ -65,6 +89,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = 16,
      .otherwise = R"(["127.0.0.1", "::1"])",
      .meaning = "Address to listen on; localhost is 127.0.0.1 and ::1",
+     .also = wrong_address,
      .to_daemon = set_addresses},
     {.name = "listen.port",
      .flag = "--port",
@@ -313,6 +338,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = 256,
      .otherwise = R"("choir")",
      .meaning = "Names of the metrics: choir, vllm, llamacpp, or several with commas between",
+     .also = wrong_metric_names,
      .to_daemon = [](DaemonConfig& d, const Json& v) { v.get_to(d.metric_names); }},
     {.name = "load_wait_seconds",
      .flag = "--load-wait-seconds",

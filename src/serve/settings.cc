@@ -131,7 +131,7 @@ std::string takes(const Setting& setting) {
 }
 
 std::optional<std::string> check(const Setting& setting, const Json& value) {
-  if (fits(setting, value)) return std::nullopt;
+  if (fits(setting, value)) return setting.also == nullptr ? std::nullopt : setting.also(value);
   const bool wants_text = setting.type == SettingType::kText ||
                           setting.type == SettingType::kName || setting.type == SettingType::kPath;
   return "takes " + takes(setting) + ", not " + shown(value) +

@@ -42,6 +42,8 @@ struct Setting {
   std::span<const std::string_view> choices = {};
   std::string_view otherwise = {};  // the default, as JSON; null: as the meaning says
   std::string_view meaning = {};
+  // What the type does not say of a value that fits it: "takes ..., not ..."; nullopt: nothing.
+  std::optional<std::string> (*also)(const Json& value) = nullptr;
   // Which of the two, goes by the table. The value has passed check() and is not null.
   void (*to_daemon)(DaemonConfig& daemon, const Json& value) = nullptr;
   void (*to_model)(ModelConfig& model, const Json& value) = nullptr;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/inside_fields.h"
 #include "serve/value_rule.h"
 
 namespace choir::serve {
@@ -16,9 +17,14 @@ std::vector<std::string> names_of(const BodyShape& shape) {
   return names;
 }
 
+bool has_messages(const BodyShape& shape) {
+  return std::ranges::find(shape.fields, "Messages", &BodyField::schema) != shape.fields.end();
+}
+
 }  // namespace
 
-ApiResult<Json> read_shaped_body(const BodyShape& shape, std::string_view body) {
+ApiResult<Json> read_shaped_body(const BodyShape& shape, std::string_view body,
+                                 std::vector<std::string>* ignored) {
   Json given = Json::object();
   if (!body.empty()) {
     auto json = parse_json(body);
@@ -34,13 +40,18 @@ ApiResult<Json> read_shaped_body(const BodyShape& shape, std::string_view body) 
   for (const auto& [name, value] : given.items()) {
     const auto field = std::ranges::find(shape.fields, name, &BodyField::name);
     if (field == shape.fields.end()) {
-      if (strict && !(may_ignore && name == kStrict))
-        return tl::unexpected(unknown_field(name, names_of(shape)));
+      if (may_ignore && name == kStrict) continue;
+      if (strict) return tl::unexpected(unknown_field(name, names_of(shape)));
+      if (ignored != nullptr) ignored->push_back(name);
     } else if (!value.is_null()) {
       if (!fits(field->rule, value))
         return tl::unexpected(wrong_value(field->name, field->rule, value));
       read[name] = std::move(value);
     }
+  }
+  for (UnknownInside& inside : unknown_inside(has_messages(shape) ? kChat : Routes{0}, read)) {
+    if (strict) return tl::unexpected(std::move(inside.error));
+    if (ignored != nullptr) ignored->push_back(std::move(inside.place));
   }
   for (const BodyField& field : shape.fields)
     if (field.required && !read.contains(std::string(field.name)))

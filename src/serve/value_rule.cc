@@ -98,8 +98,22 @@ bool fits(const ValueRule& rule, const Json& value) {
 }
 
 ApiError wrong_value(std::string_view field, const ValueRule& rule, const Json& value) {
+  if (value.is_array() && (rule.kind == Kind::kTokens || rule.kind == Kind::kTexts)) {
+    const auto wrong = std::ranges::find_if(
+        value, [&](const Json& one) { return !fits({rule.kind}, Json::array({one})); });
+    if (wrong != value.end())
+      return wrong_entry(field, static_cast<std::size_t>(wrong - value.begin()), *wrong, rule.kind);
+  }
   return field_error(field,
                      "is " + printable_line(to_text(value), kShown) + "; it takes " + takes(rule));
+}
+
+ApiError wrong_entry(std::string_view list, std::size_t index, const Json& value, Kind kind) {
+  return field_error(std::string(list) + "." + std::to_string(index),
+                     "is " + printable_line(to_text(value), kShown) + "; it takes " +
+                         (kind == Kind::kTokens ? "a token, which is a whole number from 0 to " +
+                                                      std::to_string(INT32_MAX)
+                                                : "a text"));
 }
 
 ApiError unknown_field(std::string_view name, std::span<const std::string> known) {

@@ -3,6 +3,7 @@
 // Pure: any thread, does not block.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ bool fits(const ValueRule& rule, const Json& value);
 
 // The value of a field is not what its rule says.
 ApiError wrong_value(std::string_view field, const ValueRule& rule, const Json& value);
+
+// An entry of a list of this kind, which is kTokens or kTexts, is none of these.
+ApiError wrong_entry(std::string_view list, std::size_t index, const Json& value, Kind kind);
 
 // A route has no field of this name, which comes from a client; `known` are those that it has.
 ApiError unknown_field(std::string_view name, std::span<const std::string> known);
