@@ -45,6 +45,24 @@ class HistoryTest : public testing::Test {
   History history{at(seconds(100))};
 };
 
+TEST_F(HistoryTest, TellsTheCoresThatComputedForAModel) {
+  const auto computed = [](double in_all) {
+    ExecutorInfo info = model("a", 10);
+    info.compute_seconds = in_all;
+    return sight({info});
+  };
+  history.begin(at(seconds(110)));
+  history.add(at(seconds(111)), computed(1.5));
+  history.add(at(seconds(113)), computed(4.5));
+  EXPECT_EQ(values(shown(seconds(113), 3)["models"]["a"]["cores"]), (Values{1.5, 1.5, 1.5}));
+  history.add(at(milliseconds(113'500)), computed(5));
+  EXPECT_EQ(values(shown(seconds(113), 1)["models"]["a"]["cores"]), (Values{2}))
+      << "of both looks of the second";
+  history.add(at(seconds(114)), computed(0.5));
+  EXPECT_EQ(values(shown(seconds(114), 1)["models"]["a"]["cores"]), (Values{0.5}))
+      << "it was loaded anew";
+}
+
 TEST_F(HistoryTest, OfAnIdleDaemonIsNoughtFromItsStart) {
   EXPECT_EQ(values(total(seconds(102), 5)), (Values{-1, -1, 0, 0, 0}));
   EXPECT_EQ(values(total(seconds(102), 2, "first_token_p95_ms")), (Values{-1, -1}));
@@ -165,7 +183,8 @@ TEST_F(HistoryTest, OfMoreModelsThanItHasCurvesForKeepsThoseThatWorkedLast) {
   EXPECT_EQ(all["models"].size(), History::kModelsMax);
   EXPECT_TRUE(all["models"].contains("late"));
   EXPECT_FALSE(all["models"].contains("m0"));
-  EXPECT_EQ(values(all["totals"]["output_tokens_per_second"]), (Values{31 + 5}));
+  EXPECT_EQ(values(all["totals"]["output_tokens_per_second"]),
+            (Values{History::kModelsMax - 1 + 5}));
 }
 
 // Who asks again puts each second where it was, however late in its second the question comes.

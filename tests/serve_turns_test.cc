@@ -44,8 +44,8 @@ TEST(TurnBlocks, NotWhereOtherThreadsComputed) {
   const TurnsSince all{{microseconds(3000)}, {{.turns = {turn(0, 1000, "a"), narrow}}}};
   const Json rows = turn_blocks(all, {2})["lanes"][0]["blocks"];
   ASSERT_EQ(rows.size(), 2U);
-  EXPECT_EQ(rows[0].back(), 1);
-  EXPECT_EQ(rows[1].back(), 2) << "the lane has 2 now";
+  EXPECT_EQ(rows[0][7], 1);
+  EXPECT_EQ(rows[1][7], 2) << "the lane has 2 now";
 }
 
 TEST(TurnBlocks, ManyShortTurnsOfManyModelsAreCountedAsMissing) {
@@ -61,15 +61,24 @@ TEST(TurnBlocks, HaveTheFormOfTheRoutes) {
   const TurnsSince all{{microseconds(900)},
                        {{.next = 1, .missing = 2, .turns = {turn(5, 7, "a")}}, {}, {}}};
   EXPECT_EQ(turn_blocks(all, {1, 1}), Json::parse(R"({"now_us": 900, "lanes": [
-      {"lane": 0, "threads": 1, "missing": 2, "blocks": [[5, 7, "a", 2, 3, "normal", 1, 1]]},
+      {"lane": 0, "threads": 1, "missing": 2, "blocks": [[5, 7, "a", 2, 3, "normal", 1, 1, 0]]},
       {"lane": 1, "threads": 1, "missing": 0, "blocks": []}]})"));
   EXPECT_EQ(exact_turns(all, {2}), Json::parse(R"({"now_us": 900, "lanes": [
-      {"lane": 0, "threads": 2, "missing": 2, "turns": [[5, 7, "a", 2, 3, "normal", 1]]}]})"));
+      {"lane": 0, "threads": 2, "missing": 2, "turns": [[5, 7, "a", 2, 3, "normal", 1, 0]]}]})"));
   const Json trace = chrome_trace(all);
   ASSERT_EQ(trace["traceEvents"].size(), 2U);
   EXPECT_EQ(trace["traceEvents"][1]["name"], "a");
   EXPECT_EQ(trace["traceEvents"][1]["ts"], 5);
   EXPECT_EQ(trace["traceEvents"][1]["dur"], 7);
+}
+
+TEST(TurnBlocks, TellWhyTheyHadTheirTurn) {
+  ComputedTurn waited = turn(0, 10, "a");
+  waited.reason = TurnReason::kWaited;
+  const TurnsSince all{{}, {{.turns = {waited}}}};
+  EXPECT_EQ(turn_blocks(all, {1})["lanes"][0]["blocks"][0].back(), 3);
+  EXPECT_EQ(exact_turns(all, {1})["lanes"][0]["turns"][0].back(), 3);
+  EXPECT_EQ(chrome_trace(all)["traceEvents"][1]["args"]["why"], "waited");
 }
 
 TEST(TurnBlocks, BetweenTwoTimes) {

@@ -20,14 +20,15 @@ TurnLog::Record record(std::int64_t number) {
           .prompt_tokens = static_cast<std::int32_t>(number),
           .decode_rows = static_cast<std::int32_t>(number % 60'000),
           .priority = static_cast<Priority>(number % 4),
-          .threads = static_cast<int>(number % 200)};
+          .threads = static_cast<int>(number % 200),
+          .reason = static_cast<TurnReason>(number / 4 % 4)};
 }
 
 // As record() says.
 void expect_whole(const ComputedTurn& turn) {
   const TurnLog::Record of = record(turn.prompt_tokens);
   EXPECT_EQ(turn, (ComputedTurn{of.began, of.length, "a", of.prompt_tokens, of.decode_rows,
-                                of.priority, of.threads}));
+                                of.priority, of.threads, of.reason}));
 }
 
 TEST(TurnLog, GivesWhatWasAddedLaneByLane) {

@@ -71,6 +71,42 @@ TEST_P(NextTurn, GivesInAnyOrderOfInput) {
 }
 
 const TurnRules kNoClasses{.classes = false};
+
+struct ReasonCase {
+  std::string name;
+  std::vector<ExecutorView> runnable;
+  TurnReason want;
+  TurnRules rules{};
+};
+void PrintTo(const ReasonCase& c, std::ostream* out) { *out << c.name; }
+
+class Reason : public testing::TestWithParam<ReasonCase> {};
+
+TEST_P(Reason, IsThatOfTheChosenOne) {
+  const ReasonCase& c = GetParam();
+  const auto chosen = next_turn(c.runnable, {milliseconds(1000)}, c.rules);
+  EXPECT_EQ(to_string(reason_of(c.runnable, chosen.value(), c.rules)), to_string(c.want));
+}
+
+const ReasonCase kReasonCases[] = {
+    {"Alone", {view(1, kLow, 2)}, TurnReason::kAlone},
+    {"LeastOfItsClass", {view(1, kNormal, 2), view(2, kNormal, 1)}, TurnReason::kShares},
+    {"BestClass", {view(1, kLow, 0), view(2, kHigh, 9)}, TurnReason::kClass},
+    {"LeastOfTheBestClass",
+     {view(1, kLow, 0), view(2, kHigh, 9), view(3, kHigh, 8)},
+     TurnReason::kShares},
+    {"LiftedByItsWait",
+     {view(1, kNormal, 0, 0), view(2, kHigh, 9, 990)},
+     TurnReason::kWaited,
+     {.age_step = milliseconds(100)}},
+    {"SharesWhereClassesDoNotCount",
+     {view(1, kLow, 0), view(2, kHigh, 9)},
+     TurnReason::kShares,
+     kNoClasses},
+};
+INSTANTIATE_TEST_SUITE_P(, Reason, testing::ValuesIn(kReasonCases),
+                         [](const auto& c) { return c.param.name; });
+
 const Case kCases[] = {
     {"NobodyWhenNobodyIsRunnable", {}, std::nullopt},
     {"LeastVirtualTime",

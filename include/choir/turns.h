@@ -2,14 +2,29 @@
 // values.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "choir/units.h"
 
 namespace choir {
+
+// Why an executor got its turn and no other did.
+enum class TurnReason : std::uint8_t {
+  kAlone,   // no other had work and no turn
+  kShares,  // of those of its class, it had had the least for its shares
+  kClass,   // its class was the best of those that had work
+  kWaited,  // others had work of a better class, and it had waited for so long that it went first
+};
+inline constexpr std::array<std::string_view, 4> kTurnReasonNames = {"alone", "shares", "class",
+                                                                     "waited"};
+constexpr std::string_view to_string(TurnReason reason) {
+  return kTurnReasonNames.at(static_cast<std::size_t>(reason));
+}
 
 // One turn: a lane computed one pass for one executor. Its times are of the node's clock.
 struct ComputedTurn {
@@ -20,6 +35,7 @@ struct ComputedTurn {
   std::int32_t decode_rows = 0;           // sequences that got one token further
   Priority priority = Priority::kNormal;  // the best of the requests in it
   int threads = 0;                        // that computed it
+  TurnReason reason = TurnReason::kAlone;
   bool operator==(const ComputedTurn&) const = default;
 };
 

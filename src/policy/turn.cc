@@ -42,6 +42,22 @@ std::optional<ExecutorId> next_turn(std::span<const ExecutorView> runnable, Inst
   return best->id;
 }
 
+TurnReason reason_of(std::span<const ExecutorView> runnable, ExecutorId chosen,
+                     const TurnRules& rules) {
+  if (runnable.size() < 2) return TurnReason::kAlone;
+  const auto self = std::ranges::find(runnable, chosen, &ExecutorView::id);
+  CHOIR_CHECK(self != runnable.end(), "the chosen one is among those that can run");
+  const std::size_t own = timeline(self->priority, rules);
+  TurnReason reason = TurnReason::kClass;
+  for (const ExecutorView& view : runnable) {
+    if (view.id == chosen) continue;
+    const std::size_t other = timeline(view.priority, rules);
+    if (other < own) return TurnReason::kWaited;
+    if (other == own) reason = TurnReason::kShares;
+  }
+  return reason;
+}
+
 double charge(double virtual_seconds, Nanos elapsed, int cores, double shares) {
   CHOIR_CHECK(cores >= 1, "a lane has at least one core");
   CHOIR_CHECK(shares > 0, "shares divide");

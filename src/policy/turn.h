@@ -18,6 +18,7 @@
 #include <span>
 
 #include "choir/ids.h"
+#include "choir/turns.h"
 #include "choir/units.h"
 
 namespace choir {
@@ -60,6 +61,10 @@ std::size_t timeline(Priority priority, const TurnRules& rules);
 // never one executor over a fair wait inside its own. The order of the input does not matter.
 std::optional<ExecutorId> next_turn(std::span<const ExecutorView> runnable, Instant now,
                                     const TurnRules& rules);
+
+// Why next_turn() has chosen `chosen`, which is one of `runnable`. For display.
+TurnReason reason_of(std::span<const ExecutorView> runnable, ExecutorId chosen,
+                     const TurnRules& rules);
 
 // Virtual time after a turn that kept `cores` busy for `elapsed`: seconds x cores / shares. A turn
 // costs at least 1 us, so a stream of empty turns does not run for free. cores >= 1, shares > 0.

@@ -175,7 +175,8 @@ void Lanes::end_turn(int lane, Next& next, TurnResult result) {
                     .prompt_tokens = result.computed.prompt_tokens,
                     .decode_rows = result.computed.decode_rows,
                     .priority = result.computed.best,
-                    .threads = result.threads});
+                    .threads = result.threads,
+                    .reason = next.turn.reason});
   // Before its end is told: the thread that removes the executor is then the one that destroys it.
   next.executor.reset();
   const auto now = clock_.now();

@@ -122,7 +122,8 @@ std::optional<Turn> Schedule::next(int lane, Instant now) {
   Turn turn{.executor = *chosen,
             .first_core = 0,
             .cores = layout_.threads[index],
-            .contended = views_.size() > 1};
+            .contended = views_.size() > 1,
+            .reason = reason_of(views_, *chosen, rules_)};
   for (std::size_t i = 0; i < index; ++i) turn.first_core += layout_.threads[i];
   lanes_[index] = Running{*chosen, turn.cores};
   return turn;

@@ -24,6 +24,7 @@ struct Turn {
   int first_core = 0;
   int cores = 1;
   bool contended = false;  // another executor is runnable and not running
+  TurnReason reason = TurnReason::kAlone;
   bool operator==(const Turn&) const = default;
 };
 

@@ -26,6 +26,7 @@ void TurnLog::add(int lane, const Record& record) {
   const std::uint64_t sizes =
       at_most(micros, 0xFFFFFFFF) << 32U | at_most(record.prompt_tokens, 0xFFFFFFFF);
   const std::uint64_t rest = at_most(record.decode_rows, 0xFFFF) << 48U |
+                             static_cast<std::uint64_t>(record.reason) << 44U |
                              static_cast<std::uint64_t>(record.priority) << 40U |
                              at_most(record.threads, 0xFF) << 32U |
                              (static_cast<std::uint32_t>(number) + 1U);
@@ -89,8 +90,9 @@ std::optional<ComputedTurn> TurnLog::read(const Ring& ring, std::uint64_t number
                       .executor = name == names.end() ? std::string() : name->second,
                       .prompt_tokens = static_cast<std::int32_t>(sizes & 0xFFFFFFFFU),
                       .decode_rows = static_cast<std::int32_t>(rest >> 48U),
-                      .priority = static_cast<Priority>(rest >> 40U & 0xFFU),
-                      .threads = static_cast<int>(rest >> 32U & 0xFFU)};
+                      .priority = static_cast<Priority>(rest >> 40U & 0xFU),
+                      .threads = static_cast<int>(rest >> 32U & 0xFFU),
+                      .reason = static_cast<TurnReason>(rest >> 44U & 0xFU)};
 }
 
 }  // namespace choir

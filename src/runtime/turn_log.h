@@ -30,6 +30,7 @@ class TurnLog {
     std::int32_t decode_rows = 0;
     Priority priority = Priority::kNormal;
     int threads = 0;
+    TurnReason reason = TurnReason::kAlone;
   };
   // One thread at a time for each lane. Does not block.
   void add(int lane, const Record& record);

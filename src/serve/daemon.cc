@@ -173,10 +173,12 @@ class Daemon::Inside {
   void look() {
     looks_again_ = false;
     const Status posted = doors_->post([this] {
-      const bool goes_on =
-          history_.add(clock_.now(), {.executors = node_->executors(),
-                                      .bytes_promised = node_->info().memory_bytes_promised,
-                                      .first_tokens = metrics_->take_first_tokens()});
+      const std::vector<RequestInfo> active = node_->requests();  // before those that have ended
+      const bool goes_on = history_.add(
+          clock_.now(),
+          {.executors = node_->executors(),
+           .bytes_promised = node_->info().memory_bytes_promised,
+           .first_tokens = first_tokens_.fresh(active, metrics_->take_first_tokens())});
       loop_.post([this, goes_on] {
         looks_ = goes_on || looks_again_;
         if (looks_) look_later();
@@ -245,6 +247,7 @@ class Daemon::Inside {
   LoopPost loop_;
   const SteadyClock clock_;
   History history_{clock_.now()};
+  FirstTokens first_tokens_;  // of look(), one at a time
   const std::unique_ptr<Doors> doors_;
   const std::shared_ptr<Events> events_ = std::make_shared<Events>(
       *node_, models_.replicas(), *doors_, clock_,

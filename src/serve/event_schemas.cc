@@ -83,12 +83,12 @@ constexpr auto kSchemas = std::to_array<Schema>({
         "threads": {"type": "integer"},
         "missing": {"type": "integer", "description": "turns that are not told"},
         "blocks": {
-          "description": "begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed",
+          "description": "begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed, why it had this turn: 0 nothing else had work, 1 its shares, 2 its class, 3 it had waited",
           "type": "array", "items": {
-            "type": "array", "minItems": 8, "maxItems": 8, "prefixItems": [
+            "type": "array", "minItems": 9, "maxItems": 9, "prefixItems": [
               {"type": "integer"}, {"type": "integer"}, {"type": "string"}, {"type": "integer"},
               {"type": "integer"}, {"$ref": "#/components/schemas/PriorityName"},
-              {"type": "integer"}, {"type": "integer"}]}}}}}}
+              {"type": "integer"}, {"type": "integer"}, {"type": "integer", "minimum": 0, "maximum": 3}]}}}}}}
 })"},
     {"LogFrame", R"({
   "type": "object", "required": ["topic", "lines", "dropped"],

@@ -11,6 +11,8 @@ namespace {
 constexpr std::int64_t kSecondsOfTen = 10;
 constexpr std::size_t kBytes = 4;       // of kTotalNames: the last value stands for 10 s
 constexpr std::size_t kFirstToken = 5;  // the longest does
+constexpr std::size_t kOutput = 0;      // of kModelNames: rates add up within a second
+constexpr std::size_t kCores = 3;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMsPerSecond = 1000;
 constexpr double kTail = 0.95;
@@ -119,13 +121,16 @@ bool History::add(Instant now, const Sight& sight) {
     for (const ExecutorInfo& e : sight.executors) {
       const std::string& name = e.config.name;
       const Counts after{static_cast<std::uint64_t>(e.output_tokens),
-                         static_cast<std::uint64_t>(e.prompt_tokens)};
+                         static_cast<std::uint64_t>(e.prompt_tokens), e.compute_seconds};
       const auto known = s.counts.find(name);
       const Counts before = known == s.counts.end() ? Counts{} : known->second;
       const double output = grown(after.output_tokens, before.output_tokens) / seconds;
       const double prompt = grown(after.prompt_tokens, before.prompt_tokens) / seconds;
+      const double computed = after.compute_seconds - before.compute_seconds;
+      const double cores = (computed < 0 ? after.compute_seconds : computed) / seconds;
       counts.emplace(name, after);
-      models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting)};
+      models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting),
+                      cores};
       totals[0] += output;
       totals[1] += prompt;
       totals[2] += e.running;
@@ -143,7 +148,7 @@ bool History::add(Instant now, const Sight& sight) {
       totals[1] += s.latest.totals[1];
       for (auto& [name, values] : models)
         if (const auto before = s.latest.models.find(name); before != s.latest.models.end())
-          values[0] += before->second[0];
+          for (const std::size_t rate : {kOutput, kCores}) values[rate] += before->second[rate];
     }
     s.latest = {second, totals, models};
     for (std::int64_t at = first; at <= second; ++at) put(s, at, totals, models);

@@ -7,11 +7,11 @@
 // rates and counts are 0; the promised bytes are those of the last look.
 //
 // A value of 10 s is the mean of its seconds; of bytes it is the last, and of the first token the
-// longest. The memory of all of it is at most kBytesMax: 32 models have curves of their own, and
+// longest. The memory of all of it is at most kBytesMax: 24 models have curves of their own, and
 // what others do is in the totals alone.
 //
 // Any thread. A lock is held for microseconds, and for about a millisecond where all is copied to
-// be shown.
+// be shown. The cores of a model are those that computed for it, in the mean.
 #pragma once
 
 #include <array>
@@ -54,7 +54,7 @@ class Curve {
 
 class History {
  public:
-  static constexpr std::size_t kModelsMax = 32;
+  static constexpr std::size_t kModelsMax = 24;
   static constexpr std::size_t kBytesMax = 4U << 20U;
   static constexpr std::int64_t kMostSeconds = 24 * 3600;
 
@@ -62,7 +62,7 @@ class History {
   struct Sight {
     std::vector<ExecutorInfo> executors;
     std::uint64_t bytes_promised = 0;
-    std::vector<double> first_tokens;  // seconds, of the requests that ended since the last look
+    std::vector<double> first_tokens;  // seconds, of those that came since the last look
   };
 
   // The history begins at `start`.
@@ -85,8 +85,8 @@ class History {
   static constexpr std::array<const char*, 6> kTotalNames = {
       "output_tokens_per_second", "prompt_tokens_per_second", "running", "waiting",
       "bytes_promised",           "first_token_p95_ms"};
-  static constexpr std::array<const char*, 3> kModelNames = {"output_tokens_per_second", "running",
-                                                             "waiting"};
+  static constexpr std::array<const char*, 4> kModelNames = {"output_tokens_per_second", "running",
+                                                             "waiting", "cores"};
   using Totals = std::array<double, kTotalNames.size()>;
   using OfModel = std::array<double, kModelNames.size()>;
   static constexpr std::size_t kSlots = Curve<float>::kSeconds + Curve<float>::kTens;
@@ -97,6 +97,7 @@ class History {
   struct Counts {
     std::uint64_t output_tokens = 0;
     std::uint64_t prompt_tokens = 0;
+    double compute_seconds = 0;
   };
   struct Model {
     std::array<Curve<float>, kModelNames.size()> curves;

@@ -94,13 +94,14 @@ class Metrics::Inside {
     return *known;
   }
 
-  void keep_first_token(double seconds) {
-    first_tokens_.with([&](std::vector<double>& kept) {
-      if (kept.size() < kFirstTokensMax) kept.push_back(seconds);
+  void keep_first_token(const FirstToken& token) {
+    first_tokens_.with([&](std::vector<FirstToken>& kept) {
+      if (kept.size() < kFirstTokensMax) kept.push_back(token);
     });
   }
-  std::vector<double> take_first_tokens() {
-    return first_tokens_.with([](std::vector<double>& kept) { return std::exchange(kept, {}); });
+  std::vector<FirstToken> take_first_tokens() {
+    return first_tokens_.with(
+        [](std::vector<FirstToken>& kept) { return std::exchange(kept, {}); });
   }
 
   const MetricNames names;
@@ -169,7 +170,7 @@ class Metrics::Inside {
   Family<Counter>& compute_ = counter(
       "choir_compute_seconds_total", "Time of forward passes, divided among the sequences in them");
   Guarded<Books> books_;
-  Guarded<std::vector<double>> first_tokens_;
+  Guarded<std::vector<FirstToken>> first_tokens_;
   std::array<std::atomic<Counter*>, kStatuses> replies_{};  // null: none had it
 };
 
@@ -182,7 +183,7 @@ void Metrics::on_request_ended(const RequestEnded& request) {
       .Add({{"model_name", std::string(request.executor)},
             {"finished_reason", std::string(to_string(request.finish))}})
       .Increment();
-  if (usage.output_tokens > 0) inside_->keep_first_token(usage.first_token_seconds);
+  if (usage.output_tokens > 0) inside_->keep_first_token({request.id, usage.first_token_seconds});
   inside_->with_row(request.executor, [&](const Row& row) {
     row.whole->Observe(usage.total_seconds);
     row.queue->Observe(usage.queue_seconds);
@@ -210,7 +211,7 @@ void Metrics::on_left(const ExecutorLeft& left) {
   inside_->evictions.Add({{"model_name", std::string(left.executor)}}).Increment();
 }
 
-std::vector<double> Metrics::take_first_tokens() { return inside_->take_first_tokens(); }
+std::vector<FirstToken> Metrics::take_first_tokens() { return inside_->take_first_tokens(); }
 
 void Metrics::on_reply(int status) { inside_->reply_of(status).Increment(); }
 

@@ -11,6 +11,7 @@
 
 #include "choir/node.h"
 #include "choir/observer.h"
+#include "serve/first_tokens.h"
 #include "serve/metric_names.h"
 
 namespace choir::serve {
@@ -30,9 +31,9 @@ class Metrics final : public Observer {
   void on_reply(int status);
   void on_ignored_fields(std::size_t count);
   void on_lost_lines(std::uint64_t count);  // of the access log
-  // How long the first tokens took, in seconds, of the requests that have ended since the last
-  // call; of very many the first ones.
-  std::vector<double> take_first_tokens();
+  // The first tokens of the requests that have ended since the last call; of very many the first
+  // ones.
+  std::vector<FirstToken> take_first_tokens();
 
   // Everything, as text. Any thread; copies under locks.
   std::string text(const Node& node) const;

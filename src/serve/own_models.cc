@@ -198,6 +198,16 @@ Shown resize(const Services& s, const std::string& name, const Json& body) {
   });
 }
 
+Shown update(const Services& s, const std::string& name, const Json& body) {
+  return each(s, name, [&](const std::string& executor) -> Status {
+    ExecutorConfig config = CHOIR_TRY(s.node.executor(executor)).config;
+    if (body.contains("priority"))
+      config.priority = CHOIR_TRY(priority_in(body["priority"].get<std::string>()));
+    config.shares = body.value("shares", config.shares);
+    return s.node.update(config);
+  });
+}
+
 // Another executor of the same file and sizes. They share the weights.
 Shown clone(const Services& s, const std::string& name, const Json& body) {
   ExecutorConfig config = CHOIR_TRY(s.node.executor(name)).config;
@@ -247,6 +257,8 @@ constexpr auto kActions = std::to_array<Action>({
      Door::kSettings},
     {"resize", "Changes how many generations a model runs at once, and how long they may be",
      resize, Door::kMemory, kResizeFields},
+    {"update", "Changes a model's class and shares, also while it computes", update,
+     Door::kSettings, kUpdateFields},
     {"clone", "Declares another executor of the same file and sizes, which shares the weights",
      clone, Door::kFiles, kCloneFields},
     {"replicas",

@@ -3,8 +3,8 @@
 //
 //   GET    /choir/v1/models, /choir/v1/models/NAME
 //   POST   /choir/v1/models              declares one: model, name, sizes, class, shares
-//   POST   /choir/v1/models/NAME/ACTION  load, unload, suspend, resume, pin, unpin, resize, clone,
-//                                        replicas
+//   POST   /choir/v1/models/NAME/ACTION  load, unload, suspend, resume, pin, unpin, resize, update,
+//                                        clone, replicas
 //   DELETE /choir/v1/models/NAME
 //   POST   /choir/v1/estimate            model and sizes
 #pragma once

@@ -24,13 +24,18 @@ inline constexpr BodyField kCellsField = {
 inline constexpr BodyField kKvTypeField = {
     "kv_type", {Kind::kText, 0, 16}, "Of the KV cells", false, "KvType"};
 
+inline constexpr BodyField kClassField = {
+    "priority", {Kind::kText, 0, 16}, "The class of its requests", false, "PriorityName"};
+inline constexpr BodyField kSharesField = {
+    "shares", {Kind::kNumber, 0.001, 1000}, "Its weight beside others of its class"};
+
 inline constexpr auto kEstimateFields = std::to_array<BodyField>(
     {kModelNeeded, kSequencesField, kSequenceTokensField, kCellsField, kKvTypeField});
 inline constexpr auto kDeclareFields = std::to_array<BodyField>({
     kModelNeeded,
     {"name", kNameRule, "Of the new executor; left out: that of the model"},
-    {"priority", {Kind::kText, 0, 16}, "The class of its requests", false, "PriorityName"},
-    {"shares", {Kind::kNumber, 0.001, 1000}, "Its weight beside others of its class"},
+    kClassField,
+    kSharesField,
     {"pinned", {Kind::kBoolean}, "Keep it in memory once it is loaded"},
     kSequencesField,
     kSequenceTokensField,
@@ -57,6 +62,7 @@ inline constexpr auto kParallelFields = std::to_array<BodyField>({
 
 inline constexpr auto kResizeFields =
     std::to_array<BodyField>({kSequencesField, kSequenceTokensField});
+inline constexpr auto kUpdateFields = std::to_array<BodyField>({kClassField, kSharesField});
 inline constexpr auto kRemoveQuery = std::to_array<BodyField>({
     {"requests",
      {Kind::kText, 0, 16},

@@ -90,6 +90,7 @@ Json turn_blocks(const TurnsSince& turns, const std::vector<std::int32_t>& threa
                     for (const TurnBlock& block : blocks_of(all, missing)) {
                       Json row = row_of(block.all, block.turns);
                       row.push_back(block.all.threads);
+                      row.push_back(static_cast<int>(block.all.reason));
                       rows.push_back(std::move(row));
                     }
                     return rows;
@@ -100,7 +101,10 @@ Json exact_turns(const TurnsSince& turns, const std::vector<std::int32_t>& threa
   return lanes_of(turns, threads, "turns",
                   [](const std::vector<ComputedTurn>& all, std::uint64_t& /*missing*/) {
                     Json rows = Json::array();
-                    for (const ComputedTurn& turn : all) rows.push_back(row_of(turn, turn.threads));
+                    for (const ComputedTurn& turn : all) {
+                      rows.push_back(row_of(turn, turn.threads));
+                      rows.back().push_back(static_cast<int>(turn.reason));
+                    }
                     return rows;
                   });
 }
@@ -125,7 +129,8 @@ Json chrome_trace(const TurnsSince& turns) {
                          {{"prompt_rows", turn.prompt_tokens},
                           {"decode_rows", turn.decode_rows},
                           {"class", to_string(turn.priority)},
-                          {"threads", turn.threads}}}});
+                          {"threads", turn.threads},
+                          {"why", to_string(turn.reason)}}}});
   }
   return {{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}};
 }

@@ -21,11 +21,12 @@ struct TurnBlock {
 std::vector<TurnBlock> blocks_of(const std::vector<ComputedTurn>& turns, std::uint64_t& missing);
 
 // {"now_us", "lanes": [{"lane", "threads", "missing", "blocks": [[begin_us, length_us, model,
-// prompt_rows, decode_rows, class, turns, threads]]}]}: the lanes that have turns, or are in
+// prompt_rows, decode_rows, class, turns, threads, why]]}]}: the lanes that have turns, or are in
 // `threads`, which has the number of threads of each lane. Times are since the process began.
+// `why`: the number of the TurnReason, of the first of the block's turns.
 Json turn_blocks(const TurnsSince& turns, const std::vector<std::int32_t>& threads);
 // The same without putting any together: "turns": [[begin_us, length_us, model, prompt_rows,
-// decode_rows, class, threads]].
+// decode_rows, class, threads, why]].
 Json exact_turns(const TurnsSince& turns, const std::vector<std::int32_t>& threads);
 // For viewers of Chrome's trace format, such as Perfetto: a thread for each lane.
 Json chrome_trace(const TurnsSince& turns);

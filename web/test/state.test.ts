@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
-import type { EndedRow, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
+import type { EndedRow, HistoryReply, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { before, commandOf, fitting, jobsOf, messagesOf, replaced, speedup } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
+import { columnsOf } from "../src/draw/cores.ts";
+import { coreSecondsOf, coresOf } from "../src/state/cores.ts";
 import { lifeOf, speedOf } from "../src/state/life.ts";
 import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
@@ -51,7 +53,7 @@ test("the first page tells of kernels where there are any", () => {
   for (const none of [undefined, "", "off (CHOIR_KERNELS)"]) assert.equal(told(none), "2 cores, 7.4 GiB for models. Nothing leaves this machine.");
 });
 
-const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2];
+const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2, 2, 1];
 const frame = (now: number, blocks: WireBlock[], missing = 0): TurnsFrame => ({ topic: "turns", now_us: now, lanes: [{ lane: 0, threads: 2, blocks, missing }] });
 
 test("blocks that are told twice are kept once, and old ones are forgotten", () => {
@@ -91,10 +93,10 @@ test("another daemon's turns replace those of the one before, whatever its clock
 
 test("a block has the threads that computed it, not those that its lane has now", () => {
   const log = new TurnLog();
-  const lane = { lane: 0, threads: 1, missing: 0, blocks: [[0, 400, "a", 0, 4, "normal", 2, 4] as WireBlock, block(500, 400)] };
+  const lane = { lane: 0, threads: 1, missing: 0, blocks: [[0, 400, "a", 0, 4, "normal", 2, 4, 1] as WireBlock, block(500, 400)] };
   log.add({ topic: "turns", now_us: 1000, lanes: [lane] }, 0);
-  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.threads), [4, 1]);
-  assert.equal(timesOf(log.lanes, 0, 1000)[0]?.us, 400 * 4 + 400);
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.threads), [4, 2]);
+  assert.equal(timesOf(log.lanes, 0, 1000)[0]?.us, 400 * 4 + 400 * 2);
 });
 
 test("the times of the models are those inside, times the threads", () => {
@@ -111,7 +113,7 @@ test("a lane that loses its threads keeps what it computed", () => {
   assert.equal(log.lanes[0]?.unused, true);
   assert.equal(timesOf(log.lanes, 0, 2000)[0]?.us, 1600);
   log.add(told(3000, 1, [block(2000, 400)]), 20);
-  assert.equal(timesOf(log.lanes, 0, 3000)[0]?.us, 2000);
+  assert.equal(timesOf(log.lanes, 0, 3000)[0]?.us, 2400);
 });
 
 test("a block is found where it is drawn", () => {
@@ -123,8 +125,8 @@ test("a block is found where it is drawn", () => {
   assert.equal(blockAt(p, 300, 10), null);
   assert.equal(blockAt(p, 100, laneTop([2], 1, false) + 40), null);
   assert.equal(firstAfter(log.lanes[0]?.blocks ?? [], 300_000), 1);
-  const one = fill({ begin: 0, length: 1, model: "a", prompt: 0, decode: 1, priority: "", turns: 1, threads: 1 });
-  const many = fill({ begin: 0, length: 1, model: "a", prompt: 512, decode: 0, priority: "", turns: 1, threads: 1 });
+  const one = fill({ begin: 0, length: 1, model: "a", prompt: 0, decode: 1, priority: "", turns: 1, threads: 1, why: 0 });
+  const many = fill({ begin: 0, length: 1, model: "a", prompt: 512, decode: 0, priority: "", turns: 1, threads: 1, why: 0 });
   assert.ok(one > 0.3 && one < 0.6 && many === 1);
   assert.ok(tracksHeight([1, 4], false) > tracksHeight([1, 1], false));
   assert.equal(ticksOf(10).length, 6);
@@ -205,6 +207,18 @@ test("the time of a request that goes on is spent in the stages that it has come
   assert.deepEqual(lifeOf(request("1", "prefill", { held_seconds: 2, queue_seconds: 3 }), 5), { held: 2, queue: 1, prompt: 2, writing: 0, parked: 0 });
   assert.deepEqual(lifeOf(request("1", "decode", { queue_seconds: 1, first_token_seconds: 2 }), 5), { held: 0, queue: 1, prompt: 1, writing: 3, parked: 0 });
   assert.equal(lifeOf(request("1", "decode", { queue_seconds: 1, first_token_seconds: 2 }), 1.5).writing, 0, "a clock that is behind makes no time negative");
+});
+
+test("the cores of a model are columns of a picture, each the mean of its seconds", () => {
+  const reply = { step_seconds: 1, now_ms: 0, totals: {}, models: { b: { cores: [...Array(898).fill(null), 1, 2] }, a: { cores: [...Array(899).fill(0), 1] }, idle: { cores: Array(900).fill(0) } } } as unknown as HistoryReply;
+  const cores = coresOf(reply);
+  assert.deepEqual([...cores.models.keys()], ["a", "b"], "by name, and only those that computed");
+  assert.deepEqual(coreSecondsOf(cores), [{ model: "a", seconds: 1 }, { model: "b", seconds: 3 }]);
+  const columns = columnsOf(cores, 4, 450);
+  assert.equal(columns.length, 450);
+  assert.deepEqual(columns[448], []);
+  assert.deepEqual(columns[449], [{ model: "a", from: 0, to: 0.125 }, { model: "b", from: 0.125, to: 0.5 }]);
+  assert.deepEqual(columnsOf(cores, 1, 900)[899]?.at(-1), { model: "b", from: 1, to: 1 }, "never above the top");
 });
 
 test("a speed is that of the tokens behind the first one", () => {

@@ -1,4 +1,5 @@
 // The lanes as tracks on a canvas. Nothing of the page but the canvas is touched.
+import { patternIn } from "./pattern.ts";
 import { kColours } from "../state/models.ts";
 import type { Look } from "../state/models.ts";
 import type { Block, Lane } from "../state/turns.ts";
@@ -90,6 +91,11 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
       const y = top + full - h;
       context.fillStyle = kColours[look.colour] ?? "#888888";
       context.fillRect(left, y, width, h);
+      const pattern = patternIn(context, look.colour);
+      if (pattern) {
+        context.fillStyle = pattern;
+        context.fillRect(left, y, width, h);
+      }
       const rows = block.prompt + block.decode;
       if (block.prompt > 0 && rows > 0) {
         const part = Math.max(2, Math.round((h * block.prompt) / rows));

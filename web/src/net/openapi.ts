@@ -17,6 +17,33 @@ export interface components {
             folder_models: number;
             node: components["schemas"]["Node"];
         };
+        /** @description KV cells; those that sequences share count for each of them */
+        Cells: {
+            model: string;
+            /** @enum {unknown} */
+            state: "unloaded" | "loading" | "loaded" | "suspended";
+            /** @description all; 0 where it is not in memory */
+            cells: number;
+            /** @description of requests that run */
+            running_cells: number;
+            /** @description of conversations between their requests */
+            kept_cells: number;
+            /** @description of ended requests; given up for others */
+            cached_cells: number;
+            free_cells: number;
+            kept_conversations: number;
+            /** @description sequences that hold cells, of all tenants */
+            running: number;
+            /** @description of requests that the client may see, the 50 longest */
+            sequences: {
+                /** @description of its request */
+                id: string;
+                tenant: string;
+                state: string;
+                /** @description its front: the tokens that are computed */
+                cells: number;
+            }[];
+        };
         EndedRequests: {
             requests: {
                 id: string;
@@ -241,6 +268,15 @@ export interface components {
             requests_active: number;
             draining: boolean;
         };
+        NodeModel: {
+            leases: {
+                tenant: string;
+                /** @description null: for ever */
+                seconds_left: number | null;
+            }[];
+            /** @description since its last request ended */
+            idle_seconds: number;
+        } & components["schemas"]["ModelRow"];
         ParallelEvent: {
             /** @constant */
             type: "begin";
@@ -384,7 +420,7 @@ export interface components {
                 threads: number;
                 /** @description turns that are not told */
                 missing: number;
-                /** @description begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed */
+                /** @description begin_us, length_us, model, prompt rows, decode rows, class, turns merged into it, threads that computed, why it had this turn: 0 nothing else had work, 1 its shares, 2 its class, 3 it had waited */
                 blocks: [
                     number,
                     number,
@@ -392,6 +428,7 @@ export interface components {
                     number,
                     number,
                     components["schemas"]["PriorityName"],
+                    number,
                     number,
                     number
                 ][];

@@ -4,6 +4,8 @@ import type { components } from "./openapi";
 type Schemas = components["schemas"];
 
 export type ModelRow = Schemas["EventModel"];
+export type NodeModel = Schemas["NodeModel"];
+export type CellsReply = Schemas["Cells"];
 export type NodeRow = Schemas["Node"];
 export type RequestRow = Schemas["EventRequest"];
 export type EndedRow = Schemas["EndedRequests"]["requests"][number];

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { blockAt, drawTracks, firstAfter, laneHeight, tracksHeight, type Picture } from "../draw/tracks.ts";
 import { integer, percent, short } from "../format.ts";
 import { visibleLine } from "../safe/visible.ts";
-import { reducedMotion, theme } from "../state/prefs.ts";
+import { isDark, reducedMotion, theme } from "../state/prefs.ts";
 import { lookOf, turns, turnsSecond, turnsTick, view } from "../state/store.ts";
 import { timesOf, type Block, type Lane } from "../state/turns.ts";
 import { link } from "../net/live.ts";
@@ -19,8 +19,6 @@ export interface Shown {
   from: number;
   to: number;
 }
-
-const isDark = (): boolean => theme.value === "dark" || (theme.value === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
 
 export function threadsOfLanes(): number[] {
   const threads: number[] = [...(view.value.node?.lanes ?? [])];
@@ -153,7 +151,9 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
 export const drawNow = new Set<() => void>();
 
 function told(b: Block): string {
-  return words.ensemble.block(visibleLine(b.model), b.turns, short(b.length / 1000), b.prompt, b.decode, b.priority);
+  const what = words.ensemble.block(visibleLine(b.model), b.turns, short(b.length / 1000), b.prompt, b.decode, b.priority);
+  const why = words.ensemble.why[b.why];
+  return why ? `${what}; ${why}` : what;
 }
 
 function sentence(p: Picture | null): string {

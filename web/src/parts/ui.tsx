@@ -2,6 +2,7 @@
 import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { kPatterns } from "../draw/pattern.ts";
 import { kColours } from "../state/models.ts";
 import { lookOf } from "../state/store.ts";
 import { visibleLine } from "../safe/visible.ts";
@@ -47,7 +48,7 @@ export function Name({ text }: { text: string }) {
 export function Letter({ model }: { model: string }) {
   const look = lookOf(model);
   return (
-    <span class="letter" aria-hidden="true" style={{ backgroundColor: kColours[look.colour] ?? "" }}>
+    <span class={`letter p${look.colour % kPatterns}`} aria-hidden="true" style={{ backgroundColor: kColours[look.colour] ?? "" }}>
       {look.letter}
     </span>
   );

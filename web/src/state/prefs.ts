@@ -21,6 +21,7 @@ function keep(name: string, value: string): void {
 
 const stored = read("choir.theme", "system");
 export const theme = signal<Theme>(stored === "light" || stored === "dark" ? stored : "system");
+export const isDark = (): boolean => theme.value === "dark" || (theme.value === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
 export const letterKeys = signal(read("choir.keys", "on") === "on");
 export const reducedMotion = signal(false);
 // Columns of the table of requests that are left out.

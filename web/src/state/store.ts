@@ -205,20 +205,21 @@ export interface History {
 }
 export const history = signal<History | null>(null);
 
+const kHistoryTickMs = 1000;
 const kReadEveryMs = 1900; // asked once a second: every 2 s
 const kReadIdleMs = 9900; // every 10 s: the curves only move on
 const kSettlesMs = 4000; // until the second of the last turn is in the curves
 let movedAt = 0; // when the last turns or requests were seen; of the browser's clock
 
 // Whether it is time to read again: soon while something computes, until its end is in the curves.
-export function historyDue(): boolean {
+function historyDue(): boolean {
   const time = Date.now();
   if (running.peek() + waiting.peek() > 0) movedAt = time;
   return time - (history.peek()?.asked ?? 0) >= (time - movedAt < kSettlesMs ? kReadEveryMs : kReadIdleMs);
 }
 
 // The last figure of each model comes along.
-export async function readHistory(abort?: AbortSignal): Promise<void> {
+async function readHistory(abort?: AbortSignal): Promise<void> {
   const before = history.peek();
   const wanted = before === null ? historySeconds : Math.min(historySeconds, Math.ceil((Date.now() - before.asked) / 1000) + 5);
   const asked = Date.now();
@@ -234,4 +235,22 @@ export async function readHistory(abort?: AbortSignal): Promise<void> {
   const each = new Map<string, number | null>();
   for (const [name, model] of Object.entries(reply.models)) each.set(name, model["output_tokens_per_second"]?.at(-1) ?? null);
   history.value = { last, asked, totals, models: each };
+}
+
+// While it is in sight and the daemon is there, until what it returns is called.
+export function keepReadingHistory(): () => void {
+  const abort = new AbortController();
+  const read = (): void => {
+    if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
+  };
+  read();
+  const timer = setInterval(() => historyDue() && read(), kHistoryTickMs);
+  const stop = link.subscribe((l) => {
+    if (l.state === "live") read();
+  });
+  return () => {
+    abort.abort();
+    clearInterval(timer);
+    stop();
+  };
 }

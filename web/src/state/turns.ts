@@ -11,6 +11,7 @@ export interface Block {
   priority: string;
   turns: number; // that were merged into this block
   threads: number; // of the lane then
+  why: number; // it was this model's turn: a number of the schema TurnsFrame
 }
 
 export interface Lane {
@@ -55,8 +56,8 @@ export class TurnLog {
       // What a frame tells again, after a reconnection, is there already.
       const last = lane.blocks.at(-1);
       const known = last ? last.begin + last.length : -1;
-      for (const [begin, length, model, prompt, decode, priority, turns, threads] of told.blocks)
-        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads: threads ?? lane.threads });
+      for (const [begin, length, model, prompt, decode, priority, turns, threads, why] of told.blocks)
+        if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads, why });
     }
     for (const lane of this.lanes) {
       const old = lane.blocks.findIndex((b) => b.begin + b.length > this.now - kKeptUs);

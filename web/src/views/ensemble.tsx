@@ -2,22 +2,23 @@
 import { computed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { bytes, integer, percent, seconds, short } from "../format.ts";
-import { isLive, link } from "../net/live.ts";
+import { isLive } from "../net/live.ts";
 import type { RequestRow } from "../net/wire.ts";
+import { CoresView } from "../parts/cores.tsx";
 import { Spark } from "../parts/spark.tsx";
 import { Start } from "../parts/start.tsx";
 import { Tracks, TrackTable, type Shown } from "../parts/tracks.tsx";
 import { Bar, Button, Choice, Model } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
+import { coreSecondsOf, cores, kCoresSeconds } from "../state/cores.ts";
 import { inMemory, kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, history, historyDue, historySeconds, listed, lookOf, models, readHistory, running, turns, turnsTick, view, waiting } from "../state/store.ts";
+import { catalogue, history, historySeconds, keepReadingHistory, listed, lookOf, models, running, turns, turnsTick, view, waiting } from "../state/store.ts";
 import { timesOf, type Lane } from "../state/turns.ts";
 import { words } from "../words/en.ts";
 
 const w = words.ensemble;
-const kHistoryTickMs = 1000;
 
 // The curve of a total, second by second up to now.
 function curve(name: string): (number | null)[] {
@@ -64,7 +65,9 @@ function Tiles() {
 function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
   void turnsTick.value;
   const to = frozen ? frozen.to : turns.now;
-  const times = timesOf(frozen ? frozen.lanes : turns.lanes, to - span * 1e6, to);
+  const times = span === kCoresSeconds
+    ? coreSecondsOf(cores.value).map((t) => ({ model: t.model, us: t.seconds * 1e6 }))
+    : timesOf(frozen ? frozen.lanes : turns.lanes, to - span * 1e6, to);
   const all = times.reduce((sum, t) => sum + t.us, 0);
   const shares = (name: string): number => view.value.models.get(name)?.shares ?? 1;
   const sum = times.reduce((total, t) => total + shares(t.model), 0);
@@ -176,33 +179,18 @@ function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown 
 }
 
 export function Ensemble() {
-  const span = useSignal<"2" | "10" | "60">("10");
+  const span = useSignal<"2" | "10" | "60" | "900">("10");
   const frozen = useSignal<Shown | null>(null);
   const shown = useRef<Shown | null>(null);
 
-  useEffect(() => {
-    const abort = new AbortController();
-    const read = (): void => {
-      if (!document.hidden && link.peek().state === "live") readHistory(abort.signal).catch(() => undefined);
-    };
-    read();
-    const timer = setInterval(() => historyDue() && read(), kHistoryTickMs);
-    const stop = link.subscribe((l) => {
-      if (l.state === "live") read();
-    });
-    return () => {
-      abort.abort();
-      clearInterval(timer);
-      stop();
-    };
-  }, []);
+  useEffect(keepReadingHistory, []);
 
   const freeze = (): void => {
     const s = shown.current;
     if (frozen.value) frozen.value = null;
     else if (s) frozen.value = { ...s, lanes: copyOf(s.lanes) };
   };
-  useEffect(() => onKey(" ", freeze), []);
+  useEffect(() => onKey(" ", () => span.peek() !== "900" && freeze()), []);
 
   const known = view.value.known.state && listed.value !== null;
   if (known && models.value.length === 0 && (listed.value ?? []).length === 0 && catalogue.value !== null)
@@ -213,6 +201,7 @@ export function Ensemble() {
       </div>
     );
   const n = Number(span.value);
+  const long = n === kCoresSeconds;
   return (
     <div class="view ensemble">
       <h1 class="sr">{w.title}</h1>
@@ -221,12 +210,19 @@ export function Ensemble() {
         <header>
           <div>
             <h2 id="lanes-title">{w.lanes}</h2>
-            <p class="hint">{frozen.value ? w.frozen : w.lanesHint}</p>
+            <p class="hint">{long ? w.coresHint : frozen.value ? w.frozen : w.lanesHint}</p>
           </div>
-          <Choice label={w.span} name="span" value={span.value} of={[["2", w.seconds(2)], ["10", w.seconds(10)], ["60", w.seconds(60)]] as const} onChange={(v) => (span.value = v)} />
+          <Choice label={w.span} name="span" value={span.value} of={[["2", w.seconds(2)], ["10", w.seconds(10)], ["60", w.seconds(60)], ["900", w.minutes(15)]] as const} onChange={(v) => {
+            span.value = v;
+            if (v === "900") frozen.value = null;
+          }} />
         </header>
-        <Lanes span={n} frozen={frozen.value} shown={(s) => (shown.current = s)} onFreeze={freeze} />
-        <TrackTable seconds={n} frozen={frozen.value} />
+        {long ? <CoresView /> : (
+          <>
+            <Lanes span={n} frozen={frozen.value} shown={(s) => (shown.current = s)} onFreeze={freeze} />
+            <TrackTable seconds={n} frozen={frozen.value} />
+          </>
+        )}
       </section>
       <div class="two">
         <Shares span={n} frozen={frozen.value} />

@@ -1,10 +1,12 @@
 // Models: what is in memory and what it takes, what is on disk, what can be fetched; and what other sizes would take.
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { bytes, integer, percent, seconds } from "../format.ts";
+import { bytes, integer, percent, short } from "../format.ts";
 import { ApiError, may, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import type { Estimate, ModelRow } from "../net/wire.ts";
+import { ModelChange } from "../parts/modelchange.tsx";
+import { ModelDetails } from "../parts/modeldetails.tsx";
 import { Offers } from "../parts/start.tsx";
 import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note, StackedBar, type Part } from "../parts/ui.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
@@ -12,7 +14,7 @@ import { inMemory, kColours } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
 import { Latest } from "../state/latest.ts";
-import { catalogue, failures, findModels, keepFinding, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
+import { catalogue, failures, findModels, history, keepFinding, keepReadingHistory, listed, load, loading, lookOf, models, view, watchPulls, writers } from "../state/store.ts";
 import { words } from "../words/en.ts";
 
 const w = words.models;
@@ -37,28 +39,6 @@ function Memory() {
       </header>
       <StackedBar parts={parts} of={node.memory_bytes_max} label={parts.map((p) => p.label).join(", ") || w.noneServed} />
     </section>
-  );
-}
-
-// The KV cells as the daemon counts them: of sequences that run or are kept, and of ended requests, which give way.
-function CellsView({ m }: { m: ModelRow }) {
-  const all = m.context_tokens || m.sequences_max * m.sequence_tokens_max;
-  const parts: Part[] = [
-    { label: `${w.cellsUsed}: ${integer(m.cells)}`, value: m.cells, class: "c1" },
-    { label: `${w.cellsCached}: ${integer(m.cached_cells)}`, value: m.cached_cells, class: "c3" },
-  ];
-  return (
-    <div class="cells">
-      <div class="between">
-        <h4>{w.cells}</h4>
-        <span class="num hint">{integer(all)}</span>
-      </div>
-      <StackedBar parts={parts} of={all} label={parts.map((p) => p.label).join(", ")} />
-      <p class="keyed hint">
-        {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
-        <span class="swatch"><i class="c0" aria-hidden="true" />{`${w.cellsFree}: ${integer(Math.max(0, all - m.cells - m.cached_cells))}`}</span>
-      </p>
-    </div>
   );
 }
 
@@ -163,6 +143,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
   const busy = useSignal("");
   const error = useSignal("");
   const asks = useSignal(false);
+  const changes = useSignal(false);
   const open = useSignal(false);
   const act = (place: string, action: string): void => {
     busy.value = action;
@@ -189,6 +170,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
     </span>
   );
   const loaded = inMemory(m);
+  const speed = m.running > 0 ? history.value?.models.get(m.name) : null;
   const state = busy.value === "load" ? "loading" : m.state;
   const parts: Part[] = [
     { label: `${w.weights}: ${bytes(m.weight_bytes)}`, value: m.weight_bytes, class: "c1" },
@@ -205,7 +187,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
         <>
           <div class="between">
             <span class="num"><strong>{bytes(sizeOf(m))}</strong></span>
-            <span class="num hint">{`${integer(m.running)} ${w.running} \u00b7 ${integer(m.waiting)} ${w.waiting}`}</span>
+            <span class="num hint">{`${speed ? `${short(speed)} ${words.ensemble.modelSpeed} \u00b7 ` : ""}${integer(m.running)} ${w.running} \u00b7 ${integer(m.waiting)} ${w.waiting}`}</span>
           </div>
           <StackedBar parts={parts} of={sizeOf(m)} label={parts.map((p) => p.label).join(", ")} />
           <p class="keyed hint">{parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}</p>
@@ -213,19 +195,10 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
       ) : null}
       <dl class="facts">
         <div><dt>{w.context}</dt><dd class="num">{`${w.sequences(m.sequences_max)}, ${w.tokensEach(integer(m.sequence_tokens_max || m.context_tokens))}`}</dd></div>
-        <div><dt>{w.classWord}</dt><dd>{`${visible(m.priority)}, ${w.shares.toLowerCase()} ${m.shares}`}</dd></div>
-        {open.value ? (
-          <>
-            <div><dt>{w.kvType}</dt><dd>{visible(m.kv_type)}</dd></div>
-            <div><dt>{w.threads}</dt><dd class="num">{m.threads > 0 ? m.threads : words.none}</dd></div>
-            <div><dt>{w.done}</dt><dd class="num">{integer(m.requests_done)}{m.requests_failed > 0 ? `, ${integer(m.requests_failed)} ${w.failed}` : ""}</dd></div>
-            <div><dt>{w.output}</dt><dd class="num">{integer(m.output_tokens)}</dd></div>
-            <div><dt>{w.reused}</dt><dd class="num">{integer(m.reused_tokens)}</dd></div>
-            {loaded ? <div><dt>{w.loadTime}</dt><dd class="num">{seconds(m.load_seconds)}</dd></div> : null}
-          </>
-        ) : null}
+        <div><dt>{w.classWord}</dt><dd>{`${visible(m.priority)}, ${w.shares.toLowerCase()} ${m.shares}${m.replicas ? `, ${w.replicaCount(m.replicas)}` : ""}`}</dd></div>
+        {m.replica_of === undefined ? null : <div><dt>{w.replicaOf}</dt><dd><Name text={m.replica_of} /></dd></div>}
       </dl>
-      {open.value && loaded ? <CellsView m={m} /> : null}
+      {open.value ? <ModelDetails m={m} /> : null}
       {[error.value, failures.value.get(m.name) ?? ""].map((text, i) => text ? <Note key={i} kind="error">{visible(text)}</Note> : null)}
       <footer class="row actions" ref={footer}>
         {may("infer") && writers.value.includes(m.name) ? <Button label={w.chat} small kind="primary" onClick={() => goTo(`play/chat/${encodeURIComponent(m.name)}`)} /> : null}
@@ -235,12 +208,14 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
             {button("memory", loaded ? "unload" : "load")}
             {loaded ? button("run", m.state === "suspended" ? "resume" : "suspend") : null}
             {button("pin", m.pinned ? "unpin" : "pin")}
+            <Button label={w.changeMore} small disabled={!isLive()} onClick={() => (changes.value = true)} />
           </>
         ) : null}
         <span class="grow" />
         <CopyButton text={() => m.name} label={w.copyName} small />
         <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{w.details}</button>
       </footer>
+      {changes.value ? <ModelChange m={m} onClose={() => (changes.value = false)} /> : null}
       {asks.value ? (
         <Dialog title={w.confirmTitle} onClose={() => (asks.value = false)}>
           <p>{w.confirmUnload(visibleLine(m.name), m.running + m.waiting)}</p>
@@ -292,6 +267,7 @@ export function ModelsView() {
     void watchPulls();
   }, [isNowLive]);
   useEffect(() => keepFinding(10_000), []);
+  useEffect(keepReadingHistory, []);
   const offered = (catalogue.value ?? []).some((c) => !c.local);
   return (
     <div class="view models">

@@ -1,0 +1,45 @@
+// How many cores computed for each model in each second of the last 15 minutes, as the daemon keeps it. Read while
+// somebody looks at it.
+import { signal } from "@preact/signals";
+import { get } from "../net/api.ts";
+import { isLive } from "../net/live.ts";
+import type { HistoryReply } from "../net/wire.ts";
+
+export const kCoresSeconds = 900;
+const kReadEveryMs = 5000;
+
+export interface Cores {
+  seconds: number;
+  models: ReadonlyMap<string, readonly (number | null)[]>; // oldest first, by name
+}
+export const cores = signal<Cores | null>(null);
+
+// Models that computed at all. Pure.
+export function coresOf(reply: HistoryReply): Cores {
+  const models = new Map<string, readonly (number | null)[]>();
+  for (const name of Object.keys(reply.models).sort()) {
+    const values = reply.models[name]?.["cores"] ?? [];
+    if (values.some((value) => value !== null && value > 0)) models.set(name, values);
+  }
+  return { seconds: kCoresSeconds, models };
+}
+
+// Core seconds of each model, by name. Pure.
+export function coreSecondsOf(of: Cores | null): { model: string; seconds: number }[] {
+  return [...(of?.models ?? [])].map(([model, values]) => ({ model, seconds: values.reduce<number>((sum, value) => sum + (value ?? 0), 0) }));
+}
+
+// Until what it returns is called.
+export function keepReadingCores(): () => void {
+  const abort = new AbortController();
+  const look = (): void => {
+    if (!document.hidden && isLive())
+      get<HistoryReply>(`/choir/v1/history?seconds=${kCoresSeconds}`, abort.signal).then((reply) => (cores.value = coresOf(reply)), () => undefined);
+  };
+  look();
+  const timer = setInterval(look, kReadEveryMs);
+  return () => {
+    clearInterval(timer);
+    abort.abort();
+  };
+}
