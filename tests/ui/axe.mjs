@@ -88,9 +88,15 @@ async function opened() {
         await tab.evaluate(() => (location.hash = "#/ensemble"));
         await tab.locator(".tracktable summary").click();
         await look("the lanes as a table");
+        await tab.getByRole("radio", { name: "15 min" }).check();
+        await tab.getByRole("img", { name: /^The cores of the last 15 minutes/ }).waitFor();
+        await look("the cores of 15 minutes");
         await tab.evaluate(() => (location.hash = "#/models"));
         await tab.getByRole("button", { name: "Details" }).first().click();
         await look("a model's details");
+        await tab.getByRole("button", { name: "Change\u2026" }).first().click();
+        await look("the dialog of changes");
+        await tab.keyboard.press("Escape");
         await tab.getByRole("button", { name: "What if?" }).first().click();
         await tab.waitForSelector("dialog .result");
         await look("the dialog of what if");
@@ -98,7 +104,6 @@ async function opened() {
         await tab.evaluate(() => (location.hash = "#/requests"));
         await tab.getByRole("radio", { name: /^Ended/ }).check();
         await look("requests that ended");
-        await tab.getByRole("radio", { name: /^All/ }).check();
         await tab.getByRole("button", { name: "Columns" }).click();
         await look("the choice of columns");
         await tab.getByRole("button", { name: /^Details of request/ }).first().click();

@@ -20,13 +20,15 @@ export function CoresView() {
   useEffect(() => {
     let width = 0;
     const draw = (): void => {
+      const shown = cores.value;
+      const dark = isDark();
       const target = canvas.current;
       const context = target?.getContext("2d", { alpha: true });
-      if (!target || !context || width === 0 || !cores.value) return;
+      if (!target || !context || width === 0 || !shown) return;
       const ratio = Math.min(2, window.devicePixelRatio || 1);
       target.width = Math.round(width * ratio);
       target.height = Math.round(kCoresHeight * ratio);
-      drawCores(context, { width, ratio, dark: isDark(), all: allCores(), cores: cores.value, look: lookOf });
+      drawCores(context, { width, ratio, dark, all: allCores(), cores: shown, look: lookOf });
     };
     const sizes = new ResizeObserver((entries) => {
       width = Math.floor(entries[0]?.contentRect.width ?? 0);

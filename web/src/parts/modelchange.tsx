@@ -1,7 +1,6 @@
 // Changes of a model that are made while it runs: its class and shares, how many replicas it has, and a copy of it.
 import { useSignal } from "@preact/signals";
-import { send } from "../net/api.ts";
-import { ApiError } from "../net/api.ts";
+import { ApiError, send } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import type { ModelRow } from "../net/wire.ts";
 import { visible, visibleLine } from "../safe/visible.ts";
@@ -39,8 +38,8 @@ export function ModelChange({ m, onClose }: { m: ModelRow; onClose: () => void }
             {["critical", "high", "normal", "low"].map((c) => <option key={c} value={c}>{c}</option>)}
           </select>
         </Field>
-        <NumberField label={w.shares} value={shares.value} min={0.001} max={1000} step={0.1} onChange={(v) => (shares.value = v ?? m.shares)} />
-        <button type="submit" class="button small" disabled={off || (priority.value === m.priority && shares.value === m.shares)}><span>{w.change}</span></button>
+        <NumberField label={w.shares} value={shares.value} min={0.001} max={1000} step="any" onChange={(v) => (shares.value = v ?? m.shares)} />
+        <button type="submit" class="button small" disabled={off}><span>{w.change}</span></button>
       </form>
       <p class="hint">{w.sharesHint}</p>
       {m.replica_of === undefined ? (
@@ -50,7 +49,7 @@ export function ModelChange({ m, onClose }: { m: ModelRow; onClose: () => void }
             act("replicas", { count: replicas.value }, w.replicasNow(replicas.value));
           }}>
             <NumberField label={w.replicas} value={replicas.value} min={1} max={64} onChange={(v) => (replicas.value = v ?? 1)} />
-            <button type="submit" class="button small" disabled={off || replicas.value === (m.replicas ?? 1)}><span>{w.change}</span></button>
+            <button type="submit" class="button small" disabled={off}><span>{w.change}</span></button>
           </form>
           <p class="hint">{w.replicasHint}</p>
         </>
@@ -59,8 +58,8 @@ export function ModelChange({ m, onClose }: { m: ModelRow; onClose: () => void }
         e.preventDefault();
         act("clone", { name: copy.value.trim() }, w.cloned(visibleLine(copy.value.trim())));
       }}>
-        <Field label={w.cloneName}><input type="text" value={copy.value} onInput={(e) => (copy.value = e.currentTarget.value)} /></Field>
-        <button type="submit" class="button small" disabled={off || copy.value.trim() === ""}><span>{w.clone}</span></button>
+        <Field label={w.cloneName}><input type="text" required value={copy.value} onInput={(e) => (copy.value = e.currentTarget.value)} /></Field>
+        <button type="submit" class="button small" disabled={off}><span>{w.clone}</span></button>
       </form>
       <p class="hint">{w.cloneHint}</p>
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}

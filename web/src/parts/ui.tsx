@@ -189,7 +189,7 @@ export function Field({ label, hint, children }: { label: string; hint?: string;
   );
 }
 
-export function NumberField(props: { label: string; hint?: string; value: number | null; min: number; max: number; step?: number; placeholder?: string; onChange: (value: number | null) => void }) {
+export function NumberField(props: { label: string; hint?: string; value: number | null; min: number; max: number; step?: number | "any"; placeholder?: string; onChange: (value: number | null) => void }) {
   return (
     <Field label={props.label} {...(props.hint ? { hint: props.hint } : {})}>
       <input

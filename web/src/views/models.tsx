@@ -180,7 +180,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
   return (
     <li class={`card modelcard ${m.state}`}>
       <header class="between">
-        <h3><Letter model={m.name} /><Name text={m.name} /></h3>
+        <h3><Letter model={m.name} /><Name text={m.name} /><CopyButton text={() => m.name} label={w.copyName} small /></h3>
         <span class={`badge ${state}`}>{w.state[state] ?? ""}{typeof m.load_progress === "number" ? ` ${percent(m.load_progress, 1)} %` : ""}{m.pinned ? ` \u00b7 ${w.pinned}` : ""}</span>
       </header>
       {loaded ? (
@@ -208,12 +208,12 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
             {button("memory", loaded ? "unload" : "load")}
             {loaded ? button("run", m.state === "suspended" ? "resume" : "suspend") : null}
             {button("pin", m.pinned ? "unpin" : "pin")}
-            <Button label={w.changeMore} small disabled={!isLive()} onClick={() => (changes.value = true)} />
           </>
         ) : null}
-        <span class="grow" />
-        <CopyButton text={() => m.name} label={w.copyName} small />
-        <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{w.details}</button>
+        <span class="more">
+          {may("admin") ? <button type="button" class="linklike" disabled={!isLive()} onClick={() => (changes.value = true)}>{w.changeMore}</button> : null}
+          <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{w.details}</button>
+        </span>
       </footer>
       {changes.value ? <ModelChange m={m} onClose={() => (changes.value = false)} /> : null}
       {asks.value ? (
