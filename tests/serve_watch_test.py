@@ -102,7 +102,8 @@ class Events(unittest.TestCase):
                         self.assertEqual((model, priority), (MODEL, "normal"))
                         self.assertGreater(length, 0)
                         self.assertGreater(last, 0)
-                        self.assertEqual(len(threads), rows == "blocks")
+                        self.assertEqual(threads[-1], 0, "nothing else had work")
+                        self.assertEqual(len(threads), 1 + (rows == "blocks"))
                         yield prompt_rows, decode_rows
 
             def add(prompt_rows, decode_rows):

@@ -264,12 +264,13 @@ constexpr auto kSchemas = std::to_array<Schema>({
         "threads": {"type": "integer"},
         "missing": {"type": "integer"},
         "turns": {
-          "description": "begin_us, length_us, model, prompt rows, decode rows, class, threads",
+          "description": "begin_us, length_us, model, prompt rows, decode rows, class, threads, why it had this turn: 0 nothing else had work, 1 its shares, 2 its class, 3 it had waited",
           "type": "array", "items": {
-            "type": "array", "minItems": 7, "maxItems": 7, "prefixItems": [
+            "type": "array", "minItems": 8, "maxItems": 8, "prefixItems": [
               {"type": "integer"}, {"type": "integer"}, {"type": "string"}, {"type": "integer"},
               {"type": "integer"}, {"$ref": "#/components/schemas/PriorityName"},
-              {"type": "integer"}]}}}}},
+              {"type": "integer"},
+              {"type": "integer", "minimum": 0, "maximum": 3}]}}}}},
     "displayTimeUnit": {"const": "ms"},
     "traceEvents": {"type": "array", "items": {"type": "object"}}}
 })"},
