@@ -173,8 +173,6 @@ Result<int> parallel_here(const ParallelConfig& config, const Options& options) 
 
 Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& words,
                            const Options& options) {
-  if (options.compare)
-    return usage_error("--compare needs the models in this process; leave out --host");
   if (config.node.cores != 0 || config.kv_type != KvType::kF16)
     return usage_error("--cores and --kv-type are the daemon's; leave them out with --host");
   const RemoteDaemon daemon = CHOIR_TRY(RemoteDaemon::at(options.host));
@@ -185,12 +183,12 @@ Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& 
   executors.reserve(words.size());
   for (const ModelWord& word : words) executors.push_back(word.model);
   if (!options.json) print(header(config));
-  return evaluate(config, options, [&](Order /*order*/) {
+  return evaluate(config, options, [&](Order order) {
     std::atomic<bool> cancelled{false};
     LiveSessions live(config, [&] { cancelled.store(true); });
     return run_there(
-        daemon, config, executors, [&](const SessionProgress& progress) { live.update(progress); },
-        cancelled);
+        daemon, config, executors, order,
+        [&](const SessionProgress& progress) { live.update(progress); }, cancelled);
   });
 }
 
@@ -212,10 +210,10 @@ Result<int> parallel(const Options& options) {
   for (const ModelWord& word : *words)
     checked.models.push_back({.path = word.model, .name = word.model});
   if (const Status valid = validate(checked); !valid) return usage_error(valid.error().message);
+  config.prefix_cache = !options.compare;  // the second time would find what the first computed
   if (!options.host.empty()) return parallel_there(config, *words, options);
   config.models = CHOIR_TRY(resolved(*words, nullptr));
   const int allowed = read_machine().cores;  // named in the report
-  config.prefix_cache = !options.compare;    // the second time would find what the first computed
   config.node.cores = config.node.cores > 0 ? std::min(config.node.cores, allowed) : allowed;
   return parallel_here(config, options);
 }
@@ -252,7 +250,7 @@ void add_parallel(CLI::App& root, Run& chosen) {
                     "Prompts as they stand, without the model's chat template");
   command->add_flag("--ignore-eos", config.ignore_eos, "Go on to --max-tokens, for measuring");
   command->add_flag("--compare", options->compare,
-                    "Then the same work one request at a time, and the speedup");
+                    "Then the same work one request at a time, and the speedup; no prefix cache");
   add_kv_type(*command, config.kv_type);
   add_cores(*command, config.node.cores);
   add_json(*command, options->json);
