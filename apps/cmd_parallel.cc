@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -117,35 +118,8 @@ std::string header(const ParallelConfig& config) {
          "\n📝 Max tokens: " + std::to_string(config.max_tokens) + "\n\n";
 }
 
-Result<EvaluationReport> run_live(ParallelEvaluation& evaluation, ParallelEvaluation::Order order) {
-  LiveSessions live(evaluation.config(), [&] { evaluation.cancel(); });
-  return evaluation.run(order, [&](const SessionProgress& progress) { live.update(progress); });
-}
-
-struct Outcome {
-  EvaluationReport together;
-  std::optional<EvaluationReport> one_at_a_time;
-  // Of throughputs and not of times: the model may end its answers at other tokens.
-  double speedup() const {
-    return one_at_a_time && one_at_a_time->throughput > 0
-               ? together.throughput / one_at_a_time->throughput
-               : 0;
-  }
-};
-
-std::string comparison(const Outcome& outcome) {
-  const auto row = [](const std::string& name, const EvaluationReport& report) {
-    return std::vector<std::string>{"   " + name, fixed(report.throughput, 2) + " tokens/sec",
-                                    std::to_string(report.total_tokens) + " tokens",
-                                    fixed(report.total_seconds, 2) + "s"};
-  };
-  return "\n⚖️  The same work, together and one request at a time:\n" +
-         table({row("Together:", outcome.together), row("One at a time:", *outcome.one_at_a_time)},
-               "lrrr") +
-         "   Speedup: " + fixed(outcome.speedup(), 2) + "x\n";
-}
-
-void print_outcome_json(const ParallelConfig& config, const Outcome& outcome) {
+void print_outcome_json(const ParallelConfig& config, const EvaluationReport& together,
+                        const std::optional<Comparison>& comparison) {
   Json models = Json::array();
   for (const ParallelModel& model : config.models)
     models.push_back(
@@ -155,71 +129,50 @@ void print_outcome_json(const ParallelConfig& config, const Outcome& outcome) {
               {"max_tokens", config.max_tokens},
               {"temperature", Json::parse(shortest(config.temperature))},
               {"cores", config.node.cores}};
-  out.update(json_of(outcome.together));
-  if (outcome.one_at_a_time) {
-    out["one_at_a_time"] = json_of(*outcome.one_at_a_time);
-    out["speedup"] = outcome.speedup();
-  }
+  out.update(comparison ? json_of(*comparison) : json_of(together));
   print_json(out);
 }
 
-int code_for(const Outcome& outcome) {
-  if (interrupted()) return kExitInterrupted;
-  const auto failed = [](const EvaluationReport& report) {
-    return std::ranges::any_of(report.results,
-                               [](const EvaluationResult& r) { return r.error.has_value(); });
-  };
-  return failed(outcome.together) || (outcome.one_at_a_time && failed(*outcome.one_at_a_time))
-             ? kExitFailed
-             : kExitOk;
+bool failed(const EvaluationReport& report) {
+  return std::ranges::any_of(report.results,
+                             [](const EvaluationResult& r) { return r.error.has_value(); });
 }
 
-Result<int> evaluate_there(const RemoteDaemon& daemon, const ParallelConfig& config,
-                           const std::vector<std::string>& executors, const Options& options) {
-  if (!options.json) print(header(config));
+using Order = ParallelEvaluation::Order;
+using RunInOrder = std::function<Result<EvaluationReport>(Order order)>;
+
+// Runs the sessions, once or for a comparison twice, and prints what came of it.
+Result<int> evaluate(const ParallelConfig& config, const Options& options, const RunInOrder& run) {
   const Graceful until_reported;
   note("⚡ Running " + count_of(sessions_of(config), "evaluation session") + " concurrently...\n\n");
-  Outcome outcome;
-  {
-    std::atomic<bool> cancelled{false};
-    LiveSessions live(config, [&] { cancelled.store(true); });
-    outcome.together = CHOIR_TRY(run_there(
-        daemon, config, executors, [&](const SessionProgress& progress) { live.update(progress); },
-        cancelled));
-  }
+  const EvaluationReport together = CHOIR_TRY(run(Order::kTogether));
   note("\n");
-  if (options.json)
-    print_outcome_json(config, outcome);
-  else
-    print(render(outcome.together, config));
-  return code_for(outcome);
+  if (!options.json) print(render(together, config));
+  std::optional<Comparison> comparison;
+  if (options.compare && !interrupted()) {
+    note("\n🐢 The same work, one request at a time...\n\n");
+    comparison = compare(together, CHOIR_TRY(run(Order::kOneAtATime)));
+    note("\n");
+    if (!options.json && !interrupted()) print(render(*comparison));
+  }
+  if (options.json) print_outcome_json(config, together, comparison);
+  if (interrupted()) return kExitInterrupted;
+  return failed(together) || (comparison && failed(comparison->one_at_a_time)) ? kExitFailed
+                                                                               : kExitOk;
 }
 
-Result<int> evaluate(const ParallelConfig& config, const Options& options) {
+Result<int> parallel_here(const ParallelConfig& config, const Options& options) {
   if (!options.json) print(header(config));
   note("⏳ Loading " + count_of(config.models.size(), "model") + "...\n");
   auto evaluation = CHOIR_TRY(ParallelEvaluation::create(config));
-  const Graceful until_reported;
-  Outcome outcome;
-  note("⚡ Running " + count_of(sessions_of(config), "evaluation session") + " concurrently...\n\n");
-  outcome.together = CHOIR_TRY(run_live(*evaluation, ParallelEvaluation::Order::kTogether));
-  note("\n");
-  if (!options.json) print(render(outcome.together, evaluation->config()));
-  if (options.compare && !interrupted()) {
-    note("\n🐢 The same work, one request at a time...\n\n");
-    outcome.one_at_a_time =
-        CHOIR_TRY(run_live(*evaluation, ParallelEvaluation::Order::kOneAtATime));
-    note("\n");
-    if (!options.json && !interrupted()) print(comparison(outcome));
-  }
-  if (options.json) print_outcome_json(evaluation->config(), outcome);
-  return code_for(outcome);
+  return evaluate(evaluation->config(), options, [&](Order order) {
+    LiveSessions live(evaluation->config(), [&] { evaluation->cancel(); });
+    return evaluation->run(order, [&](const SessionProgress& progress) { live.update(progress); });
+  });
 }
 
 Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& words,
                            const Options& options) {
-  if (options.compare)
-    return usage_error("--compare needs the models in this process; leave out --host");
   if (config.node.cores != 0 || config.kv_type != KvType::kF16)
     return usage_error("--cores and --kv-type are the daemon's; leave them out with --host");
   const RemoteDaemon daemon = CHOIR_TRY(RemoteDaemon::at(options.host));
@@ -229,7 +182,14 @@ Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& 
   std::vector<std::string> executors;
   executors.reserve(words.size());
   for (const ModelWord& word : words) executors.push_back(word.model);
-  return evaluate_there(daemon, config, executors, options);
+  if (!options.json) print(header(config));
+  return evaluate(config, options, [&](Order order) {
+    std::atomic<bool> cancelled{false};
+    LiveSessions live(config, [&] { cancelled.store(true); });
+    return run_there(
+        daemon, config, executors, order,
+        [&](const SessionProgress& progress) { live.update(progress); }, cancelled);
+  });
 }
 
 Result<int> parallel(const Options& options) {
@@ -250,12 +210,12 @@ Result<int> parallel(const Options& options) {
   for (const ModelWord& word : *words)
     checked.models.push_back({.path = word.model, .name = word.model});
   if (const Status valid = validate(checked); !valid) return usage_error(valid.error().message);
+  config.prefix_cache = !options.compare;  // the second time would find what the first computed
   if (!options.host.empty()) return parallel_there(config, *words, options);
   config.models = CHOIR_TRY(resolved(*words, nullptr));
   const int allowed = read_machine().cores;  // named in the report
-  config.prefix_cache = !options.compare;    // the second time would find what the first computed
   config.node.cores = config.node.cores > 0 ? std::min(config.node.cores, allowed) : allowed;
-  return evaluate(config, options);
+  return parallel_here(config, options);
 }
 
 }  // namespace
@@ -290,7 +250,7 @@ void add_parallel(CLI::App& root, Run& chosen) {
                     "Prompts as they stand, without the model's chat template");
   command->add_flag("--ignore-eos", config.ignore_eos, "Go on to --max-tokens, for measuring");
   command->add_flag("--compare", options->compare,
-                    "Then the same work one request at a time, and the speedup");
+                    "Then the same work one request at a time, and the speedup; no prefix cache");
   add_kv_type(*command, config.kv_type);
   add_cores(*command, config.node.cores);
   add_json(*command, options->json);

@@ -98,6 +98,8 @@ Json json_of(const Completion& completion) {
 
 Json json_of(const EvaluationReport& report) { return Json::parse(json_text(report)); }
 
+Json json_of(const Comparison& comparison) { return Json::parse(json_text(comparison)); }
+
 Json json_of(const TokenPiece& piece) {
   Json text = piece.piece;
   try {

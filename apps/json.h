@@ -22,6 +22,7 @@ Json json_of(const Version& version);
 Json json_of(const Advice& advice);
 Json json_of(const Completion& completion);
 Json json_of(const EvaluationReport& report);
+Json json_of(const Comparison& comparison);
 // A string, or its bytes as numbers where they are only part of a UTF-8 character.
 Json json_of(const TokenPiece& piece);
 

@@ -52,6 +52,7 @@ Reply json_of(const Request& r) {
                {"default_template", false}};
   if (!r.stop.empty()) job["stop"] = r.stop;
   if (r.deadline.count() > 0) job["deadline_ms"] = r.deadline.count();
+  if (!r.reuse_scope.empty()) job["cache_salt"] = r.reuse_scope;
   if (r.priority) job["priority"] = to_string(*r.priority);
   if (!r.text.empty()) {
     job["prompt"] = r.text;
@@ -65,8 +66,9 @@ Reply json_of(const Request& r) {
 // What comes of one call.
 class Hearing {
  public:
-  Hearing(const std::vector<Request>& requests, const RemoteDaemon::Reader& reader)
-      : reader_(reader), ended_(requests.size(), false) {
+  Hearing(const std::vector<Request>& requests, RemoteDaemon::Order order,
+          const RemoteDaemon::Reader& reader)
+      : reader_(reader), order_(order), ended_(requests.size(), false) {
     answers_.completions.resize(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
       Completion& completion = answers_.completions[i];
@@ -84,8 +86,7 @@ class Hearing {
     if (type == "error")
       error_ = Error{Code::kUnavailable, event.value("/error/message"_json_pointer, "it failed")};
     if (type == "report") report(event.value("report", Reply::object()));
-    if (type == "begin" && reader_.on_begin)
-      for (std::size_t job = 0; job < ended_.size(); ++job) reader_.on_begin(job);
+    if (type == "begin") begin(0, order_ == RemoteDaemon::Order::kTogether ? ended_.size() : 1);
     const std::size_t job = event.value("job", ended_.size());
     if (job >= ended_.size()) return;
     if (type == "text") text(job, event);
@@ -99,6 +100,10 @@ class Hearing {
   RemoteDaemon::Answers take() { return std::move(answers_); }
 
  private:
+  void begin(std::size_t first, std::size_t end) {
+    if (!reader_.on_begin) return;
+    for (std::size_t job = first; job < end; ++job) reader_.on_begin(job);
+  }
   void text(std::size_t job, const Reply& event) {
     Completion& completion = answers_.completions[job];
     const std::string text = event.value("text", "");
@@ -122,6 +127,8 @@ class Hearing {
                         .total_seconds = usage.value("total_seconds", 0.0)};
     ended_[job] = true;
     if (reader_.on_end) reader_.on_end(job, completion);
+    const bool alone = order_ == RemoteDaemon::Order::kOneAtATime;
+    if (alone && job + 1 < ended_.size()) begin(job + 1, job + 2);
   }
   void report(const Reply& report) {
     complete_ = true;
@@ -130,6 +137,7 @@ class Hearing {
   }
 
   const RemoteDaemon::Reader& reader_;
+  const RemoteDaemon::Order order_;
   std::vector<bool> ended_;
   RemoteDaemon::Answers answers_;
   std::optional<Error> error_;
@@ -161,11 +169,12 @@ Result<std::int32_t> RemoteDaemon::cores() const {
   return json.is_object() ? json.value("/node/cores"_json_pointer, 0) : 0;
 }
 
-Result<RemoteDaemon::Answers> RemoteDaemon::run(const std::vector<Request>& requests,
+Result<RemoteDaemon::Answers> RemoteDaemon::run(const std::vector<Request>& requests, Order order,
                                                 const Reader& reader) const {
   Reply body = {{"stream", true}, {"jobs", Reply::array()}};
+  if (order == Order::kOneAtATime) body["order"] = "one_at_a_time";
   for (const Request& request : requests) body["jobs"].push_back(json_of(request));
-  Hearing hearing(requests, reader);
+  Hearing hearing(requests, order, reader);
   const auto reply = serve::ask_events(
       address_, "/choir/v1/parallel", body.dump(-1, ' ', false, Reply::error_handler_t::replace),
       {.on_event = [&](std::string_view data) { hearing.hear(data); }, .go_on = reader.go_on});
@@ -178,7 +187,7 @@ Result<RemoteDaemon::Answers> RemoteDaemon::run(const std::vector<Request>& requ
 }
 
 Result<Completion> RemoteDaemon::run(const Request& request, const Reader& reader) const {
-  Answers answers = CHOIR_TRY(run(std::vector<Request>{request}, reader));
+  Answers answers = CHOIR_TRY(run(std::vector<Request>{request}, Order::kTogether, reader));
   Completion& completion = answers.completions.front();
   if (completion.finish == Finish::kFailed && completion.error &&
       completion.error->code == Code::kTooLong)

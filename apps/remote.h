@@ -28,21 +28,23 @@ class RemoteDaemon {
   Result<std::int32_t> cores() const;
 
   struct Reader {
-    std::function<void(std::size_t job)> on_begin = {};  // all jobs, when they are submitted
+    std::function<void(std::size_t job)> on_begin = {};  // when it is submitted
     std::function<void(std::size_t job, std::string_view text, std::int32_t tokens)> on_text = {};
     std::function<void(std::size_t job, const Completion& completion)> on_end = {};
     std::function<bool()> go_on = [] { return true; };  // polled; false gives up
   };
-  // Submits requests that run together, and waits for their ends. `executor` of each is the name of
-  // a model there. Blocks. A job that fails is a completion with its error. After go_on() was
-  // false, those that had not ended are kCancelled, with what there was of their text;
-  // total_seconds of their usage is not known then.
+  using Order = ParallelEvaluation::Order;
+  // Submits requests, together or each when the one before has ended, and waits for their ends.
+  // `executor` of each is the name of a model there. Blocks. A job that fails is a completion with
+  // its error. After go_on() was false, those that had not ended are kCancelled, with what there
+  // was of their text; total_seconds of their usage is not known then.
   struct Answers {
     std::vector<Completion> completions;
     double load_seconds = 0;
     double total_seconds = 0;
   };
-  Result<Answers> run(const std::vector<Request>& requests, const Reader& reader) const;
+  Result<Answers> run(const std::vector<Request>& requests, Order order,
+                      const Reader& reader) const;
   // The same of one request. kTooLong is an error here, as Node::submit() has it.
   Result<Completion> run(const Request& request, const Reader& reader) const;
 

@@ -1,6 +1,8 @@
 #include "remote_parallel.h"
 
 #include <chrono>
+#include <optional>
+#include <random>
 #include <utility>
 
 #include "terminal.h"
@@ -21,9 +23,12 @@ const std::string& prompt_of(const ParallelConfig& config, std::size_t session) 
   return config.prompts[session % config.prompts.size()];
 }
 
-// As ParallelEvaluation makes them.
+// As ParallelEvaluation makes them. The daemon has a prefix cache; what has a salt of its own finds
+// nothing there.
 std::vector<Request> requests_of(const ParallelConfig& config,
                                  const std::vector<std::string>& executors) {
+  std::string salt;
+  if (!config.prefix_cache) salt = std::to_string(std::random_device{}());
   std::vector<Request> requests(config.models.size() * static_cast<std::size_t>(config.sessions));
   for (std::size_t i = 0; i < requests.size(); ++i) {
     Request& request = requests[i];
@@ -39,6 +44,7 @@ std::vector<Request> requests_of(const ParallelConfig& config,
     request.sampling.temperature = config.temperature;
     request.sampling.seed = i * 1000;
     request.ignore_eos = config.ignore_eos;
+    if (!salt.empty()) request.reuse_scope = salt + "-" + std::to_string(i);
   }
   return requests;
 }
@@ -47,17 +53,20 @@ std::vector<Request> requests_of(const ParallelConfig& config,
 
 Result<EvaluationReport> run_there(const RemoteDaemon& daemon, const ParallelConfig& config,
                                    const std::vector<std::string>& executors,
+                                   ParallelEvaluation::Order order,
                                    const std::function<void(const SessionProgress&)>& progress,
                                    const std::atomic<bool>& cancelled) {
   using Phase = SessionProgress::Phase;
-  SteadyTime::time_point began = SteadyTime::now();
+  std::optional<SteadyTime::time_point> first_began;
+  SteadyTime::time_point began = SteadyTime::now();  // the sessions that run
   const auto tell = [&](std::size_t session, Phase phase, std::int32_t tokens, double seconds) {
     progress({static_cast<std::int32_t>(session), phase, model_of(config, session).name,
               prompt_of(config, session), tokens, seconds > 0 ? tokens / seconds : 0});
   };
   RemoteDaemon::Reader reader;
   reader.on_begin = [&](std::size_t session) {
-    if (session == 0) began = SteadyTime::now();
+    began = SteadyTime::now();
+    if (!first_began) first_began = began;
     tell(session, Phase::kStarted, 0, 0);
   };
   reader.on_text = [&](std::size_t session, std::string_view /*text*/, std::int32_t tokens) {
@@ -71,8 +80,9 @@ Result<EvaluationReport> run_there(const RemoteDaemon& daemon, const ParallelCon
     watch_output();
     return !cancelled.load();
   };
-  const auto answers = CHOIR_TRY(daemon.run(requests_of(config, executors), reader));
-  const double seconds = cancelled.load() ? seconds_since(began) : answers.total_seconds;
+  const auto answers = CHOIR_TRY(daemon.run(requests_of(config, executors), order, reader));
+  const double seconds =
+      cancelled.load() ? seconds_since(first_began.value_or(began)) : answers.total_seconds;
   std::vector<EvaluationResult> rows;
   for (std::size_t i = 0; i < answers.completions.size(); ++i) {
     Completion completion = answers.completions[i];

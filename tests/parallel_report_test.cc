@@ -109,6 +109,30 @@ TEST(ParallelReport, SaysAllCoresWhereTheConfigDoes) {
   EXPECT_THAT(render(three_sessions(), config), HasSubstr("One CPU budget over 1 core\n"));
 }
 
+TEST(ParallelComparison, ShowsBothReportsAndTheSpeedup) {
+  expect_golden("parallel_comparison.txt",
+                render(compare(three_sessions(), choir::report_of(96, 12.5))));
+}
+
+TEST(ParallelComparison, IsOfThroughputsAndNotOfTimes) {
+  const Comparison comparison = compare(choir::report_of(200, 2), choir::report_of(100, 4));
+  EXPECT_EQ(comparison.together.throughput, 100);
+  EXPECT_EQ(comparison.one_at_a_time.throughput, 25);
+  EXPECT_EQ(comparison.speedup, 4);
+}
+
+TEST(ParallelComparison, HasNoSpeedupOverNothing) {
+  EXPECT_EQ(compare(choir::report_of(200, 2), choir::report_of(0, 4)).speedup, 0);
+  EXPECT_EQ(compare(choir::report_of(200, 2), choir::report_of(100, 0)).speedup, 0);
+}
+
+TEST(ParallelComparison, AsJsonIsTheFirstReportWithTheSecondInIt) {
+  const std::string first = json_text(choir::report_of(200, 2));
+  EXPECT_EQ(json_text(compare(choir::report_of(200, 2), choir::report_of(100, 4))),
+            first.substr(0, first.size() - 1) + R"(,"one_at_a_time":)" +
+                json_text(choir::report_of(100, 4)) + R"(,"speedup":4.0})");
+}
+
 struct Case {
   std::string name;
   std::function<void(ParallelConfig&)> change;

@@ -138,12 +138,29 @@ class Parallel(unittest.TestCase):
         self.assertEqual((bad["finish"], bad["error"]["code"]), ("failed", "too_long"))
         self.assertIn("n_ctx", bad["error"]["facts"])
 
+    def test_runs_one_job_at_a_time_and_compares(self):
+        together = self.daemon.post("/choir/v1/parallel", JOBS)[1]
+        alone = JOBS | {"order": "one_at_a_time", "against": together}
+        events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", alone)]
+        self.assertEqual([event["job"] for event in events if "job" in event],
+                         sorted(event["job"] for event in events if "job" in event))
+        told = events[-1]
+        self.assertEqual([s["text"] for s in told["report"]["sessions"]], [s["text"] for s in together["sessions"]])
+        comparison = told["comparison"]
+        self.assertAlmostEqual(comparison["speedup"], together["throughput"] / told["report"]["throughput"])
+        self.assertIn(f"Speedup: {comparison['speedup']:.2f}x\n", comparison["text"])
+        self.assertGreaterEqual(told["report"]["total_seconds"],
+                                sum(event["usage"]["total_seconds"] for event in events if event["type"] == "end"))
+        self.assertEqual({event["usage"]["reused_tokens"] for event in events if event["type"] == "end"}, {0})
+        self.assertNotIn("comparison", self.daemon.post("/choir/v1/parallel", JOBS | {"order": "one_at_a_time"})[1])
+
     def test_refuses_what_is_wrong(self):
         rows = [({"prompts": ["a"], "models": ["stories260K", "stories260L"]}, 404, "/models/1"),
                 ({"jobs": [{"prompt": "a"}, {"prompt": "a", "model": "no"}]}, 404, "/jobs/1/model"),
                 ({"jobs": [{"prompt": "a"}], "model": "no"}, 404, "/model"), ({"prompts": ["a", ""]}, 400, "/prompts/1"),
                 ({"prompts": "a"}, 400, "/prompts"),
-                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "top_p": 3}]}, 400, "/jobs/1/top_p"), (b"{", 400, None)]
+                ({"jobs": [{"prompt": "a"}, {"prompt": "a", "top_p": 3}]}, 400, "/jobs/1/top_p"), (b"{", 400, None),
+                (JOBS | {"order": "x"}, 400, "/order"), (JOBS | {"against": {"total_tokens": 1}}, 400, "/against")]
         for body, expected, pointer in rows:
             with self.subTest(body=body):
                 status, reply = self.daemon.post("/choir/v1/parallel", body)
@@ -349,6 +366,29 @@ class Host(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("PARALLEL EVALUATION RESULTS", shown.stdout)
         self.assertIn("Session 1", shown.stderr)
+
+    def test_of_parallel_compares_as_without_it(self):
+        options = ["--compare", *RAW, "--sessions", 3, "--max-tokens", 8, "--prompt", PROMPTS[0]]
+        models = ([STORIES], [MODEL, "--host", self.daemon.socket])
+        here, there = (json.loads(choir("parallel", "--model", *model, *options, "--json").stdout) for model in models)
+        self.assertEqual(list(here), list(there))
+        for one in (here, there):
+            self.assertEqual([s["text"] for s in one["one_at_a_time"]["sessions"]], [s["text"] for s in here["sessions"]])
+            self.assertAlmostEqual(one["speedup"], one["throughput"] / one["one_at_a_time"]["throughput"])
+        here, there = (choir("parallel", "--model", *model, *options) for model in models)
+        self.assertEqual(there.returncode, 0, there.stderr)
+        self.assertEqual(*(re.sub(" +", " ", figures_masked(done.stdout)) for done in (here, there)))
+        self.assertIn("Speedup: ", there.stdout)
+        alone = there.stderr[there.stderr.index("one request at a time"):]
+        told = re.findall(r"(Starting session \d|Session \d ended)", alone)
+        self.assertEqual(told, [f(i) for i in range(3) for f in ("Starting session {}".format, "Session {} ended".format)])
+
+    def test_of_parallel_that_compares_finds_nothing_in_the_prefix_cache(self):
+        before = self.daemon.get(f"/choir/v1/models/{MODEL}")[1]["reused_tokens"]
+        for _ in range(2):
+            choir("parallel", "--model", MODEL, "--host", self.daemon.socket, "--compare", *RAW, "--sessions", 2,
+                  "--max-tokens", 2, "--prompt", "Once upon a time there was a little dog " * 4)
+        self.assertEqual(self.daemon.get(f"/choir/v1/models/{MODEL}")[1]["reused_tokens"], before)
 
     def test_that_is_wrong_says_so(self):
         rows = [(["--host", "http://127.0.0.1:1"], 1, "no daemon answers"), (["--host", "127.0.0.1:1"], 1, "no daemon answers"),

@@ -93,6 +93,24 @@ TEST(ParallelJobs, TakeConversations) {
   EXPECT_FALSE(asked.jobs[1].asked.seed_given);
 }
 
+TEST(ParallelJobs, GoTogetherUnlessTheyAreToGoOneAtATime) {
+  using Order = ParallelEvaluation::Order;
+  EXPECT_EQ(read(R"({"prompts": ["x"]})").order, Order::kTogether);
+  EXPECT_EQ(read(R"({"prompts": ["x"], "order": "together"})").order, Order::kTogether);
+  EXPECT_EQ(read(R"({"prompts": ["x"], "order": "one_at_a_time"})").order, Order::kOneAtATime);
+}
+
+TEST(ParallelJobs, AreComparedWithTheFiguresOfAReport) {
+  EXPECT_FALSE(read(R"({"prompts": ["x"]})").against);
+  const auto against = read(R"({"prompts": ["x"], "against":
+      {"total_tokens": 20, "total_seconds": 2.5, "throughput": 99, "sessions": []}})")
+                           .against;
+  ASSERT_TRUE(against);
+  EXPECT_EQ(against->total_tokens, 20);
+  EXPECT_EQ(against->total_seconds, 2.5);
+  EXPECT_EQ(against->throughput, 8);
+}
+
 struct Wrong {
   std::string name;
   std::string body;
@@ -124,6 +142,20 @@ const Wrong kWrong[] = {
      "'text_every_ms' is 10001; it takes a whole number from 0 to 10000"},
     {"TextsOfOneJob", R"({"jobs": [{"prompt": "x", "text_every_ms": 5}]})", "is for all jobs",
      "/jobs/0/text_every_ms"},
+    {"NoOrder", R"({"prompts": ["x"], "order": "backwards"})",
+     "it takes 'together' or 'one_at_a_time'", "/order"},
+    {"OrderOfOneJob", R"({"jobs": [{"prompt": "x", "order": "together"}]})", "is for all jobs",
+     "/jobs/0/order"},
+    {"AgainstANumber", R"({"prompts": ["x"], "against": 5})", "takes an object with 'total_tokens'",
+     "/against"},
+    {"AgainstHalfAReport", R"({"prompts": ["x"], "against": {"total_tokens": 5}})",
+     "'total_seconds', a number from 0", "/against"},
+    {"AgainstPartOfAToken",
+     R"({"prompts": ["x"], "against": {"total_tokens": 0.5, "total_seconds": 1}})",
+     "a whole number from 0 to 2147483647", "/against"},
+    {"AgainstBeforeTheBegin",
+     R"({"prompts": ["x"], "against": {"total_tokens": 5, "total_seconds": -1}})",
+     "a number from 0", "/against"},
     {"BothForms", R"({"jobs": [{"prompt": "x"}], "prompts": ["y"]})", "excludes"},
     {"NoJob", R"({"jobs": []})", "list of objects"},
     {"JobsOfTexts", R"({"jobs": ["x"]})", "list of objects"},

@@ -30,7 +30,9 @@ class Schemas(unittest.TestCase):
         self.assert_declared("get", "/v1/models", daemon.get("/v1/models"))
         self.assert_declared("get", "/v1/models", daemon.get(f"/v1/models/{MODEL}"), "/v1/models/{model}")
         self.assert_declared("post", "/choir/v1/estimate", daemon.post("/choir/v1/estimate", {"model": MODEL}))
-        self.assert_declared("post", "/choir/v1/parallel", daemon.post("/choir/v1/parallel", JOBS))
+        report = self.assert_declared("post", "/choir/v1/parallel", daemon.post("/choir/v1/parallel", JOBS))
+        alone = JOBS | {"order": "one_at_a_time", "against": report}
+        self.assertIn("comparison", self.assert_declared("post", "/choir/v1/parallel", daemon.post("/choir/v1/parallel", alone)))
         self.assert_declared("post", "/choir/v1/session", daemon.admin("POST", "/choir/v1/session", {}))
         self.assert_declared("post", "/choir/v1/session/link", daemon.admin("POST", "/choir/v1/session/link"))
         self.assert_declared("post", "/choir/v1/models", daemon.admin("POST", f"/choir/v1/models/{MODEL}/clone", {"name": "b"}),
@@ -51,7 +53,8 @@ class Schemas(unittest.TestCase):
 
     def test_events_of_a_parallel_call(self):
         kinds = set()
-        for text in self.daemon.events("/choir/v1/parallel", JOBS):
+        alone = {"order": "one_at_a_time", "against": {"total_tokens": 16, "total_seconds": 0.5}}
+        for text in self.daemon.events("/choir/v1/parallel", JOBS | alone):
             event = json.loads(text)
             kinds.add(event["type"])
             self.assertEqual(faults(event, SCHEMAS["ParallelEvent"]), [], event)

@@ -69,6 +69,15 @@ struct EvaluationReport {
   double throughput = 0;                 // total_tokens / total_seconds
 };
 
+// The same work twice: its requests together, and each when the one before had ended.
+struct Comparison {
+  EvaluationReport together;
+  EvaluationReport one_at_a_time;
+  // Of the throughputs and not of the times, because a model may end its answers at other tokens.
+  // 0: the second report has a throughput of 0.
+  double speedup = 0;
+};
+
 // Progress of one session. kToken and the usual kEnded are reported on a dispatcher thread,
 // kStarted and the kEnded of a session that was refused on the thread that called run(). One call
 // at a time for each session; calls for different sessions may overlap.
@@ -125,12 +134,27 @@ CHOIR_API EvaluationResult result_of(const Completion& completion);
 CHOIR_API EvaluationReport report_of(std::vector<EvaluationResult> results, double load_seconds,
                                      double total_seconds);
 
+// A report of which only these figures are known; the throughput follows from them. Pure: any
+// thread, does not block.
+CHOIR_API EvaluationReport report_of(std::int32_t total_tokens, double total_seconds);
+
+// Pure: any thread, does not block.
+CHOIR_API Comparison compare(EvaluationReport together, EvaluationReport one_at_a_time);
+
 // The report as a JSON object, on one line: load_seconds, total_seconds, total_tokens,
 // average_tokens_per_second, throughput, and the results as `sessions`. Bytes that are not UTF-8
 // become U+FFFD. Pure: any thread, does not block.
 CHOIR_API std::string json_text(const EvaluationReport& report);
 
+// The first report as above, and the second as its member `one_at_a_time`, and `speedup`. Pure: any
+// thread, does not block.
+CHOIR_API std::string json_text(const Comparison& comparison);
+
 // The report as text for a terminal. Pure: any thread, does not block.
 CHOIR_API std::string render(const EvaluationReport& report, const ParallelConfig& config);
+
+// The figures of both reports and the speedup, as text for a terminal. Pure: any thread, does not
+// block.
+CHOIR_API std::string render(const Comparison& comparison);
 
 }  // namespace choir

@@ -1,4 +1,6 @@
-// The report of a parallel evaluation for a terminal, and the checks of its config. Both pure.
+// The report of a parallel evaluation for a terminal, its comparison, and the checks of its config.
+// Both pure.
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -86,6 +88,25 @@ std::string isolation(const ParallelConfig& config) {
          "\n";
 }
 
+// Rows of as many cells; the first column stands to the left, the others to the right.
+std::string aligned(const std::array<std::array<std::string, 4>, 2>& rows) {
+  std::string out;
+  for (const auto& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      const std::size_t width = std::max(rows[0][column].size(), rows[1][column].size());
+      const std::string pad(width - row[column].size(), ' ');
+      out.append(column == 0 ? row[column] + pad : "  " + pad + row[column]);
+    }
+    out.append("\n");
+  }
+  return out;
+}
+
+std::array<std::string, 4> compared(const std::string& label, const EvaluationReport& report) {
+  return {"   " + label, fixed2(report.throughput) + " tokens/sec",
+          std::to_string(report.total_tokens) + " tokens", fixed2(report.total_seconds) + "s"};
+}
+
 auto bad(const std::string& message) { return fail(Code::kInvalidArgument, message); }
 
 Status in_range(std::string_view name, std::int64_t value, std::int64_t low, std::int64_t high) {
@@ -145,6 +166,13 @@ std::string render(const EvaluationReport& report, const ParallelConfig& config)
   for (const EvaluationResult& session : report.results)
     out += session_block(session, config.models.size() > 1) + "\n";
   return out + totals(report) + "\n" + isolation(config);
+}
+
+std::string render(const Comparison& comparison) {
+  return "\n⚖️  The same work, together and one request at a time:\n" +
+         aligned({compared("Together:", comparison.together),
+                  compared("One at a time:", comparison.one_at_a_time)}) +
+         "   Speedup: " + fixed2(comparison.speedup) + "x\n";
 }
 
 }  // namespace choir

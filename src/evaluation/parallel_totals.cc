@@ -1,4 +1,4 @@
-// The rows and totals of a parallel evaluation, and the report as JSON. All pure.
+// The rows and totals of a parallel evaluation, its comparison, and both as JSON. All pure.
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -28,6 +28,25 @@ Json json_of(const EvaluationResult& session) {
           {"tokens_per_second", session.tokens_per_second},
           {"finish", to_string(session.finish)},
           {"error", json_of(session.error)}};
+}
+
+Json json_of(const EvaluationReport& report) {
+  Json sessions = Json::array();
+  for (const EvaluationResult& session : report.results) sessions.push_back(json_of(session));
+  return {{"load_seconds", report.load_seconds},
+          {"total_seconds", report.total_seconds},
+          {"total_tokens", report.total_tokens},
+          {"average_tokens_per_second", report.average_tokens_per_second},
+          {"throughput", report.throughput},
+          {"sessions", std::move(sessions)}};
+}
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+double throughput_of(std::int32_t tokens, double seconds) {
+  return seconds > 0 ? tokens / seconds : 0;
 }
 
 }  // namespace
@@ -61,20 +80,31 @@ EvaluationReport report_of(std::vector<EvaluationResult> results, double load_se
     ++generated;
   }
   if (generated > 0) report.average_tokens_per_second /= generated;
-  if (total_seconds > 0) report.throughput = report.total_tokens / total_seconds;
+  report.throughput = throughput_of(report.total_tokens, total_seconds);
   return report;
 }
 
-std::string json_text(const EvaluationReport& report) {
-  Json sessions = Json::array();
-  for (const EvaluationResult& session : report.results) sessions.push_back(json_of(session));
-  const Json json = {{"load_seconds", report.load_seconds},
-                     {"total_seconds", report.total_seconds},
-                     {"total_tokens", report.total_tokens},
-                     {"average_tokens_per_second", report.average_tokens_per_second},
-                     {"throughput", report.throughput},
-                     {"sessions", std::move(sessions)}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+EvaluationReport report_of(std::int32_t total_tokens, double total_seconds) {
+  EvaluationReport report;
+  report.total_tokens = total_tokens;
+  report.total_seconds = total_seconds;
+  report.throughput = throughput_of(total_tokens, total_seconds);
+  return report;
+}
+
+Comparison compare(EvaluationReport together, EvaluationReport one_at_a_time) {
+  const double alone = one_at_a_time.throughput;
+  const double speedup = alone > 0 ? together.throughput / alone : 0;
+  return {std::move(together), std::move(one_at_a_time), speedup};
+}
+
+std::string json_text(const EvaluationReport& report) { return text_of(json_of(report)); }
+
+std::string json_text(const Comparison& comparison) {
+  Json json = json_of(comparison.together);
+  json["one_at_a_time"] = json_of(comparison.one_at_a_time);
+  json["speedup"] = comparison.speedup;
+  return text_of(json);
 }
 
 }  // namespace choir

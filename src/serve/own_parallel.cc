@@ -39,6 +39,8 @@ Json error_of(const std::optional<Error>& error) {
   return json;
 }
 
+using Order = ParallelEvaluation::Order;
+
 // What render() says of the models and the cores.
 ParallelConfig config_of(const ParallelSubmitted& jobs) {
   std::set<std::string> names;
@@ -69,8 +71,8 @@ class ParallelWork final : public Work {
   Output advance() override {
     if (ended_) return {};
     std::string bytes;
+    ParallelDesk::Slot slot = desk_->take();
     if (!jobs_) {
-      ParallelDesk::Slot slot = desk_->take();
       if (slot.error) return refused(*slot.error);
       if (!slot.loads.empty()) loads_ = std::move(slot.loads);
       if (auto ended = look_at_loads()) return std::move(*ended);
@@ -78,9 +80,12 @@ class ParallelWork final : public Work {
       jobs_ = std::move(slot.submitted);
       bytes = begin();
     }
+    if (slot.begun) bytes += take_begun(std::move(*slot.begun));
+    bytes += end_those_not_begun();
     const std::vector<std::size_t> news = desk_->take_news();
     waiting_.insert(waiting_.end(), news.begin(), news.end());
     tell_news(bytes);
+    submit_next();
     if (left_ > 0) return desk_->stream() ? with_head(std::move(bytes)) : Output{};
     return report(bytes);
   }
@@ -153,6 +158,7 @@ class ParallelWork final : public Work {
     tokens_.resize(count);
     has_ended_.resize(count);
     left_ = count;
+    begun_ = jobs_->order == Order::kTogether ? count : 1;
     const std::string& first = jobs_->shown.front().model;
     facts_.model =
         std::ranges::all_of(jobs_->shown, [&](const auto& s) { return s.model == first; })
@@ -180,14 +186,45 @@ class ParallelWork final : public Work {
   // The end comes on the stream.
   bool stop(std::size_t job) {
     if (ended_ || !jobs_ || job >= jobs_->submissions.size() || has_ended_[job]) return false;
+    stopped_.insert(job);
     desk_->cancel({&jobs_->submissions[job], 1});
+    if (!jobs_->submissions[job].stream) desk_->wake()();
     return true;
+  }
+  std::string take_begun(ParallelDesk::Begun begun) {
+    if (begun.refused) return ended(begun.job, *begun.refused);
+    jobs_->submissions[begun.job] = std::move(begun.submission);
+    if (stopped_.contains(begun.job)) desk_->cancel({&jobs_->submissions[begun.job], 1});
+    return {};
+  }
+  // They were stopped, and are passed over when their turn comes.
+  std::string end_those_not_begun() {
+    std::string bytes;
+    for (const std::size_t job : stopped_) {
+      if (job < begun_ || has_ended_[job]) continue;
+      Completion never;
+      never.finish = Finish::kCancelled;
+      never.error = Error{Code::kCancelled, "cancelled before it was submitted"};
+      bytes += ended(job, never);
+    }
+    return bytes;
+  }
+  // Of jobs that go one at a time.
+  void submit_next() {
+    while (begun_ < has_ended_.size() && is_over(begun_ - 1)) {
+      const std::size_t job = begun_++;
+      if (!has_ended_[job]) desk_->submit_job(job);
+    }
+  }
+  bool is_over(std::size_t job) const {
+    return has_ended_[job] && (!jobs_->submissions[job].stream || desk_->settled(job));
   }
   // A text that is not due stays in its stream, which collects what comes; an end is told at once.
   void tell_news(std::string& bytes) {
     const Instant now = clock_.now();
     const bool due = now >= next_text_;
     const std::size_t told_now = std::erase_if(waiting_, [&](std::size_t job) {
+      if (!jobs_->submissions[job].stream) return false;  // on its way from the door
       if (bytes.size() >= kBytesAtOnce || !(due || desk_->settled(job))) return false;
       bytes += told(job, jobs_->submissions[job].stream.take());
       return true;
@@ -226,12 +263,26 @@ class ParallelWork final : public Work {
     ended_ = true;
     const EvaluationReport all =
         report_of(std::move(results_), jobs_->load_seconds, desk_->seconds_since(jobs_->began));
-    const std::string report = json_text(all);
-    if (!desk_->stream()) return reply_with_json(200, report)->advance();
-    Output output = with_head(bytes + R"(data: {"type":"report","report":)" + report +
-                              R"(,"text":)" + to_text(render(all, config_of(*jobs_))) + "}\n\n");
+    std::string report = json_text(all);
+    const std::string comparison = compared(all);
+    if (!desk_->stream()) {
+      report.replace(report.size() - 1, 1, comparison + "}");
+      return reply_with_json(200, report)->advance();
+    }
+    Output output =
+        with_head(bytes + R"(data: {"type":"report","report":)" + report + R"(,"text":)" +
+                  to_text(render(all, config_of(*jobs_))) + comparison + "}\n\n");
     output.end = true;
     return output;
+  }
+
+  // As one more member of an object; empty: it was not asked for.
+  std::string compared(const EvaluationReport& all) const {
+    if (!jobs_->against) return {};
+    const Comparison comparison = jobs_->order == Order::kTogether ? compare(all, *jobs_->against)
+                                                                   : compare(*jobs_->against, all);
+    return R"(,"comparison":)" +
+           to_text({{"speedup", comparison.speedup}, {"text", render(comparison)}});
   }
 
   const Nanos ping_every_;
@@ -248,6 +299,8 @@ class ParallelWork final : public Work {
   std::vector<EvaluationResult> results_;
   std::vector<std::size_t> tokens_;  // of each job, so far
   std::vector<bool> has_ended_;      // by job
+  std::size_t begun_ = 0;            // those before it were submitted, or passed over
+  std::set<std::size_t> stopped_;    // jobs, by the client
   std::string call_;                 // its secret among calls_; empty: it has none
   WorkFacts facts_;
   std::size_t left_ = 0;  // jobs that have not ended

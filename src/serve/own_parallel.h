@@ -1,5 +1,6 @@
 // POST /choir/v1/parallel: several jobs at once, on one or several models; one stream of their
-// texts, which ends with the report of `choir parallel`.
+// texts, which ends with the report of `choir parallel`. With `order` they go one at a time, each
+// when the one before has ended.
 //
 // The events of the stream are JSON objects with a `type`:
 //   begin   jobs: [{job, model, prompt}]; call: a secret, with which DELETE /choir/v1/parallel/CALL
@@ -7,10 +8,12 @@
 //   text    job, text, tokens: how many so far
 //   end     job, finish, error, usage: counts and seconds
 //   report  report: as json_text() of choir/parallel_evaluation.h gives it; text: as render() does,
-//           which is what `choir parallel` prints
+//           which is what `choir parallel` prints; comparison, where the body has `against`:
+//           speedup and text, as compare() has them
 //   error   error: nothing follows
-// Without `stream` the reply is the report alone. All models are in memory before the first job is
-// submitted, and `total_seconds` begins there. A job that fails is a row with its error.
+// Without `stream` the reply is the report alone, with the comparison in it. All models are in
+// memory before the first job is submitted, and `total_seconds` begins there. A job that fails is a
+// row with its error. One that is stopped before its turn came ends at once.
 #pragma once
 
 #include <memory>

@@ -192,7 +192,16 @@ constexpr auto kSchemas = std::to_array<Schema>({
         "first_token_seconds": {"type": "number", "description": "since it was submitted"},
         "tokens_per_second": {"type": "number"},
         "finish": {"$ref": "#/components/schemas/FinishName"},
-        "error": {"$ref": "#/components/schemas/JobError"}}}}}
+        "error": {"$ref": "#/components/schemas/JobError"}}}},
+    "comparison": {"$ref": "#/components/schemas/JobComparison"}}
+})"},
+    {"JobComparison", R"({
+  "description": "where the body has `against`; of a stream it stands beside the report",
+  "type": "object", "required": ["speedup", "text"],
+  "properties": {
+    "speedup": {"type": "number",
+      "description": "the throughput together over that of one at a time; 0: the latter is 0"},
+    "text": {"type": "string", "description": "as `choir parallel --compare` prints it"}}
 })"},
     {"FinishName", R"({
   "enum": ["stop", "length", "cancelled", "deadline", "stalled", "failed"]
@@ -247,7 +256,8 @@ constexpr auto kSchemas = std::to_array<Schema>({
      "properties": {
        "type": {"const": "report"},
        "report": {"$ref": "#/components/schemas/Report"},
-       "text": {"type": "string", "description": "the report as `choir parallel` prints it"}}},
+       "text": {"type": "string", "description": "the report as `choir parallel` prints it"},
+       "comparison": {"$ref": "#/components/schemas/JobComparison"}}},
     {"type": "object", "required": ["type", "error"],
      "allOf": [{"$ref": "#/components/schemas/Error"}],
      "properties": {"type": {"const": "error"}}}]

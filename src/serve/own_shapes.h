@@ -58,6 +58,17 @@ inline constexpr auto kParallelFields = std::to_array<BodyField>({
     {"text_every_ms",
      {Kind::kInteger, 0, kTextEveryMost},
      "Of a stream: texts are collected for so long, ends are told at once; 0: as they come"},
+    {"order",
+     {Kind::kText, 0, 16},
+     "together, or one_at_a_time: each job is submitted when the one before has ended, and none "
+     "finds KV state of before the call",
+     false,
+     "JobOrder"},
+    {"against",
+     {Kind::kObject},
+     "Of the report of the same jobs in the other order: the reply then compares the two",
+     false,
+     "ReportFigures"},
 });
 
 inline constexpr auto kResizeFields =

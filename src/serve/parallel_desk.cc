@@ -9,6 +9,7 @@
 #include "serve/model_defaults.h"
 #include "serve/model_state.h"
 #include "serve/request_of.h"
+#include "serve/secret.h"
 
 namespace choir::serve {
 namespace {
@@ -43,6 +44,11 @@ ParallelDesk::Slot ParallelDesk::take() {
   return slot_.with([](Slot& s) { return std::exchange(s, {}); });
 }
 
+void ParallelDesk::submit_job(std::size_t job) {
+  next_job_ = job;
+  post(Door::kQuick, &ParallelDesk::submit_next);
+}
+
 std::vector<std::size_t> ParallelDesk::take_news() {
   return news_.with([](std::vector<std::size_t>& news) { return std::exchange(news, {}); });
 }
@@ -56,6 +62,7 @@ void ParallelDesk::leave() {
   Slot slot = take();
   for (auto& [executor, ticket] : slot.loads) ticket.cancel();
   if (slot.submitted) cancel(slot.submitted->submissions);
+  if (slot.begun) cancel({&slot.begun->submission, 1});
 }
 
 void ParallelDesk::cancel(std::span<const Submission> submissions) {
@@ -81,6 +88,10 @@ void ParallelDesk::read() {
   asked_ = std::move(*asked);
   stream_.store(asked_.stream);
   text_every_.store(asked_.text_every);
+  if (asked_.order == ParallelEvaluation::Order::kOneAtATime) {
+    if (const Status fresh = reuse_nothing_of_before(); !fresh)
+      return refuse(api_error(fresh.error()));
+  }
   for (ParallelJob& job : asked_.jobs)
     if (auto error = read_headers(job.asked, request_)) return refuse(std::move(*error));
   if (!find_models(false)) {
@@ -93,6 +104,13 @@ void ParallelDesk::read() {
       if (const Status there = services_.models.is_there(job.asked.model); !there)
         return refuse(model_error_at(there.error(), job.model_pointer));
   post(Door::kFiles, &ParallelDesk::find_new_models);
+}
+
+// What ran together before would help what is compared with it.
+Status ParallelDesk::reuse_nothing_of_before() {
+  const std::string salt = CHOIR_TRY(random_secret("alone_"));
+  for (ParallelJob& job : asked_.jobs) job.asked.cache_salt.insert(0, salt);
+  return {};
 }
 
 void ParallelDesk::find_new_models() {
@@ -160,6 +178,8 @@ void ParallelDesk::load() {
 void ParallelDesk::prepare_loaded() {
   if (began_loading_) load_seconds_ = seconds_since(*began_loading_);
   if (auto error = check_models()) return refuse(std::move(*error));
+  sent_.resize(asked_.jobs.size());
+  if (asked_.order == ParallelEvaluation::Order::kOneAtATime) return submit_first();
   prepare();
 }
 
@@ -174,46 +194,88 @@ std::optional<ApiError> ParallelDesk::check_models() const {
   return std::nullopt;
 }
 
+Result<Prepared> ParallelDesk::prepared(std::size_t job) {
+  Asked& asked = asked_.jobs[job].asked;
+  fill_in(services_.models.defaults_of(models_[job]), request_.client, asked);
+  sent_[job] = services_.models.replicas().send(models_[job], sight_of(asked, request_.client));
+  const bool default_template = asked.request.default_template;
+  Request request = request_of(asked, request_.client, sent_[job].executor);
+  request.default_template = default_template;
+  auto prepared = services_.node.prepare(std::move(request));
+  if (!prepared) sent_[job].coming.reset();
+  return prepared;
+}
+
 // The prompts of others go in between.
 void ParallelDesk::prepare() {
   const std::size_t end = std::min(prepared_.size() + kPreparedAtOnce, asked_.jobs.size());
   while (prepared_.size() < end) {
     const std::size_t job = prepared_.size();
-    Asked& asked = asked_.jobs[job].asked;
-    fill_in(services_.models.defaults_of(models_[job]), request_.client, asked);
-    sent_.push_back(
-        services_.models.replicas().send(models_[job], sight_of(asked, request_.client)));
-    const bool default_template = asked.request.default_template;
-    Request request = request_of(asked, request_.client, sent_[job].executor);
-    request.default_template = default_template;
-    prepared_.push_back(services_.node.prepare(std::move(request)));
+    prepared_.emplace(job, prepared(job));
   }
   if (prepared_.size() < asked_.jobs.size()) return post(Door::kQuick, &ParallelDesk::prepare);
   submit();
 }
 
-void ParallelDesk::submit() {
+ParallelSubmitted ParallelDesk::described() const {
   ParallelSubmitted all;
+  for (std::size_t job = 0; job < asked_.jobs.size(); ++job)
+    all.shown.push_back({models_[job], asked_.jobs[job].prompt});
   all.submissions.resize(asked_.jobs.size());
   all.load_seconds = load_seconds_;
   all.cores = services_.node.info().cores;
-  std::map<std::string, std::vector<std::size_t>> by_executor;
-  for (std::size_t job = 0; job < asked_.jobs.size(); ++job) {
-    all.shown.push_back({models_[job], asked_.jobs[job].prompt});
-    if (prepared_[job]) {
-      by_executor[sent_[job].executor].push_back(job);
-    } else {
-      all.refused.emplace(job, refused_job(models_[job], prepared_[job].error()));
-      sent_[job].coming.reset();
-    }
-  }
+  all.order = asked_.order;
+  all.against = asked_.against;
   all.began = clock_.now();
+  return all;
+}
+
+void ParallelDesk::submit() {
+  ParallelSubmitted all = described();
+  std::map<std::string, std::vector<std::size_t>> by_executor;
+  for (const auto& [job, prepared] : prepared_) {
+    if (prepared)
+      by_executor[sent_[job].executor].push_back(job);
+    else
+      all.refused.emplace(job, refused_job(models_[job], prepared.error()));
+  }
   for (const auto& [executor, jobs] : by_executor) {
-    if (const Status entered = enter(jobs, all.submissions); !entered) {
+    auto entered = enter(jobs);
+    if (!entered) {
       cancel(all.submissions);
       return refuse(api_error(entered.error()));
     }
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+      all.submissions[jobs[i]] = std::move((*entered)[i]);
   }
+  hand_over(std::move(all));
+}
+
+// While the reply can still have the status of an error.
+void ParallelDesk::submit_first() {
+  ParallelSubmitted all = described();
+  auto first = begun(0);
+  if (!first) return refuse(api_error(first.error()));
+  if (first->refused) all.refused.emplace(0, std::move(*first->refused));
+  all.submissions[0] = std::move(first->submission);
+  hand_over(std::move(all));
+}
+
+// One that is refused ends, and the next one is submitted.
+void ParallelDesk::submit_next() {
+  auto next = begun(next_job_);
+  if (!next)
+    next = Begun{.job = next_job_,
+                 .submission = {},
+                 .refused = refused_job(models_[next_job_], next.error())};
+  const bool has_request = static_cast<bool>(next->submission.stream);
+  const RequestId id = next->submission.id;
+  slot_.with([&](Slot& s) { s.begun = std::move(*next); });
+  if (gone_.load() && has_request) static_cast<void>(services_.node.cancel(id));
+  wake_();
+}
+
+void ParallelDesk::hand_over(ParallelSubmitted all) {
   std::vector<RequestId> ids;
   for (const Submission& submission : all.submissions)
     if (submission.stream) ids.push_back(submission.id);
@@ -223,27 +285,37 @@ void ParallelDesk::submit() {
   wake_();
 }
 
+// An error: there is no place for it.
+Result<ParallelDesk::Begun> ParallelDesk::begun(std::size_t job) {
+  prepared_.clear();
+  const auto& here = prepared_.emplace(job, prepared(job)).first->second;
+  if (!here)
+    return Begun{.job = job, .submission = {}, .refused = refused_job(models_[job], here.error())};
+  auto entered = CHOIR_TRY(enter({job}));
+  return Begun{.job = job, .submission = std::move(entered.front()), .refused = {}};
+}
+
 // Those of one executor: all of them, or none.
-Status ParallelDesk::enter(const std::vector<std::size_t>& jobs,
-                           std::vector<Submission>& submissions) {
+Result<std::vector<Submission>> ParallelDesk::enter(const std::vector<std::size_t>& jobs) {
   std::vector<Prepared> prepared;
   std::vector<Callbacks> callbacks;
   std::vector<std::int32_t> tokens;
   for (const std::size_t job : jobs) {
-    tokens.push_back(prepared_[job]->prompt_tokens());
-    prepared.push_back(std::move(*prepared_[job]));
+    Prepared& one = *prepared_.at(job);
+    tokens.push_back(one.prompt_tokens());
+    prepared.push_back(std::move(one));
     callbacks.push_back(callbacks_of(job));
   }
-  auto entered = CHOIR_TRY(services_.node.enqueue_all(std::move(prepared), std::move(callbacks)));
+  auto entered = services_.node.enqueue_all(std::move(prepared), std::move(callbacks));
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    submissions[jobs[i]] = std::move(entered[i]);
-    services_.models.replicas().taken(std::move(sent_[jobs[i]]), tokens[i]);
+    Sent sent = std::exchange(sent_[jobs[i]], {});
+    if (entered) services_.models.replicas().taken(std::move(sent), tokens[i]);
   }
-  return {};
+  return entered;
 }
 
-// The loop may be woken before the submissions are in the slot: it then takes no news, and is woken
-// once more.
+// The loop may be woken before the submission is in the slot: the news then waits there, and the
+// loop is woken once more.
 Callbacks ParallelDesk::callbacks_of(std::size_t job) {
   const auto hold =
       hold_of(services_, models_[job], request_.client.tenant, asked_.jobs[job].asked.keep_alive);

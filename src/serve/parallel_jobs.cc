@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <utility>
 
-#include "choir/parallel_evaluation.h"
 #include "choir/text.h"
 #include "serve/fields.h"
 #include "serve/own_shapes.h"
+#include "serve/value_rule.h"
 
 namespace choir::serve {
 namespace {
@@ -18,6 +19,8 @@ constexpr std::string_view kModels = "models";
 constexpr std::string_view kPrompts = "prompts";
 constexpr std::string_view kJobs = "jobs";
 constexpr std::size_t kShown = 60;
+constexpr ValueRule kReportTokens = {Kind::kInteger, 0, std::numeric_limits<std::int32_t>::max()};
+constexpr ValueRule kReportSeconds = {Kind::kNumber, 0, 1e9};  // 31 years
 
 using Fault = std::optional<ApiError>;
 
@@ -67,6 +70,30 @@ Fault read_time(Json& object, const Milliseconds& rule, std::chrono::millisecond
   return std::nullopt;
 }
 
+Fault read_order(Json& object, ParallelEvaluation::Order& order) {
+  const Json value = taken(object, "order");
+  if (value.is_null()) return std::nullopt;
+  if (value != "together" && value != "one_at_a_time")
+    return field_error("order", "is " + shown(value) + "; it takes 'together' or 'one_at_a_time'");
+  if (value == "one_at_a_time") order = ParallelEvaluation::Order::kOneAtATime;
+  return std::nullopt;
+}
+
+// A whole report may be sent; what else it has is ignored.
+Fault read_against(Json& object, std::optional<EvaluationReport>& against) {
+  const Json value = taken(object, "against");
+  if (value.is_null()) return std::nullopt;
+  const Json figures = value.is_object() ? value : Json::object();
+  const Json tokens = figures.value("total_tokens", Json());
+  const Json seconds = figures.value("total_seconds", Json());
+  if (!fits(kReportTokens, tokens) || !fits(kReportSeconds, seconds))
+    return field_error(
+        "against", "is " + shown(value) + "; it takes an object with 'total_tokens', " +
+                       takes(kReportTokens) + ", and 'total_seconds', " + takes(kReportSeconds));
+  against = report_of(tokens.get<std::int32_t>(), seconds.get<double>());
+  return std::nullopt;
+}
+
 bool has(const Json& object, std::string_view field) {
   const auto found = object.find(field);
   return found != object.end() && !found->is_null();
@@ -83,7 +110,8 @@ struct OwnFields {
 };
 
 Fault read_own(Json& job, OwnFields& own) {
-  for (const std::string_view field : {"stream", "stream_options", "text_every_ms"})
+  for (const std::string_view field :
+       {"stream", "stream_options", "text_every_ms", "order", "against"})
     if (has(job, field)) return field_error(field, "is for all jobs; it stands beside them");
   if (auto fault = read_flag(job, "raw", own.raw)) return fault;
   if (auto fault = read_flag(job, "default_template", own.default_template)) return fault;
@@ -229,6 +257,8 @@ ApiResult<ParallelAsked> read_parallel(const Json& body) {
     return tl::unexpected(std::move(*fault));
   if (auto fault = read_time(shared, kTextEvery, asked.text_every))
     return tl::unexpected(std::move(*fault));
+  if (auto fault = read_order(shared, asked.order)) return tl::unexpected(std::move(*fault));
+  if (auto fault = read_against(shared, asked.against)) return tl::unexpected(std::move(*fault));
   if (auto fault = take_lists(shared, lists)) return tl::unexpected(std::move(*fault));
   const bool named = !lists.jobs.is_null();
   Json jobs = std::move(lists.jobs);

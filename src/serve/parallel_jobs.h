@@ -1,9 +1,9 @@
 // The body of POST /choir/v1/parallel: which jobs it asks for.
 //
 // {"jobs": [{"model": "a", "prompt": "..."}, ...]}, or {"models": ["a", "b"], "prompts": ["...",
-// ...]}, where each model answers each prompt. What stands beside them is for all jobs; a job's own
-// fields win. A job has the fields of /v1/chat/completions (messages, max_tokens, temperature, ...)
-// and these:
+// ...]}, where each model answers each prompt. Of the call itself are stream, text_every_ms, order
+// and against. What else stands beside the jobs is for all of them; a job's own fields win. A job
+// has the fields of /v1/chat/completions (messages, max_tokens, temperature, ...) and these:
 //   prompt         a text, as the message of a user; excludes messages
 //   system         a system message before it
 //   raw            true: the prompt as it stands, without the chat template
@@ -17,9 +17,11 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "choir/parallel_evaluation.h"
 #include "serve/api_error.h"
 #include "serve/asked.h"
 #include "serve/json_in.h"
@@ -40,6 +42,8 @@ struct ParallelAsked {
   std::vector<ParallelJob> jobs;  // at least one
   bool stream = false;
   std::chrono::milliseconds text_every{0};  // of a stream: from one text of a job to the next
+  ParallelEvaluation::Order order = ParallelEvaluation::Order::kTogether;
+  std::optional<EvaluationReport> against;  // figures of the same jobs in the other order
 };
 
 // Errors of a job of `jobs` have its place in `pointer`: "/jobs/3/temperature".

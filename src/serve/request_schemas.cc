@@ -138,6 +138,19 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "enum": ["f16", "q8_0"],
   "examples": ["q8_0"]
 })"},
+    {"JobOrder", R"({
+  "description": "together or one_at_a_time",
+  "enum": ["together", "one_at_a_time"],
+  "examples": ["one_at_a_time"]
+})"},
+    {"ReportFigures", R"({
+  "description": "an object with total_tokens and total_seconds; the rest of a report is ignored",
+  "type": "object", "required": ["total_tokens", "total_seconds"],
+  "properties": {
+    "total_tokens": {"type": "integer", "minimum": 0, "maximum": 2147483647},
+    "total_seconds": {"type": "number", "minimum": 0, "maximum": 1000000000}},
+  "examples": [{"total_tokens": 800, "total_seconds": 6.4}]
+})"},
     {"Cancel", R"({
   "description": "cancel",
   "const": "cancel",

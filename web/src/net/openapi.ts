@@ -160,6 +160,13 @@ export interface components {
                 };
             };
         };
+        /** @description where the body has `against`; of a stream it stands beside the report */
+        JobComparison: {
+            /** @description the throughput together over that of one at a time; 0: the latter is 0 */
+            speedup: number;
+            /** @description as `choir parallel --compare` prints it */
+            text: string;
+        };
         JobError: ({
             code: string;
             message: string;
@@ -315,6 +322,7 @@ export interface components {
             report: components["schemas"]["Report"];
             /** @description the report as `choir parallel` prints it */
             text: string;
+            comparison?: components["schemas"]["JobComparison"];
         } | ({
             /** @constant */
             type: "error";
@@ -366,6 +374,7 @@ export interface components {
                 finish: components["schemas"]["FinishName"];
                 error: components["schemas"]["JobError"];
             }[];
+            comparison?: components["schemas"]["JobComparison"];
         };
         RequestRow: {
             id: string;
