@@ -134,6 +134,12 @@ class Hearing {
     complete_ = true;
     answers_.load_seconds = report.value("load_seconds", 0.0);
     answers_.total_seconds = report.value("total_seconds", 0.0);
+    // Since the first submission, where the end of a job has it since its own.
+    for (const Reply& row : report.value("sessions", Reply::array())) {
+      const std::size_t job = row.value("session_id", ended_.size());
+      if (job >= ended_.size()) continue;
+      answers_.completions[job].usage.first_token_seconds = row.value("first_token_seconds", 0.0);
+    }
   }
 
   const RemoteDaemon::Reader& reader_;

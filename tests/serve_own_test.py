@@ -151,6 +151,8 @@ class Parallel(unittest.TestCase):
         self.assertIn(f"Speedup: {comparison['speedup']:.2f}x\n", comparison["text"])
         self.assertGreaterEqual(told["report"]["total_seconds"],
                                 sum(event["usage"]["total_seconds"] for event in events if event["type"] == "end"))
+        firsts = [s["first_token_seconds"] for s in told["report"]["sessions"]]
+        self.assertGreater(firsts[1], next(event for event in events if event["type"] == "end")["usage"]["total_seconds"])
         self.assertEqual({event["usage"]["reused_tokens"] for event in events if event["type"] == "end"}, {0})
         self.assertNotIn("comparison", self.daemon.post("/choir/v1/parallel", JOBS | {"order": "one_at_a_time"})[1])
 
@@ -375,6 +377,10 @@ class Host(unittest.TestCase):
         for one in (here, there):
             self.assertEqual([s["text"] for s in one["one_at_a_time"]["sessions"]], [s["text"] for s in here["sessions"]])
             self.assertAlmostEqual(one["speedup"], one["throughput"] / one["one_at_a_time"]["throughput"])
+            firsts = [s["first_token_seconds"] for s in one["one_at_a_time"]["sessions"]]
+            spans = [s["seconds"] for s in one["one_at_a_time"]["sessions"]]
+            for i in (1, 2):  # the one before has ended
+                self.assertGreater(firsts[i], sum(spans[:i]))
         here, there = (choir("parallel", "--model", *model, *options) for model in models)
         self.assertEqual(there.returncode, 0, there.stderr)
         self.assertEqual(*(re.sub(" +", " ", figures_masked(done.stdout)) for done in (here, there)))

@@ -41,8 +41,8 @@ bool makes_sense(const FrozenSequence& s) {
                                    u.recomputed_tokens, s.kv_use, s.kv_tokens - s.kv_use})
     if (count < 0) return false;
   return is_span(u.queue_seconds) && is_span(u.held_seconds) && is_span(u.parked_seconds) &&
-         is_span(u.first_token_seconds) && is_span(u.total_seconds) &&
-         s.age_ns >= 0 && s.idle_ns >= 0 && s.behind_ns >= -1 && s.first_token_ns >= 0 &&
+         is_span(u.first_token_seconds) && is_span(u.total_seconds) && s.age_ns >= 0 &&
+         s.idle_ns >= 0 && s.behind_ns >= -1 && s.first_token_ns >= 0 &&
          s.kv_use <= s.value.known_tokens() && (s.kv.empty() == (s.kv_tokens == 0)) &&
          s.usage.output_tokens <= s.value.output_tokens();
 }

@@ -155,6 +155,7 @@ class ParallelWork final : public Work {
   std::string begin() {
     const std::size_t count = jobs_->submissions.size();
     results_.resize(count);
+    began_seconds_.resize(count);
     tokens_.resize(count);
     has_ended_.resize(count);
     left_ = count;
@@ -194,6 +195,7 @@ class ParallelWork final : public Work {
   std::string take_begun(ParallelDesk::Begun begun) {
     if (begun.refused) return ended(begun.job, *begun.refused);
     jobs_->submissions[begun.job] = std::move(begun.submission);
+    began_seconds_[begun.job] = to_seconds(begun.began - jobs_->began);
     if (stopped_.contains(begun.job)) desk_->cancel({&jobs_->submissions[begun.job], 1});
     return {};
   }
@@ -248,6 +250,7 @@ class ParallelWork final : public Work {
     add_usage(facts_, completion.usage);
     EvaluationResult& row = results_[job];
     row = result_of(completion);
+    row.first_token_seconds += began_seconds_[job];
     if (row.error) row.error->message = without_folders(std::move(row.error->message));
     row.session_id = static_cast<std::int32_t>(job);
     row.model = jobs_->shown[job].model;
@@ -297,11 +300,12 @@ class ParallelWork final : public Work {
   Instant next_text_;                 // no text before
   Instant wakes_for_;                 // the next_text_ that a wake was asked for
   std::vector<EvaluationResult> results_;
-  std::vector<std::size_t> tokens_;  // of each job, so far
-  std::vector<bool> has_ended_;      // by job
-  std::size_t begun_ = 0;            // those before it were submitted, or passed over
-  std::set<std::size_t> stopped_;    // jobs, by the client
-  std::string call_;                 // its secret among calls_; empty: it has none
+  std::vector<std::size_t> tokens_;    // of each job, so far
+  std::vector<bool> has_ended_;        // by job
+  std::vector<double> began_seconds_;  // by job: its submission after the first one
+  std::size_t begun_ = 0;              // those before it were submitted, or passed over
+  std::set<std::size_t> stopped_;      // jobs, by the client
+  std::string call_;                   // its secret among calls_; empty: it has none
   WorkFacts facts_;
   std::size_t left_ = 0;  // jobs that have not ended
   bool head_given_ = false;

@@ -189,7 +189,7 @@ constexpr auto kSchemas = std::to_array<Schema>({
         "prompt_tokens": {"type": "integer"},
         "tokens": {"type": "integer"},
         "seconds": {"type": "number", "description": "since it began to compute"},
-        "first_token_seconds": {"type": "number", "description": "since it was submitted"},
+        "first_token_seconds": {"type": "number", "description": "since the first submission"},
         "tokens_per_second": {"type": "number"},
         "finish": {"$ref": "#/components/schemas/FinishName"},
         "error": {"$ref": "#/components/schemas/JobError"}}}},

@@ -266,6 +266,7 @@ void ParallelDesk::submit_next() {
   auto next = begun(next_job_);
   if (!next)
     next = Begun{.job = next_job_,
+                 .began = {},
                  .submission = {},
                  .refused = refused_job(models_[next_job_], next.error())};
   const bool has_request = static_cast<bool>(next->submission.stream);
@@ -287,12 +288,16 @@ void ParallelDesk::hand_over(ParallelSubmitted all) {
 
 // An error: there is no place for it.
 Result<ParallelDesk::Begun> ParallelDesk::begun(std::size_t job) {
+  const Instant began = clock_.now();
   prepared_.clear();
   const auto& here = prepared_.emplace(job, prepared(job)).first->second;
   if (!here)
-    return Begun{.job = job, .submission = {}, .refused = refused_job(models_[job], here.error())};
+    return Begun{.job = job,
+                 .began = began,
+                 .submission = {},
+                 .refused = refused_job(models_[job], here.error())};
   auto entered = CHOIR_TRY(enter({job}));
-  return Begun{.job = job, .submission = std::move(entered.front()), .refused = {}};
+  return Begun{.job = job, .began = began, .submission = std::move(entered.front()), .refused = {}};
 }
 
 // Those of one executor: all of them, or none.

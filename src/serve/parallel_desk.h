@@ -43,6 +43,7 @@ class ParallelDesk : public std::enable_shared_from_this<ParallelDesk> {
  public:
   struct Begun {
     std::size_t job = 0;
+    Instant began;
     Submission submission;
     std::optional<Completion> refused;  // there is no request
   };

@@ -4,7 +4,7 @@ import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../sr
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { EndedRow, HistoryReply, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
-import { before, commandOf, fitting, jobsOf, messagesOf, replaced, speedup } from "../src/state/jobs.ts";
+import { before, commandOf, fitting, jobsOf, messagesOf, replaced } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { columnsOf } from "../src/draw/cores.ts";
 import { coreSecondsOf, coresOf } from "../src/state/cores.ts";
@@ -155,11 +155,6 @@ test("a demo takes by itself what is in memory and what has room there", () => {
   assert.deepEqual(take(["b", "c"], 100, 2), ["b", "c"]);
   assert.deepEqual(take([], 0), ["a"], "one at least");
   assert.deepEqual(fitting([], () => false, () => 1, 9, 4), []);
-});
-
-test("the speedup is of tokens a second", () => {
-  assert.equal(speedup({ tokens: 300, seconds: 1 }, { tokens: 200, seconds: 2 }), 3);
-  assert.equal(speedup({ tokens: 300, seconds: 1 }, { tokens: 0, seconds: 0 }), null);
 });
 
 test("a chat sends what was said, but no answer that failed", () => {

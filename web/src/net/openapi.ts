@@ -368,7 +368,7 @@ export interface components {
                 tokens: number;
                 /** @description since it began to compute */
                 seconds: number;
-                /** @description since it was submitted */
+                /** @description since the first submission */
                 first_token_seconds: number;
                 tokens_per_second: number;
                 finish: components["schemas"]["FinishName"];

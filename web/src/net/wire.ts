@@ -38,4 +38,6 @@ export type ListedModel = Schemas["Model"];
 export type ParallelEvent = Schemas["ParallelEvent"];
 type ParallelEnd = Extract<ParallelEvent, { type: "end" }>;
 export type JobUsage = ParallelEnd["usage"];
+export type ReportEvent = Extract<ParallelEvent, { type: "report" }>;
+export type ReportFigures = Pick<Schemas["Report"], "total_tokens" | "total_seconds" | "throughput">;
 export type ReportSession = Schemas["Report"]["sessions"][number];

@@ -1,7 +1,8 @@
 // The parallel demo: what is asked for, and its sessions. It outlives the view.
 import { batch, computed, effect, signal, type Signal } from "@preact/signals";
+import type { ReportFigures } from "../net/wire.ts";
 import { words } from "../words/en.ts";
-import { commandOf, fitting, jobsOf, type DemoSettings, type Figures } from "./jobs.ts";
+import { commandOf, fitting, jobsOf, type DemoSettings } from "./jobs.ts";
 import { kinds } from "./kinds.ts";
 import { sureWriters, view, writers } from "./store.ts";
 import { follow, freshAnswer, type Answer } from "./talk.ts";
@@ -24,23 +25,19 @@ export interface Report {
   json: string;
   text: string | null;
   command: string;
-  together: Figures;
+  together: ReportFigures;
   body: { jobs: { model: string; prompt: string }[]; [setting: string]: unknown }; // what was asked for
 }
 export const report = signal<Report | null>(null);
 // The same work, one request at a time.
 export interface Alone {
   done: number; // of the jobs
-  figures: Figures;
-  error: string;
+  figures: ReportFigures | null; // null: the report has not come
+  speedup: number | null; // as the daemon has computed it
+  error: string; // of the first job that has one
   abort: AbortController | null; // null: it has ended
 }
 export const alone = signal<Alone | null>(null);
-
-const figuresOf = (told: unknown): Figures => {
-  const { total_tokens: tokens = 0, total_seconds: seconds = 0 } = told as { total_tokens?: number; total_seconds?: number };
-  return { tokens, seconds };
-};
 
 // What a demo takes by itself is in memory, or has room there.
 export const demoModels = computed<string[]>(() => {
@@ -64,13 +61,15 @@ export async function runDemo(onEnd: (id: number, answer: Answer) => void): Prom
   });
   const command = commandOf(models, s, location.origin);
   // As the command line has it: a model without a chat template goes on with the prompt as it stands.
-  const body = { jobs, max_tokens: s.maxTokens, temperature: s.temperature, default_template: false };
+  // With a salt of its own it finds nothing of before in the prefix cache, as the one that it may be compared with.
+  const salt = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const body = { jobs, max_tokens: s.maxTokens, temperature: s.temperature, default_template: false, cache_salt: salt };
   await follow(
     body,
     sessions.peek().map((x) => x.answer),
     abort,
     {
-      report: ({ report: json, text }) => (report.value = { json: JSON.stringify(json, null, 2), text, command, together: figuresOf(json), body }),
+      report: ({ report: json, text }) => (report.value = { json: JSON.stringify(json, null, 2), text: text ?? null, command, together: json, body }),
       end: onEnd,
     },
   );
@@ -83,26 +82,20 @@ export async function runAlone(): Promise<void> {
   if (!r || demoRuns.peek()) return;
   const abort = new AbortController();
   demoRuns.value = abort;
-  let now: Alone = { done: 0, figures: { tokens: 0, seconds: 0 }, error: "", abort };
+  let now: Alone = { done: 0, figures: null, speedup: null, error: "", abort };
   const say = (change: Partial<Alone>): void => {
     now = { ...now, ...change };
     if (report.peek() === r) alone.value = now;
   };
   say({});
-  for (const job of r.body.jobs) {
-    const answer = signal<Answer>({ ...freshAnswer });
-    await follow({ ...r.body, jobs: [job] }, [answer], abort, {
-      report: ({ report: told }) => {
-        const { tokens, seconds } = figuresOf(told);
-        say({ done: now.done + 1, figures: { tokens: now.figures.tokens + tokens, seconds: now.figures.seconds + seconds } });
-      },
-    });
-    const { state, error } = answer.peek();
-    if (state !== "failed" && state !== "stopped") continue;
-    say({ error: error || words.play.stopped });
-    break;
-  }
-  say({ abort: null });
+  const answers = r.body.jobs.map(() => signal<Answer>({ ...freshAnswer }));
+  const { total_tokens, total_seconds } = r.together;
+  await follow({ ...r.body, order: "one_at_a_time", against: { total_tokens, total_seconds } }, answers, abort, {
+    end: () => say({ done: now.done + 1 }),
+    report: ({ report: figures, comparison }) => say({ figures, speedup: comparison?.speedup ?? null }),
+  });
+  const broken = answers.map((answer) => answer.peek()).find(({ state }) => state === "failed" || state === "stopped");
+  say({ abort: null, error: broken ? broken.error || words.play.stopped : "" });
   demoRuns.value = null;
 }
 

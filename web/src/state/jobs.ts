@@ -33,14 +33,6 @@ export function fitting(names: readonly string[], isLoaded: (name: string) => bo
   return (taken.length > 0 || first === undefined ? taken : [first]).sort();
 }
 
-export interface Figures {
-  tokens: number;
-  seconds: number;
-}
-export const throughput = (f: Figures): number => (f.seconds > 0 ? f.tokens / f.seconds : 0);
-// Of throughputs and not of times: a model may end its answers at other tokens.
-export const speedup = (together: Figures, alone: Figures): number | null => (throughput(alone) > 0 ? throughput(together) / throughput(alone) : null);
-
 // The command that does the same with the same daemon.
 export function commandOf(models: readonly string[], s: DemoSettings, host: string): string {
   const lines = [

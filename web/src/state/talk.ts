@@ -5,7 +5,7 @@ import { ApiError, send } from "../net/api.ts";
 import { runParallel } from "../net/parallel.ts";
 import { namesOf, settingsOf, type Own, type Settings } from "./columns.ts";
 import { before, messagesOf } from "./jobs.ts";
-import type { JobUsage } from "../net/wire.ts";
+import type { JobUsage, ReportEvent } from "../net/wire.ts";
 import { words } from "../words/en.ts";
 
 export const kColumnsMax = 8;
@@ -113,7 +113,7 @@ export function stopColumn(column: Column): void {
 
 export interface Followed {
   call?: (call: string) => void;
-  report?: (report: { report: unknown; text: string | null }) => void;
+  report?: (told: ReportEvent) => void;
   end?: (job: number, answer: Answer) => void;
 }
 const kEnds: ReadonlySet<Answer["state"]> = new Set(["ended", "failed", "stopped"]);
@@ -191,7 +191,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
               a.speed = row.tokens_per_second;
               touch(row.session_id);
             }
-            on.report?.({ report: event.report, text: event.text ?? null });
+            on.report?.(event);
           }
         },
       },

@@ -4,11 +4,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { seconds, short } from "../format.ts";
 import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
+import type { ReportFigures } from "../net/wire.ts";
 import { Tracks } from "../parts/tracks.tsx";
 import { announce, Bar, Button, Choice, CopyButton, IconButton, Model, Note, NumberField } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
 import { alone, chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runAlone, runDemo, runsBoth, sessions, type Report as ReportOfRun, type Session } from "../state/demo.ts";
-import { jobsOf, speedup, throughput, type Figures } from "../state/jobs.ts";
+import { jobsOf } from "../state/jobs.ts";
 import { kColours } from "../state/models.ts";
 import { reducedMotion } from "../state/prefs.ts";
 import { goTo } from "../state/route.ts";
@@ -88,10 +89,9 @@ function Sessions() {
 // Beside the report: what the same work takes when each request waits for the one before.
 function Comparison({ r }: { r: ReportOfRun }) {
   const a = alone.value;
-  const ended = a !== null && a.abort === null && a.error === "";
-  const gain = ended ? speedup(r.together, a.figures) : null;
-  const row = (name: string, f: Figures) => (
-    <tr><th scope="row">{name}</th><td class="num">{`${short(throughput(f))} ${w.speed}`}</td><td class="num">{words.play.tokens(f.tokens)}</td><td class="num">{seconds(f.seconds)}</td></tr>
+  const gain = a?.speedup ?? null;
+  const row = (name: string, f: ReportFigures) => (
+    <tr><th scope="row">{name}</th><td class="num">{`${short(f.throughput)} ${w.speed}`}</td><td class="num">{words.play.tokens(f.total_tokens)}</td><td class="num">{seconds(f.total_seconds)}</td></tr>
   );
   return (
     <div class="compare">
@@ -107,7 +107,7 @@ function Comparison({ r }: { r: ReportOfRun }) {
       {a === null ? <p class="hint">{w.compareHint}</p> : null}
       {a?.abort ? <Bar value={a.done} of={r.body.jobs.length} label={w.compareDone(a.done, r.body.jobs.length)} /> : null}
       {a?.abort ? <p class="hint num">{w.compareDone(a.done, r.body.jobs.length)}</p> : null}
-      {ended ? <table class="grid"><tbody>{row(w.together, r.together)}{row(w.alone, a.figures)}</tbody></table> : null}
+      {a?.figures ? <table class="grid"><tbody>{row(w.together, r.together)}{row(w.alone, a.figures)}</tbody></table> : null}
       {a?.error ? <Note kind="error">{visible(a.error)}</Note> : null}
     </div>
   );

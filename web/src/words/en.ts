@@ -171,7 +171,7 @@ export const words = {
     reportText: "Text",
     reportJson: "JSON",
     compare: "Against one at a time",
-    compareHint: "Sends the same requests again, each when the one before has ended. What the first run left in the cache helps it.",
+    compareHint: "Sends the same requests again, each when the one before has ended. Neither run finds in the cache what was there before it.",
     compareDone: (done: number, of: number) => `${done} of ${n(of, "request", "requests")}`,
     compareEnded: "The comparison has ended.",
     runAlone: "Run one at a time",
