@@ -1,5 +1,5 @@
 // What can be changed of a model while it runs, and what its details tell.
-import { browser, cases, check, checkNoFaults, Daemon, open, page, stories, until } from "./common.mjs";
+import { browser, cases, check, checkNoFaults, Daemon, open, page, sleep, stories, until } from "./common.mjs";
 
 const kModel = "stories260K";
 const daemon = await Daemon.start(["--model", stories, "--preload"]);
@@ -19,6 +19,7 @@ async function changes() {
   const row = await rowOf(kModel);
   check(row.priority === "low" && row.shares === 2.5, JSON.stringify(row));
   await dialog.getByLabel("Replicas").fill("2");
+  await sleep(600); // what changed is told and drawn meanwhile; what was typed stays
   await tab.keyboard.press("Enter");
   await dialog.getByText("There are 2 replicas now.").waitFor();
   check((await rows()).filter((r) => r.replica_of === kModel).length === 1, "there is no replica");

@@ -190,6 +190,8 @@ export function Field({ label, hint, children }: { label: string; hint?: string;
 }
 
 export function NumberField(props: { label: string; hint?: string; value: number | null; min: number; max: number; step?: number | "any"; placeholder?: string; onChange: (value: number | null) => void }) {
+  // What is typed and not taken yet stays, whatever is drawn meanwhile.
+  const typed = useSignal<string | null>(null);
   return (
     <Field label={props.label} {...(props.hint ? { hint: props.hint } : {})}>
       <input
@@ -198,8 +200,11 @@ export function NumberField(props: { label: string; hint?: string; value: number
         max={props.max}
         step={props.step ?? 1}
         placeholder={props.placeholder ?? ""}
-        value={props.value ?? ""}
+        value={typed.value ?? props.value ?? ""}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
+        onBlur={() => (typed.value = null)}
         onChange={(event) => {
+          typed.value = null;
           const value = event.currentTarget.value === "" ? null : Number(event.currentTarget.value);
           props.onChange(value === null || !Number.isFinite(value) ? null : Math.max(props.min, Math.min(props.max, value)));
         }}

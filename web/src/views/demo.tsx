@@ -179,7 +179,7 @@ function Prompts() {
       <summary>{w.prompts} <span class="hint">{s.prompts.length}</span></summary>
       {s.prompts.map((text, i) => (
         <div class="row" key={i}>
-          <input type="text" aria-label={w.prompt(i + 1)} value={text} onChange={(e) => set(s.prompts.map((p, at) => (at === i ? e.currentTarget.value : p)))} />
+          <input type="text" aria-label={w.prompt(i + 1)} value={text} onInput={(e) => set(s.prompts.map((p, at) => (at === i ? e.currentTarget.value : p)))} />
           <IconButton icon="close" label={w.removePrompt(i + 1)} disabled={s.prompts.length <= 1} onClick={() => set(s.prompts.filter((_, at) => at !== i))} />
         </div>
       ))}

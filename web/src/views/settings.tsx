@@ -10,7 +10,7 @@ export function SettingsFields({ s, usual, set }: { s: Settings; usual: Settings
   return (
     <div class="settings">
       <Field label={w.system}>
-        <input type="text" value={s.system} placeholder={w.systemHint} onChange={(e) => set({ system: e.currentTarget.value })} />
+        <input type="text" value={s.system} placeholder={w.systemHint} onInput={(e) => set({ system: e.currentTarget.value })} />
       </Field>
       <NumberField label={w.temperature} value={s.temperature} min={0} max={10} step={0.1} onChange={(v) => set({ temperature: v ?? usual.temperature })} />
       <NumberField label={w.maxTokens} value={s.maxTokens} min={1} max={1048576} onChange={(v) => set({ maxTokens: v ?? usual.maxTokens })} />
