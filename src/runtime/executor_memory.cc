@@ -168,7 +168,7 @@ void ExecutorMemory::park(LiveSequence& live, Budget budget) {
   live.request->progress.computed.store(live.kv.empty() ? 0 : live.kv_use,
                                         std::memory_order_relaxed);
   live.request->progress.parked.store(true, std::memory_order_relaxed);
-  live.parked = facts_.clock().now();
+  if (!live.parked) live.parked = facts_.clock().now();
 }
 
 void ExecutorMemory::make_room(KvUse wanted, std::span<LiveSequence* const> awake) {
