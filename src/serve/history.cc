@@ -19,7 +19,8 @@ constexpr double kTail = 0.95;
 constexpr std::int64_t kClockSetMs = 500;  // more is no jitter between two clocks: one was set
 
 // Of a counter that begins anew with a new executor of the name.
-double grown(std::uint64_t now, std::uint64_t before) {
+template <class Count>
+double grown(Count now, Count before) {
   return static_cast<double>(now >= before ? now - before : now);
 }
 
@@ -126,8 +127,7 @@ bool History::add(Instant now, const Sight& sight) {
       const Counts before = known == s.counts.end() ? Counts{} : known->second;
       const double output = grown(after.output_tokens, before.output_tokens) / seconds;
       const double prompt = grown(after.prompt_tokens, before.prompt_tokens) / seconds;
-      const double computed = after.compute_seconds - before.compute_seconds;
-      const double cores = (computed < 0 ? after.compute_seconds : computed) / seconds;
+      const double cores = grown(after.compute_seconds, before.compute_seconds) / seconds;
       counts.emplace(name, after);
       models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting),
                       cores};

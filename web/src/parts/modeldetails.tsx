@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { age, integer, seconds } from "../format.ts";
 import { get } from "../net/api.ts";
-import { isLive } from "../net/live.ts";
+import { keepLooking } from "../net/looking.ts";
 import type { CellsReply, ModelRow, NodeModel } from "../net/wire.ts";
 import { visible } from "../safe/visible.ts";
 import { inMemory } from "../state/models.ts";
@@ -19,19 +19,11 @@ function useReadings(name: string): { model: NodeModel | null; cells: CellsReply
   const model = useSignal<NodeModel | null>(null);
   const cells = useSignal<CellsReply | null>(null);
   useEffect(() => {
-    const abort = new AbortController();
     const path = encodeURIComponent(name);
-    const look = (): void => {
-      if (document.hidden || !isLive()) return;
-      get<NodeModel>(`/choir/v1/models/${path}`, abort.signal).then((row) => (model.value = row), () => undefined);
-      get<CellsReply>(`/choir/v1/cells/${path}`, abort.signal).then((row) => (cells.value = row), () => undefined);
-    };
-    look();
-    const timer = setInterval(look, kReadEveryMs);
-    return () => {
-      clearInterval(timer);
-      abort.abort();
-    };
+    return keepLooking(kReadEveryMs, (abort) => Promise.all([
+      get<NodeModel>(`/choir/v1/models/${path}`, abort).then((row) => (model.value = row)),
+      get<CellsReply>(`/choir/v1/cells/${path}`, abort).then((row) => (cells.value = row)),
+    ]));
   }, [name]);
   return { model: model.value, cells: cells.value };
 }

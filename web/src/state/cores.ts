@@ -2,7 +2,7 @@
 // somebody looks at it.
 import { signal } from "@preact/signals";
 import { get } from "../net/api.ts";
-import { isLive } from "../net/live.ts";
+import { keepLooking } from "../net/looking.ts";
 import type { HistoryReply } from "../net/wire.ts";
 
 export const kCoresSeconds = 900;
@@ -29,17 +29,9 @@ export function coreSecondsOf(of: Cores | null): { model: string; seconds: numbe
   return [...(of?.models ?? [])].map(([model, values]) => ({ model, seconds: values.reduce<number>((sum, value) => sum + (value ?? 0), 0) }));
 }
 
-// Until what it returns is called.
-export function keepReadingCores(): () => void {
-  const abort = new AbortController();
-  const look = (): void => {
-    if (!document.hidden && isLive())
-      get<HistoryReply>(`/choir/v1/history?seconds=${kCoresSeconds}`, abort.signal).then((reply) => (cores.value = coresOf(reply)), () => undefined);
-  };
-  look();
-  const timer = setInterval(look, kReadEveryMs);
-  return () => {
-    clearInterval(timer);
-    abort.abort();
-  };
+async function read(abort: AbortSignal): Promise<void> {
+  cores.value = coresOf(await get<HistoryReply>(`/choir/v1/history?seconds=${kCoresSeconds}`, abort));
 }
+
+// Until what it returns is called.
+export const keepReadingCores = (): (() => void) => keepLooking(kReadEveryMs, read);

@@ -1,7 +1,7 @@
 // Requests that have ended in the last 15 minutes, as the daemon keeps them: read while somebody looks at them.
 import { signal } from "@preact/signals";
 import { get } from "../net/api.ts";
-import { isLive } from "../net/live.ts";
+import { keepLooking } from "../net/looking.ts";
 import type { EndedRow } from "../net/wire.ts";
 
 const kReadEveryMs = 2000;
@@ -16,19 +16,8 @@ async function read(abort: AbortSignal): Promise<void> {
   if (before === forgotten) ended.value = reply.requests;
 }
 
-// Until what it returns is called. What cannot be had stays as it was: the bar says that the daemon does not answer.
-export function keepReadingEnded(): () => void {
-  const abort = new AbortController();
-  const look = (): void => {
-    if (!document.hidden && isLive()) read(abort.signal).catch(() => undefined);
-  };
-  look();
-  const timer = setInterval(look, kReadEveryMs);
-  return () => {
-    clearInterval(timer);
-    abort.abort();
-  };
-}
+// Until what it returns is called.
+export const keepReadingEnded = (): (() => void) => keepLooking(kReadEveryMs, read);
 
 export function forgetEnded(): void {
   ended.value = null;
