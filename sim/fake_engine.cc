@@ -233,6 +233,19 @@ std::int32_t FakeEngine::computed(SeqId seq) const {
   return found == memory_.end() ? 0 : static_cast<std::int32_t>(found->second.hashes.size());
 }
 
+std::vector<CellRun> FakeEngine::cell_runs(SeqId seq) const {
+  std::vector<CellRun> runs;
+  const auto found = memory_.find(seq);
+  if (found == memory_.end()) return runs;
+  std::uint64_t next = 0;
+  for (const std::uint64_t cell : found->second.cells) {
+    if (runs.empty() || cell != next) runs.push_back({.origin = cell});
+    ++runs.back().cells;
+    next = cell + 1;
+  }
+  return runs;
+}
+
 std::int32_t FakeEngine::cells_held() const {
   std::vector<std::uint64_t> cells;
   for (const auto& [seq, memory] : memory_)

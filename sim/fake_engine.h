@@ -77,6 +77,7 @@ class FakeEngine final : public Engine {
   Result<std::string> save(SeqId seq) override;
   Status restore(SeqId seq, std::string_view blob) override;
   std::int32_t computed(SeqId seq) const override;
+  std::vector<CellRun> cell_runs(SeqId seq) const override;
   ExecutorBytes sizes() const override;
   const EngineConfig& config() const override { return config_; }
   void attach(Pool& pool) override {

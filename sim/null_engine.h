@@ -29,6 +29,7 @@ class NullEngine final : public Engine {
   Result<std::string> save(SeqId) override { return std::string(); }
   Status restore(SeqId, std::string_view) override { return {}; }
   std::int32_t computed(SeqId) const override { return 0; }
+  std::vector<CellRun> cell_runs(SeqId) const override { return {}; }
   ExecutorBytes sizes() const override { return {}; }
   const EngineConfig& config() const override { return config_; }
   void attach(Pool&) override {}

@@ -12,6 +12,7 @@
 #include "engine/llama_model.h"
 #include "engine/trial.h"
 #include "engine_rig.h"
+#include "policy/shared_front.h"
 #include "real_models.h"
 
 namespace choir {
@@ -100,6 +101,35 @@ TEST(LlamaEngine, AForkGoesOnLikeItsOrigin) {
     rig.engine->truncate(kA, 0);
     EXPECT_EQ(rig.greedy(kB, {next}, 6), rest) << "the origin has left, the fork has not";
   }
+}
+
+TEST(LlamaEngine, CellsOfAForkAreThoseOfItsOrigin) {
+  Rig rig(all_models().front());
+  const Tokens prompt = rig.prompt("The little bird could not fly because");
+  const auto size = static_cast<std::int32_t>(prompt.size());
+  const auto size_of = [&](SeqId seq) {
+    std::int32_t cells = 0;
+    for (const CellRun& run : rig.engine->cell_runs(seq)) cells += run.cells;
+    return cells;
+  };
+  const auto shared = [&] {
+    return shared_cells(rig.engine->cell_runs(kA), rig.engine->cell_runs(kB));
+  };
+  EXPECT_TRUE(rig.engine->cell_runs(kA).empty());
+  const TokenId next = rig.feed(kA, prompt);
+  ASSERT_EQ(rig.engine->fork(kA, kB, size - 1).value(), size - 1);
+  EXPECT_EQ(shared(), size - 1);
+  rig.greedy(kB, {next}, 3);
+  EXPECT_EQ(size_of(kB), rig.engine->computed(kB));
+  EXPECT_EQ(shared(), size - 1) << "what a fork computes is its own";
+  rig.engine->truncate(kA, 3);
+  rig.greedy(kA, {prompt[3]}, 3);
+  EXPECT_EQ(size_of(kA), rig.engine->computed(kA));
+  EXPECT_EQ(shared(), 3) << "what was cut off and computed again are other cells";
+  rig.engine->truncate(kA, 0);
+  EXPECT_TRUE(rig.engine->cell_runs(kA).empty());
+  rig.engine->rename(kB, kA);
+  EXPECT_EQ(size_of(kA), rig.engine->computed(kA));
 }
 
 TEST(LlamaEngine, TruncationAndRecomputationGiveTheSameTokens) {

@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "choir/cells.h"
 #include "choir/config.h"
 #include "choir/embedding.h"
 #include "choir/export.h"
@@ -304,6 +305,11 @@ class CHOIR_API Node {
   // Where a request stands in its executor's queue, and when it is expected to begin; says how both
   // are reckoned. As requests(), but of one. kNotFound when it is not active here (any more).
   Result<QueuePlace> place(RequestId id) const;
+  // Which KV cells the sequences of an executor share. A look at them is made between two passes, at
+  // most one a second and only when this is called; nobody waits for it, so the answer is that of
+  // the last one, and this call asks for the next. nullopt: none was made since its load; without
+  // holders where it is not in memory. kNotFound. Any thread, also inside a callback.
+  Result<std::optional<CellSharing>> cell_sharing(std::string_view name) const;
   // All executors that were added and not removed, and one of them (kNotFound). Any thread, also
   // inside a callback; they wait for no pass and no load.
   std::vector<ExecutorInfo> executors() const;

@@ -23,6 +23,7 @@
 #include "choir/request.h"
 #include "choir/result.h"
 #include "choir/units.h"
+#include "core/cell_run.h"
 #include "core/executor_bytes.h"
 #include "core/kv_state.h"
 #include "core/step_plan.h"
@@ -163,6 +164,9 @@ class Engine {
   virtual Status restore(SeqId seq, std::string_view blob) = 0;
   // Tokens with a cell.
   virtual std::int32_t computed(SeqId seq) const = 0;
+  // Where the cells of `seq` come from, which says what it shares with others. All of computed();
+  // none of an unknown sequence.
+  virtual std::vector<CellRun> cell_runs(SeqId seq) const = 0;
 
   virtual ExecutorBytes sizes() const = 0;
   virtual const EngineConfig& config() const = 0;

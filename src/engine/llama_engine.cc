@@ -85,7 +85,8 @@ LlamaEngine::LlamaEngine(std::shared_ptr<const LlamaModel> model, LlamaContextHa
       memory_(*context_),
       config_(config),
       sizes_(read_bytes(*context_, config, model_->info())),
-      batch_(static_cast<std::int32_t>(llama_n_batch(context_.get()))) {
+      batch_(static_cast<std::int32_t>(llama_n_batch(context_.get()))),
+      origins_(static_cast<std::size_t>(config.sequences_max)) {
   config_.batch_tokens_max = static_cast<std::int32_t>(llama_n_batch(context_.get()));
   for (llama_seq_id slot = config.sequences_max; --slot >= 0;) free_slots_.push_back(slot);
   slots_.reserve(free_slots_.size());
@@ -255,7 +256,10 @@ std::int32_t LlamaEngine::truncate(SeqId seq, std::int32_t tokens) {
   const llama_seq_id slot = slot_of(seq);
   if (slot < 0) return 0;
   tokens = std::min(tokens, computed(seq));
-  if (tokens > 0 && memory_.keep(slot, tokens)) return tokens;
+  if (tokens > 0 && memory_.keep(slot, tokens)) {
+    origins_.cut(static_cast<std::size_t>(slot), tokens);
+    return tokens;
+  }
   return forget(seq, slot);
 }
 
@@ -274,7 +278,10 @@ Result<std::int32_t> LlamaEngine::fork(SeqId from, SeqId to, std::int32_t tokens
     return fail(Code::kOverloaded, "all " + std::to_string(config_.sequences_max) +
                                        " sequences of the executor are in use");
   tokens = std::min(tokens, computed(from));
-  if (memory_.copy(source, target, tokens)) return tokens;
+  if (memory_.copy(source, target, tokens)) {
+    origins_.fork(static_cast<std::size_t>(source), static_cast<std::size_t>(target), tokens);
+    return tokens;
+  }
   return forget(to, target);
 }
 
@@ -341,6 +348,12 @@ std::int32_t LlamaEngine::computed(SeqId seq) const {
   return slot < 0 ? 0 : memory_.tokens(slot);
 }
 
+std::vector<CellRun> LlamaEngine::cell_runs(SeqId seq) const {
+  const llama_seq_id slot = slot_of(seq);
+  if (slot < 0) return {};
+  return origins_.runs(static_cast<std::size_t>(slot), memory_.tokens(slot));
+}
+
 void LlamaEngine::attach(Pool& pool) {
   auto& ours = static_cast<LlamaPool&>(pool);
   ours.enter();
@@ -370,6 +383,7 @@ llama_seq_id LlamaEngine::take_slot(SeqId seq) {
   const llama_seq_id slot = free_slots_.back();
   free_slots_.pop_back();
   slots_.emplace(seq, slot);
+  origins_.begin(static_cast<std::size_t>(slot));
   return slot;
 }
 

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/cell_origins.h"
 #include "engine/engine.h"
 #include "engine/llama_handles.h"
 #include "engine/llama_memory.h"
@@ -47,6 +48,7 @@ class LlamaEngine final : public Engine {
   Result<std::string> save(SeqId seq) override;
   Status restore(SeqId seq, std::string_view blob) override;
   std::int32_t computed(SeqId seq) const override;
+  std::vector<CellRun> cell_runs(SeqId seq) const override;
   ExecutorBytes sizes() const override { return sizes_; }
   const EngineConfig& config() const override { return config_; }
   void attach(Pool& pool) override;
@@ -79,6 +81,7 @@ class LlamaEngine final : public Engine {
   LlamaBatch batch_;
   std::unordered_map<SeqId, llama_seq_id> slots_;
   std::vector<llama_seq_id> free_slots_;
+  CellOrigins origins_;                    // of the slots
   std::vector<float*> logits_;             // of slice i after a pass, null without
   std::vector<std::int32_t> output_rows_;  // batch row of slice i's logits, -1 without
   const AbortSignal* abort_ = nullptr;     // during a pass

@@ -66,6 +66,9 @@ class CaughtEngine final : public Engine {
   std::int32_t computed(SeqId seq) const override {
     return is_lost(seq) ? 0 : inside_->computed(seq);
   }
+  std::vector<CellRun> cell_runs(SeqId seq) const override {
+    return is_lost(seq) ? std::vector<CellRun>() : inside_->cell_runs(seq);
+  }
 
   ExecutorBytes sizes() const override { return inside_->sizes(); }
   const EngineConfig& config() const override { return inside_->config(); }

@@ -10,8 +10,8 @@
 //   EmbeddingQueue  in an encoder's executor: a pass over texts to embed
 // They share ExecutorFacts (its base, for any thread), LiveSet and ExecutorMemory.
 //
-// Threads: post(), post_all(), post_job(), interrupt(), look_at(), preempt(), embeddings().post()
-// and what ExecutorFacts says from any; the rest from the thread that has the turn.
+// Threads: post(), post_all(), post_job(), interrupt(), look_at(), preempt(), embeddings().post(),
+// cell_looks() and what ExecutorFacts says from any; the rest from the thread that has the turn.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,7 @@
 
 #include "policy/spread.h"
 #include "runtime/answers.h"
+#include "runtime/cell_looks.h"
 #include "runtime/embedding_queue.h"
 #include "runtime/executor_facts.h"
 #include "runtime/executor_inbox.h"
@@ -73,6 +74,7 @@ class Executor : public ExecutorFacts {
   // Of conversations; holds() and count() from any thread.
   const KeptStates& kept() const { return memory_.kept(); }
   EmbeddingQueue& embeddings() { return embeddings_; }
+  CellLooks& cell_looks() { return cell_looks_; }
 
   // One step. `contended`: another executor waits for this lane.
   // What is thrown in it ends all requests of the executor, and its engine holds nothing then.
@@ -107,6 +109,8 @@ class Executor : public ExecutorFacts {
   QueueView queue();
   std::vector<std::unique_ptr<LiveSequence>> give_up(std::int32_t count, std::int32_t longest);
   ExecutorMemory& memory() { return memory_; }
+  // Into cell_looks().
+  void look_at_cells();
 
   // Between turns:
   // Every live sequence as its value, deadlines counted down to now.
@@ -136,6 +140,7 @@ class Executor : public ExecutorFacts {
   StepPlanner planner_;
   PassRunner runner_;
   EmbeddingQueue embeddings_;
+  CellLooks cell_looks_;
   // Something was thrown in the middle of a change: its books may be wrong.
   std::optional<Error> broken_;
 };

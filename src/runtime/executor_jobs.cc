@@ -60,6 +60,12 @@ void Executor::adopt(Belongings belongings) {
   embeddings_.adopt(std::move(belongings.embeddings));
 }
 
+void Executor::look_at_cells() {
+  CellLook look{.at = clock().now(), .holders = {}, .runs = {}};
+  memory_.show(look, live_.all());
+  cell_looks_.made(std::move(look));
+}
+
 namespace {
 
 bool may_move(const LiveSequence& l) {

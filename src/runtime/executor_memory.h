@@ -20,6 +20,7 @@
 #include "core/step_plan.h"
 #include "engine/engine.h"
 #include "policy/share.h"
+#include "runtime/cell_looks.h"
 #include "runtime/executor_facts.h"
 #include "runtime/kept_states.h"
 #include "runtime/live_sequence.h"
@@ -48,6 +49,8 @@ class ExecutorMemory {
   ReuseScopes::Held scope(std::string_view name) { return scopes_.hold(name); }
   // All that a sequence could begin with, besides the cells of other sequences.
   void offer(std::vector<FrontSource>& sources) const;
+  // All that holds cells, and which.
+  void show(CellLook& look, std::span<const std::unique_ptr<LiveSequence>> all) const;
 
   // Cells of sequences.
   // It has computed so many tokens in a pass.

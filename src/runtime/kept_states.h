@@ -17,6 +17,7 @@
 #include "core/sequence.h"
 #include "engine/engine.h"
 #include "policy/share.h"
+#include "runtime/cell_looks.h"
 #include "runtime/reuse_scopes.h"
 
 namespace choir {
@@ -48,7 +49,8 @@ class KeptStates {
   // For tests: whether use() is what counting gives; and the bytes of those that are parked.
   bool books_balance() const;
   std::uint64_t parked_bytes() const;
-  void offer(std::vector<FrontSource>& sources) const;  // the resident ones
+  void offer(std::vector<FrontSource>& sources) const;    // the resident ones
+  void show(CellLook& look, const Engine& engine) const;  // the same
   // Frees the cells of the resident one that was used longest ago: parked if the budget takes it
   // (older parked ones make room), else forgotten. False when none is resident.
   bool evict_oldest(Engine& engine, ParkBudget& budget);

@@ -210,6 +210,10 @@ std::vector<RequestInfo> Node::requests() const {
   return or_nothing("requests", [&] { return runtime_->requests(); });
 }
 
+Result<std::optional<CellSharing>> Node::cell_sharing(std::string_view name) const {
+  return caught([&] { return runtime_->cell_sharing(name); });
+}
+
 Result<QueuePlace> Node::place(RequestId id) const {
   return caught([&] { return runtime_->place(id); });
 }

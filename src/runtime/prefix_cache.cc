@@ -54,6 +54,17 @@ void PrefixCache::offer(std::vector<FrontSource>& sources) const {
   }
 }
 
+void PrefixCache::show(CellLook& look, const Engine& engine) const {
+  for (const State& state : states_) {
+    look.holders.push_back({.use = CellUse::kCached,
+                            .request = {},
+                            .tenant = {},
+                            .reuse_scope = state.scope->name(),
+                            .cells = static_cast<std::int32_t>(state.tokens.size())});
+    look.runs.push_back(engine.cell_runs(state.seq));
+  }
+}
+
 void PrefixCache::touch(SeqId seq) {
   const auto at = std::ranges::find(states_, seq, &State::seq);
   if (at != states_.end()) std::rotate(at, at + 1, states_.end());

@@ -13,6 +13,7 @@
 #include "core/step_plan.h"
 #include "engine/engine.h"
 #include "policy/share.h"
+#include "runtime/cell_looks.h"
 #include "runtime/reuse_scopes.h"
 
 namespace choir {
@@ -31,6 +32,7 @@ class PrefixCache {
   const KvUse& use() const { return use_; }
   bool books_balance() const;  // for tests: use() is what counting gives
   void offer(std::vector<FrontSource>& sources) const;
+  void show(CellLook& look, const Engine& engine) const;
   // It was of use: the youngest from now on.
   void touch(SeqId seq);
   // The cells are the caller's.

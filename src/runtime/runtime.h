@@ -130,6 +130,7 @@ class Runtime final : public NodeSeam, public std::enable_shared_from_this<Runti
                                    std::chrono::milliseconds most = {});
   std::vector<RequestInfo> requests() const;
   Result<QueuePlace> place(RequestId id) const;
+  Result<std::optional<CellSharing>> cell_sharing(std::string_view name);
   std::vector<ExecutorInfo> executors() const;
   Result<ExecutorInfo> executor(std::string_view name) const;
   NodeInfo info() const;

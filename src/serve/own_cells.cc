@@ -10,6 +10,7 @@
 #include "serve/by_model.h"
 #include "serve/model_state.h"
 #include "serve/own_requests.h"
+#include "serve/shared_cells.h"
 
 namespace choir::serve {
 namespace {
@@ -54,7 +55,8 @@ std::int32_t front_of(const RequestInfo& r) {
   return r.prompt_tokens_done + (answers ? std::max(r.output_tokens - 1, 0) : 0);
 }
 
-Json cells_row(const ExecutorInfo& e, std::span<const RequestInfo> requests, const Client& client) {
+Json cells_row(const ExecutorInfo& e, std::span<const RequestInfo> requests,
+               const std::optional<CellSharing>& sharing, const Client& client) {
   const Held held = e.loaded ? held_by(e.config.name, requests, client) : Held{};
   const std::int64_t all = e.loaded ? e.config.context_tokens : 0;
   const std::int64_t used = e.loaded ? e.cells : 0;
@@ -66,7 +68,8 @@ Json cells_row(const ExecutorInfo& e, std::span<const RequestInfo> requests, con
     fronts.push_back({{"id", std::to_string(r->id.value)},
                       {"tenant", r->tenant},
                       {"state", to_string(r->phase)},
-                      {"cells", front_of(*r)}});
+                      {"cells", front_of(*r)},
+                      {"shared_cells", shared_cells_of(r->id, sharing)}});
   }
   return {{"model", e.config.name},
           {"state", state_of(e)},
@@ -77,20 +80,22 @@ Json cells_row(const ExecutorInfo& e, std::span<const RequestInfo> requests, con
           {"free_cells", std::max<std::int64_t>(all - used - cached, 0)},
           {"kept_conversations", e.loaded ? e.kept : 0},
           {"running", e.loaded ? e.running : 0},
-          {"sequences", std::move(fronts)}};
+          {"sequences", std::move(fronts)},
+          {"sharing", sharing_json(sharing, client)}};
 }
 
 void add_cells_route(Router& router, const Services& s) {
   router.add({.method = "GET",
               .path = "/choir/v1/cells/*",
               .summary = "Shows what the KV cells of a model hold: of running requests, kept for "
-                         "conversations, cached, free",
+                         "conversations, cached, free; and which sequences share them",
               .reply = {"Cells"},
               .handler = by_shown_model(
                   s, [](const HttpRequest& r) { return r.rest; },
                   [&s](const std::string& model, const HttpRequest& r) -> Result<Json> {
                     const ExecutorInfo executor = CHOIR_TRY(s.node.executor(model));
-                    return cells_row(executor, s.node.requests(), r.client);
+                    const auto sharing = CHOIR_TRY(s.node.cell_sharing(model));
+                    return cells_row(executor, s.node.requests(), sharing, r.client);
                   })});
 }
 

@@ -1,9 +1,11 @@
 // GET /choir/v1/cells/NAME: what the KV cells of a model hold now. Made of what the node shows of
 // its executors and requests, when somebody looks; no pass and no lane takes part in it. So the
 // numbers are from slightly different moments, and cells that several sequences share count for
-// each of them, as they do when room is made.
+// each of them, as they do when room is made. Which they share, and how many cells that saves, is
+// of the last look between two passes; each call asks for the next one.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "choir/node.h"
@@ -23,7 +25,7 @@ std::int32_t front_of(const RequestInfo& request);
 
 // `requests`: all of the node; those that `client` may see are in it one by one. Pure.
 Json cells_row(const ExecutorInfo& executor, std::span<const RequestInfo> requests,
-               const Client& client);
+               const std::optional<CellSharing>& sharing, const Client& client);
 
 void add_cells_route(Router& router, const Services& services);
 

@@ -83,7 +83,7 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "description": "KV cells; those that sequences share count for each of them",
   "type": "object",
   "required": ["model", "state", "cells", "running_cells", "kept_cells", "cached_cells",
-               "free_cells", "kept_conversations", "running", "sequences"],
+               "free_cells", "kept_conversations", "running", "sequences", "sharing"],
   "properties": {
     "model": {"type": "string"},
     "state": {"enum": ["unloaded", "loading", "loaded", "suspended"]},
@@ -97,12 +97,36 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "sequences": {
       "description": "of requests that the client may see, the 50 longest",
       "type": "array", "items": {
-        "type": "object", "required": ["id", "tenant", "state", "cells"],
+        "type": "object", "required": ["id", "tenant", "state", "cells", "shared_cells"],
         "properties": {
           "id": {"type": "string", "description": "of its request"},
           "tenant": {"type": "string"},
           "state": {"type": "string"},
-          "cells": {"type": "integer", "description": "its front: the tokens that are computed"}}}}}
+          "cells": {"type": "integer", "description": "its front: the tokens that are computed"},
+          "shared_cells": {"type": "integer",
+            "description": "of these, the first ones that other sequences hold as well"}}}},
+    "sharing": {
+      "description": "what sequences share, as it was age_seconds ago; null where nobody has looked since the load: this call asks for a look, so that the next one has it",
+      "type": ["object", "null"], "required": ["age_seconds", "saved_cells", "fronts"],
+      "properties": {
+        "age_seconds": {"type": "number"},
+        "saved_cells": {"type": "integer",
+          "description": "so many more would be needed without sharing, of all tenants"},
+        "fronts": {
+          "description": "with which at least two sequences begin: those that the client may see, the 50 that save most",
+          "type": "array", "items": {
+            "type": "object",
+            "required": ["tenant", "cells", "saved_cells", "depth", "running", "kept", "cached"],
+            "properties": {
+              "tenant": {"type": ["string", "null"],
+                "description": "null where cache_salt or prompt_cache_key narrowed the reuse and no request of it runs"},
+              "cells": {"type": "integer", "description": "its length in tokens, from the first one"},
+              "saved_cells": {"type": "integer",
+                "description": "those of a shorter shared front of the same sequences are counted there"},
+              "depth": {"type": "integer", "description": "shorter shared fronts that it begins with, 0 to 2"},
+              "running": {"type": "integer", "description": "sequences of requests that run"},
+              "kept": {"type": "integer", "description": "of conversations between their requests"},
+              "cached": {"type": "integer", "description": "of ended requests"}}}}}}}
 })"},
     {"Removed", R"({
   "type": "object", "required": ["name", "removed"],

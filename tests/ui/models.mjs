@@ -43,12 +43,17 @@ async function details() {
   await open(tab, daemon, "models");
   check((await tab.getByRole("button", { name: "Change\u2026" }).count()) === 0, "one who may not change things can");
   await daemon.admin("POST", `/choir/v1/models/second/load`);
-  const body = JSON.stringify({ model: "second", prompt: "Once upon a time", max_tokens: 20, ignore_eos: true });
-  await (await fetch(`${daemon.url}/v1/completions`, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
+  for (const end of ["dog", "cat"]) {
+    const prompt = `Once upon a time there was a little girl who had a red ball and a ${end}`;
+    const body = JSON.stringify({ model: "second", prompt, max_tokens: 20, ignore_eos: true });
+    await (await fetch(`${daemon.url}/v1/completions`, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
+  }
   const card = tab.locator(".modelcard").filter({ has: tab.getByRole("heading", { name: "second" }) });
   await card.getByRole("button", { name: "Details" }).click();
   await card.getByText(/^\d+ s ago$/).waitFor();
-  await until(async () => /cached: [1-9]/.test(await card.textContent()), "the cells of the request that has ended");
+  await until(async () => /cached: [1-9]/.test(await card.textContent()), "the cells of the requests that have ended");
+  await card.getByText(/^Sharing saves \d+ cells/).waitFor();
+  await card.getByText(/^\d+ tokens, 2 sequences$/).waitFor();
   checkNoFaults(tab);
   await tab.context().close();
 }

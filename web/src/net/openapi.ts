@@ -42,7 +42,32 @@ export interface components {
                 state: string;
                 /** @description its front: the tokens that are computed */
                 cells: number;
+                /** @description of these, the first ones that other sequences hold as well */
+                shared_cells: number;
             }[];
+            /** @description what sequences share, as it was age_seconds ago; null where nobody has looked since the load: this call asks for a look, so that the next one has it */
+            sharing: {
+                age_seconds: number;
+                /** @description so many more would be needed without sharing, of all tenants */
+                saved_cells: number;
+                /** @description with which at least two sequences begin: those that the client may see, the 50 that save most */
+                fronts: {
+                    /** @description null where cache_salt or prompt_cache_key narrowed the reuse and no request of it runs */
+                    tenant: string | null;
+                    /** @description its length in tokens, from the first one */
+                    cells: number;
+                    /** @description those of a shorter shared front of the same sequences are counted there */
+                    saved_cells: number;
+                    /** @description shorter shared fronts that it begins with, 0 to 2 */
+                    depth: number;
+                    /** @description sequences of requests that run */
+                    running: number;
+                    /** @description of conversations between their requests */
+                    kept: number;
+                    /** @description of ended requests */
+                    cached: number;
+                }[];
+            } | null;
         };
         EndedRequests: {
             requests: {

@@ -13,6 +13,7 @@ import { Name, StackedBar, type Part } from "./ui.tsx";
 const w = words.models;
 const kReadEveryMs = 2000;
 const kSequencesShown = 5;
+const kFrontsShown = 5;
 
 // What changes by time alone, and what a look of its own is needed for: read while it is in sight.
 function useReadings(name: string): { model: NodeModel | null; cells: CellsReply | null } {
@@ -26,6 +27,24 @@ function useReadings(name: string): { model: NodeModel | null; cells: CellsReply
     ]));
   }, [name]);
   return { model: model.value, cells: cells.value };
+}
+
+// What sequences share of their cells because they begin the same.
+function SharedFronts({ sharing }: { sharing: CellsReply["sharing"] }) {
+  if (!sharing || sharing.saved_cells === 0) return null;
+  return (
+    <>
+      <p class="hint">{w.saved(integer(sharing.saved_cells))}</p>
+      <ul class="fronts">
+        {sharing.fronts.slice(0, kFrontsShown).map((front, i) => (
+          <li key={i} class="between hint">
+            <span>{front.tenant === null ? null : <><Name text={front.tenant} /> </>}<span class="num">{w.front(integer(front.cells), front.running + front.kept + front.cached)}</span></span>
+            <span class="num">{w.frontSaves(integer(front.saved_cells))}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
 }
 
 // Cells of sequences that run or are kept, and of ended requests, which give way.
@@ -62,6 +81,7 @@ function CellsView({ m, cells }: { m: ModelRow; cells: CellsReply | null }) {
           </ul>
         </>
       ) : null}
+      <SharedFronts sharing={cells?.sharing ?? null} />
     </div>
   );
 }
