@@ -36,6 +36,7 @@ Json full_row(const Services& s, const ExecutorInfo& e) {
                                                                          : Json(nullptr)}});
   row["leases"] = std::move(leases);
   row["idle_seconds"] = e.idle_seconds;
+  row["not_covered"] = e.model.not_covered;
   add_replicas(s.models.replicas(), row);
   return row;
 }

@@ -51,14 +51,16 @@ constexpr auto kSchemas = std::to_array<Schema>({
     {"NodeModel", R"({
   "type": "object",
   "allOf": [{"$ref": "#/components/schemas/ModelRow"}],
-  "required": ["leases", "idle_seconds"],
+  "required": ["leases", "idle_seconds", "not_covered"],
   "properties": {
     "leases": {"type": "array", "items": {
       "type": "object", "required": ["tenant", "seconds_left"],
       "properties": {
         "tenant": {"type": "string"},
         "seconds_left": {"type": ["number", "null"], "description": "null: for ever"}}}},
-    "idle_seconds": {"type": "number", "description": "since its last request ended"}}
+    "idle_seconds": {"type": "number", "description": "since its last request ended"},
+    "not_covered": {"type": "string",
+      "description": "the parts that llama.cpp's own kernels compute instead of ours; empty: none"}}
 })"},
     {"Node", R"({
   "type": "object",

@@ -126,6 +126,16 @@ const fromAnotherView = () =>
     await tab.locator(".modelcard.loaded").filter({ hasText: kModel }).waitFor();
   });
 
+const fromTheEnsemble = () =>
+  withFetch(async (tab, daemon, fetched) => {
+    await open(tab, daemon, "ensemble", { admin: true });
+    await begin(tab);
+    fetched.finish();
+    await isLoaded(daemon);
+    await tab.waitForSelector("#prompt");
+    check((await tab.inputValue("#prompt")).length > 5, "the first page does not lead into the chat");
+  });
+
 const aLoadThatFails = () =>
   withFetch(async (tab, daemon, fetched) => {
     await open(tab, daemon, "models", { admin: true });
@@ -210,6 +220,7 @@ await cases({
   "from the first page": fromTheFirstPage,
   "the second model": theSecondModel,
   "a load from the first page that fails": aFirstLoadThatFails,
+  "from the ensemble": fromTheEnsemble,
   "another view is in sight when it ends": fromAnotherView,
   "a load that fails": aLoadThatFails,
   "while nobody looks": whileNobodyLooks,

@@ -30,6 +30,14 @@ test("a model's colour and letter follow its name", () => {
   assert.equal(new Set([...many.values()].map((l) => l.colour)).size, 8);
 });
 
+test("a model looks the same though others come and go", () => {
+  const first = looksOf(["smollm2-135m"]);
+  const both = looksOf(["a-second-model", "smollm2-135m", "another-s"], first);
+  assert.deepEqual(both.get("smollm2-135m"), first.get("smollm2-135m"));
+  assert.equal(new Set([...both.values()].map((l) => l.letter)).size, 3);
+  assert.deepEqual(looksOf(["another-s"], both).get("another-s"), both.get("another-s"));
+});
+
 test("a model that is loading is not in memory yet", () => {
   const states = ["unloaded", "loading", "loaded", "suspended"] as const;
   assert.deepEqual(states.filter((state) => inMemory({ state })), ["loaded", "suspended"]);

@@ -308,6 +308,8 @@ export interface components {
             }[];
             /** @description since its last request ended */
             idle_seconds: number;
+            /** @description the parts that llama.cpp's own kernels compute instead of ours; empty: none */
+            not_covered: string;
         } & components["schemas"]["ModelRow"];
         ParallelEvent: {
             /** @constant */

@@ -101,6 +101,7 @@ export function ModelDetails({ m }: { m: ModelRow }) {
         {m.preemptions > 0 ? <div><dt>{w.preemptions}</dt><dd class="num">{integer(m.preemptions)}</dd></div> : null}
         {loaded ? <div><dt>{w.loadTime}</dt><dd class="num">{seconds(m.load_seconds)}</dd></div> : null}
         {model && loaded ? <div><dt>{w.lastUse}</dt><dd class="num">{m.running + m.waiting > 0 ? w.inUse : w.ago(age(model.idle_seconds))}</dd></div> : null}
+        {model?.not_covered ? <div><dt>{w.otherKernels}</dt><dd>{visible(model.not_covered)}</dd></div> : null}
         {(model?.leases ?? []).map((lease) => (
           <div key={lease.tenant}><dt>{w.heldBy}</dt><dd><Name text={lease.tenant} />{lease.seconds_left === null ? "" : `, ${w.forTime(age(lease.seconds_left))}`}</dd></div>
         ))}

@@ -1,5 +1,5 @@
 // The colour and the letter of each model, and whether it is in memory. Pure. Colour and letter follow the name: a model
-// looks the same on each visit, unless a second one wants the same.
+// looks the same on each visit, unless a second one wants the same, and throughout a visit.
 import type { ModelRow } from "../net/wire.ts";
 
 export const inMemory = (model: Pick<ModelRow, "state">): boolean => model.state === "loaded" || model.state === "suspended";
@@ -40,11 +40,13 @@ function letterOf(name: string, taken: ReadonlySet<string>): string {
   return "?";
 }
 
-export function looksOf(names: Iterable<string>): Map<string, Look> {
-  const looks = new Map<string, Look>();
-  const letters = new Set<string>();
-  const colours = new Set<number>();
+// Those of `known` keep what they have.
+export function looksOf(names: Iterable<string>, known: ReadonlyMap<string, Look> = new Map()): Map<string, Look> {
+  const looks = new Map(known);
+  const letters = new Set([...known.values()].map((look) => look.letter));
+  const colours = new Set([...known.values()].map((look) => look.colour));
   for (const name of [...new Set(names)].sort()) {
+    if (looks.has(name)) continue;
     let colour = hash(name) % kColours.length;
     if (colours.size < kColours.length) while (colours.has(colour)) colour = (colour + 1) % kColours.length;
     const letter = letterOf(name, letters);

@@ -108,7 +108,8 @@ const names = computed(() => {
   for (const m of listed.value ?? []) all.add(m.id);
   return [...all].sort().join("\n");
 });
-const looks = computed<Map<string, Look>>(() => looksOf(names.value.split("\n").filter(Boolean)));
+let lastLooks = new Map<string, Look>();
+const looks = computed<Map<string, Look>>(() => (lastLooks = looksOf(names.value.split("\n").filter(Boolean), lastLooks)));
 export function lookOf(model: string): Look {
   return looks.value.get(model) ?? looksOf([model]).get(model) ?? { colour: 0, letter: "?" };
 }

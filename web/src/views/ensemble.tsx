@@ -6,7 +6,7 @@ import { isLive } from "../net/live.ts";
 import type { RequestRow } from "../net/wire.ts";
 import { CoresView } from "../parts/cores.tsx";
 import { Spark } from "../parts/spark.tsx";
-import { Start } from "../parts/start.tsx";
+import { arriving, Start } from "../parts/start.tsx";
 import { Tracks, TrackTable, type Shown } from "../parts/tracks.tsx";
 import { Bar, Button, Choice, Model } from "../parts/ui.tsx";
 import { visible } from "../safe/visible.ts";
@@ -193,7 +193,9 @@ export function Ensemble() {
   useEffect(() => onKey(" ", () => span.peek() !== "900" && freeze()), []);
 
   const known = view.value.known.state && listed.value !== null;
-  if (known && models.value.length === 0 && (listed.value ?? []).length === 0 && catalogue.value !== null)
+  const nothing = models.value.length === 0 && (listed.value ?? []).length === 0;
+  // What is fetched from here is loaded from here, too.
+  if (known && (nothing || arriving.value?.second === false) && catalogue.value !== null)
     return (
       <div class="view">
         <h1 class="sr">{w.title}</h1>

@@ -34,6 +34,7 @@ export const models = {
   inUse: "now",
   ago: (time: string) => `${time} ago`,
   heldBy: "Held by",
+  otherKernels: "With llama.cpp's kernels",
   forTime: (time: string) => `for ${time}`,
   saved: (cells: string) => `Sharing saves ${cells} cells. Begin the same:`,
   front: (tokens: string, sequences: number) => `${tokens} tokens, ${n(sequences, "sequence", "sequences")}`,
