@@ -25,6 +25,7 @@ TEST(Estimate, IsWhatTheLoadTakesAndChangesNothing) {
   const auto node = start();
   const LoadEstimate told = *node->estimate(executor("a"));
   EXPECT_TRUE(told.fits);
+  EXPECT_EQ(told.refusal, "");
   EXPECT_EQ(told.missing, 0U);
   EXPECT_THAT(told.leave, IsEmpty());
   EXPECT_THAT(node->executors(), IsEmpty());
@@ -56,6 +57,22 @@ TEST(Estimate, SaysThatNobodyWouldLeaveWhereThatIsNotEnough) {
   EXPECT_THAT(told.leave, IsEmpty());
   const Status refused = node->add(executor("b"));
   EXPECT_EQ(refused.error().fact("need_bytes"), static_cast<std::int64_t>(total(told.need)));
+  EXPECT_EQ(told.refusal, refused.error().message);
+}
+
+TEST(Estimate, OfAResizeThatDoesNotFitHasItsRefusal) {
+  const auto node = small_node();
+  ASSERT_TRUE(node->add(executor("a")));
+  ExecutorConfig larger = executor("a");
+  larger.sequences_max *= 2;
+  larger.sequence_tokens_max = 128;
+  larger.context_tokens *= 2;
+  const LoadEstimate told = *node->estimate(larger);
+  EXPECT_FALSE(told.fits);
+  const Status refused = node->resize("a", larger.sequences_max, 128);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(told.refusal, testing::EndsWith(refused.error().message));
+  EXPECT_THAT(told.refusal, testing::HasSubstr("beside the old one"));
 }
 
 TEST(Estimate, OfOneThatIsInMemoryIsWhatAResizeTakesBesideIt) {

@@ -106,7 +106,29 @@ TEST(Schedule, SharesAreKeptWithinAClass) {
     ASSERT_TRUE(turn);
     s.finished(0, milliseconds(4), Priority::kNormal, at(ms + 4));
   }
-  EXPECT_NEAR(s.compute_seconds(kB) / s.compute_seconds(kA), 3.0, 0.1);
+  EXPECT_NEAR(s.core_seconds(kB).had / s.core_seconds(kA).had, 3.0, 0.1);
+}
+
+TEST(Schedule, WhatIsDueIsDividedAmongTheBestClassWithWork) {
+  Schedule s(1, {});
+  s.add(kA, 1.0);
+  s.add(kB, 3.0);
+  s.add(kC, 5.0);
+  const auto turn = [&](int ms, std::optional<Priority> rest) {
+    ASSERT_TRUE(s.next(0, at(ms)));
+    s.finished(0, milliseconds(8), rest, at(ms + 8));
+  };
+  const auto due = [&](ExecutorId id) { return s.core_seconds(id).due * 1000; };
+  s.ready(kA, Priority::kNormal, at(0));
+  turn(0, Priority::kNormal);
+  EXPECT_DOUBLE_EQ(due(kA), 8) << "of one that is alone all is due";
+  s.ready(kB, Priority::kNormal, at(8));
+  s.ready(kC, Priority::kLow, at(8));
+  turn(8, Priority::kNormal);
+  EXPECT_DOUBLE_EQ(due(kA), 10);
+  EXPECT_DOUBLE_EQ(due(kB), 6);
+  EXPECT_DOUBLE_EQ(due(kC), 0) << "a better class has work";
+  EXPECT_DOUBLE_EQ((s.core_seconds(kA).had + s.core_seconds(kB).had) * 1000, 16);
 }
 
 TEST(Schedule, MailDuringATurnGivesAnotherTurn) {

@@ -70,6 +70,7 @@ TEST_F(EventsTest, AReaderOfTurnsBeginsWithThoseOfTheLastSeconds) {
   const std::string frame = next_frame(reader);
   EXPECT_THAT(frame, HasSubstr("event: turns\n"));
   EXPECT_THAT(frame, HasSubstr(R"("topic":"turns")"));
+  EXPECT_THAT(frame, HasSubstr(R"("from_us":)"));
   const std::uint64_t other = join(kTurnsTopic);
   next_frame(other);
   EXPECT_EQ(events->take(reader), nullptr) << "nothing was computed";

@@ -23,6 +23,7 @@ struct LoadEstimate {
   std::uint64_t missing = 0;   // bytes that would have to come free first; 0: it fits as it is
   bool fits = false;           // perhaps after those of `leave` have left
   std::vector<std::string> leave = {};  // idle executors that would leave for it, in this order
+  std::string refusal = {};  // what add() or resize() would say now; empty: they would do it
   bool operator==(const LoadEstimate&) const = default;
 };
 

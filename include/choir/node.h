@@ -85,6 +85,9 @@ struct ExecutorInfo {
   double seconds_per_prompt_token = 0;  // measured; 0: not known yet
   double seconds_per_output_token = 0;
   double compute_seconds = 0;          // lane time x threads
+  // What its shares gave it of that of all: the time of each turn, divided by the shares of the
+  // executors of the best class that had work then. On this node.
+  double due_seconds = 0;
   std::vector<LeaseInfo> leases = {};  // that have not ended, by tenant
   // A load of it runs, or waits for another one: the part of the weights that is read, 0 .. 1.
   std::optional<double> loading = {};

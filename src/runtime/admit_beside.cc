@@ -30,4 +30,13 @@ Status admit_beside(const std::vector<ExecutorRow>& rows, const std::string& nam
   return fits;
 }
 
+Status admit_resize(const std::vector<ExecutorRow>& rows, const std::string& name,
+                    const ExecutorBytes& need, const MemoryView& memory) {
+  Status fits = admit_beside(rows, name, need, memory);
+  if (!fits)
+    fits.error().message +=
+        "; a resize needs the new memory beside the old one until all has moved";
+  return fits;
+}
+
 }  // namespace choir

@@ -13,4 +13,8 @@ namespace choir {
 Status admit_beside(const std::vector<ExecutorRow>& rows, const std::string& name,
                     const ExecutorBytes& need, const MemoryView& memory);
 
+// The same of other sizes for one of them: its new memory is needed while it still has the old one.
+Status admit_resize(const std::vector<ExecutorRow>& rows, const std::string& name,
+                    const ExecutorBytes& need, const MemoryView& memory);
+
 }  // namespace choir

@@ -33,6 +33,7 @@ struct ExecutorRow {
   std::shared_ptr<Executor> executor;  // null: not in memory
   double load_seconds = 0;
   double compute_seconds = 0;  // until it was last unloaded, or moved
+  double due_seconds = 0;      // the same of what its shares gave it; of this node alone
   Epoch epoch;                 // of the move by which it came; {0}: it was added
 };
 

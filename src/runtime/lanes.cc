@@ -111,8 +111,8 @@ std::uint64_t Lanes::layout_changes() const {
   return state_.with([](const State& s) { return s.schedule.layout_changes(); });
 }
 
-double Lanes::compute_seconds(ExecutorId id) const {
-  return state_.with([&](const State& s) { return s.schedule.compute_seconds(id); });
+Schedule::CoreSeconds Lanes::core_seconds(ExecutorId id) const {
+  return state_.with([&](const State& s) { return s.schedule.core_seconds(id); });
 }
 
 TurnsSince Lanes::turns(std::span<const std::uint64_t> from) const {

@@ -63,7 +63,7 @@ class Lanes {
   LaneLayout layout() const;
   int lanes_max() const;
   std::uint64_t layout_changes() const;
-  double compute_seconds(ExecutorId id) const;
+  Schedule::CoreSeconds core_seconds(ExecutorId id) const;
   // What the lanes have computed, as Node::turns(). Waits for no turn.
   TurnsSince turns(std::span<const std::uint64_t> from) const;
 

@@ -195,12 +195,13 @@ Status Residents::unload_row(const ExecutorRow& row, ExecutorLeft::Why why) {
   if (!row.executor) return {};
   CHOIR_CHECK_OK(why == ExecutorLeft::Why::kAsked ? p_.active.close_door(row, false)
                                                   : p_.active.close_door_of_unused(row));
-  const double seconds = p_.lanes.compute_seconds(row.id);
+  const Schedule::CoreSeconds seconds = p_.lanes.core_seconds(row.id);
   take_from_lanes(*row.executor);
   p_.kept.hand_over(*row.executor);
   p_.table.change(row.config.name, [&](ExecutorRow& known) {
     known.executor.reset();
-    known.compute_seconds += seconds;
+    known.compute_seconds += seconds.had;
+    known.due_seconds += seconds.due;
     return true;
   });
   give_back_bytes(*row.executor);
@@ -246,10 +247,11 @@ Result<std::shared_ptr<Executor>> Residents::take_out(const ExecutorRow& row) {
     return now.executor;
   });
   if (!taken || !*taken) return taken;
-  const double seconds = p_.lanes.compute_seconds(row.id);
+  const Schedule::CoreSeconds seconds = p_.lanes.core_seconds(row.id);
   take_from_lanes(**taken);
   p_.table.change(row.config.name, [&](ExecutorRow& known) {
-    known.compute_seconds += seconds;
+    known.compute_seconds += seconds.had;
+    known.due_seconds += seconds.due;
     return true;
   });
   return taken;
@@ -346,7 +348,7 @@ Status Residents::resize(std::string_view name, std::int32_t sequences_max,
     ExecutorBytes need = CHOIR_TRY(p_.backend.measure(config.path, engine_config));
     need.weights = 0;
     make_room(config.name, config.path, need);
-    CHOIR_CHECK_OK(admit(config.name, need, memory_view()));
+    CHOIR_CHECK_OK(admit_resize(p_.table.rows(), config.name, need, memory_view()));
     auto engine =
         CHOIR_TRY(p_.backend.create_engine(known.executor->shared_model(), engine_config));
     CHOIR_CHECK_OK(warm_up(p_.backend, known.executor->model(), *engine, p_.clock));

@@ -73,8 +73,9 @@ Result<LoadEstimate> Residents::estimate(const ExecutorConfig& config) const {
   if (!measured) return tl::unexpected(std::move(measured).error().in("'" + config.name + "'"));
   ExecutorBytes need = *measured;
   const auto rows = p_.table.rows();
-  for (const ExecutorRow& row : rows)
-    if (row.executor && row.config.name == config.name) need.weights = 0;
+  const bool resize = std::ranges::any_of(
+      rows, [&](const ExecutorRow& row) { return row.executor && row.config.name == config.name; });
+  if (resize) need.weights = 0;
   const MemoryView memory = memory_view();
   LoadEstimate estimate = {.need = {need.weights, need.kv, need.compute + need.logits},
                            .limit = memory.limit,
@@ -86,6 +87,10 @@ Result<LoadEstimate> Residents::estimate(const ExecutorConfig& config) const {
   for (const ExecutorId id : plan.leave)
     for (const ExecutorRow& row : rows)
       if (row.id == id) estimate.leave.push_back(row.config.name);
+  if (estimate.fits) return estimate;
+  const Status admitted = resize ? admit_resize(rows, config.name, need, memory)
+                                 : admit_beside(rows, config.name, need, memory);
+  if (!admitted) estimate.refusal = admitted.error().message;
   return estimate;
 }
 

@@ -179,7 +179,8 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
                     .load_seconds = row.load_seconds,
                     .seconds_per_prompt_token = stats.seconds_per_prompt_token.load(),
                     .seconds_per_output_token = stats.seconds_per_output_token.load(),
-                    .compute_seconds = row.compute_seconds};
+                    .compute_seconds = row.compute_seconds,
+                    .due_seconds = row.due_seconds};
   if (row.executor) {
     const ExecutorBytes bytes = row.executor->bytes();
     info.memory = {bytes.weights, bytes.kv, bytes.compute + bytes.logits};
@@ -187,7 +188,9 @@ ExecutorInfo Runtime::describe(const ExecutorRow& row) const {
     info.cells = stats.cells.load();
     info.cached_cells = stats.cached_cells.load();
     info.threads = stats.threads.load();
-    info.compute_seconds += lanes_.compute_seconds(row.id);
+    const Schedule::CoreSeconds seconds = lanes_.core_seconds(row.id);
+    info.compute_seconds += seconds.had;
+    info.due_seconds += seconds.due;
   }
   if (!row.executor) {
     info.loading = arrivals_.loading(row.id);

@@ -134,7 +134,8 @@ bool Schedule::finished(int lane, Nanos elapsed, std::optional<Priority> best, I
   CHOIR_CHECK(running.has_value(), "only a turn that was given can end");
   Entry& entry = entries_.at(running->executor);
   entry.virtual_seconds = charge(entry.virtual_seconds, elapsed, running->cores, entry.shares);
-  entry.compute_seconds += to_seconds(elapsed) * running->cores;
+  entry.seconds.had += to_seconds(elapsed) * running->cores;
+  divide(to_seconds(elapsed) * running->cores);
   running.reset();
   if (entry.retired) {
     entry.state = State::kIdle;
@@ -170,9 +171,25 @@ bool Schedule::running(ExecutorId id) const {
                      [&](const auto& lane) { return lane && lane->executor == id; });
 }
 
-double Schedule::compute_seconds(ExecutorId id) const {
+void Schedule::divide(double core_seconds) {
+  std::size_t best = kTimelines;
+  double shares = 0;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.state == State::kIdle) continue;
+    const std::size_t own = timeline(entry.priority, rules_);
+    if (own > best) continue;
+    if (own < best) shares = 0;
+    best = own;
+    shares += entry.shares;
+  }
+  for (auto& [id, entry] : entries_)
+    if (entry.state != State::kIdle && timeline(entry.priority, rules_) == best)
+      entry.seconds.due += core_seconds * entry.shares / shares;
+}
+
+Schedule::CoreSeconds Schedule::core_seconds(ExecutorId id) const {
   const auto found = entries_.find(id);
-  return found == entries_.end() ? 0 : found->second.compute_seconds;
+  return found == entries_.end() ? CoreSeconds() : found->second.seconds;
 }
 
 }  // namespace choir

@@ -69,7 +69,13 @@ class Schedule {
   std::uint64_t layout_changes() const { return layout_changes_; }
   int cores() const { return cores_; }
   int lanes_max() const { return lanes_max_; }
-  double compute_seconds(ExecutorId id) const;
+  // Of cores that computed for it, and of those that its shares gave it: the time of each turn,
+  // divided among the executors of the best class that had work then.
+  struct CoreSeconds {
+    double had = 0;
+    double due = 0;
+  };
+  CoreSeconds core_seconds(ExecutorId id) const;
 
  private:
   enum class State : std::uint8_t { kIdle, kReady, kRunning };
@@ -77,7 +83,7 @@ class Schedule {
     State state = State::kIdle;
     double shares = 1;
     double virtual_seconds = 0;  // on the timeline of its class
-    double compute_seconds = 0;
+    CoreSeconds seconds;
     Priority priority = Priority::kNormal;  // of its best pending work, as last told
     bool retired = false;
     bool again = false;  // mail came while it was running
@@ -85,6 +91,8 @@ class Schedule {
     Instant waiting_since;
   };
 
+  // A turn took so much: whose it should have been, by their shares.
+  void divide(double core_seconds);
   // How many lanes are worth having now: executors of the best class with work, 1 .. lanes_max.
   int wanted_lanes(Instant now) const;
   // Puts `entry` into the class of `best`, with the lead or debt it has in its own.

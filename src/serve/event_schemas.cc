@@ -72,10 +72,12 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "gone": {"type": "array", "items": {"type": "string"}}}
 })"},
     {"TurnsFrame", R"({
-  "type": "object", "required": ["topic", "now_us", "lanes"],
+  "type": "object", "required": ["topic", "now_us", "from_us", "lanes"],
   "properties": {
     "topic": {"const": "turns"},
     "now_us": {"type": "integer", "description": "since the daemon began"},
+    "from_us": {"type": "integer",
+      "description": "since then the frame tells all turns but the missing ones; that of the frame before, where nothing is left out"},
     "lanes": {"type": "array", "items": {
       "type": "object", "required": ["lane", "threads", "missing", "blocks"],
       "properties": {

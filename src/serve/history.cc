@@ -13,6 +13,7 @@ constexpr std::size_t kBytes = 4;       // of kTotalNames: the last value stands
 constexpr std::size_t kFirstToken = 5;  // the longest does
 constexpr std::size_t kOutput = 0;      // of kModelNames: rates add up within a second
 constexpr std::size_t kCores = 3;
+constexpr std::size_t kCoresDue = 4;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMsPerSecond = 1000;
 constexpr double kTail = 0.95;
@@ -24,12 +25,12 @@ double grown(Count now, Count before) {
   return static_cast<double>(now >= before ? now - before : now);
 }
 
-double tail_ms(std::vector<double> seconds) {
+double tail_ms(std::vector<float> seconds) {
   if (seconds.empty()) return kNone;
   const auto at =
       static_cast<std::size_t>(std::ceil(kTail * static_cast<double>(seconds.size()))) - 1;
   std::ranges::nth_element(seconds, seconds.begin() + static_cast<std::ptrdiff_t>(at));
-  return seconds[at] * kMsPerSecond;
+  return static_cast<double>(seconds[at]) * kMsPerSecond;
 }
 
 enum class Merge : std::uint8_t { kMean, kLast, kMost };
@@ -106,6 +107,18 @@ void History::idle_until(State& s, std::int64_t second) {
   }
 }
 
+// Few come in one second: a tail of those would be the slowest of two or three.
+double History::first_token_tail(State& s, std::int64_t second, const std::vector<double>& fresh) {
+  for (const double seconds : fresh)
+    s.first_tokens.push_back({second, static_cast<float>(seconds)});
+  while (!s.first_tokens.empty() && (s.first_tokens.front().second <= second - kFirstTokenSeconds ||
+                                     s.first_tokens.size() > kFirstTokensMax))
+    s.first_tokens.pop_front();
+  std::vector<float> all;
+  for (const FirstTokenSeen& seen : s.first_tokens) all.push_back(seen.seconds);
+  return tail_ms(std::move(all));
+}
+
 bool History::add(Instant now, const Sight& sight) {
   return state_.with([&](State& s) {
     // A second that no look has seen was as those around it: the counts are from one look to the
@@ -122,15 +135,17 @@ bool History::add(Instant now, const Sight& sight) {
     for (const ExecutorInfo& e : sight.executors) {
       const std::string& name = e.config.name;
       const Counts after{static_cast<std::uint64_t>(e.output_tokens),
-                         static_cast<std::uint64_t>(e.prompt_tokens), e.compute_seconds};
+                         static_cast<std::uint64_t>(e.prompt_tokens), e.compute_seconds,
+                         e.due_seconds};
       const auto known = s.counts.find(name);
       const Counts before = known == s.counts.end() ? Counts{} : known->second;
       const double output = grown(after.output_tokens, before.output_tokens) / seconds;
       const double prompt = grown(after.prompt_tokens, before.prompt_tokens) / seconds;
       const double cores = grown(after.compute_seconds, before.compute_seconds) / seconds;
+      const double due = grown(after.due_seconds, before.due_seconds) / seconds;
       counts.emplace(name, after);
-      models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting),
-                      cores};
+      models[name] = {output, static_cast<double>(e.running), static_cast<double>(e.waiting), cores,
+                      due};
       totals[0] += output;
       totals[1] += prompt;
       totals[2] += e.running;
@@ -142,13 +157,14 @@ bool History::add(Instant now, const Sight& sight) {
     s.bytes_promised = sight.bytes_promised;
     s.counts = std::move(counts);
     totals[kBytes] = static_cast<double>(sight.bytes_promised);
-    totals[kFirstToken] = tail_ms(sight.first_tokens);
+    totals[kFirstToken] = first_token_tail(s, second, sight.first_tokens);
     if (s.latest.second == second) {  // another look in the same second
       totals[0] += s.latest.totals[0];
       totals[1] += s.latest.totals[1];
       for (auto& [name, values] : models)
         if (const auto before = s.latest.models.find(name); before != s.latest.models.end())
-          for (const std::size_t rate : {kOutput, kCores}) values[rate] += before->second[rate];
+          for (const std::size_t rate : {kOutput, kCores, kCoresDue})
+            values[rate] += before->second[rate];
     }
     s.latest = {second, totals, models};
     for (std::int64_t at = first; at <= second; ++at) put(s, at, totals, models);

@@ -7,17 +7,20 @@
 // rates and counts are 0; the promised bytes are those of the last look.
 //
 // A value of 10 s is the mean of its seconds; of bytes it is the last, and of the first token the
-// longest. The memory of all of it is at most kBytesMax: 24 models have curves of their own, and
-// what others do is in the totals alone.
+// longest. That of a second is of all first tokens of the minute up to it. The memory of all of it
+// is at most kBytesMax: 18 models have curves of their own, and what others do is in the totals
+// alone.
 //
 // Any thread. A lock is held for microseconds, and for about a millisecond where all is copied to
-// be shown. The cores of a model are those that computed for it, in the mean.
+// be shown. The cores of a model are those that computed for it, in the mean, and `cores_due` those
+// that its shares gave it (ExecutorInfo::due_seconds).
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <map>
 #include <string>
@@ -54,9 +57,11 @@ class Curve {
 
 class History {
  public:
-  static constexpr std::size_t kModelsMax = 24;
+  static constexpr std::size_t kModelsMax = 18;
   static constexpr std::size_t kBytesMax = 4U << 20U;
   static constexpr std::int64_t kMostSeconds = 24 * 3600;
+  static constexpr std::int64_t kFirstTokenSeconds = 60;  // of which first_token_p95_ms is
+  static constexpr std::size_t kFirstTokensMax = 4096;    // of them, the newest
 
   // What a look at the node has seen.
   struct Sight {
@@ -85,19 +90,25 @@ class History {
   static constexpr std::array<const char*, 6> kTotalNames = {
       "output_tokens_per_second", "prompt_tokens_per_second", "running", "waiting",
       "bytes_promised",           "first_token_p95_ms"};
-  static constexpr std::array<const char*, 4> kModelNames = {"output_tokens_per_second", "running",
-                                                             "waiting", "cores"};
+  static constexpr std::array<const char*, 5> kModelNames = {"output_tokens_per_second", "running",
+                                                             "waiting", "cores", "cores_due"};
   using Totals = std::array<double, kTotalNames.size()>;
   using OfModel = std::array<double, kModelNames.size()>;
+  struct FirstTokenSeen {
+    std::int64_t second = 0;
+    float seconds = 0;
+  };
   static constexpr std::size_t kSlots = Curve<float>::kSeconds + Curve<float>::kTens;
   static_assert(kSlots * (kTotalNames.size() * sizeof(double) +
-                          kModelsMax * kModelNames.size() * sizeof(float)) <=
+                          kModelsMax * kModelNames.size() * sizeof(float)) +
+                    kFirstTokensMax * sizeof(FirstTokenSeen) <=
                 kBytesMax);
 
   struct Counts {
     std::uint64_t output_tokens = 0;
     std::uint64_t prompt_tokens = 0;
     double compute_seconds = 0;
+    double due_seconds = 0;
   };
   struct Model {
     std::array<Curve<float>, kModelNames.size()> curves;
@@ -114,12 +125,14 @@ class History {
     std::int64_t newest = -1;    // the last second that has values
     std::int64_t origin_ms = 0;  // of second 0, since 1970; 0: nobody has asked yet
     std::uint64_t bytes_promised = 0;
+    std::deque<FirstTokenSeen> first_tokens;  // of the last kFirstTokenSeconds, oldest first
     std::map<std::string, Counts, std::less<>> counts;  // by executor, at the last look
     Look latest;
     std::array<Curve<double>, kTotalNames.size()> totals;
     std::map<std::string, Model, std::less<>> models;
   };
   static std::int64_t second_of(Instant at);
+  static double first_token_tail(State& s, std::int64_t second, const std::vector<double>& fresh);
   static void idle_until(State& s, std::int64_t second);
   static void put(State& s, std::int64_t second, const Totals& totals,
                   const std::map<std::string, OfModel>& models);

@@ -114,7 +114,8 @@ Json bytes_row(const LoadEstimate& estimate) {
           {"promised_bytes", estimate.promised},
           {"free_bytes", std::min(estimate.free, room)},
           {"fits", estimate.fits},
-          {"would_leave", estimate.leave}};
+          {"would_leave", estimate.leave},
+          {"refusal", estimate.refusal}};
 }
 
 Result<Json> estimated(const Services& s, const Json& body) {

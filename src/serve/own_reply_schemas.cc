@@ -138,7 +138,7 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "type": "object",
   "required": ["model", "sequences_max", "sequence_tokens_max", "context_tokens", "kv_type",
     "weight_bytes", "kv_bytes", "compute_bytes", "need_bytes", "missing_bytes", "limit_bytes",
-    "promised_bytes", "free_bytes", "fits", "would_leave", "capabilities"],
+    "promised_bytes", "free_bytes", "fits", "would_leave", "refusal", "capabilities"],
   "properties": {
     "model": {"type": "string"},
     "sequences_max": {"type": "integer"},
@@ -154,7 +154,10 @@ constexpr auto kSchemas = std::to_array<Schema>({
     "promised_bytes": {"type": "integer", "description": "what it has given out"},
     "free_bytes": {"type": "integer", "description": "what is left of the limit, or of the machine"},
     "fits": {"type": "boolean"},
-    "would_leave": {"type": "array", "items": {"type": "string"}},
+    "would_leave": {"type": "array", "items": {"type": "string"},
+      "description": "idle models that would leave for it; it fits when they have"},
+    "refusal": {"type": "string",
+      "description": "what a load or a resize would be refused with now; empty: it would be done"},
     "capabilities": {"type": "array", "items": {"type": "string"},
       "description": "completion and chat, or embedding"}}
 })"},
@@ -293,6 +296,7 @@ constexpr auto kSchemas = std::to_array<Schema>({
   "type": "object",
   "properties": {
     "now_us": {"type": "integer", "description": "since the daemon began"},
+    "from_us": {"type": "integer", "description": "since then all turns are told"},
     "lanes": {"type": "array", "items": {
       "type": "object", "required": ["lane", "threads", "missing", "turns"],
       "properties": {

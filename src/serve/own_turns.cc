@@ -1,5 +1,6 @@
 #include "serve/own_turns.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -14,6 +15,15 @@
 namespace choir::serve {
 namespace {
 
+// Since when all turns are kept: a lane forgets the oldest ones.
+Instant known_since(const TurnsSince& kept) {
+  Instant since;
+  for (const LaneTurns& lane : kept.lanes)
+    if (lane.next > lane.turns.size() && !lane.turns.empty())
+      since = std::max(since, lane.turns.front().began);
+  return since;
+}
+
 Result<Json> turns(const Node& node, const std::string& query) {
   CHOIR_CHECK_OK(has_only(query, {"from_us", "to_us", "format"}));
   const auto time_in = [&](std::string_view field, std::int64_t otherwise) {
@@ -25,8 +35,14 @@ Result<Json> turns(const Node& node, const std::string& query) {
   if (!format.empty() && format != "choir" && format != "chrome")
     return fail(Code::kInvalidArgument,
                 "'format' is '" + printable_line(format, 60) + "'; there are choir and chrome");
-  const TurnsSince all = between(node.turns(), from, to);
-  return format == "chrome" ? chrome_trace(all) : exact_turns(all, node.info().lanes);
+  TurnsSince kept = node.turns();
+  const Instant known = std::max(from, known_since(kept));
+  const TurnsSince all = between(std::move(kept), from, to);
+  if (format == "chrome") return chrome_trace(all);
+  Json exact = exact_turns(all, node.info().lanes);
+  exact["from_us"] =
+      std::chrono::duration_cast<std::chrono::microseconds>(known.since_start).count();
+  return exact;
 }
 
 }  // namespace

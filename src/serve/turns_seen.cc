@@ -1,6 +1,7 @@
 #include "serve/turns_seen.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "serve/turn_blocks.h"
@@ -8,11 +9,17 @@
 namespace choir::serve {
 namespace {
 
-std::string data_of(TurnsSince turns, const Node& node, Nanos ago) {
-  const Instant from{turns.now.since_start - ago};
+std::string data_of(TurnsSince turns, const Node& node, Instant from) {
   Json data = turn_blocks(between(std::move(turns), from, {Nanos::max()}), node.info().lanes);
   data["topic"] = "turns";
+  data["from_us"] = std::chrono::duration_cast<std::chrono::microseconds>(from.since_start).count();
   return to_text(data);
+}
+
+bool has_before(const TurnsSince& turns, Instant from) {
+  return std::ranges::any_of(turns.lanes, [from](const LaneTurns& lane) {
+    return !lane.turns.empty() && lane.turns.front().began < from;
+  });
 }
 
 }  // namespace
@@ -24,7 +31,12 @@ std::string TurnsSeen::fresh(const Node& node, Nanos most) {
   for (const LaneTurns& lane : turns.lanes) next_.push_back(lane.next);
   const bool any = std::ranges::any_of(
       turns.lanes, [](const LaneTurns& lane) { return !lane.turns.empty() || lane.missing > 0; });
-  return any && !first ? data_of(std::move(turns), node, most) : std::string();
+  if (!any && !first) return {};
+  Instant from = std::exchange(told_until_, turns.now);
+  if (first) return {};
+  const Instant oldest{turns.now.since_start - most};
+  if (from < oldest && has_before(turns, oldest)) from = oldest;
+  return data_of(std::move(turns), node, from);
 }
 
 std::string TurnsSeen::last(const Node& node, Nanos ago) const {
@@ -35,7 +47,8 @@ std::string TurnsSeen::last(const Node& node, Nanos ago) const {
     const std::uint64_t untold = lane.next - next_.at(i);
     lane.turns.resize(lane.turns.size() - std::min<std::uint64_t>(untold, lane.turns.size()));
   }
-  return data_of(std::move(turns), node, ago);
+  const Instant from{std::max(turns.now.since_start - ago, Nanos{0})};
+  return data_of(std::move(turns), node, from);
 }
 
 }  // namespace choir::serve

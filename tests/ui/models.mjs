@@ -1,4 +1,7 @@
 // What can be changed of a model while it runs, and what its details tell.
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { browser, cases, check, checkNoFaults, Daemon, open, page, sleep, stories, until } from "./common.mjs";
 
 const kModel = "stories260K";
@@ -58,6 +61,33 @@ async function details() {
   await tab.context().close();
 }
 
+// Two small nodes: in one a model has to leave, in the other it may not.
+async function whatFits() {
+  const config = join(mkdtempSync(join(tmpdir(), "choir-ui-")), "serve.yaml");
+  const inSmall = async (pinned, what) => {
+    writeFileSync(config, "node:\n  memory_bytes: 18000000\n");
+    const small = await Daemon.start(["--model", stories, "--preload", "--config", config]);
+    const tab = await page(chrome, small);
+    if (pinned) await small.admin("POST", `/choir/v1/models/${kModel}/pin`);
+    await small.admin("POST", "/choir/v1/models", { model: kModel, name: "second", sequences_max: 16, sequence_tokens_max: 512 });
+    await open(tab, small, "models", { admin: true });
+    const card = tab.locator(".modelcard").filter({ has: tab.getByRole("heading", { name: "second" }) });
+    await card.getByRole("button", { name: "What if?" }).click();
+    await what(tab, tab.getByRole("dialog"));
+    checkNoFaults(tab);
+    await tab.context().close();
+    await small.stop();
+  };
+  await inSmall(false, async (tab, dialog) => {
+    await dialog.getByText(`It fits when these leave memory: ${kModel}.`).waitFor();
+    await dialog.getByText(/^Would leave: /).waitFor();
+  });
+  await inSmall(true, async (tab, dialog) => {
+    await dialog.getByText(/^It does not fit: /).waitFor();
+    await dialog.getByText(/short: lower its batch/).waitFor();
+  });
+}
+
 // Its canvas has what computed, and its table says the same.
 async function fifteenMinutes() {
   const tab = await page(chrome, daemon);
@@ -82,5 +112,6 @@ process.on("exit", () => daemon.process.kill("SIGKILL"));
 await cases({
   "class, shares, replicas and a copy": changes,
   "details": details,
+  "what fits": whatFits,
   "the cores of 15 minutes": fifteenMinutes,
 });

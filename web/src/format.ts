@@ -14,16 +14,18 @@ export function short(x: number | null | undefined): string {
   return Math.abs(x) < 100 ? one.format(x).replace(/\.0$/, "") : whole.format(x);
 }
 
-const kUnits = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+// The units and digits of the daemon's own sentences.
+const kUnits = ["B", "kB", "MB", "GB", "TB"] as const;
+const kUnit = 1000;
 export function bytes(x: number | null | undefined): string {
   if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
   let unit = 0;
   let value = x;
-  while (Math.abs(value) >= 1024 && unit < kUnits.length - 1) {
-    value /= 1024;
+  while (Math.abs(value) >= kUnit - 0.5 && unit < kUnits.length - 1) {
+    value /= kUnit;
     ++unit;
   }
-  return `${unit === 0 || value >= 100 ? whole.format(value) : one.format(value)} ${kUnits[unit] ?? ""}`;
+  return `${value.toFixed(unit === 0 || value >= 9.95 ? 0 : 1)} ${kUnits[unit] ?? ""}`;
 }
 
 export function seconds(x: number | null | undefined): string {

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
-import type { EndedRow, HistoryReply, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
+import type { EndedRow, HistoryReply, ModelRow, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
 import { pathsOf } from "../src/parts/spark.tsx";
 import { before, commandOf, fitting, jobsOf, messagesOf, replaced } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { columnsOf } from "../src/draw/cores.ts";
 import { coreSecondsOf, coresOf } from "../src/state/cores.ts";
 import { lifeOf, speedOf } from "../src/state/life.ts";
-import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
+import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf, roomOf, weightsWith } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
-import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
+import { kKeptUs, timesOf, TurnLog, unknownIn } from "../src/state/turns.ts";
 
 test("each colour of a model has 3:1 against both grounds", () => {
   for (const colour of kColours)
@@ -56,13 +56,13 @@ test("of many offers those that fit come first, and few are shown", () => {
 });
 
 test("the first page tells of kernels where there are any", () => {
-  const told = (kernels?: string): string => words.start.machine(2, "7.4 GiB", kernels);
-  assert.equal(told("avx512"), "2 cores, avx512 kernels, 7.4 GiB for models. Nothing leaves this machine.");
-  for (const none of [undefined, "", "off (CHOIR_KERNELS)"]) assert.equal(told(none), "2 cores, 7.4 GiB for models. Nothing leaves this machine.");
+  const told = (kernels?: string): string => words.start.machine(2, "7.9 GB", kernels);
+  assert.equal(told("avx512"), "2 cores, avx512 kernels, 7.9 GB for models. Nothing leaves this machine.");
+  for (const none of [undefined, "", "off (CHOIR_KERNELS)"]) assert.equal(told(none), "2 cores, 7.9 GB for models. Nothing leaves this machine.");
 });
 
 const block = (begin: number, length: number, model = "a"): WireBlock => [begin, length, model, 0, 4, "normal", 2, 2, 1];
-const frame = (now: number, blocks: WireBlock[], missing = 0): TurnsFrame => ({ topic: "turns", now_us: now, lanes: [{ lane: 0, threads: 2, blocks, missing }] });
+const frame = (now: number, blocks: WireBlock[], missing = 0): TurnsFrame => ({ topic: "turns", now_us: now, from_us: 0, lanes: [{ lane: 0, threads: 2, blocks, missing }] });
 
 test("blocks that are told twice are kept once, and old ones are forgotten", () => {
   const log = new TurnLog();
@@ -99,10 +99,38 @@ test("another daemon's turns replace those of the one before, whatever its clock
   }
 });
 
+test("what nobody was told of is not idle", () => {
+  const log = new TurnLog();
+  log.add({ ...frame(20_000, [block(12_000, 400)]), from_us: 10_000 }, 0);
+  log.add({ ...frame(21_000, [block(20_500, 400)]), from_us: 20_000 }, 0);
+  assert.deepEqual(log.lanes[0]?.gaps, [{ from: 0, to: 10_000 }]);
+  log.add({ ...frame(40_000, [block(36_000, 400)]), from_us: 35_000 }, 0);
+  log.add({ ...frame(50_000, [block(46_000, 400)], 5), from_us: 40_000 }, 0);
+  assert.deepEqual(log.lanes[0]?.gaps, [{ from: 0, to: 10_000 }, { from: 21_000, to: 35_000 }, { from: 40_000, to: 46_000 }]);
+  assert.equal(unknownIn({ gaps: log.lanes[0]?.gaps ?? [] }, 5_000, 30_000), 5_000 + 9_000);
+  assert.equal(log.hasUnfilled(10_000), false);
+  assert.equal(log.hasUnfilled(9_000), true);
+  log.fill({ from_us: 4_000, lanes: [{ lane: 0, threads: 2, missing: 0, turns: [[4_500, 400, "b", 0, 1, "normal", 2, 0], [12_000, 400, "a", 0, 4, "normal", 2, 1]] }] });
+  assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.begin), [4_500, 12_000, 20_500, 36_000, 46_000]);
+  assert.deepEqual(log.lanes[0]?.gaps[0], { from: 0, to: 4_000 });
+  log.add({ ...frame(kKeptUs + 41_000, []), from_us: 50_000 }, 0);
+  assert.deepEqual(log.lanes[0]?.gaps, [{ from: 40_000, to: 46_000 }]);
+});
+
+test("an estimate is of models that stay, leave, and are the same", () => {
+  const row = (name: string, path: string, kv: number) => ({ name, path, state: "loaded", weight_bytes: 100, kv_bytes: kv, compute_bytes: 1 }) as ModelRow;
+  const all = [row("a", "x", 20), row("b", "x", 30), row("c", "y", 40)];
+  assert.deepEqual(all.map((m) => weightsWith(all, m)), ["a", "a", "c"]);
+  const told = { fits: true, would_leave: [] as string[], promised_bytes: 293 };
+  assert.deepEqual(roomOf(told, undefined, all), { fits: "now", others: 293, leaving: 0, own: 0 });
+  assert.deepEqual(roomOf({ ...told, would_leave: ["b", "c"] }, undefined, all), { fits: "after", others: 121, leaving: 172, own: 0 });
+  assert.deepEqual(roomOf({ ...told, fits: false }, all[2], all), { fits: "not", others: 152, leaving: 0, own: 141 });
+});
+
 test("a block has the threads that computed it, not those that its lane has now", () => {
   const log = new TurnLog();
   const lane = { lane: 0, threads: 1, missing: 0, blocks: [[0, 400, "a", 0, 4, "normal", 2, 4, 1] as WireBlock, block(500, 400)] };
-  log.add({ topic: "turns", now_us: 1000, lanes: [lane] }, 0);
+  log.add({ topic: "turns", now_us: 1000, from_us: 0, lanes: [lane] }, 0);
   assert.deepEqual(log.lanes[0]?.blocks.map((b) => b.threads), [4, 2]);
   assert.equal(timesOf(log.lanes, 0, 1000)[0]?.us, 400 * 4 + 400 * 2);
 });
@@ -115,7 +143,7 @@ test("the times of the models are those inside, times the threads", () => {
 
 test("a lane that loses its threads keeps what it computed", () => {
   const log = new TurnLog();
-  const told = (now: number, threads: number, blocks: WireBlock[]): TurnsFrame => ({ topic: "turns", now_us: now, lanes: [{ lane: 0, threads, blocks, missing: 0 }] });
+  const told = (now: number, threads: number, blocks: WireBlock[]): TurnsFrame => ({ topic: "turns", now_us: now, from_us: 0, lanes: [{ lane: 0, threads, blocks, missing: 0 }] });
   log.add(told(1000, 2, [block(0, 400)]), 0);
   log.add(told(2000, 0, [block(1000, 400)]), 10);
   assert.equal(log.lanes[0]?.unused, true);
@@ -213,10 +241,10 @@ test("the time of a request that goes on is spent in the stages that it has come
 });
 
 test("the cores of a model are columns of a picture, each the mean of its seconds", () => {
-  const reply = { step_seconds: 1, now_ms: 0, totals: {}, models: { b: { cores: [...Array(898).fill(null), 1, 2] }, a: { cores: [...Array(899).fill(0), 1] }, idle: { cores: Array(900).fill(0) } } } as unknown as HistoryReply;
+  const reply = { step_seconds: 1, now_ms: 0, totals: {}, models: { b: { cores: [...Array(898).fill(null), 1, 2], cores_due: [1.5] }, a: { cores: [...Array(899).fill(0), 1] }, idle: { cores: Array(900).fill(0) } } } as unknown as HistoryReply;
   const cores = coresOf(reply);
   assert.deepEqual([...cores.models.keys()], ["a", "b"], "by name, and only those that computed");
-  assert.deepEqual(coreSecondsOf(cores), [{ model: "a", seconds: 1 }, { model: "b", seconds: 3 }]);
+  assert.deepEqual(coreSecondsOf(cores), [{ model: "a", seconds: 1, due: 0 }, { model: "b", seconds: 3, due: 1.5 }]);
   const columns = columnsOf(cores, 4, 450);
   assert.equal(columns.length, 450);
   assert.deepEqual(columns[448], []);
@@ -246,7 +274,7 @@ test("a place in the queue is a number and a time", () => {
 
 test("figures are short", () => {
   assert.deepEqual([short(0.123), short(7), short(7.25), short(412.4), short(null)], ["0.12", "7", "7.3", "412", "\u2014"]);
-  assert.deepEqual([bytes(512), bytes(1536), bytes(98_362_432)], ["512 B", "1.5 KiB", "93.8 MiB"]);
+  assert.deepEqual([bytes(512), bytes(1536), bytes(98_362_432), bytes(999_600_000)], ["512 B", "1.5 kB", "98 MB", "1.0 GB"]);
   assert.deepEqual([seconds(0.042), seconds(3.21), seconds(75)], ["42 ms", "3.2 s", "1 min 15 s"]);
   assert.equal(percent(1, 3), 33);
 });

@@ -3,7 +3,7 @@ import openapiTS, { astToString } from "openapi-typescript";
 import { readFileSync } from "node:fs";
 
 // What the page reads; what these refer to comes with them.
-const kRoots = ["Catalogue", "Cells", "EndedRequests", "Estimate", "EventModel", "EventRequest", "HelloEvent", "History", "ModelList", "Node", "NodeModel", "ParallelEvent", "Pull", "Session", "TurnsFrame"];
+const kRoots = ["Catalogue", "Cells", "EndedRequests", "Estimate", "EventModel", "EventRequest", "HelloEvent", "History", "ModelList", "Node", "NodeModel", "ParallelEvent", "Pull", "Session", "Turns", "TurnsFrame"];
 
 function referred(json, names = new Set()) {
   if (typeof json?.$ref === "string") names.add(json.$ref.replace("#/components/schemas/", ""));

@@ -74,6 +74,7 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
   for (const lane of p.lanes) {
     const top = laneTop(p.threads, lane.lane, p.compact);
     const full = laneHeight(p.threads[lane.lane] ?? lane.threads, p.compact);
+    for (const gap of lane.gaps) hatch(context, Math.max(0, x(gap.from)), Math.min(p.width, x(gap.to)), top, full, p.dark);
     let drawn = -1; // pixel column that the last narrow block of `model` took
     let model = "";
     for (let i = firstAfter(lane.blocks, p.from); i < lane.blocks.length; ++i) {
@@ -113,6 +114,24 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
       }
     }
   }
+}
+
+// A time of which nothing is known.
+function hatch(context: CanvasRenderingContext2D, left: number, right: number, top: number, height: number, dark: boolean): void {
+  if (right <= left) return;
+  context.save();
+  context.beginPath();
+  context.rect(left, top, right - left, height);
+  context.clip();
+  context.strokeStyle = dark ? "#323947" : "#cdd2db";
+  context.lineWidth = 1;
+  context.beginPath();
+  for (let at = left - height; at < right; at += 7) {
+    context.moveTo(at, top + height);
+    context.lineTo(at + height, top);
+  }
+  context.stroke();
+  context.restore();
 }
 
 // The first block that ends after a time.

@@ -144,7 +144,10 @@ export interface components {
             /** @description what is left of the limit, or of the machine */
             free_bytes: number;
             fits: boolean;
+            /** @description idle models that would leave for it; it fits when they have */
             would_leave: string[];
+            /** @description what a load or a resize would be refused with now; empty: it would be done */
+            refusal: string;
             /** @description completion and chat, or embedding */
             capabilities: string[];
         };
@@ -446,11 +449,39 @@ export interface components {
             /** @description null: it is no session */
             expires_in_seconds: number | null;
         };
+        /** @description as they are, or with format=chrome as a trace */
+        Turns: {
+            /** @description since the daemon began */
+            now_us?: number;
+            /** @description since then all turns are told */
+            from_us?: number;
+            lanes?: {
+                lane: number;
+                threads: number;
+                missing: number;
+                /** @description begin_us, length_us, model, prompt rows, decode rows, class, threads, why it had this turn: 0 nothing else had work, 1 its shares, 2 its class, 3 it had waited */
+                turns: [
+                    number,
+                    number,
+                    string,
+                    number,
+                    number,
+                    components["schemas"]["PriorityName"],
+                    number,
+                    number
+                ][];
+            }[];
+            /** @constant */
+            displayTimeUnit?: "ms";
+            traceEvents?: Record<string, never>[];
+        };
         TurnsFrame: {
             /** @constant */
             topic: "turns";
             /** @description since the daemon began */
             now_us: number;
+            /** @description since then the frame tells all turns but the missing ones; that of the frame before, where nothing is left out */
+            from_us: number;
             lanes: {
                 lane: number;
                 threads: number;

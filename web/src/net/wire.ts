@@ -13,6 +13,7 @@ export type Why = NonNullable<RequestRow["why"]>;
 export type Hello = Schemas["HelloEvent"];
 
 export type TurnsFrame = Schemas["TurnsFrame"];
+export type TurnsReply = Schemas["Turns"];
 export type WireBlock = TurnsFrame["lanes"][number]["blocks"][number];
 
 // The schemas StateFrame and RequestsFrame.

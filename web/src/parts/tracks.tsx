@@ -6,7 +6,7 @@ import { integer, percent, short } from "../format.ts";
 import { visibleLine } from "../safe/visible.ts";
 import { isDark, reducedMotion, theme } from "../state/prefs.ts";
 import { lookOf, turns, turnsSecond, turnsTick, view } from "../state/store.ts";
-import { timesOf, type Block, type Lane } from "../state/turns.ts";
+import { timesOf, unknownIn, type Block, type Lane } from "../state/turns.ts";
 import { link } from "../net/live.ts";
 import { words } from "../words/en.ts";
 import { Model } from "./ui.tsx";
@@ -63,7 +63,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
       }
       const still = frozen.current;
       const to = still ? still.to : (link.peek().state === "live" ? turns.clock(performance.now()) : turns.now) - kBehindUs;
-      const from = still ? Math.max(still.from, to - props.seconds * 1e6) : to - props.seconds * 1e6;
+      const from = to - props.seconds * 1e6;
       picture.current = {
         width, ratio, from, to, compact, threads: lanes, dark: isDark(), look: lookOf,
         lanes: still ? still.lanes : turns.lanes, selected: picked.peek(),
@@ -159,7 +159,7 @@ function told(b: Block): string {
 function sentence(p: Picture | null): string {
   if (!p) return words.ensemble.lanes;
   const times = timesOf(p.lanes, p.from, p.to);
-  const all = (p.to - p.from) * p.threads.reduce((sum, t) => sum + t, 0);
+  const all = p.threads.reduce((sum, t, i) => sum + t * (p.to - p.from - unknownIn(p.lanes.find((l) => l.lane === i) ?? { gaps: [] }, p.from, p.to)), 0);
   return words.ensemble.canvas(p.threads.length, times.map((t) => words.ensemble.canvasPart(visibleLine(t.model), percent(t.us, all))).join(", "));
 }
 
@@ -202,7 +202,7 @@ export function TrackTable({ seconds, frozen }: { seconds: number; frozen: Shown
               <tr key={`${lane.lane} ${time.model}`}>
                 <td>{words.ensemble.lane(lane.lane)}</td>
                 <td><Model name={time.model} /></td>
-                <td class="num">{percent(time.us, lane.threads * seconds * 1e6)} %</td>
+                <td class="num">{percent(time.us, lane.threads * (seconds * 1e6 - unknownIn(lane, to - seconds * 1e6, to)))} %</td>
                 <td class="num">{integer(time.turns)}</td>
                 <td class="num">{integer(time.prompt)}</td>
                 <td class="num">{integer(time.decode)}</td>

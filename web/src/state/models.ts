@@ -1,12 +1,34 @@
 // The colour and the letter of each model, and whether it is in memory. Pure. Colour and letter follow the name: a model
 // looks the same on each visit, unless a second one wants the same, and throughout a visit.
-import type { ModelRow } from "../net/wire.ts";
+import type { Estimate, ModelRow } from "../net/wire.ts";
 
 export const inMemory = (model: Pick<ModelRow, "state">): boolean => model.state === "loaded" || model.state === "suspended";
 
 // How much of a model that is loading is there; null: it is not loading, or nobody knows.
 export const loadPercent = (model: Pick<ModelRow, "state" | "load_progress"> | undefined): number | null =>
   model?.state === "loading" && model.load_progress !== null ? Math.floor(100 * model.load_progress) : null;
+
+// Weights of one file are in memory once, whatever models use it: those of `m` count with this model, the first of them.
+export function weightsWith<T extends Pick<ModelRow, "name" | "path" | "weight_bytes">>(all: Iterable<T>, m: T): string {
+  for (const other of all) if (other.path === m.path && other.weight_bytes > 0) return other.name;
+  return m.name;
+}
+
+export interface Room {
+  fits: "now" | "after" | "not"; // `after` others have left
+  others: number; // bytes of the limit that stay taken
+  leaving: number;
+  own: number; // that the model has now: its weights, and what it keeps until a resize is done
+}
+
+// How what an estimate tells divides the memory. `row`: the model, where it is in memory.
+export function roomOf(e: Pick<Estimate, "fits" | "would_leave" | "promised_bytes">, row: ModelRow | undefined, all: readonly ModelRow[]): Room {
+  const bytesOf = (m: ModelRow): number => m.kv_bytes + m.compute_bytes + (weightsWith(all, m) === m.name ? m.weight_bytes : 0);
+  const own = row && inMemory(row) ? row.kv_bytes + row.compute_bytes + row.weight_bytes : 0;
+  const rest = Math.max(0, e.promised_bytes - own);
+  const leaving = Math.min(rest, all.reduce((sum, m) => sum + (e.would_leave.includes(m.name) ? bytesOf(m) : 0), 0));
+  return { fits: !e.fits ? "not" : e.would_leave.length > 0 ? "after" : "now", others: rest - leaving, leaving, own };
+}
 
 // What of the catalogue is offered first: models that have room, in its order, before the smallest that have none.
 export function offersOf<T extends { bytes: number }>(all: readonly T[], room: number, most: number): { first: T[]; more: T[] } {

@@ -3,7 +3,7 @@ import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { ApiError, get, send, session } from "../net/api.ts";
 import { isLive, link, Live, type Taker } from "../net/live.ts";
 import { browserWorld, watchPage } from "../net/page.ts";
-import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow } from "../net/wire.ts";
+import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow, TurnsReply } from "../net/wire.ts";
 import { forgetEnded } from "./ended.ts";
 import { audienceOf, emptyView, reduce, type View } from "./frames.ts";
 import { kinds } from "./kinds.ts";
@@ -26,7 +26,10 @@ const taker: Taker = {
     if (frame.event === "hello") {
       ahead = frame.data.now_ms - Date.now();
       if (before && (before.epoch !== frame.data.epoch || audienceOf(before) !== audienceOf(frame.data))) forgetEnded();
-      if (turns.begin(frame.data.epoch)) history.value = null;
+      if (turns.begin(frame.data.epoch)) {
+        history.value = null;
+        turnsFilled = Infinity;
+      }
       const { tenant, scopes } = frame.data;
       const info = known.state === "open" ? known.info : { expires_in_seconds: null };
       session.value = { state: "open", info: { ...info, tenant, scopes } };
@@ -195,6 +198,18 @@ export function fetchAndLoad(model: string): void {
   });
 }
 
+// The daemon keeps more turns than its first frame tells; they are read when a longer time is to be seen.
+export async function fillTurns(seconds: number): Promise<void> {
+  const since = Math.max(0, Math.round(turns.now - seconds * 1e6));
+  if (!turns.hasUnfilled(since) || turnsFilled <= since) return;
+  turnsFilled = since;
+  const reply = await get<TurnsReply>(`/choir/v1/turns?from_us=${since}`).catch(() => null);
+  if (!reply) return;
+  turns.fill(reply);
+  turnsTick.value++;
+}
+let turnsFilled = Infinity; // since when they were asked for; of the daemon's time
+
 // ---- history ------------------------------------------------------------------------------------
 
 export const historySeconds = 300;
@@ -203,7 +218,14 @@ export interface History {
   asked: number; // of the browser's clock
   totals: Map<string, Map<number, number | null>>; // by name and second
   models: Map<string, number | null>; // the newest of each
+  cores: ReadonlyMap<string, ModelCores>; // of the last kCoresKept seconds, by model
 }
+// Cores that computed for a model, and those that its shares gave it, by second.
+export interface ModelCores {
+  had: Map<number, number>;
+  due: Map<number, number>;
+}
+const kCoresKept = 60;
 export const history = signal<History | null>(null);
 
 const kHistoryTickMs = 1000;
@@ -217,6 +239,21 @@ function historyDue(): boolean {
   const time = Date.now();
   if (running.peek() + waiting.peek() > 0) movedAt = time;
   return time - (history.peek()?.asked ?? 0) >= (time - movedAt < kSettlesMs ? kReadEveryMs : kReadIdleMs);
+}
+
+function coresAfter(before: ReadonlyMap<string, ModelCores> | undefined, reply: HistoryReply, last: number): Map<string, ModelCores> {
+  const after = new Map<string, ModelCores>();
+  for (const [name, model] of Object.entries(reply.models)) {
+    const known = before?.get(name);
+    const kept = { had: new Map(known?.had), due: new Map(known?.due) };
+    for (const [to, from] of [[kept.had, "cores"], [kept.due, "cores_due"]] as const) {
+      const values = model[from] ?? [];
+      values.forEach((value, i) => to.set(last - (values.length - 1 - i), value ?? 0));
+      for (const second of to.keys()) if (second <= last - kCoresKept) to.delete(second);
+    }
+    after.set(name, kept);
+  }
+  return after;
 }
 
 // The last figure of each model comes along.
@@ -235,7 +272,7 @@ async function readHistory(abort?: AbortSignal): Promise<void> {
   }
   const each = new Map<string, number | null>();
   for (const [name, model] of Object.entries(reply.models)) each.set(name, model["output_tokens_per_second"]?.at(-1) ?? null);
-  history.value = { last, asked, totals, models: each };
+  history.value = { last, asked, totals, models: each, cores: coresAfter(before?.cores, reply, last) };
 }
 
 // While it is in sight and the daemon is there, until what it returns is called.

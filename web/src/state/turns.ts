@@ -1,6 +1,6 @@
 // The turns of each lane, as the topic `turns` tells them. Plain objects that are changed in place: at most 60 s of
 // blocks are kept, and the canvas reads them at each drawing.
-import type { TurnsFrame } from "../net/wire.ts";
+import type { TurnsFrame, TurnsReply } from "../net/wire.ts";
 
 export interface Block {
   begin: number; // us since the daemon began
@@ -20,6 +20,12 @@ export interface Lane {
   unused: boolean; // it has none now
   blocks: Block[]; // by begin
   missing: { at: number; turns: number }[]; // that the daemon's ring has lost; of the time that is kept
+  gaps: Gap[]; // of which nobody was told, by time
+}
+
+export interface Gap {
+  from: number;
+  to: number;
 }
 
 export const kKeptUs = 60_000_000;
@@ -27,6 +33,7 @@ export const kKeptUs = 60_000_000;
 export class TurnLog {
   lanes: Lane[] = [];
   now = 0; // of the last frame
+  private unknown: Gap[] = []; // of all lanes
   private epoch = "";
   private received = 0; // performance.now() of it
 
@@ -40,22 +47,31 @@ export class TurnLog {
 
   // `at` is the browser's clock in milliseconds.
   add(frame: TurnsFrame, at: number): void {
+    const before = this.now;
     this.now = frame.now_us;
     this.received = at;
+    const gap = frame.from_us > before ? { from: before, to: frame.from_us } : null;
+    if (gap) {
+      this.unknown.push(gap);
+      for (const lane of this.lanes) lane.gaps.push({ ...gap });
+    }
     for (const told of frame.lanes) {
       let lane = this.lanes.find((l) => l.lane === told.lane);
       if (!lane) {
-        lane = { lane: told.lane, threads: Math.max(1, told.threads), unused: false, blocks: [], missing: [] };
+        lane = { lane: told.lane, threads: Math.max(1, told.threads), unused: false, blocks: [], missing: [], gaps: this.unknown.map((g) => ({ ...g })) };
         this.lanes.push(lane);
         this.lanes.sort((a, b) => a.lane - b.lane);
       }
       lane.unused = told.threads === 0;
       // The blocks of a lane that has just lost its threads are from before.
       if (told.threads > 0) lane.threads = told.threads;
-      if (told.missing > 0) lane.missing.push({ at: frame.now_us, turns: told.missing });
       // What a frame tells again, after a reconnection, is there already.
       const last = lane.blocks.at(-1);
       const known = last ? last.begin + last.length : -1;
+      if (told.missing > 0) {
+        lane.missing.push({ at: frame.now_us, turns: told.missing });
+        lane.gaps.push({ from: Math.max(known, before), to: told.blocks[0]?.[0] ?? this.now });
+      }
       for (const [begin, length, model, prompt, decode, priority, turns, threads, why] of told.blocks)
         if (begin >= known) lane.blocks.push({ begin, length, model, prompt, decode, priority, turns, threads, why });
     }
@@ -64,7 +80,29 @@ export class TurnLog {
       if (old > 0) lane.blocks.splice(0, old);
       if (old < 0) lane.blocks.length = 0;
       lane.missing = lane.missing.filter((m) => m.at > this.now - kKeptUs);
+      lane.gaps = lane.gaps.filter((g) => g.to > this.now - kKeptUs);
     }
+    this.unknown = this.unknown.filter((g) => g.to > this.now - kKeptUs);
+  }
+
+  // What came before the first frame, turn by turn.
+  fill(reply: TurnsReply): void {
+    for (const told of reply.lanes ?? []) {
+      const lane = this.lanes.find((l) => l.lane === told.lane);
+      const gap = lane?.gaps[0];
+      if (!lane || !gap) continue;
+      const first = lane.blocks[0]?.begin ?? Infinity;
+      const blocks: Block[] = [];
+      for (const [begin, length, model, prompt, decode, priority, threads, why] of told.turns)
+        if (begin + length <= Math.min(first, gap.to)) blocks.push({ begin, length, model, prompt, decode, priority, turns: 1, threads, why });
+      lane.blocks.unshift(...blocks);
+      gap.to = Math.min(gap.to, Math.max(gap.from, reply.from_us ?? gap.to));
+    }
+  }
+
+  // Whether something of the time since then came before the first frame.
+  hasUnfilled(since: number): boolean {
+    return this.lanes.some((lane) => lane.gaps[0] !== undefined && lane.gaps[0].from === 0 && lane.gaps[0].to > since);
   }
 
   // Turns of the time that is kept that nobody was told of.
@@ -79,8 +117,14 @@ export class TurnLog {
 
   clear(): void {
     this.lanes = [];
+    this.unknown = [];
     this.now = 0;
   }
+}
+
+// How much of the time between two moments is not known of a lane.
+export function unknownIn(lane: Pick<Lane, "gaps">, from: number, to: number): number {
+  return lane.gaps.reduce((sum, gap) => sum + Math.max(0, Math.min(gap.to, to) - Math.max(gap.from, from)), 0);
 }
 
 export interface ModelTime {

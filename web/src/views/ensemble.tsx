@@ -2,6 +2,7 @@
 import { computed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { bytes, integer, percent, seconds, short } from "../format.ts";
+import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import type { RequestRow } from "../net/wire.ts";
 import { CoresView } from "../parts/cores.tsx";
@@ -14,8 +15,8 @@ import { coreSecondsOf, cores, kCoresSeconds } from "../state/cores.ts";
 import { inMemory, kColours } from "../state/models.ts";
 import { onKey } from "../state/keys.ts";
 import { goTo } from "../state/route.ts";
-import { catalogue, history, historySeconds, keepReadingHistory, listed, lookOf, models, running, turns, turnsTick, view, waiting } from "../state/store.ts";
-import { timesOf, type Lane } from "../state/turns.ts";
+import { catalogue, fillTurns, history, historySeconds, keepReadingHistory, listed, lookOf, models, running, turns, turnsTick, view, waiting, type History } from "../state/store.ts";
+import { unknownIn, type Lane } from "../state/turns.ts";
 import { words } from "../words/en.ts";
 
 const w = words.ensemble;
@@ -29,7 +30,7 @@ function curve(name: string): (number | null)[] {
   return values;
 }
 const latest = (name: string): number | null => history.value?.totals.get(name)?.get(history.value.last) ?? null;
-// The p95 of a second without a first token is that of the last that had one.
+// Of a minute without a first token it is that of the last that had one.
 const latestKnown = (name: string): number | null => curve(name).findLast((v) => v !== null) ?? null;
 
 function Tile(props: { label: string; value: string; hint?: string; curve?: string; children?: preact.ComponentChildren }) {
@@ -53,7 +54,7 @@ function Tiles() {
       <Tile label={w.speed} value={short(latest("output_tokens_per_second"))} hint={w.speedHint} curve="output_tokens_per_second" />
       <Tile label={w.running} value={integer(running.value)} curve="running" />
       <Tile label={w.waiting} value={integer(waiting.value)} curve="waiting" />
-      <Tile label={w.first} value={first === null ? words.none : seconds(first / 1000)} curve="first_token_p95_ms" />
+      <Tile label={w.first} value={first === null ? words.none : seconds(first / 1000)} hint={w.firstHint} curve="first_token_p95_ms" />
       <Tile label={w.memory} value={node ? bytes(node.memory_bytes_promised) : words.none} hint={node ? w.of(bytes(node.memory_bytes_max)) : ""}>
         <Bar value={node?.memory_bytes_promised ?? 0} of={node?.memory_bytes_max ?? 1} label={w.memory} />
       </Tile>
@@ -61,16 +62,24 @@ function Tiles() {
   );
 }
 
-// What each model has had of the time shown, beside what its shares would give it among those that computed.
-function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
-  void turnsTick.value;
-  const to = frozen ? frozen.to : turns.now;
-  const times = span === kCoresSeconds
-    ? coreSecondsOf(cores.value).map((t) => ({ model: t.model, us: t.seconds * 1e6 }))
-    : timesOf(frozen ? frozen.lanes : turns.lanes, to - span * 1e6, to);
-  const all = times.reduce((sum, t) => sum + t.us, 0);
-  const shares = (name: string): number => view.value.models.get(name)?.shares ?? 1;
-  const sum = times.reduce((total, t) => total + shares(t.model), 0);
+interface Share {
+  model: string;
+  seconds: number;
+  due: number;
+}
+
+// By the daemon's own books, which have seconds: of the time shown, and at least of two.
+function sharesOf(span: number, of: Pick<History, "last" | "cores"> | null): Share[] {
+  if (span === kCoresSeconds) return coreSecondsOf(cores.value);
+  const since = (of?.last ?? 0) - Math.max(span, 2);
+  const sum = (values: ReadonlyMap<number, number>): number => [...values].reduce((all, [second, value]) => all + (second > since ? value : 0), 0);
+  return [...(of?.cores ?? [])].map(([model, c]) => ({ model, seconds: sum(c.had), due: sum(c.due) }));
+}
+
+// What each model has had of the time shown, beside what its shares gave it.
+function Shares({ span, still }: { span: number; still: History | null }) {
+  const times = sharesOf(span, still ?? history.value).filter((t) => t.seconds > 0 || t.due > 0);
+  const all = times.reduce((sum, t) => sum + t.seconds, 0);
   const rows = [...new Set([...times.map((t) => t.model), ...models.value.filter(inMemory).map((m) => m.name)])].sort();
   return (
     <section class="card shares" aria-labelledby="shares-title">
@@ -81,8 +90,9 @@ function Shares({ span, frozen }: { span: number; frozen: Shown | null }) {
       {rows.length === 0 ? <p class="quiet">{w.idle}.</p> : null}
       <ul>
         {rows.map((name) => {
-          const had = percent(times.find((t) => t.model === name)?.us ?? 0, all);
-          const due = times.some((t) => t.model === name) ? percent(shares(name), sum) : null;
+          const time = times.find((t) => t.model === name);
+          const had = percent(time?.seconds ?? 0, all);
+          const due = time ? percent(time.due, all) : null;
           const speed = history.value?.models.get(name);
           return (
             <li key={name}>
@@ -123,13 +133,17 @@ const reasons = computed<Reason[]>(() => {
 });
 
 function Reasons() {
+  const count = reasons.value.reduce((sum, { rows }) => sum + rows.length, 0);
+  // One who may not see them all knows how many there are.
+  const others = may("admin") ? 0 : Math.max(0, waiting.value - count);
   return (
     <section class="card" aria-labelledby="reasons-title">
       <header>
         <h2 id="reasons-title">{w.reasons}</h2>
-        <p class="hint">{waiting.value > 0 ? integer(waiting.value) : ""}</p>
+        <p class="hint">{count > 0 ? integer(count) : ""}</p>
       </header>
-      {reasons.value.length === 0 ? <p class="quiet">{w.noneWaiting}</p> : null}
+      {count === 0 ? <p class="quiet">{others > 0 ? w.noneOfYours : w.noneWaiting}</p> : null}
+      {others > 0 ? <p class="hint">{w.othersWait(others)}</p> : null}
       <ul class="reasons">
         {reasons.value.map(({ reason, rows }) => (
           <li key={reason}>
@@ -148,13 +162,18 @@ function Reasons() {
 }
 
 function copyOf(lanes: Lane[]): Lane[] {
-  return lanes.map((lane) => ({ ...lane, blocks: [...lane.blocks] }));
+  return lanes.map((lane) => ({ ...lane, blocks: [...lane.blocks], gaps: [...lane.gaps] }));
 }
 
 function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown | null; shown: (s: Shown) => void; onFreeze: () => void }) {
   void turnsTick.value;
   const quiet = turns.lanes.every((l) => l.blocks.length === 0);
   const missing = turns.missing();
+  const to = frozen ? frozen.to : turns.now;
+  const unknown = (frozen?.lanes ?? turns.lanes).some((lane) => unknownIn(lane, to - span * 1e6, to) > 0);
+  useEffect(() => {
+    if (!frozen) void fillTurns(span);
+  }, [span]);
   return (
     <>
       <Tracks seconds={span} frozen={frozen} onShown={shown} />
@@ -170,6 +189,7 @@ function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown 
         {models.value.filter(inMemory).map((m) => <Model key={m.name} name={m.name} />)}
         <span class="swatch"><i class="dark" aria-hidden="true" />{w.legendPrompt}</span>
         <span class="swatch"><i aria-hidden="true" />{w.legendDecode}</span>
+        {unknown ? <span class="swatch"><i class="unknown" aria-hidden="true" />{w.unknownTime}</span> : null}
         {missing > 0 ? <span class="hint">{w.missing(missing)}</span> : null}
         <span class="grow" />
         <Button label={frozen ? w.resume : w.freeze} icon={frozen ? "go" : "pause"} onClick={onFreeze} small />
@@ -181,6 +201,7 @@ function Lanes({ span, frozen, shown, onFreeze }: { span: number; frozen: Shown 
 export function Ensemble() {
   const span = useSignal<"2" | "10" | "60" | "900">("10");
   const frozen = useSignal<Shown | null>(null);
+  const still = useSignal<History | null>(null); // while it is frozen
   const shown = useRef<Shown | null>(null);
 
   useEffect(keepReadingHistory, []);
@@ -189,6 +210,7 @@ export function Ensemble() {
     const s = shown.current;
     if (frozen.value) frozen.value = null;
     else if (s) frozen.value = { ...s, lanes: copyOf(s.lanes) };
+    still.value = frozen.value ? history.value : null;
   };
   useEffect(() => onKey(" ", () => span.peek() !== "900" && freeze()), []);
 
@@ -227,7 +249,7 @@ export function Ensemble() {
         )}
       </section>
       <div class="two">
-        <Shares span={n} frozen={frozen.value} />
+        <Shares span={n} still={frozen.value ? still.value : null} />
         <Reasons />
       </div>
     </div>

@@ -10,7 +10,7 @@ import { ModelDetails } from "../parts/modeldetails.tsx";
 import { Offers } from "../parts/start.tsx";
 import { announce, Button, Choice, CopyButton, Dialog, Empty, Letter, Name, Note, StackedBar, type Part } from "../parts/ui.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
-import { inMemory, kColours } from "../state/models.ts";
+import { inMemory, kColours, roomOf, weightsWith } from "../state/models.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
 import { Latest } from "../state/latest.ts";
@@ -27,7 +27,10 @@ function Memory() {
   if (!node) return null;
   const held = models.value.filter((m) => sizeOf(m) > 0);
   const free = Math.max(0, node.memory_bytes_max - node.memory_bytes_promised);
-  const parts: Part[] = held.map((m) => ({ label: `${visibleLine(m.name)}: ${bytes(sizeOf(m))}`, value: sizeOf(m), class: "", colour: colourOf(m.name) }));
+  const parts: Part[] = held.map((m) => {
+    const value = sizeOf(m) - (weightsWith(held, m) === m.name ? 0 : m.weight_bytes);
+    return { label: `${visibleLine(m.name)}: ${bytes(value)}`, value, class: "", colour: colourOf(m.name) };
+  });
   return (
     <section class="card memory" aria-labelledby="memory-title">
       <header>
@@ -38,6 +41,7 @@ function Memory() {
         </p>
       </header>
       <StackedBar parts={parts} of={node.memory_bytes_max} label={parts.map((p) => p.label).join(", ") || w.noneServed} />
+      <p class="keyed hint">{held.map((m, i) => <span key={m.name} class="swatch"><Letter model={m.name} />{parts[i]?.label}</span>)}</p>
     </section>
   );
 }
@@ -46,7 +50,8 @@ function Memory() {
 
 function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefined; onClose: () => void }) {
   const sequences = useSignal(row?.sequences_max || 8);
-  const tokens = useSignal(Math.max(512, row?.sequence_tokens_max || 4096));
+  const trained = (listed.value ?? []).find((m) => m.id === name)?.meta.n_ctx_train ?? 0;
+  const tokens = useSignal(Math.max(512, row?.sequence_tokens_max || Math.min(4096, trained || 4096)));
   const kv = useSignal<"f16" | "q8_0">(row?.kv_type === "q8_0" ? "q8_0" : "f16");
   const estimate = useSignal<Estimate | null>(null);
   const error = useSignal("");
@@ -85,17 +90,18 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
     ).finally(() => (resizing.value = false));
   };
   const e = estimate.value;
-  // Weights that are in memory are not needed once more, and are part of what the model takes.
-  const shared = e && e.weight_bytes === 0 ? (row?.weight_bytes ?? 0) : 0;
-  const parts: Part[] = e
+  const room = e ? roomOf(e, row, models.value) : null;
+  const parts: Part[] = e && room
     ? [
-        { label: shared > 0 ? `${w.weights}: ${bytes(shared)} (${w.state["loaded"] ?? ""})` : `${w.weights}: ${bytes(e.weight_bytes)}`, value: e.weight_bytes + shared, class: "c1" },
+        { label: `${w.whatIfOthers}: ${bytes(room.others)}`, value: room.others, class: "other" },
+        { label: `${w.whatIfLeaving}: ${bytes(room.leaving)}`, value: room.leaving, class: "leaving" },
+        { label: `${w.whatIfOwn}: ${bytes(room.own)}`, value: room.own, class: "itsnow" },
+        { label: `${w.weights}: ${bytes(e.weight_bytes)}`, value: e.weight_bytes, class: "c1" },
         { label: `${w.kv}: ${bytes(e.kv_bytes)}`, value: e.kv_bytes, class: "c2" },
         { label: `${w.compute}: ${bytes(e.compute_bytes)}`, value: e.compute_bytes, class: "c3" },
-      ]
+      ].filter((part) => part.value > 0)
     : [];
-  const verdict = !e ? "" : e.fits ? w.whatIfFits : e.would_leave.length > 0 ? w.whatIfFitsAfter(e.would_leave.map(visibleLine).join(", ")) : w.whatIfNot(bytes(e.missing_bytes));
-  const trained = (listed.value ?? []).find((m) => m.id === name)?.meta.n_ctx_train ?? 0;
+  const verdict = { now: w.whatIfFits, after: w.whatIfFitsAfter((e?.would_leave ?? []).map(visibleLine).join(", ")), not: w.whatIfNot(bytes(e?.missing_bytes)) };
   const steps = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter((s) => trained === 0 || s <= trained);
   const kvDiffers = row !== undefined && kv.value !== row.kv_type;
   return (
@@ -114,15 +120,15 @@ function WhatIf({ name, row, onClose }: { name: string; row: ModelRow | undefine
         <span>{w.kvType}</span>
         <Choice label={w.kvType} name="kv" value={kv.value} of={[["f16", "f16"], ["q8_0", "q8_0"]] as const} onChange={(v) => (kv.value = v)} />
       </div>
-      {e ? (
+      {e && room ? (
         <div class="result" aria-live="polite">
-          <p class="big num"><strong>{w.whatIfNeeds(bytes(e.need_bytes + shared))}</strong> <span class="hint">{w.whatIfLimit(bytes(e.limit_bytes))}</span></p>
-          <StackedBar parts={[{ label: w.whatIfOthers, value: Math.max(0, e.promised_bytes - (row ? sizeOf(row) : 0)), class: "other" }, ...parts]} of={e.limit_bytes} label={parts.map((p) => p.label).join(", ")} />
+          <p class="big num"><strong>{(room.own > 0 ? w.whatIfNeedsMore : w.whatIfNeeds)(bytes(e.need_bytes))}</strong> <span class="hint">{w.whatIfLimit(bytes(e.limit_bytes))}</span></p>
+          <StackedBar parts={parts} of={Math.max(e.limit_bytes, e.promised_bytes + e.need_bytes)} label={parts.map((p) => p.label).join(", ")} />
           <p class="keyed hint">
-            {parts.map((p) => <span key={p.label} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
-            <span class="swatch"><i class="other" aria-hidden="true" />{w.whatIfOthers}</span>
+            {parts.map((p) => <span key={p.class} class="swatch"><i class={p.class} aria-hidden="true" />{p.label}</span>)}
           </p>
-          <p class={e.fits ? "verdict good" : "verdict bad"}>{verdict}</p>
+          <p class={room.fits === "not" ? "verdict bad" : room.fits === "after" ? "verdict after" : "verdict good"}>{verdict[room.fits]}</p>
+          {e.refusal ? <p class="hint">{visible(e.refusal)}</p> : null}
         </div>
       ) : null}
       {error.value ? <Note kind="error">{visible(error.value)}</Note> : null}
@@ -172,8 +178,9 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
   const loaded = inMemory(m);
   const speed = m.running > 0 ? history.value?.models.get(m.name) : null;
   const state = busy.value === "load" ? "loading" : m.state;
+  const sharer = weightsWith(models.value, m);
   const parts: Part[] = [
-    { label: `${w.weights}: ${bytes(m.weight_bytes)}`, value: m.weight_bytes, class: "c1" },
+    { label: sharer === m.name ? `${w.weights}: ${bytes(m.weight_bytes)}` : `${w.weightsOf(visibleLine(sharer))}: ${bytes(m.weight_bytes)}`, value: m.weight_bytes, class: sharer === m.name ? "c1" : "other" },
     { label: `${w.kv}: ${bytes(m.kv_bytes)}`, value: m.kv_bytes, class: "c2" },
     { label: `${w.compute}: ${bytes(m.compute_bytes)}`, value: m.compute_bytes, class: "c3" },
   ];
@@ -212,7 +219,7 @@ function ModelCard({ m, onWhatIf }: { m: ModelRow; onWhatIf: () => void }) {
         ) : null}
         <span class="more">
           {may("admin") ? <button type="button" class="linklike" disabled={!isLive()} onClick={() => (changes.value = true)}>{w.changeMore}</button> : null}
-          <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{w.details}</button>
+          <button type="button" class="linklike" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{open.value ? w.lessDetails : w.details}</button>
         </span>
       </footer>
       {changes.value ? <ModelChange m={m} onClose={() => (changes.value = false)} /> : null}
