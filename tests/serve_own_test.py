@@ -61,6 +61,7 @@ class Parallel(unittest.TestCase):
             connection.sendall(post_bytes("/choir/v1/parallel", JOBS | {"ignore_eos": True, "stream": True}))
             events = (json.loads(line[6:]) for line in connection.makefile("rb") if line.startswith(b"data: "))
             begin = next(events)
+            self.assertEqual({job["request"] for job in begin["jobs"]}, {request["id"] for request in self.requests()})
             path = "/choir/v1/parallel/" + begin["call"]
             for wrong, status in (("/choir/v1/parallel/call_x?job=0", 404), (path + "?job=2", 404), (path, 400),
                                   (path + "?job=x", 400), (path + "?job=256", 400)):
@@ -89,6 +90,16 @@ class Parallel(unittest.TestCase):
         self.assertEqual([s["text"] for s in events[-1]["report"]["sessions"]],
                          [s["text"] for s in self.report["sessions"]])
         self.assertEqual(figures_masked(events[-1]["text"]), figures_masked(self.printed[self.printed.index("====="):]))
+
+    def test_jobs_that_go_one_at_a_time_tell_their_requests_as_they_begin(self):
+        events = [json.loads(event) for event in self.daemon.events("/choir/v1/parallel", JOBS | {"order": "one_at_a_time"})]
+        first = events[0]["jobs"]
+        self.assertRegex(first[0]["request"], r"^\d+$")
+        self.assertIsNone(first[1]["request"])
+        (begun,) = [event for event in events if event["type"] == "begun"]
+        self.assertEqual(begun["job"], 1)
+        self.assertNotEqual(begun["request"], first[0]["request"])
+        self.assertEqual(events[-1]["type"], "report")
 
     def test_collects_the_texts_of_a_stream_and_tells_ends_at_once(self):
         jobs = JOBS | {"ignore_eos": True, "max_tokens": 100}

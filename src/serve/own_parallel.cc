@@ -167,11 +167,17 @@ class ParallelWork final : public Work {
             : "several";
     Json list = Json::array();
     for (std::size_t job = 0; job < count; ++job)
-      list.push_back(
-          {{"job", job}, {"model", jobs_->shown[job].model}, {"prompt", jobs_->shown[job].prompt}});
+      list.push_back({{"job", job},
+                      {"model", jobs_->shown[job].model},
+                      {"prompt", jobs_->shown[job].prompt},
+                      {"request", request_of(jobs_->submissions[job])}});
     std::string bytes = desk_->stream() ? begin_event(std::move(list)) : std::string();
     for (const auto& [job, completion] : jobs_->refused) bytes += ended(job, completion);
     return bytes;
+  }
+  // Its id; null: there is none, or not yet.
+  static Json request_of(const Submission& submission) {
+    return submission.stream ? Json(std::to_string(submission.id.value)) : Json(nullptr);
   }
   // Without random bytes there is no call, and the client can stop all jobs together only.
   std::string begin_event(Json jobs) {
@@ -196,8 +202,10 @@ class ParallelWork final : public Work {
     if (begun.refused) return ended(begun.job, *begun.refused);
     jobs_->submissions[begun.job] = std::move(begun.submission);
     began_seconds_[begun.job] = to_seconds(begun.began - jobs_->began);
-    if (stopped_.contains(begun.job)) desk_->cancel({&jobs_->submissions[begun.job], 1});
-    return {};
+    const Submission& submission = jobs_->submissions[begun.job];
+    if (stopped_.contains(begun.job)) desk_->cancel({&submission, 1});
+    if (!desk_->stream()) return {};
+    return event_of({{"type", "begun"}, {"job", begun.job}, {"request", request_of(submission)}});
   }
   // They were stopped, and are passed over when their turn comes.
   std::string end_those_not_begun() {

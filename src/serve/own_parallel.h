@@ -3,8 +3,10 @@
 // when the one before has ended.
 //
 // The events of the stream are JSON objects with a `type`:
-//   begin   jobs: [{job, model, prompt}]; call: a secret, with which DELETE /choir/v1/parallel/CALL
-//           stops one job while the others go on
+//   begin   jobs: [{job, model, prompt, request}]; call: a secret, with which DELETE
+//           /choir/v1/parallel/CALL stops one job while the others go on. `request` is the id under
+//           which GET /choir/v1/requests tells why the job waits; null: not submitted yet
+//   begun   job, request: of jobs that go one at a time, behind the first one
 //   text    job, text, tokens: how many so far
 //   end     job, finish, error, usage: counts and seconds
 //   report  report: as json_text() of choir/parallel_evaluation.h gives it; text: as render() does,

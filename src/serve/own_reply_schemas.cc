@@ -253,11 +253,18 @@ constexpr auto kSchemas = std::to_array<Schema>({
        "type": {"const": "begin"},
        "call": {"type": ["string", "null"], "description": "with it one job can be stopped"},
        "jobs": {"type": "array", "items": {
-         "type": "object", "required": ["job", "model", "prompt"],
+         "type": "object", "required": ["job", "model", "prompt", "request"],
          "properties": {
            "job": {"type": "integer"},
            "model": {"type": "string"},
-           "prompt": {"type": "string"}}}}}},
+           "prompt": {"type": "string"},
+           "request": {"type": ["string", "null"],
+             "description": "its id among the requests; null: it is not submitted yet, or was refused"}}}}}},
+    {"type": "object", "required": ["type", "job", "request"],
+     "properties": {
+       "type": {"const": "begun"},
+       "job": {"type": "integer"},
+       "request": {"type": "string"}}},
     {"type": "object", "required": ["type", "job", "text", "tokens"],
      "properties": {
        "type": {"const": "text"},
