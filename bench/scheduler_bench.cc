@@ -20,6 +20,7 @@
 #include "bench/report/report.h"
 #include "runtime/executor.h"
 #include "runtime/schedule.h"
+#include "runtime/turn_log.h"
 #include "sim/fake_engine.h"
 #include "sim/null_engine.h"
 #if __has_include("runtime/observing.h")  // revisions before it have no observer
@@ -178,6 +179,28 @@ std::vector<Row> beside_waiting() {
           row("a waiting request, its prompt of 12 bytes included", "bytes", bytes, 4096)};
 }
 
+// What a turn adds to the log of turns; nobody reads it.
+double nanoseconds_of_turn_log() {
+  TurnLog log(1);
+  constexpr int kTurns = 100'000;
+  std::vector<double> runs;
+  for (int run = 0; run < 50; ++run) {
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < kTurns; ++i)
+      log.add(0, {.began = {Nanos{i}},
+                  .length = Nanos{100},
+                  .executor = {1},
+                  .prompt_tokens = 0,
+                  .decode_rows = i,
+                  .priority = Priority::kNormal,
+                  .threads = 2});
+    runs.push_back(
+        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - began).count() /
+        kTurns);
+  }
+  return median(runs);
+}
+
 }  // namespace
 }  // namespace choir::bench
 
@@ -202,6 +225,8 @@ int main(int argc, char** argv) {
 #ifdef CHOIR_BENCH_OBSERVER
   for (const int sequences : {1, 64}) measure(sequences, true);
 #endif
+  if (arguments.wants("turn log"))
+    rows.push_back(row("turn log: one turn", "ns", nanoseconds_of_turn_log(), 50));
   if (arguments.wants("waiting"))
     for (Row& row : beside_waiting()) rows.push_back(std::move(row));
   return finish("scheduler", rows, arguments);

@@ -247,6 +247,16 @@ def requests_table(arguments, copies, folder, chrome):
             report.row("1,000 rows: focus and selection stay", "1: yes", float(kept), None, "", None) | {"ok": kept}]
 
 
+def hour(arguments, copies, folder, chrome):
+    """The frames of an hour in a minute: what the page holds afterwards."""
+    del arguments
+    with Daemon(folder, copies[:1]) as daemon:
+        done = chrome.do("hour", url=f"http://127.0.0.1:{daemon.port}", seconds=60)
+    told = f"frames of {done['seconds'] / 60:.0f} minutes"
+    return [bar(f"{told}: heap", "MB more", done["bytes"] / 1e6, 5.0),
+            bar(f"{told}: DOM", "nodes more", done["nodes"], 0.05 * done["of"], f"of {done['of']}")]
+
+
 def top(arguments, copies, folder, chrome):
     """`choir top` on a terminal of 80x24, beside a daemon without work."""
     del chrome
@@ -265,7 +275,8 @@ def top(arguments, copies, folder, chrome):
 
 # Each with the name that --only looks at, and whether it needs a browser.
 PARTS = [("Ensemble", ensemble, True), ("subscribers", subscribers, False), ("idle", idle, True), ("cold open", cold, True),
-         ("what-if", what_if, True), ("columns", columns, True), ("1,000 rows", requests_table, True), ("choir top", top, False)]
+         ("what-if", what_if, True), ("columns", columns, True), ("1,000 rows", requests_table, True), ("an hour", hour, True),
+         ("choir top", top, False)]
 
 
 def main():

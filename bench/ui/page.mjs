@@ -2,7 +2,7 @@
 // {value} or {error}. The packages are those of the browser's tests; UI_PACKAGES names their folder.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { isolatedRows } from "./rows.mjs";
+import { isolatedHour, isolatedRows } from "./rows.mjs";
 import { scriptOfFrames } from "./trace.mjs";
 
 const { chromium } = createRequire(`${process.env.UI_PACKAGES}/`)("playwright-core");
@@ -162,6 +162,30 @@ async function rows(url, seconds) {
   }
 }
 
+// What the page holds after so many seconds of frames that come 60 times as fast, more than it held when they had come for a
+// sixth of that.
+async function hour(url, seconds) {
+  const served = await isolatedHour(url, { faster: 60 });
+  try {
+    await show(served.url, "ensemble");
+    const wire = await tab.context().newCDPSession(tab);
+    const held = async () => {
+      await wire.send("HeapProfiler.collectGarbage");
+      const { usedSize } = await wire.send("Runtime.getHeapUsage");
+      const { nodes } = await wire.send("Memory.getDOMCounters");
+      return { bytes: usedSize, nodes };
+    };
+    await tab.waitForTimeout((seconds * 1000) / 6);
+    const before = await held();
+    await tab.waitForTimeout(seconds * 1000);
+    const after = await held();
+    return { bytes: after.bytes - before.bytes, nodes: after.nodes - before.nodes, of: before.nodes, seconds: served.seconds() };
+  } finally {
+    await fresh();
+    served.close();
+  }
+}
+
 const acts = {
   blank: async () => void (await (await fresh()).goto("about:blank")),
   show: ({ url, view }) => show(url, view),
@@ -171,6 +195,7 @@ const acts = {
   cold: ({ url }) => cold(url),
   whatIf: ({ url, moves }) => whatIf(url, moves),
   columns: ({ url, model, count, tokens }) => columns(url, model, count, tokens),
+  hour: ({ url, seconds }) => hour(url, seconds),
   rows: ({ url, seconds }) => rows(url, seconds),
 };
 
