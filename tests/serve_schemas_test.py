@@ -58,7 +58,7 @@ class Schemas(unittest.TestCase):
             event = json.loads(text)
             kinds.add(event["type"])
             self.assertEqual(faults(event, SCHEMAS["ParallelEvent"]), [], event)
-        self.assertEqual(kinds, {"begin", "text", "end", "report"})
+        self.assertEqual(kinds, {"begin", "begun", "text", "end", "report"})
 
     def test_events_of_the_node(self):
         frames = {"state": "StateFrame", "requests": "RequestsFrame", "turns": "TurnsFrame"}
