@@ -84,7 +84,7 @@ struct ExecutorInfo {
   double load_seconds = 0;              // duration of the last load
   double seconds_per_prompt_token = 0;  // measured; 0: not known yet
   double seconds_per_output_token = 0;
-  double compute_seconds = 0;          // lane time x threads
+  double compute_seconds = 0;  // lane time x threads
   // What its shares gave it of that of all: the time of each turn, divided by the shares of the
   // executors of the best class that had work then. On this node.
   double due_seconds = 0;
@@ -308,10 +308,10 @@ class CHOIR_API Node {
   // Where a request stands in its executor's queue, and when it is expected to begin; says how both
   // are reckoned. As requests(), but of one. kNotFound when it is not active here (any more).
   Result<QueuePlace> place(RequestId id) const;
-  // Which KV cells the sequences of an executor share. A look at them is made between two passes, at
-  // most one a second and only when this is called; nobody waits for it, so the answer is that of
-  // the last one, and this call asks for the next. nullopt: none was made since its load; without
-  // holders where it is not in memory. kNotFound. Any thread, also inside a callback.
+  // Which KV cells the sequences of an executor share. A look at them is made between two passes,
+  // at most one a second and only when this is called; nobody waits for it, so the answer is that
+  // of the last one, and this call asks for the next. nullopt: none was made since its load;
+  // without holders where it is not in memory. kNotFound. Any thread, also inside a callback.
   Result<std::optional<CellSharing>> cell_sharing(std::string_view name) const;
   // All executors that were added and not removed, and one of them (kNotFound). Any thread, also
   // inside a callback; they wait for no pass and no load.
