@@ -10,14 +10,38 @@ import { columnsOf } from "../src/draw/cores.ts";
 import { coreSecondsOf, coresOf } from "../src/state/cores.ts";
 import { lifeOf, speedOf } from "../src/state/life.ts";
 import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
-import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
+import { csvOf, matches, rowsInSight, rowsOf, shortWhy } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
 import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
 
 test("each colour of a model has 3:1 against both grounds", () => {
   for (const colour of kColours)
     for (const ground of ["#ffffff", "#eef0f4", "#f5f6f8", "#0e1116", "#151920", "#1b1f27"])
-      assert.ok(contrast(colour, ground) >= 2.999, `${colour} on ${ground}: ${contrast(colour, ground)}`);
+      assert.ok(contrast(colour, ground) >= 3, `${colour} on ${ground}: ${contrast(colour, ground)}`);
+});
+
+test("a white letter on each colour of a model has 4.5:1", () => {
+  for (const colour of kColours) assert.ok(contrast(colour, "#ffffff") >= 4.5, `${colour}: ${contrast(colour, "#ffffff")}`);
+});
+
+test("the colours of models are apart from each other, also for one who does not see green", () => {
+  const rows = (matrix: number[][], v: number[]): number[] => matrix.map((row) => row.reduce((sum, x, i) => sum + x * (v[i] ?? 0), 0));
+  // Oklab, and Machado's matrix of deuteranopia, both of linear RGB.
+  const lab = (rgb: number[]): number[] =>
+    rows([[0.2105, 0.7936, -0.0041], [1.978, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]],
+      rows([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.63]], rgb).map((x) => Math.cbrt(Math.max(0, x))));
+  const deutan = (rgb: number[]): number[] => rows([[0.367, 0.861, -0.228], [0.28, 0.673, 0.047], [-0.012, 0.043, 0.969]], rgb);
+  const linear = (hex: string): number[] => [1, 3, 5].map((at) => {
+    const c = parseInt(hex.slice(at, at + 2), 16) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  });
+  for (const [seen, least] of [[(x: number[]) => x, 0.12], [deutan, 0.045]] as const) {
+    const places = kColours.map((c) => lab(seen(linear(c))));
+    places.forEach((a, i) => places.slice(0, i).forEach((b, j) => {
+      const apart = Math.hypot(...a.map((x, k) => x - (b[k] ?? 0)));
+      assert.ok(apart >= least, `${kColours[i]} and ${kColours[j]}: ${apart}`);
+    }));
+  }
 });
 
 test("a model's colour and letter follow its name", () => {
@@ -194,6 +218,17 @@ test("requests are filtered and sorted", () => {
 const endedRequest = (more: Partial<EndedRow>): EndedRow => ({
   id: "1", model: "a", tenant: "t", priority: "normal", finish: "stop", error: null, prompt_tokens: 9, reused_tokens: 0, recomputed_tokens: 0, output_tokens: 11,
   tokens_per_second: 5, held_seconds: 1, queue_seconds: 3, first_token_seconds: 4, parked_seconds: 0, total_seconds: 6, submitted_ms: 1000, ended_ms: 7000, ...more,
+});
+
+test("a row says why it waits in a few words of the reason's numbers", () => {
+  const short = (reason: string, more: object = {}, waits_for = "slot"): string | null =>
+    shortWhy(request("1", "waiting", { waits_for, why: { reason, text: "A sentence.", ...more } } as Partial<RequestRow>));
+  assert.deepEqual(
+    [short("sequences", { in_use: 4, max: 4 }), short("sequences", { in_use: 1, max: 1 }), short("cells", { need: 2048, free: 1 }), short("loading", { percent: 42 }), short("class", { class: "high", model: "a" }), short("share", { models: ["a", "b"] })],
+    ["4 of 4 sequences", "1 of 1 sequence", "needs 2,048 cells, 1 free", "42 % are there", "class high first", "takes turns with a, b"],
+  );
+  assert.deepEqual([short("queue", {}, "turn"), short("queue", {}, "batch"), short("suspended", {}, "resume")], ["Its turn", "Joins a batch", null]);
+  assert.equal(shortWhy(request("1", "decode")), null);
 });
 
 test("the time of a request that has ended is spent in stages that add up to it", () => {
