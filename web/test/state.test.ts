@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
+import { blockAt, fill, firstAfter, laneTop, seamsOf, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { EndedRow, HistoryReply, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
-import { pathsOf } from "../src/parts/spark.tsx";
+import { knownOf, pathsOf } from "../src/parts/spark.tsx";
 import { before, commandOf, fitting, jobsOf, messagesOf, replaced } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { columnsOf } from "../src/draw/cores.ts";
@@ -12,7 +12,7 @@ import { lifeOf, speedOf } from "../src/state/life.ts";
 import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf } from "../src/state/models.ts";
 import { csvOf, matches, rowsInSight, rowsOf, shortWhy } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
-import { kKeptUs, timesOf, TurnLog } from "../src/state/turns.ts";
+import { kKeptUs, threadsIn, timesOf, TurnLog } from "../src/state/turns.ts";
 
 test("each colour of a model has 3:1 against both grounds", () => {
   for (const colour of kColours)
@@ -146,6 +146,20 @@ test("a lane that loses its threads keeps what it computed", () => {
   assert.equal(timesOf(log.lanes, 0, 2000)[0]?.us, 1600);
   log.add(told(3000, 1, [block(2000, 400)]), 20);
   assert.equal(timesOf(log.lanes, 0, 3000)[0]?.us, 2400);
+});
+
+test("a lane has a seam where its threads become others, and is told by the threads that are in sight", () => {
+  const log = new TurnLog();
+  const of = (begin: number, threads: number): WireBlock => [begin, 100, "a", 0, 4, "normal", 2, threads, 1];
+  log.add(frame(1000, [of(0, 2), of(200, 2), of(400, 1), of(600, 1), of(800, 4)]), 0);
+  const lane = log.lanes[0]!;
+  assert.deepEqual(seamsOf(lane.blocks, 0, 1000), [400, 800]);
+  assert.deepEqual(seamsOf(lane.blocks, 350, 700), [400], "the block before is out of sight");
+  assert.deepEqual(seamsOf(lane.blocks, 450, 700), [], "its begin is out of sight");
+  assert.deepEqual(seamsOf(lane.blocks, 0, 1000, 401), [400], "one for those that are near each other");
+  assert.deepEqual(seamsOf([], 0, 1000), []);
+  assert.deepEqual([threadsIn(lane, 0, 1000), threadsIn(lane, 350, 700), threadsIn(lane, 750, 900), threadsIn(lane, 950, 1000)], [[1, 4], [1, 1], [4, 4], null]);
+  assert.deepEqual([words.ensemble.hadCores(1, 1), words.ensemble.hadCores(1, 4)], ["1 core", "1 to 4 cores"]);
 });
 
 test("a block is found where it is drawn", () => {
@@ -290,6 +304,11 @@ test("a curve has gaps where there is no figure", () => {
   const { line, area } = pathsOf([1, 2, null, 3], 3);
   assert.equal(line.match(/M/g)?.length, 2);
   assert.equal(area.match(/Z/g)?.length, 2);
+});
+
+test("a curve begins with the first second that is known", () => {
+  assert.deepEqual(knownOf([null, null, 0, null, 3]), [0, null, 3]);
+  assert.deepEqual(knownOf([null, null]), []);
 });
 
 test("of what is asked while an answer is on its way only the last is asked", async () => {

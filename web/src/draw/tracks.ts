@@ -6,6 +6,7 @@ import type { Block, Lane } from "../state/turns.ts";
 
 export const kAxisHeight = 20;
 const kGap = 8;
+const kSeamsApart = 12; // pixels
 
 // As high as the lane has threads.
 export const laneHeight = (threads: number, compact: boolean): number =>
@@ -42,6 +43,19 @@ export function ticksOf(spanSeconds: number): number[] {
   const ticks: number[] = [];
   for (let t = 0; t <= spanSeconds + 1e-9; t += step) ticks.push(t);
   return ticks;
+}
+
+// When a lane's threads became others, between two blocks. Of changes that follow each other sooner than `least` us the
+// first stands for all, so that lines do not cover the blocks. Pure.
+export function seamsOf(blocks: readonly Block[], from: number, to: number, least = 0): number[] {
+  const seams: number[] = [];
+  for (let i = Math.max(1, firstAfter(blocks, from)); i < blocks.length; ++i) {
+    const block = blocks[i] as Block;
+    if (block.begin > to) break;
+    const near = block.begin - (seams.at(-1) ?? -Infinity) < least;
+    if (block.begin >= from && !near && block.threads !== blocks[i - 1]?.threads) seams.push(block.begin);
+  }
+  return seams;
 }
 
 export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void {
@@ -112,6 +126,8 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
         context.strokeRect(left - 1, top - 1, width + 2, full + 2);
       }
     }
+    context.fillStyle = p.dark ? "rgba(231,234,240,.8)" : "rgba(20,24,33,.75)";
+    for (const seam of seamsOf(lane.blocks, p.from, p.to, (kSeamsApart * span) / p.width)) context.fillRect(Math.round(x(seam)) - 1, top - 3, 1, full + 6);
   }
 }
 
