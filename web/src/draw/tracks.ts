@@ -3,6 +3,7 @@ import { patternIn } from "./pattern.ts";
 import { kColours } from "../state/models.ts";
 import type { Look } from "../state/models.ts";
 import type { Block, Lane } from "../state/turns.ts";
+import { words } from "../words/en.ts";
 
 export const kAxisHeight = 20;
 const kGap = 8;
@@ -80,7 +81,7 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
       context.fillRect(at - 0.5, 0, 1, height - kAxisHeight);
       if (at < 16 || at > p.width - 16) continue;
       context.fillStyle = p.dark ? "#8d96a6" : "#667085";
-      context.fillText(`\u2212${tick} s`, at, height - kAxisHeight / 2);
+      context.fillText(words.units.s(`\u2212${tick}`), at, height - kAxisHeight / 2);
     }
   }
 

@@ -55,6 +55,5 @@ export const requests = {
   sortBy: (column: string) => `Sort by ${column}`,
   more: (count: number) => `${count} more`,
   actions: "Actions",
-  export: "Export",
   onlyMine: "Requests of your tenant. Those of others need the scope admin.",
 } as const;
