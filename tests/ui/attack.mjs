@@ -1,28 +1,41 @@
 // What must change nothing: a page of another origin, a link that was used, a key that may only look, many tabs.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { browser, cases, check, checkNoFaults, Daemon, inBrowser, open, page, run, sleep, stories, until } from "./common.mjs";
 
 const kModel = "stories260K";
-const kModelActions = ["load", "unload", "suspend", "resume", "pin", "unpin"];
-// Every route with which the page changes something or asks for work.
-const kChanges = [
-  ...kModelActions.map((action) => ["POST", `/choir/v1/models/${kModel}/${action}`, {}]),
-  ["POST", `/choir/v1/models/${kModel}/resize`, { sequences_max: 1, sequence_tokens_max: 64 }],
-  ["POST", `/choir/v1/models/${kModel}/clone`, { name: "taken" }],
-  ["POST", "/choir/v1/models", { name: "taken", model: kModel }],
-  ["DELETE", `/choir/v1/models/${kModel}`, undefined],
-  ["POST", "/choir/v1/pulls", { model: "smollm2-135m" }],
-  ["DELETE", "/choir/v1/pulls/smollm2-135m", undefined],
-  ["DELETE", "/choir/v1/requests/1", undefined],
-  ["DELETE", "/choir/v1/parallel/call_x?job=0", undefined],
-  ["POST", "/choir/v1/session/link", {}],
-  ["POST", "/choir/v1/parallel", { jobs: [{ model: kModel, prompt: "x" }], max_tokens: 4 }],
-  ["POST", "/v1/chat/completions", { model: kModel, messages: [{ role: "user", content: "x" }], max_tokens: 4 }],
-  ["POST", "/v1/completions", { model: kModel, prompt: "x", max_tokens: 4 }],
-];
+// Bodies that would change something, were they taken; of the others one without members says who is let in.
+const kBodies = {
+  "POST /choir/v1/models/{model}/resize": { sequences_max: 1, sequence_tokens_max: 64 },
+  "POST /choir/v1/models/{model}/update": { priority: "low" },
+  "POST /choir/v1/models/{model}/clone": { name: "taken" },
+  "POST /choir/v1/models/{model}/replicas": { replicas: 2 },
+  "POST /choir/v1/models": { name: "taken", model: kModel },
+  "POST /models/load": { model: kModel },
+  "POST /models/unload": { model: kModel },
+  "POST /choir/v1/pulls": { model: "smollm2-135m" },
+  "POST /choir/v1/parallel": { jobs: [{ model: kModel, prompt: "x" }], max_tokens: 4 },
+  "POST /v1/chat/completions": { model: kModel, messages: [{ role: "user", content: "x" }], max_tokens: 4 },
+  "POST /v1/completions": { model: kModel, prompt: "x", max_tokens: 4 },
+};
+const kPlaces = { model: kModel, request: "1", pull: "smollm2-135m", parallel: "call_x" };
+// What one who may only look is allowed: a session is of that one alone.
+const kOwn = new Set(["POST /choir/v1/session", "DELETE /choir/v1/session"]);
+
+// Every operation with which something is changed or asked for, as the daemon's own document has them.
+const documented = JSON.parse(readFileSync(join(process.env.CHOIR_REPO, "docs", "openapi.json"), "utf8")).paths;
+const kOperations = Object.entries(documented).flatMap(([path, operations]) =>
+  Object.keys(operations).filter((method) => /^(post|put|patch|delete)$/.test(method)).map((method) => [method.toUpperCase(), path]));
+const kChanges = kOperations
+  .filter(([method, path]) => !kOwn.has(`${method} ${path}`))
+  .map(([method, path]) => [method, path.replace(/\{(\w+)\}/g, (_, name) => {
+    check(name in kPlaces, `nothing is known to put for {${name}} of ${path}`);
+    return kPlaces[name];
+  }), method === "DELETE" ? undefined : (kBodies[`${method} ${path}`] ?? {})]);
+for (const key of [...Object.keys(kBodies), ...kOwn])
+  check(kOperations.some((operation) => operation.join(" ") === key), `${key} is not in the document`);
 
 // All that these could have changed. What time alone changes is left out.
 async function stateOf(daemon) {

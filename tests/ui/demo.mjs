@@ -53,11 +53,24 @@ async function demo(models, names, settings) {
     await tab.getByRole("button", { name: "Run Parallel Demo" }).click();
     await tab.waitForSelector("#report", { timeout: 240_000 });
     const report = await tab.locator("#report").textContent();
+    // The daemon's totals stand above the box of the text, which may scroll; cards and groups keep their speeds.
+    await tab.getByRole("radio", { name: "JSON" }).check();
+    const json = JSON.parse(await tab.locator("#report").textContent());
+    await tab.getByRole("radio", { name: "Text" }).check();
+    const totals = tab.locator(".totals");
+    const figures = (await totals.textContent()).replace(/,/g, "");
+    check(figures.includes(`${json.total_tokens} tokens`) && Math.abs(parseFloat(figures) - json.throughput) < 1, `${figures}, and not ${json.throughput}`);
+    check((await totals.boundingBox()).y < (await tab.locator("#report").boundingBox()).y, "the totals are below the text");
+    for (const part of [".session .facts", ".group > header"])
+      for (const said of await tab.locator(part).allTextContents()) check(/\d tok\/s with waiting/.test(said), `${part}: ${said}`);
+    const order = (all) => all.evaluateAll((found) => found.map((e) => e.textContent).join());
+    check((await order(tab.locator(".group h3 .name"))) === (await order(tab.locator(".chip.on .name"))), "the groups have another order than the choice");
     const command = await tab.locator("#command").textContent();
     const texts = await tab.locator("[data-session]").evaluateAll((all) =>
       all.map((e) => [Number(e.getAttribute("data-session")), e.querySelector(".generated").textContent]).sort((a, b) => a[0] - b[0]).map(([, text]) => text));
     if (settings.compare) {
       await compareAlone(tab, texts.length);
+      check(/12\.3\d times/.test(await totals.textContent()), "the speedup is not among the totals");
       const rows = await tab.locator(".compare tr").allTextContents();
       const tokens = rows.map((row) => /([\d,]+) tokens/.exec(row)?.[1]);
       check(rows.length === 2 && tokens[0] === tokens[1], rows.join(" / "));

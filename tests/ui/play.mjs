@@ -243,7 +243,89 @@ async function fewRequests() {
   });
 }
 
+// While an answer is written its facts have what is known; its end is said to those who do not see it.
+async function factsOfAnAnswer() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    const tab = await page(chrome, daemon);
+    await shortened(tab);
+    await open(tab, daemon, "play");
+    await tab.getByRole("button", { name: "Settings", exact: true }).click();
+    await tab.getByLabel("Class").selectOption("low");
+    await tab.fill("#prompt", "Once upon a time");
+    await tab.keyboard.press("Enter");
+    await settled(tab, 1);
+    await tab.getByRole("status").getByText(/^stories260K has ended, 6 tokens, [\d.,]+ tokens a second\.$/).waitFor({ state: "attached" });
+    await tab.unroute("**/choir/v1/parallel");
+    // A stream that stands still behind its first text, and one from right to left.
+    const event = (data) => `data: ${JSON.stringify(data)}\n\n`;
+    const begin = event({ type: "begin", call: "call_x", jobs: [] });
+    await tab.evaluate((body) => {
+      const fetched = window.fetch;
+      window.fetch = (path, init) => (String(path).endsWith("/parallel")
+        ? Promise.resolve(new Response(new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode(body)) })))
+        : fetched(path, init));
+    }, begin + event({ type: "text", job: 0, text: "\u05e9\u05dc\u05d5\u05dd. \u05d4\u05d9\u05d4 \u05e4\u05e2\u05dd Lily.", tokens: 4 }));
+    await tab.getByLabel("Class").selectOption("");
+    await tab.fill("#prompt", "\u05e1\u05e4\u05e8 \u05dc\u05d9");
+    await tab.keyboard.press("Enter");
+    const last = tab.locator(".exchange").last();
+    await last.getByText(/4 tokens \u00b7 first token .*s \u00b7 class normal/).waitFor();
+    check((await tab.locator(".exchange").first().locator(".facts").textContent()).includes("class low"), "the class that was asked for is not told");
+    for (const part of [".text", ".said"]) {
+      const directions = await tab.locator(part).evaluateAll((all) => all.map((e) => getComputedStyle(e).direction));
+      check(`${directions}` === "ltr,rtl", `${part}: ${directions}`);
+    }
+    checkNoFaults(tab);
+  });
+}
+
+// The tabs of a browser have six connections together: the fourth that generates says why it waits, can be stopped, and
+// begins when another has ended. What else they ask for is answered meanwhile.
+async function theFourthTab() {
+  await inBrowser(["--model", stories, "--preload"], async (daemon, chrome) => {
+    await until(async () => (await daemon.get("/choir/v1/models")).models[0]?.state === "loaded", "the model is loaded");
+    await daemon.admin("POST", "/choir/v1/models/stories260K/suspend"); // answers that come slowly
+    const first = await page(chrome, daemon);
+    const tabs = [first];
+    for (let i = 1; i < 4; ++i) tabs.push(await first.context().newPage());
+    const asked = async () => (await daemon.admin("GET", "/choir/v1/requests")).requests.length;
+    const say = async (tab) => {
+      await tab.fill("#prompt", "Once upon a time");
+      await tab.keyboard.press("Enter");
+    };
+    for (const [i, tab] of tabs.entries()) {
+      await open(tab, daemon, "play");
+      await tab.waitForSelector(".column");
+      await say(tab);
+      if (i < 3) await until(async () => (await asked()) === i + 1, `tab ${i + 1} has asked`);
+    }
+    const fourth = tabs[3];
+    const why = fourth.getByText(/^Other tabs of this browser generate/);
+    await why.waitFor();
+    check((await asked()) === 3, "the fourth has asked");
+    await fourth.getByRole("button", { name: "Stop", exact: true }).click();
+    await fourth.getByText("stopped").waitFor();
+    await say(fourth);
+    await why.waitFor();
+    // No tab hangs: the stream of events goes on, and a question is answered.
+    for (const tab of tabs) {
+      check(await tab.locator(".link.live").isVisible(), "a tab is not live");
+      check((await tab.evaluate(() => fetch("/choir/v1/models").then((r) => r.status))) === 200, "a question is not answered");
+    }
+    await tabs[0].getByRole("button", { name: "Stop", exact: true }).click();
+    await why.waitFor({ state: "detached" });
+    await until(async () => (await asked()) === 3, "the fourth takes the place");
+    await daemon.admin("POST", "/choir/v1/models/stories260K/resume");
+    await fourth.waitForFunction(() => document.querySelector(".round.stop") === null && /tok\/s/.test(document.querySelector(".log").textContent));
+    await tabs[1].close(); // with its place, whatever it held
+    for (const tab of [tabs[0], tabs[2]]) await tab.waitForSelector(".link.live");
+    checkNoFaults(first);
+  });
+}
+
 await cases({
+  "facts of an answer": factsOfAnAnswer,
+  "the fourth tab that generates": theFourthTab,
   "settings of a column": aColumnHasItsOwnSettings,
   "widths of columns": widthsOfColumns,
   "a message is sent anew": aMessageIsSentAnew,

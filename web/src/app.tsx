@@ -4,6 +4,7 @@ import { useEffect, useErrorBoundary } from "preact/hooks";
 import { clock } from "./format.ts";
 import { ApiError, endSession, may, session, takeCode, token, useKey } from "./net/api.ts";
 import { link } from "./net/live.ts";
+import { later } from "./parts/later.tsx";
 import { announcement, Button, Choice, CopyButton, Dialog, Icon, IconButton, Note } from "./parts/ui.tsx";
 import { visible } from "./safe/visible.ts";
 import { onKey } from "./state/keys.ts";
@@ -11,10 +12,11 @@ import { letterKeys, theme } from "./state/prefs.ts";
 import { goTo, kViews, route, type ViewName } from "./state/route.ts";
 import { draining, findListed, findModels, forget, knowsState, listed, live, requestCount, restarts, running, version, waiting, watchPulls } from "./state/store.ts";
 import { Ensemble } from "./views/ensemble.tsx";
-import { ModelsView } from "./views/models.tsx";
 import { Play } from "./views/play.tsx";
 import { Requests } from "./views/requests.tsx";
 import { words } from "./words/en.ts";
+
+const ModelsView = later(() => import("./views/models.tsx").then((module) => module.ModelsView));
 
 function LinkState() {
   const needed = session.value.state === "needed";

@@ -14,31 +14,30 @@ export function short(x: number | null | undefined): string {
   return Math.abs(x) < 100 ? one.format(x).replace(/\.0$/, "") : whole.format(x);
 }
 
-// The units and digits of the daemon's own sentences.
-const kUnits = ["B", "kB", "MB", "GB", "TB"] as const;
-const kUnit = 1000;
+const u = words.units;
+const kUnit = 1000; // the units and digits of the daemon's own sentences
 export function bytes(x: number | null | undefined): string {
   if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
   let unit = 0;
   let value = x;
-  while (Math.abs(value) >= kUnit - 0.5 && unit < kUnits.length - 1) {
+  while (Math.abs(value) >= kUnit - 0.5 && unit < u.bytes.length - 1) {
     value /= kUnit;
     ++unit;
   }
-  return `${value.toFixed(unit === 0 || value >= 9.95 ? 0 : 1)} ${kUnits[unit] ?? ""}`;
+  return `${value.toFixed(unit === 0 || value >= 9.95 ? 0 : 1)} ${u.bytes[unit] ?? ""}`;
 }
 
 export function seconds(x: number | null | undefined): string {
   if (x === null || x === undefined || !Number.isFinite(x)) return words.none;
-  if (x < 1) return `${whole.format(x * 1000)} ms`;
-  if (x < 60) return `${one.format(x)} s`;
-  if (x < 3600) return `${Math.floor(x / 60)} min ${Math.floor(x % 60)} s`;
-  return `${Math.floor(x / 3600)} h ${Math.floor((x % 3600) / 60)} min`;
+  if (x < 1) return u.ms(whole.format(x * 1000));
+  if (x < 60) return u.s(one.format(x));
+  if (x < 3600) return u.min(Math.floor(x / 60), Math.floor(x % 60));
+  return u.h(Math.floor(x / 3600), Math.floor((x % 3600) / 60));
 }
 
 // Of something that lives: no fractions that flicker.
 export function age(x: number): string {
-  return x < 60 ? `${Math.max(0, Math.floor(x))} s` : seconds(x);
+  return x < 60 ? u.s(`${Math.max(0, Math.floor(x))}`) : seconds(x);
 }
 
 const clockTime = new Intl.DateTimeFormat(kLocale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

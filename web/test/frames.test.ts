@@ -1,19 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { emptyView, reduce, type Frame, type View } from "../src/state/frames.ts";
-
-// A small generator of numbers, so that a failure can be repeated.
-function numbers(seed: number): (below: number) => number {
-  let x = seed >>> 0 || 1;
-  return (below) => {
-    x ^= x << 13;
-    x >>>= 0;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    x >>>= 0;
-    return x % below;
-  };
-}
+import { numbers, seeds } from "./random.ts";
 
 interface Row {
   id: string;
@@ -33,7 +21,7 @@ function contents(view: View, topic: "state" | "requests"): string {
 
 for (const topic of ["state", "requests"] as const)
   test(`any run of deltas, drops and reconnections of ${topic} ends in what one snapshot tells`, () => {
-    for (let seed = 1; seed <= 300; ++seed) {
+    for (const seed of seeds(`frames of ${topic}`, 300)) {
       const next = numbers(seed);
       const truth = new Map<string, Row>();
       let view = emptyView;

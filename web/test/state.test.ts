@@ -1,23 +1,47 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blockAt, fill, firstAfter, laneTop, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
+import { blockAt, fill, firstAfter, laneTop, seamsOf, ticksOf, tracksHeight } from "../src/draw/tracks.ts";
 import { age, bytes, percent, quoted, seconds, short } from "../src/format.ts";
 import type { EndedRow, HistoryReply, ModelRow, RequestRow, TurnsFrame, WireBlock } from "../src/net/wire.ts";
-import { pathsOf } from "../src/parts/spark.tsx";
+import { knownOf, pathsOf } from "../src/parts/spark.tsx";
 import { before, commandOf, fitting, jobsOf, messagesOf, replaced } from "../src/state/jobs.ts";
 import { Latest } from "../src/state/latest.ts";
 import { columnsOf } from "../src/draw/cores.ts";
 import { coreSecondsOf, coresOf } from "../src/state/cores.ts";
 import { lifeOf, speedOf } from "../src/state/life.ts";
 import { contrast, inMemory, kColours, loadPercent, looksOf, offersOf, roomOf, weightsWith } from "../src/state/models.ts";
-import { csvOf, matches, rowsInSight, rowsOf } from "../src/state/rows.ts";
+import { csvOf, matches, rowsInSight, rowsOf, shortWhy } from "../src/state/rows.ts";
 import { words } from "../src/words/en.ts";
-import { kKeptUs, timesOf, TurnLog, unknownIn } from "../src/state/turns.ts";
+import { kKeptUs, threadsIn, timesOf, TurnLog, unknownIn } from "../src/state/turns.ts";
 
 test("each colour of a model has 3:1 against both grounds", () => {
   for (const colour of kColours)
     for (const ground of ["#ffffff", "#eef0f4", "#f5f6f8", "#0e1116", "#151920", "#1b1f27"])
-      assert.ok(contrast(colour, ground) >= 2.999, `${colour} on ${ground}: ${contrast(colour, ground)}`);
+      assert.ok(contrast(colour, ground) >= 3, `${colour} on ${ground}: ${contrast(colour, ground)}`);
+});
+
+test("a white letter on each colour of a model has 4.5:1", () => {
+  for (const colour of kColours) assert.ok(contrast(colour, "#ffffff") >= 4.5, `${colour}: ${contrast(colour, "#ffffff")}`);
+});
+
+test("the colours of models are apart from each other, also for one who does not see green", () => {
+  const rows = (matrix: number[][], v: number[]): number[] => matrix.map((row) => row.reduce((sum, x, i) => sum + x * (v[i] ?? 0), 0));
+  // Oklab, and Machado's matrix of deuteranopia, both of linear RGB.
+  const lab = (rgb: number[]): number[] =>
+    rows([[0.2105, 0.7936, -0.0041], [1.978, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]],
+      rows([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.63]], rgb).map((x) => Math.cbrt(Math.max(0, x))));
+  const deutan = (rgb: number[]): number[] => rows([[0.367, 0.861, -0.228], [0.28, 0.673, 0.047], [-0.012, 0.043, 0.969]], rgb);
+  const linear = (hex: string): number[] => [1, 3, 5].map((at) => {
+    const c = parseInt(hex.slice(at, at + 2), 16) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  });
+  for (const [seen, least] of [[(x: number[]) => x, 0.12], [deutan, 0.045]] as const) {
+    const places = kColours.map((c) => lab(seen(linear(c))));
+    places.forEach((a, i) => places.slice(0, i).forEach((b, j) => {
+      const apart = Math.hypot(...a.map((x, k) => x - (b[k] ?? 0)));
+      assert.ok(apart >= least, `${kColours[i]} and ${kColours[j]}: ${apart}`);
+    }));
+  }
 });
 
 test("a model's colour and letter follow its name", () => {
@@ -152,6 +176,20 @@ test("a lane that loses its threads keeps what it computed", () => {
   assert.equal(timesOf(log.lanes, 0, 3000)[0]?.us, 2400);
 });
 
+test("a lane has a seam where its threads become others, and is told by the threads that are in sight", () => {
+  const log = new TurnLog();
+  const of = (begin: number, threads: number): WireBlock => [begin, 100, "a", 0, 4, "normal", 2, threads, 1];
+  log.add(frame(1000, [of(0, 2), of(200, 2), of(400, 1), of(600, 1), of(800, 4)]), 0);
+  const lane = log.lanes[0]!;
+  assert.deepEqual(seamsOf(lane.blocks, 0, 1000), [400, 800]);
+  assert.deepEqual(seamsOf(lane.blocks, 350, 700), [400], "the block before is out of sight");
+  assert.deepEqual(seamsOf(lane.blocks, 450, 700), [], "its begin is out of sight");
+  assert.deepEqual(seamsOf(lane.blocks, 0, 1000, 401), [400], "one for those that are near each other");
+  assert.deepEqual(seamsOf([], 0, 1000), []);
+  assert.deepEqual([threadsIn(lane, 0, 1000), threadsIn(lane, 350, 700), threadsIn(lane, 750, 900), threadsIn(lane, 950, 1000)], [[1, 4], [1, 1], [4, 4], null]);
+  assert.deepEqual([words.ensemble.hadCores(1, 1), words.ensemble.hadCores(1, 4)], ["1 core", "1 to 4 cores"]);
+});
+
 test("a block is found where it is drawn", () => {
   const log = new TurnLog();
   log.add(frame(1_000_000, [block(0, 200_000), block(500_000, 100_000, "b")]), 0);
@@ -224,6 +262,17 @@ const endedRequest = (more: Partial<EndedRow>): EndedRow => ({
   tokens_per_second: 5, held_seconds: 1, queue_seconds: 3, first_token_seconds: 4, parked_seconds: 0, total_seconds: 6, submitted_ms: 1000, ended_ms: 7000, ...more,
 });
 
+test("a row says why it waits in a few words of the reason's numbers", () => {
+  const short = (reason: string, more: object = {}, waits_for = "slot"): string | null =>
+    shortWhy(request("1", "waiting", { waits_for, why: { reason, text: "A sentence.", ...more } } as Partial<RequestRow>));
+  assert.deepEqual(
+    [short("sequences", { in_use: 4, max: 4 }), short("sequences", { in_use: 1, max: 1 }), short("cells", { need: 2048, free: 1 }), short("loading", { percent: 42 }), short("class", { class: "high", model: "a" }), short("share", { models: ["a", "b"] })],
+    ["4 of 4 sequences", "1 of 1 sequence", "needs 2,048 cells, 1 free", "42 % are there", "class high first", "takes turns with a, b"],
+  );
+  assert.deepEqual([short("queue", {}, "turn"), short("queue", {}, "batch"), short("suspended", {}, "resume")], ["Its turn", "Joins a batch", null]);
+  assert.equal(shortWhy(request("1", "decode")), null);
+});
+
 test("the time of a request that has ended is spent in stages that add up to it", () => {
   assert.deepEqual(lifeOf(endedRequest({}), 99), { held: 1, queue: 2, prompt: 1, writing: 2, parked: 0 });
   assert.deepEqual(lifeOf(endedRequest({ parked_seconds: 1.5 }), 99), { held: 1, queue: 2, prompt: 1, writing: 0.5, parked: 1.5 });
@@ -283,6 +332,11 @@ test("a curve has gaps where there is no figure", () => {
   const { line, area } = pathsOf([1, 2, null, 3], 3);
   assert.equal(line.match(/M/g)?.length, 2);
   assert.equal(area.match(/Z/g)?.length, 2);
+});
+
+test("a curve begins with the first second that is known", () => {
+  assert.deepEqual(knownOf([null, null, 0, null, 3]), [0, null, 3]);
+  assert.deepEqual(knownOf([null, null]), []);
 });
 
 test("of what is asked while an answer is on its way only the last is asked", async () => {

@@ -30,6 +30,31 @@ test("nothing makes elements of text, and nothing stores a secret for longer tha
   }
 });
 
+const shown = sources.filter(({ path }) => !path.includes("/words/"));
+
+function* leavesOf(table: object, above: readonly string[] = []): Generator<readonly string[]> {
+  for (const [name, value] of Object.entries(table)) {
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) yield* leavesOf(value as object, [...above, name]);
+    else yield [...above, name];
+  }
+}
+
+// By its last name behind that of a table or a short name of one (w and the like), or by that of a table which is read
+// with a name that the daemon or a list gives.
+test("every text of the words is used somewhere", () => {
+  const code = shown.map(({ text }) => text).join("\n");
+  const used = (path: readonly string[]): boolean =>
+    new RegExp(`\\b(?:[wcsu]|words|(?:w|words)(?:\\.\\w+)+)\\.${path.at(-1)}\\b`).test(code) || path.slice(0, -1).some((table) => new RegExp(`\\.${table}\\[`).test(code));
+  assert.deepEqual([...leavesOf(words)].filter((path) => !used(path)).map((path) => path.join(".")), []);
+});
+
+test("units that people read are among the words", () => {
+  for (const { path, text } of shown.filter((s) => !s.path.endsWith("openapi.ts"))) {
+    const bare = text.replace(/\/\/.*$/gm, "").replace(/new Error\([^)]*\)/g, "");
+    assert.doesNotMatch(bare, /[\d}] (?:ms|s|min|h|B|kB|MB|GB|TB)(?=[`"'<,;.\s]*[`"'<])|["'`](?:kB|MB|GB|ms|min)["'`]/, path);
+  }
+});
+
 // ---- the language of tests ----------------------------------------------------------------------
 
 function* textsOf(table: object): Generator<string> {

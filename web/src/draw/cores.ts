@@ -1,5 +1,6 @@
 // The cores that computed for each model, second by second, on top of each other. Nothing of the page but the canvas is
 // touched.
+import { words } from "../words/en.ts";
 import { kColours, type Look } from "../state/models.ts";
 import type { Cores } from "../state/cores.ts";
 import { patternIn } from "./pattern.ts";
@@ -55,7 +56,7 @@ export function drawCores(context: CanvasRenderingContext2D, p: CoresPicture): v
     context.fillRect(at - 0.5, 0, 1, height);
     if (at < 20 || at > p.width - 20) continue;
     context.fillStyle = p.dark ? "#8d96a6" : "#667085";
-    context.fillText(`\u2212${minute} min`, at, kCoresHeight - kAxisHeight / 2);
+    context.fillText(words.ensemble.minutes(`\u2212${minute}`), at, kCoresHeight - kAxisHeight / 2);
   }
   const columns = columnsOf(p.cores, p.all, Math.max(1, Math.min(p.cores.seconds, Math.floor(p.width))));
   const width = p.width / columns.length;

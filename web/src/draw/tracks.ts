@@ -3,9 +3,11 @@ import { patternIn } from "./pattern.ts";
 import { kColours } from "../state/models.ts";
 import type { Look } from "../state/models.ts";
 import type { Block, Lane } from "../state/turns.ts";
+import { words } from "../words/en.ts";
 
 export const kAxisHeight = 20;
 const kGap = 8;
+const kSeamsApart = 12; // pixels
 
 // As high as the lane has threads.
 export const laneHeight = (threads: number, compact: boolean): number =>
@@ -44,6 +46,19 @@ export function ticksOf(spanSeconds: number): number[] {
   return ticks;
 }
 
+// When a lane's threads became others, between two blocks. Of changes that follow each other sooner than `least` us the
+// first stands for all, so that lines do not cover the blocks. Pure.
+export function seamsOf(blocks: readonly Block[], from: number, to: number, least = 0): number[] {
+  const seams: number[] = [];
+  for (let i = Math.max(1, firstAfter(blocks, from)); i < blocks.length; ++i) {
+    const block = blocks[i] as Block;
+    if (block.begin > to) break;
+    const near = block.begin - (seams.at(-1) ?? -Infinity) < least;
+    if (block.begin >= from && !near && block.threads !== blocks[i - 1]?.threads) seams.push(block.begin);
+  }
+  return seams;
+}
+
 export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void {
   const height = tracksHeight(p.threads, p.compact);
   const span = p.to - p.from;
@@ -66,7 +81,7 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
       context.fillRect(at - 0.5, 0, 1, height - kAxisHeight);
       if (at < 16 || at > p.width - 16) continue;
       context.fillStyle = p.dark ? "#8d96a6" : "#667085";
-      context.fillText(`\u2212${tick} s`, at, height - kAxisHeight / 2);
+      context.fillText(words.units.s(`\u2212${tick}`), at, height - kAxisHeight / 2);
     }
   }
 
@@ -113,6 +128,8 @@ export function drawTracks(context: CanvasRenderingContext2D, p: Picture): void 
         context.strokeRect(left - 1, top - 1, width + 2, full + 2);
       }
     }
+    context.fillStyle = p.dark ? "rgba(231,234,240,.8)" : "rgba(20,24,33,.75)";
+    for (const seam of seamsOf(lane.blocks, p.from, p.to, (kSeamsApart * span) / p.width)) context.fillRect(Math.round(x(seam)) - 1, top - 3, 1, full + 6);
   }
 }
 

@@ -323,7 +323,14 @@ export interface components {
                 job: number;
                 model: string;
                 prompt: string;
+                /** @description its id among the requests; null: it is not submitted yet, or was refused */
+                request: string | null;
             }[];
+        } | {
+            /** @constant */
+            type: "begun";
+            job: number;
+            request: string;
         } | {
             /** @constant */
             type: "text";

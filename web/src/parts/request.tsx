@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { clock, integer, seconds, short } from "../format.ts";
 import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
-import { Button, CopyButton, Dialog, Model, Name, Note, StackedBar, type Part } from "./ui.tsx";
+import { Button, CopyButton, Dialog, Model, Name, Note, StackedBar, useKeptFocus, type Part } from "./ui.tsx";
 import { visible } from "../safe/visible.ts";
 import { ended, keepReadingEnded } from "../state/ended.ts";
 import { hasEnded, kStages, lifeOf, speedOf, type Row } from "../state/life.ts";
@@ -35,6 +35,8 @@ export function RequestDialog({ id, onCancel, onClose }: { id: string; onCancel:
   const last = useRef<Row | undefined>(undefined);
   const row = view.value.requests.get(id) ?? ended.value?.find((r) => r.id === id) ?? last.current;
   last.current = row;
+  const actions = useRef<HTMLDivElement>(null);
+  useKeptFocus(actions); // the button goes with the request's end
   if (!row) return null;
   const over = hasEnded(row);
   const elapsed = (now.value - row.submitted_ms) / 1000;
@@ -61,9 +63,9 @@ export function RequestDialog({ id, onCancel, onClose }: { id: string; onCancel:
         <div><dt>{w.submitted}</dt><dd class="num">{clock(row.submitted_ms)}</dd></div>
         {over ? <div><dt>{w.endedAt}</dt><dd class="num">{clock(row.ended_ms)}</dd></div> : null}
       </dl>
-      {!over && may("admin") && isLive() ? (
-        <div class="row actions"><Button label={w.cancelThis} kind="danger" onClick={() => onCancel(row)} /></div>
-      ) : null}
+      <div class="row actions" ref={actions} tabIndex={-1}>
+        {!over && may("admin") && isLive() ? <Button label={w.cancelThis} kind="danger" onClick={() => onCancel(row)} /> : null}
+      </div>
     </Dialog>
   );
 }

@@ -1,4 +1,7 @@
 // A curve of some minutes, without axes; the figure stands beside it.
+import { seconds } from "../format.ts";
+import { words } from "../words/en.ts";
+
 const kWidth = 240;
 const kHeight = 40;
 
@@ -23,11 +26,18 @@ export function pathsOf(values: readonly (number | null)[], most: number): { lin
   return { line, area };
 }
 
-export function Spark({ values }: { values: readonly (number | null)[] }) {
+// From the first second that there is anything of: a daemon that has just begun has no minutes behind it. Pure.
+export function knownOf(values: readonly (number | null)[]): readonly (number | null)[] {
+  const first = values.findIndex((value) => value !== null);
+  return first < 0 ? [] : values.slice(first);
+}
+
+export function Spark({ values: all }: { values: readonly (number | null)[] }) {
+  const values = knownOf(all);
   const most = values.reduce<number>((m, v) => Math.max(m, v ?? 0), 0);
   const { line, area } = pathsOf(values, most);
   return (
-    <svg class="spark" viewBox={`0 0 ${kWidth} ${kHeight}`} preserveAspectRatio="none" aria-hidden="true">
+    <svg class="spark" viewBox={`0 0 ${kWidth} ${kHeight}`} preserveAspectRatio="none" role="img" aria-label={words.ensemble.curve(seconds(values.length))}>
       <path class="area" d={area} />
       <path class="line" d={line} />
     </svg>

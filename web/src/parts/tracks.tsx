@@ -6,7 +6,7 @@ import { integer, percent, short } from "../format.ts";
 import { visibleLine } from "../safe/visible.ts";
 import { isDark, reducedMotion, theme } from "../state/prefs.ts";
 import { lookOf, turns, turnsSecond, turnsTick, view } from "../state/store.ts";
-import { timesOf, unknownIn, type Block, type Lane } from "../state/turns.ts";
+import { threadsIn, timesOf, unknownIn, type Block, type Lane } from "../state/turns.ts";
 import { link } from "../net/live.ts";
 import { words } from "../words/en.ts";
 import { Model } from "./ui.tsx";
@@ -27,10 +27,15 @@ export function threadsOfLanes(): number[] {
   return threads.length > 0 ? threads : [1];
 }
 
-// How many cores a lane has now. The layout may have no such lane any more, while what it computed is still in sight.
-function LaneCores({ lane, threads }: { lane: number; threads: number }) {
+// How many cores a lane had for what is in sight; where that is nothing, how many it has now. The layout may have no such
+// lane any more.
+function LaneCores({ lane, threads, seconds, frozen }: { lane: number; threads: number; seconds: number; frozen: Shown | null }) {
   void turnsTick.value;
-  return <span>{turns.lanes.find((l) => l.lane === lane)?.unused ? words.ensemble.unused : words.ensemble.cores(threads)}</span>;
+  const to = frozen ? frozen.to : turns.now;
+  const told = (frozen ? frozen.lanes : turns.lanes).find((l) => l.lane === lane);
+  const had = told ? threadsIn(told, frozen ? frozen.from : to - seconds * 1e6, to) : null;
+  if (had) return <span>{words.ensemble.hadCores(...had)}</span>;
+  return <span>{told?.unused ? words.ensemble.unused : words.ensemble.cores(threads)}</span>;
 }
 
 export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Shown | null; onShown?: (shown: Shown) => void }) {
@@ -129,7 +134,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
         {list.map((count, i) => (
           <div key={i} class="lanename" style={{ height: `${laneHeight(count, compact)}px` }}>
             <strong>{words.ensemble.lane(i)}</strong>
-            {compact ? null : <LaneCores lane={i} threads={count} />}
+            {compact ? null : <LaneCores lane={i} threads={count} seconds={props.seconds} frozen={props.frozen ?? null} />}
           </div>
         ))}
       </div>

@@ -261,18 +261,20 @@ export function Empty({ title, hint, children }: { title: string; hint?: string;
 // ---- what a screen reader is told ---------------------------------------------------------------
 
 export const announcement = signal("");
-let queued = "";
+let queued: string[] = [];
 let announcing = 0;
+const kTogether = 4; // what is longer, nobody listens to
 
-// At most every 2 s; of several only the last.
+// At most every 2 s; what comes meanwhile is said together, of many the last ones.
 export function announce(text: string): void {
-  queued = text;
+  queued = [...queued, text].slice(-kTogether);
   if (announcing) return;
   const say = (): void => {
-    announcement.value = queued;
+    announcement.value = queued.join(" ");
+    queued = [];
     announcing = window.setTimeout(() => {
       announcing = 0;
-      if (queued !== announcement.peek()) say();
+      if (queued.length > 0) say();
     }, 2000);
   };
   say();

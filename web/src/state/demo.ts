@@ -31,6 +31,7 @@ export interface Report {
 export const report = signal<Report | null>(null);
 // The same work, one request at a time.
 export interface Alone {
+  queued: boolean; // other tabs have all connections
   done: number; // of the jobs
   figures: ReportFigures | null; // null: the report has not come
   speedup: number | null; // as the daemon has computed it
@@ -41,7 +42,7 @@ export const alone = signal<Alone | null>(null);
 
 // What a demo takes by itself is in memory, or has room there.
 export const demoModels = computed<string[]>(() => {
-  if (chosen.value) return chosen.value.filter((name) => writers.value.includes(name));
+  if (chosen.value) return chosen.value.filter((name) => writers.value.includes(name)); // by name, as the next ones
   const { models, node } = view.value;
   const free = node ? node.memory_bytes_max - node.memory_bytes_promised : 0;
   return fitting(sureWriters.value, (name) => models.get(name)?.state === "loaded", (name) => kinds.value.get(name)?.need ?? null, free, kModelsMax);
@@ -82,7 +83,7 @@ export async function runAlone(): Promise<void> {
   if (!r || demoRuns.peek()) return;
   const abort = new AbortController();
   demoRuns.value = abort;
-  let now: Alone = { done: 0, figures: null, speedup: null, error: "", abort };
+  let now: Alone = { queued: false, done: 0, figures: null, speedup: null, error: "", abort };
   const say = (change: Partial<Alone>): void => {
     now = { ...now, ...change };
     if (report.peek() === r) alone.value = now;
@@ -91,6 +92,7 @@ export async function runAlone(): Promise<void> {
   const answers = r.body.jobs.map(() => signal<Answer>({ ...freshAnswer }));
   const { total_tokens, total_seconds } = r.together;
   await follow({ ...r.body, order: "one_at_a_time", against: { total_tokens, total_seconds } }, answers, abort, {
+    queued: (queued) => say({ queued }),
     end: () => say({ done: now.done + 1 }),
     report: ({ report: figures, comparison }) => say({ figures, speedup: comparison?.speedup ?? null }),
   });

@@ -1,5 +1,5 @@
 // What a person has chosen for this browser. No secret is among it.
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
 export type Theme = "system" | "light" | "dark";
 
@@ -24,8 +24,20 @@ export const theme = signal<Theme>(stored === "light" || stored === "dark" ? sto
 export const isDark = (): boolean => theme.value === "dark" || (theme.value === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
 export const letterKeys = signal(read("choir.keys", "on") === "on");
 export const reducedMotion = signal(false);
-// Columns of the table of requests that are left out.
-export const hiddenColumns = signal<readonly string[]>(read("choir.columns.hidden", "id,reused").split(",").filter(Boolean));
+// The page is as narrow as the style sheet has it: rows of requests are cards.
+export const narrow = signal(false);
+// Columns of the table of requests that are left out; a narrow page has a choice of its own.
+const kHidden = { wide: "choir.columns.hidden", narrow: "choir.columns.hidden.narrow" } as const;
+const list = (name: string, otherwise: string): readonly string[] => read(name, otherwise).split(",").filter(Boolean);
+const hidden = {
+  wide: signal(list(kHidden.wide, "id,reused")),
+  narrow: signal(list(kHidden.narrow, "id,tenant,class,reused")),
+};
+const choice = computed(() => (narrow.value ? hidden.narrow : hidden.wide));
+export const hiddenColumns = computed(() => choice.value.value);
+export const hideColumns = (keys: readonly string[]): void => {
+  choice.peek().value = keys;
+};
 // For tests of the layout: "en-XA" has longer words, "en-XB" turns the page around. No part of the page sets it.
 export const testLanguage = read("choir.language", "");
 
@@ -34,12 +46,14 @@ export function watchPrefs(): void {
     document.documentElement.dataset["theme"] = theme.value;
     keep("choir.theme", theme.value);
   });
-  effect(() => keep("choir.columns.hidden", hiddenColumns.value.join(",")));
+  for (const width of ["wide", "narrow"] as const) effect(() => keep(kHidden[width], hidden[width].value.join(",")));
   effect(() => keep("choir.keys", letterKeys.value ? "on" : "off"));
-  const motion = matchMedia("(prefers-reduced-motion: reduce)");
-  const look = (): void => {
-    reducedMotion.value = motion.matches;
-  };
-  motion.addEventListener("change", look);
-  look();
+  for (const [query, target] of [["(prefers-reduced-motion: reduce)", reducedMotion], ["(max-width: 47.5em)", narrow]] as const) {
+    const known = matchMedia(query);
+    const look = (): void => {
+      target.value = known.matches;
+    };
+    known.addEventListener("change", look);
+    look();
+  }
 }

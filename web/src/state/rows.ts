@@ -1,5 +1,7 @@
 // Filter, order and export of the table of requests. Pure.
+import type { RequestRow } from "../net/wire.ts";
 import { csvCell } from "../safe/visible.ts";
+import { words } from "../words/en.ts";
 import { hasEnded, speedOf, type Row } from "./life.ts";
 
 export type SortKey = "id" | "model" | "tenant" | "class" | "state" | "prompt" | "reused" | "output" | "speed" | "age";
@@ -44,6 +46,22 @@ function textOf(row: Row): string {
 export function matches(row: Row, filter: string): boolean {
   const wanted = filter.trim().toLowerCase();
   return wanted === "" || textOf(row).includes(wanted);
+}
+
+const kTold = new Set(["batch", "company", "other_request", "turn", "earlier_turn"]); // of the others the state says as much
+// Why it waits, in a few words made of the reason's numbers; its sentence stands elsewhere. Null: only the sentence says it.
+export function shortWhy(row: RequestRow): string | null {
+  const { why } = row;
+  if (!why) return null;
+  const s = words.requests.short;
+  const { in_use, max, need, free, percent, models } = why;
+  const of = why["class"];
+  if (typeof in_use === "number" && typeof max === "number") return s.sequences(in_use, max);
+  if (typeof need === "number" && typeof free === "number") return s.cells(need, free);
+  if (typeof percent === "number") return s.loading(percent);
+  if (typeof of === "string") return s.class(of);
+  if (Array.isArray(models)) return s.after(models.join(", "));
+  return kTold.has(row.waits_for) ? (words.ensemble.reason[row.waits_for] ?? null) : null;
 }
 
 // The rows in sight, and some before and after: [first, last) of `count`. They change by whole steps, so that most moves

@@ -12,12 +12,14 @@ export const kColumnsMax = 8;
 const kFlushMs = 30; // what comes together reaches the page together
 
 export interface Answer {
-  state: "loading" | "waiting" | "writing" | "ended" | "stopped" | "failed";
+  state: "queued" | "loading" | "waiting" | "writing" | "ended" | "stopped" | "failed";
   percent: number | null; // of loading
   text: string;
   tokens: number;
-  began: number; // performance.now() of its first token; 0: none yet
-  speed: number | null; // tokens a second; while it writes of the browser's clock, then what the daemon reports
+  sent: number; // performance.now(); 0: not yet
+  began: number; // of its first token; 0: none yet
+  speed: number | null; // tokens a second; while it writes of the browser's clock, then what the daemon says
+  reported: boolean; // the speed is that of the report, which counts its waiting
   finish: string;
   usage: JobUsage | null;
   error: string;
@@ -28,6 +30,7 @@ export interface Said {
   job: number; // of the call that asks it
   prompt: string;
   model: string;
+  priority: string; // that was asked for; empty: the model's
   answer: Signal<Answer>;
 }
 
@@ -59,14 +62,15 @@ export const talking = signal<AbortController | null>(null);
 export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
 
 export const freshAnswer: Answer = {
-  state: "waiting", percent: null, text: "", tokens: 0, began: 0, speed: null, finish: "", usage: null, error: "",
+  state: "waiting", percent: null, text: "", tokens: 0, sent: 0, began: 0, speed: null, reported: false, finish: "", usage: null, error: "",
 };
 
 let lastTurn = 0;
 
 // `anew`: the turn of a message that is sent in another form. It is asked where it was asked, and takes what came after it
 // along.
-export async function say(prompt: string, anew: number | null = null): Promise<void> {
+// `told`: an answer has ended.
+export async function say(prompt: string, anew: number | null, told: (model: string, answer: Answer) => void): Promise<void> {
   const abort = new AbortController();
   talking.value = abort;
   const turn = ++lastTurn;
@@ -84,12 +88,15 @@ export async function say(prompt: string, anew: number | null = null): Promise<v
     default_template: false, // a base model goes on with the text; a template that it never saw would confuse it
   }));
   batch(() => {
-    all.forEach(({ column, kept, answer }, job) => {
-      column.said.value = [...kept, { turn, job, prompt, model: column.model.peek(), answer }];
+    all.forEach(({ column, kept, s, answer }, job) => {
+      column.said.value = [...kept, { turn, job, prompt, model: column.model.peek(), priority: s.priority, answer }];
     });
     if (anew !== null) editing.value = null;
   });
-  await follow({ jobs }, all.map((one) => one.answer), abort, { call: (call) => (talkingCall.value = call) });
+  await follow({ jobs }, all.map((one) => one.answer), abort, {
+    call: (call) => (talkingCall.value = call),
+    end: (job, answer) => told(jobs[job]?.model ?? "", answer),
+  });
   batch(() => {
     talking.value = null;
     talkingCall.value = "";
@@ -112,9 +119,15 @@ export function stopColumn(column: Column): void {
 }
 
 export interface Followed {
+  queued?: (queued: boolean) => void;
   call?: (call: string) => void;
   report?: (told: ReportEvent) => void;
   end?: (job: number, answer: Answer) => void;
+}
+// Behind its first token; as a text is short, or comes as a whole, the daemon's clock knows it better than the browser's.
+function speedAtEnd({ output_tokens, first_token_seconds, total_seconds }: JobUsage): number | null {
+  const seconds = total_seconds - first_token_seconds;
+  return output_tokens > 1 && seconds > 0 ? (output_tokens - 1) / seconds : null;
 }
 const kEnds: ReadonlySet<Answer["state"]> = new Set(["ended", "failed", "stopped"]);
 
@@ -154,6 +167,17 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
       body,
       answers.length,
       {
+        queued: () => {
+          all((a) => (a.state = "queued"));
+          on.queued?.(true);
+        },
+        sent: () => {
+          all((a) => {
+            a.state = "waiting";
+            a.sent = performance.now();
+          });
+          on.queued?.(false);
+        },
         loading: (percent) =>
           all((a) => {
             a.state = "loading";
@@ -181,6 +205,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
             a.finish = event.finish;
             a.usage = event.usage;
             a.tokens = event.usage.output_tokens;
+            a.speed = speedAtEnd(event.usage);
             touch(event.job);
             on.end?.(event.job, a);
           }
@@ -189,6 +214,7 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
               const a = next[row.session_id];
               if (!a || row.tokens === 0) continue;
               a.speed = row.tokens_per_second;
+              a.reported = true;
               touch(row.session_id);
             }
             on.report?.(event);

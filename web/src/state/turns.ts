@@ -127,6 +127,12 @@ export function unknownIn(lane: Pick<Lane, "gaps">, from: number, to: number): n
   return lane.gaps.reduce((sum, gap) => sum + Math.max(0, Math.min(gap.to, to) - Math.max(gap.from, from)), 0);
 }
 
+// With how many threads a lane has computed between two times, from and to; null: it has not.
+export function threadsIn(lane: Lane, from: number, to: number): [number, number] | null {
+  const all = lane.blocks.filter((b) => b.begin + b.length > from && b.begin < to).map((b) => b.threads);
+  return all.length > 0 ? [Math.min(...all), Math.max(...all)] : null;
+}
+
 export interface ModelTime {
   model: string;
   us: number; // of computing, times the threads that computed

@@ -6,7 +6,7 @@ import { seconds, short } from "../format.ts";
 import { may } from "../net/api.ts";
 import { isLive } from "../net/live.ts";
 import { isSent, useGrowing } from "../parts/message.tsx";
-import { Button, CopyButton, Icon, IconButton, Letter, Note } from "../parts/ui.tsx";
+import { announce, Button, CopyButton, Icon, IconButton, Letter, Note } from "../parts/ui.tsx";
 import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { differing, given, settingsOf, type Settings } from "../state/columns.ts";
@@ -18,12 +18,22 @@ import { SettingsFields } from "./settings.tsx";
 
 const w = words.play;
 
-function Facts({ answer }: { answer: Answer }) {
+// For those who do not see it end.
+export const tell = (model: string, answer: Answer): void => {
+  if (answer.state === "ended") announce(w.told(visibleLine(model), answer.tokens, answer.speed === null ? "" : short(answer.speed)));
+  else announce(w.toldOther(visibleLine(model), answer.state === "failed" ? visibleLine(answer.error) : w.stopped));
+};
+
+function Facts({ said, answer }: { said: Said; answer: Answer }) {
   const parts: string[] = [];
   if (answer.speed !== null) parts.push(w.tokensPerSecond(short(answer.speed)));
   if (answer.tokens > 0) parts.push(w.tokens(answer.tokens));
-  if (answer.usage && answer.usage.output_tokens > 0) parts.push(w.firstToken(seconds(answer.usage.first_token_seconds)));
+  // The browser's clock says it while it writes, then the daemon's.
+  const first = answer.usage?.output_tokens ? answer.usage.first_token_seconds : answer.began > 0 ? (answer.began - answer.sent) / 1000 : null;
+  if (first !== null) parts.push(w.firstToken(seconds(first)));
   if (answer.usage && answer.usage.reused_tokens > 0) parts.push(w.reused(answer.usage.reused_tokens));
+  const priority = said.priority || view.value.models.get(said.model)?.priority;
+  if (parts.length > 0 && priority) parts.push(w.own.priority(visible(priority)));
   const how = answer.state === "stopped" ? w.stopped : (w.finish[answer.finish] ?? "");
   if (how) parts.push(how);
   return <span class="facts">{parts.join(" \u00b7 ")}</span>;
@@ -39,10 +49,10 @@ function AnswerText({ text }: { text: string }) {
   const known = useRef<Grown["known"] | undefined>(undefined);
   const grown = grammar.value ? markdown(text, grammar.value.lex, known.current) : undefined;
   known.current = grown?.known;
-  return <div class="text">{grown ? grown.view : <p class="plain">{visible(text)}</p>}</div>;
+  return <div class="text" dir="auto">{grown ? grown.view : <p class="plain">{visible(text)}</p>}</div>;
 }
 
-const writesNow = (answer: Answer): boolean => answer.state === "loading" || answer.state === "waiting" || answer.state === "writing";
+const writesNow = (answer: Answer): boolean => answer.state === "queued" || answer.state === "loading" || answer.state === "waiting" || answer.state === "writing";
 
 function Editor({ turn }: { turn: number }) {
   const field = useRef<HTMLTextAreaElement>(null);
@@ -52,7 +62,7 @@ function Editor({ turn }: { turn: number }) {
   const send = (): void => {
     if (!may) return;
     document.getElementById("prompt")?.focus(); // what has the focus goes
-    void say(text.trim(), turn);
+    void say(text.trim(), turn, tell);
   };
   useGrowing(field, text);
   useLayoutEffect(() => {
@@ -64,7 +74,7 @@ function Editor({ turn }: { turn: number }) {
       e.preventDefault();
       send();
     }}>
-      <textarea ref={field} rows={1} aria-label={w.editing} aria-describedby="edit-replaces" value={text}
+      <textarea ref={field} dir="auto" rows={1} aria-label={w.editing} aria-describedby="edit-replaces" value={text}
         onInput={(e) => {
           if (editing.peek()) editing.value = { ...editing.peek()!, text: e.currentTarget.value };
         }}
@@ -101,7 +111,7 @@ function Mine({ said, column }: { said: Said; column: number }) {
             <IconButton icon="edit" label={w.edit(visibleLine(said.prompt).slice(0, 60))} disabled={talking.value !== null}
               onClick={() => (editing.value = { column, turn: said.turn, text: said.prompt })} />
           ) : null}
-          <div class="said"><bdi>{visible(said.prompt)}</bdi></div>
+          <div class="said" dir="auto">{visible(said.prompt)}</div>
         </>
       )}
     </div>
@@ -118,21 +128,15 @@ function Exchange({ said, column }: { said: Said; column: number }) {
       <Mine said={said} column={column} />
       <article class="answer" aria-busy={busy} aria-label={visibleLine(said.model)}>
         {answer.text ? <AnswerText text={answer.text} /> : null}
-        {answer.state === "loading" ? (
+        {busy && answer.state !== "writing" ? (
           <p class="working">
             <span class="spinner" aria-hidden="true" />
-            {inMemoryNow ? w.waiting : w.loading(answer.percent)}
-          </p>
-        ) : null}
-        {answer.state === "waiting" ? (
-          <p class="working">
-            <span class="spinner" aria-hidden="true" />
-            {inMemoryNow ? w.waiting : w.loading(null)}
+            {answer.state === "queued" ? w.queued : inMemoryNow ? w.waiting : w.loading(answer.state === "loading" ? answer.percent : null)}
           </p>
         ) : null}
         {answer.error ? <Note kind="error">{visible(answer.error)}</Note> : null}
         <footer>
-          <Facts answer={answer} />
+          <Facts said={said} answer={answer} />
           {answer.text && !busy ? <CopyButton text={() => answer.text} label={w.copyText} small /> : null}
         </footer>
       </article>

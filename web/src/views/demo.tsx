@@ -21,6 +21,7 @@ import { words } from "../words/en.ts";
 const w = words.demo;
 
 function stateOf(s: Session, a: Answer): string {
+  if (a.state === "queued") return w.states.queued;
   if (a.state === "loading") return words.play.loading(a.percent);
   if (a.state === "waiting") {
     if (view.value.models.get(s.model)?.state !== "loaded") return words.play.loading(null);
@@ -42,7 +43,7 @@ function SessionCard({ s, most }: { s: Session; most: number }) {
       <div class="between">
         <h4>{`${w.session} ${s.id}`}</h4>
         <span class="facts">
-          {a.speed !== null ? <strong>{`${short(a.speed)} ${w.speed}`}</strong> : null}
+          {a.speed !== null ? <strong>{a.reported ? w.withWaiting(short(a.speed)) : words.play.tokensPerSecond(short(a.speed))}</strong> : null}
           <span class="state">{stateOf(s, a)}</span>
         </span>
       </div>
@@ -51,7 +52,7 @@ function SessionCard({ s, most }: { s: Session; most: number }) {
         <Bar value={a.tokens} of={most} label={`${w.session} ${s.id}: ${w.progress}`} colour={kColours[lookOf(s.model).colour] ?? ""} />
         <span class="num">{a.tokens}</span>
       </div>
-      <p class="generated" ref={box} tabIndex={0} aria-live="off" aria-busy={a.state === "writing"} aria-label={`${w.session} ${s.id}: ${w.text}`}>
+      <p class="generated" dir="auto" ref={box} tabIndex={0} aria-live="off" aria-busy={a.state === "writing"} aria-label={`${w.session} ${s.id}: ${w.text}`}>
         {visible(a.text)}
       </p>
       {a.error ? <Note kind="error">{visible(a.error)}</Note> : null}
@@ -59,10 +60,14 @@ function SessionCard({ s, most }: { s: Session; most: number }) {
   );
 }
 
-// The speed of a model's sessions together, while they write.
+// The speed of a model's sessions together: of those that write, then of all, as their cards have it.
 function Sum({ list }: { list: Session[] }) {
-  const sum = list.reduce((total, s) => total + (s.answer.value.state === "writing" ? (s.answer.value.speed ?? 0) : 0), 0);
-  return sum > 0 ? <span class="num">{`${short(sum)} ${w.speed} ${w.live}`}</span> : null;
+  const all = list.map((s) => s.answer.value);
+  const writing = all.filter((a) => a.state === "writing");
+  const sum = (writing.length > 0 ? writing : all).reduce((total, a) => total + (a.speed ?? 0), 0);
+  if (sum === 0) return null;
+  const text = short(sum);
+  return <span class="num">{writing.length > 0 ? w.live(text) : all.some((a) => a.reported) ? w.withWaiting(text) : words.play.tokensPerSecond(text)}</span>;
 }
 
 function Sessions() {
@@ -91,7 +96,7 @@ function Comparison({ r }: { r: ReportOfRun }) {
   const a = alone.value;
   const gain = a?.speedup ?? null;
   const row = (name: string, f: ReportFigures) => (
-    <tr><th scope="row">{name}</th><td class="num">{`${short(f.throughput)} ${w.speed}`}</td><td class="num">{words.play.tokens(f.total_tokens)}</td><td class="num">{seconds(f.total_seconds)}</td></tr>
+    <tr><th scope="row">{name}</th><td class="num">{words.play.tokensPerSecond(short(f.throughput))}</td><td class="num">{words.play.tokens(f.total_tokens)}</td><td class="num">{seconds(f.total_seconds)}</td></tr>
   );
   return (
     <div class="compare">
@@ -105,6 +110,7 @@ function Comparison({ r }: { r: ReportOfRun }) {
         )}
       </div>
       {a === null ? <p class="hint">{w.compareHint}</p> : null}
+      {a?.queued && a.abort ? <p class="hint">{words.play.queued}</p> : null}
       {a?.abort ? <Bar value={a.done} of={r.body.jobs.length} label={w.compareDone(a.done, r.body.jobs.length)} /> : null}
       {a?.abort ? <p class="hint num">{w.compareDone(a.done, r.body.jobs.length)}</p> : null}
       {a?.figures ? <table class="grid"><tbody>{row(w.together, r.together)}{row(w.alone, a.figures)}</tbody></table> : null}
@@ -124,6 +130,7 @@ function Report() {
   }, [r]);
   if (!r) return null;
   const text = r.text ?? "";
+  const gain = alone.value?.speedup ?? null;
   const body = shown.value === "text" && text ? text : r.json;
   return (
     <section class="card report" ref={heading} aria-labelledby="report-title">
@@ -134,6 +141,9 @@ function Report() {
           <CopyButton text={() => body} label={words.copy} />
         </div>
       </header>
+      <p class="totals num">
+        {[words.play.tokensPerSecond(short(r.together.throughput)), words.play.tokens(r.together.total_tokens), seconds(r.together.total_seconds), ...(gain === null ? [] : [w.speedup(gain.toFixed(2))])].map((figure) => <strong key={figure}>{figure}</strong>)}
+      </p>
       {text ? null : <Note kind="info">{w.noReport}</Note>}
       <pre class="reporttext" id="report" tabIndex={0}>{visible(body)}</pre>
       <Comparison r={r} />
@@ -156,7 +166,7 @@ function Models() {
   return (
     <fieldset class="pick">
       <legend>{w.models} <span class="hint">{w.modelsHint}</span></legend>
-      {writers.value.map((name) => {
+      {[...writers.value].sort().map((name) => {
         const on = picked.includes(name);
         return (
           <label key={name} class={on ? "chip on" : "chip"}>
@@ -176,7 +186,7 @@ function Prompts() {
   };
   return (
     <details class="prompts">
-      <summary>{w.prompts} <span class="hint">{s.prompts.length}</span></summary>
+      <summary>{w.prompts(s.prompts.length)}</summary>
       {s.prompts.map((text, i) => (
         <div class="row" key={i}>
           <input type="text" aria-label={w.prompt(i + 1)} value={text} onInput={(e) => set(s.prompts.map((p, at) => (at === i ? e.currentTarget.value : p)))} />
@@ -198,7 +208,7 @@ export function Demo() {
     runsBoth.value = false;
   }, []);
   const run = (): void => {
-    void runDemo((id, answer) => announce(w.status(id, answer.tokens))).then(() => {
+    void runDemo((id, answer) => announce(w.status(id, answer.tokens, answer.speed === null ? "" : short(answer.speed)))).then(() => {
       if (report.peek()) announce(w.ended);
     });
   };
@@ -238,6 +248,7 @@ export function Demo() {
           <section class="card strip" aria-label={w.lanes}>
             <Tracks seconds={10} compact />
           </section>
+          {sessions.value[0]?.answer.value.state === "queued" ? <Note kind="info">{words.play.queued}</Note> : null}
           <Report />
           <Sessions />
         </>

@@ -12,7 +12,7 @@ import { goTo, route } from "../state/route.ts";
 import { catalogue, keepFinding, listed, modelsKnown, view, writers } from "../state/store.ts";
 import { columns, draft, filling, fillWith, kColumnsMax, newColumn, say, settings, startAnew, talking, usualSettings } from "../state/talk.ts";
 import { words } from "../words/en.ts";
-import { ColumnView, fetchGrammar } from "./column.tsx";
+import { ColumnView, fetchGrammar, tell } from "./column.tsx";
 import { Demo } from "./demo.tsx";
 import { Separator } from "./separator.tsx";
 import { SettingsFields } from "./settings.tsx";
@@ -54,7 +54,7 @@ function Composer() {
     const text = draft.value.trim();
     if (!text || busy || count === 0 || !isLive()) return;
     draft.value = "";
-    void say(text);
+    void say(text, null, tell);
   };
   useEffect(() => {
     if (matchMedia("(pointer: fine)").matches) field.current?.focus();
@@ -69,7 +69,7 @@ function Composer() {
       {open.value ? <SettingsFields s={settings.value} usual={usualSettings} set={(change) => (settings.value = { ...settings.peek(), ...change })} /> : null}
       <div class="row">
         <IconButton icon="settings" label={w.settings} pressed={open.value} onClick={() => (open.value = !open.value)} />
-        <textarea id="prompt" ref={field} rows={1} aria-label={w.prompt} value={draft.value}
+        <textarea id="prompt" dir="auto" ref={field} rows={1} aria-label={w.prompt} value={draft.value}
           placeholder={count > 1 ? w.placeholderAll(count) : w.placeholder}
           onInput={(e) => (draft.value = e.currentTarget.value)}
           onKeyDown={(e) => {

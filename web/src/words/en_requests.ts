@@ -8,8 +8,8 @@ export const requests = {
   waiting: "Waiting",
   running: "Running",
   ended: "Ended",
-  endedHint: "Those of the last 15 minutes stand here.",
-  count: (count: number) => n(count, "request", "requests"),
+  endedHint: "Those of the last 15 minutes stand here, of more than 1,000 the last 1,000.",
+  cancelled: (count: number) => `${n(count, "request was", "requests were")} cancelled.`,
   columns: { id: "Id", model: "Model", tenant: "Tenant", class: "Class", state: "State", prompt: "Prompt", reused: "Reused", output: "Output", speed: "tok/s", age: "Age" },
   chooseColumns: "Columns",
   details: (id: string) => `Details of request ${id}`,
@@ -27,6 +27,14 @@ export const requests = {
     loading: "loading", waiting: "waiting", prefill: "reading", decode: "writing", parked: "parked", suspended: "suspended",
     reader_behind: "reader is slow", ending: "ending",
   } as Record<string, string>,
+  // Why it waits, in the row.
+  short: {
+    sequences: (inUse: number, max: number) => `${inUse.toLocaleString("en")} of ${n(max, "sequence", "sequences")}`,
+    cells: (need: number, free: number) => `needs ${n(need, "cell", "cells")}, ${free.toLocaleString("en")} free`,
+    loading: (percent: number) => `${percent} % are there`,
+    class: (name: string) => `class ${name} first`,
+    after: (models: string) => `takes turns with ${models}`,
+  },
   place: (ahead: number, inSeconds: number | null, text: (s: number) => string) =>
     `${ahead === 0 ? "next" : `${ahead.toLocaleString("en")} ahead`}${inSeconds === null ? "" : `, about ${text(inSeconds)}`}`,
   promptDone: (done: number, total: number) => `${done.toLocaleString("en")} of ${total.toLocaleString("en")}`,
@@ -35,6 +43,8 @@ export const requests = {
   cancelAll: (count: number) => `Cancel these ${count}`,
   confirmTitle: "Cancel requests?",
   confirm: (count: number) => `${n(count, "request", "requests")} of this filter will be cancelled. Their clients get an error.`,
+  confirmOne: (tenant: string, model: string, tokens: number) =>
+    `The request of the tenant ${tenant} in ${model}, with ${n(tokens, "token", "tokens")} so far, will be cancelled. Its client gets an error.`,
   confirmYes: (count: number) => `Cancel ${count}`,
   keep: "Keep them",
   csv: "CSV",
@@ -45,6 +55,5 @@ export const requests = {
   sortBy: (column: string) => `Sort by ${column}`,
   more: (count: number) => `${count} more`,
   actions: "Actions",
-  export: "Export",
   onlyMine: "Requests of your tenant. Those of others need the scope admin.",
 } as const;
