@@ -17,8 +17,9 @@ async function oneColumnIsStopped() {
     await tab.fill("#prompt", "Once upon a time");
     await tab.keyboard.press("Enter");
     await until(async () => (await left()) === "second,stories260K", "both wait");
-    await tab.getByRole("button", { name: "Stop second only" }).click();
     const answer = (name) => tab.locator(`.column[aria-label="${name}"] .answer`);
+    await answer("second").getByText(/^The model second is suspended\. .*(next one|ahead)/).waitFor();
+    await tab.getByRole("button", { name: "Stop second only" }).click();
     await answer("second").getByText("stopped").waitFor();
     await until(async () => (await left()) === "stories260K", "the daemon has stopped it");
     await all("resume");

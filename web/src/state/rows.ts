@@ -14,6 +14,14 @@ export interface Order {
 const kClasses = ["critical", "high", "normal", "low"];
 const kRunning = new Set(["prefill", "decode", "ending"]);
 export const stateOf = (row: Row): string => (hasEnded(row) ? row.finish : row.state);
+// What a request does before its first token: reads its prompt, or waits, with the reason and its place. Null: nobody knows.
+export function beforeFirst(row: RequestRow | undefined, time: (seconds: number) => string): string | null {
+  if (row?.state === "prefill") return words.play.reading(row.prompt_tokens_done, row.prompt_tokens);
+  if (!row?.why) return null;
+  const place = typeof row.ahead === "number" ? ` ${words.play.place(row.ahead, typeof row.expected_seconds === "number" ? time(row.expected_seconds) : "")}` : "";
+  return `${row.why.text}${place}`;
+}
+
 export const runs = (row: Row): boolean => kRunning.has(stateOf(row));
 
 const valueOf: Record<SortKey, (row: Row, now: number) => number | string> = {

@@ -14,6 +14,7 @@ const kFlushMs = 30; // what comes together reaches the page together
 export interface Answer {
   state: "queued" | "loading" | "waiting" | "writing" | "ended" | "stopped" | "failed";
   percent: number | null; // of loading
+  request: string; // its id; empty: not submitted yet
   text: string;
   tokens: number;
   sent: number; // performance.now(); 0: not yet
@@ -62,7 +63,7 @@ export const talking = signal<AbortController | null>(null);
 export const talkingCall = signal(""); // of the daemon, with which one column can be stopped; empty: there is none yet
 
 export const freshAnswer: Answer = {
-  state: "waiting", percent: null, text: "", tokens: 0, sent: 0, began: 0, speed: null, reported: false, finish: "", usage: null, error: "",
+  state: "waiting", percent: null, request: "", text: "", tokens: 0, sent: 0, began: 0, speed: null, reported: false, finish: "", usage: null, error: "",
 };
 
 let lastTurn = 0;
@@ -155,6 +156,12 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
     touched.add(i);
     timer ||= window.setTimeout(flush, kFlushMs);
   };
+  const submitted = (job: number, request: string | null): void => {
+    const a = next[job];
+    if (!a || request === null) return;
+    a.request = request;
+    touch(job);
+  };
   const all = (change: (a: Answer) => void): void => {
     next.forEach((a, i) => {
       if (kEnds.has(a.state)) return;
@@ -186,8 +193,10 @@ export async function follow(body: Record<string, unknown>, answers: readonly Si
         event: (event) => {
           if (event.type === "begin") {
             all((a) => (a.state = "waiting"));
+            for (const job of event.jobs) submitted(job.job, job.request);
             if (event.call) on.call?.(event.call);
           }
+          if (event.type === "begun") submitted(event.job, event.request);
           if (event.type === "text") {
             const a = next[event.job];
             if (!a) return;

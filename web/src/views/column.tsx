@@ -11,6 +11,7 @@ import { markdown, type Grown, type Lex } from "../safe/markdown.tsx";
 import { visible, visibleLine } from "../safe/visible.ts";
 import { differing, given, settingsOf, type Settings } from "../state/columns.ts";
 import { replaced } from "../state/jobs.ts";
+import { beforeFirst } from "../state/rows.ts";
 import { view, writers } from "../state/store.ts";
 import { columns, editing, filling, fillWith, nameOf, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
@@ -23,6 +24,9 @@ export const tell = (model: string, answer: Answer): void => {
   if (answer.state === "ended") announce(w.told(visibleLine(model), answer.tokens, answer.speed === null ? "" : short(answer.speed)));
   else announce(w.toldOther(visibleLine(model), answer.state === "failed" ? visibleLine(answer.error) : w.stopped));
 };
+
+// Why it does not write yet, as long as it does not.
+const waits = (a: Answer): string => visibleLine(beforeFirst(view.value.requests.get(a.request), seconds) ?? w.waiting);
 
 function Facts({ said, answer }: { said: Said; answer: Answer }) {
   const parts: string[] = [];
@@ -131,7 +135,7 @@ function Exchange({ said, column }: { said: Said; column: number }) {
         {busy && answer.state !== "writing" ? (
           <p class="working">
             <span class="spinner" aria-hidden="true" />
-            {answer.state === "queued" ? w.queued : inMemoryNow ? w.waiting : w.loading(answer.state === "loading" ? answer.percent : null)}
+            {answer.state === "queued" ? w.queued : inMemoryNow ? waits(answer) : w.loading(answer.state === "loading" ? answer.percent : null)}
           </p>
         ) : null}
         {answer.error ? <Note kind="error">{visible(answer.error)}</Note> : null}

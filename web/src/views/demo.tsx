@@ -14,6 +14,7 @@ import { kColours } from "../state/models.ts";
 import { reducedMotion } from "../state/prefs.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
+import { shortWhy } from "../state/rows.ts";
 import { lookOf, view, writers } from "../state/store.ts";
 import type { Answer } from "../state/talk.ts";
 import { words } from "../words/en.ts";
@@ -25,7 +26,8 @@ function stateOf(s: Session, a: Answer): string {
   if (a.state === "loading") return words.play.loading(a.percent);
   if (a.state === "waiting") {
     if (view.value.models.get(s.model)?.state !== "loaded") return words.play.loading(null);
-    return w.states.waiting;
+    const row = view.value.requests.get(a.request);
+    return row?.state === "prefill" ? w.states.prompt : visibleLine((row && shortWhy(row)) ?? w.states.waiting);
   }
   if (a.state === "writing") return w.states.writing;
   if (a.state === "failed") return w.states.failed;

@@ -122,6 +122,8 @@ export const words = {
     emptyHint: "Everything is computed on this machine.",
     loading: (percent: number | null) => (percent === null ? "Loading the model\u2026" : `Loading the model: ${percent} %`),
     waiting: "Waiting for its first token\u2026",
+    reading: (done: number, total: number) => `Reading the prompt: ${done.toLocaleString("en")} of ${n(total, "token", "tokens")}`,
+    place: (ahead: number, time: string) => `${ahead === 0 ? "It is the next one" : `${ahead.toLocaleString("en")} ahead`}${time && `, in about ${time}`}.`,
     queued: "Other tabs of this browser generate, and it keeps only a few connections to the daemon. This begins when one of them is done.",
     told: (model: string, tokens: number, speed: string) => `${model} has ended, ${n(tokens, "token", "tokens")}${speed && `, ${speed} tokens a second`}.`,
     toldOther: (model: string, how: string) => `${model}: ${how}`,
