@@ -7,7 +7,7 @@ import type { CatalogueEntry, HistoryReply, ListedModel, ModelRow, PullRow, Turn
 import { forgetEnded } from "./ended.ts";
 import { audienceOf, emptyView, reduce, type View } from "./frames.ts";
 import { kinds } from "./kinds.ts";
-import { looksOf, type Look } from "./models.ts";
+import { inMemory, looksOf, type Look } from "./models.ts";
 import { TurnLog } from "./turns.ts";
 
 export const view = signal<View>(emptyView);
@@ -116,6 +116,11 @@ const looks = computed<Map<string, Look>>(() => (lastLooks = looksOf(names.value
 export function lookOf(model: string): Look {
   return looks.value.get(model) ?? looksOf([model]).get(model) ?? { colour: 0, letter: "?" };
 }
+
+export const isThere = (name: string): boolean => {
+  const row = view.value.models.get(name);
+  return row !== undefined && inMemory(row);
+};
 
 // What cannot be had stays as it was: the bar says that the daemon does not answer.
 export async function findListed(): Promise<void> {

@@ -12,7 +12,7 @@ import { visible, visibleLine } from "../safe/visible.ts";
 import { differing, given, settingsOf, type Settings } from "../state/columns.ts";
 import { replaced } from "../state/jobs.ts";
 import { beforeFirst } from "../state/rows.ts";
-import { view, writers } from "../state/store.ts";
+import { isThere, view, writers } from "../state/store.ts";
 import { columns, editing, filling, fillWith, nameOf, say, settings, stopColumn, talking, talkingCall, type Answer, type Column, type Said } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 import { SettingsFields } from "./settings.tsx";
@@ -126,7 +126,7 @@ function Exchange({ said, column }: { said: Said; column: number }) {
   const answer = said.answer.value;
   const busy = writesNow(answer);
   // Of several models in one call some may be there while others are loaded.
-  const inMemoryNow = (answer.state === "loading" || answer.state === "waiting") && view.value.models.get(said.model)?.state === "loaded";
+  const inMemoryNow = (answer.state === "loading" || answer.state === "waiting") && isThere(said.model);
   return (
     <li class="exchange">
       <Mine said={said} column={column} />

@@ -7,7 +7,7 @@ import { isLive } from "../net/live.ts";
 import type { ReportFigures } from "../net/wire.ts";
 import { Tracks } from "../parts/tracks.tsx";
 import { announce, Bar, Button, Choice, CopyButton, IconButton, Model, Note, NumberField } from "../parts/ui.tsx";
-import { visible } from "../safe/visible.ts";
+import { visible, visibleLine } from "../safe/visible.ts";
 import { alone, chosen, demoModels, demoRuns, demoSettings, kModelsMax, report, runAlone, runDemo, runsBoth, sessions, type Report as ReportOfRun, type Session } from "../state/demo.ts";
 import { jobsOf } from "../state/jobs.ts";
 import { kColours } from "../state/models.ts";
@@ -15,7 +15,7 @@ import { reducedMotion } from "../state/prefs.ts";
 import { goTo } from "../state/route.ts";
 import { learn } from "../state/kinds.ts";
 import { shortWhy } from "../state/rows.ts";
-import { lookOf, view, writers } from "../state/store.ts";
+import { isThere, lookOf, view, writers } from "../state/store.ts";
 import type { Answer } from "../state/talk.ts";
 import { words } from "../words/en.ts";
 
@@ -25,7 +25,7 @@ function stateOf(s: Session, a: Answer): string {
   if (a.state === "queued") return w.states.queued;
   if (a.state === "loading") return words.play.loading(a.percent);
   if (a.state === "waiting") {
-    if (view.value.models.get(s.model)?.state !== "loaded") return words.play.loading(null);
+    if (!isThere(s.model)) return words.play.loading(null);
     const row = view.value.requests.get(a.request);
     return row?.state === "prefill" ? w.states.prompt : visibleLine((row && shortWhy(row)) ?? w.states.waiting);
   }
