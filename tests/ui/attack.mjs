@@ -21,8 +21,8 @@ const kBodies = {
   "POST /v1/completions": { model: kModel, prompt: "x", max_tokens: 4 },
 };
 const kPlaces = { model: kModel, request: "1", pull: "smollm2-135m", parallel: "call_x" };
-// What one who may only look is allowed: a session is of that one alone.
-const kOwn = new Set(["POST /choir/v1/session", "DELETE /choir/v1/session"]);
+// What one who may only look is allowed: a session is of that one alone, and an estimate changes nothing.
+const kOwn = new Set(["POST /choir/v1/session", "DELETE /choir/v1/session", "POST /choir/v1/estimate"]);
 
 // Every operation with which something is changed or asked for, as the daemon's own document has them.
 const documented = JSON.parse(readFileSync(join(process.env.CHOIR_REPO, "docs", "openapi.json"), "utf8")).paths;

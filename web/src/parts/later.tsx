@@ -15,7 +15,7 @@ export function later(load: () => Promise<ComponentType>): ComponentType {
     loading = true;
     load().then((made) => (view.value = made), () => undefined).finally(() => (loading = false));
   };
-  setTimeout(fetchIt, kSoonMs);
+  setTimeout(() => document.hidden || fetchIt(), kSoonMs); // a page that nobody sees asks for nothing
   return function Later() {
     const alive = link.value.state; // where it could not be had, it is asked for again once the daemon answers
     useEffect(() => {
