@@ -39,6 +39,7 @@ Result<int> validate(const std::string& file) {
   const serve::ConfigSources sources{.file = CHOIR_TRY(serve::find_config_file(file, {}))};
   const serve::Config config = CHOIR_TRY(serve::read_config(sources));
   CHOIR_CHECK_OK(serve::check_files(config, serve::Heads::kRead));
+  CHOIR_TRY(serve::daemon_config(config));
   print("'" + file + "' is valid\n");
   return kExitOk;
 }

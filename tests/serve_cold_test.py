@@ -242,6 +242,19 @@ class Refusals(unittest.TestCase):
                 self.assertEqual((status, reply["error"]["would_have_to_leave"]), (503, error["would_have_to_leave"]))
                 status, reply = daemon.admin("POST", "/choir/v1/models/free/load")
                 self.assertEqual((status, reply["error"]["would_have_to_leave"]), (503, error["would_have_to_leave"]))
+                # One that only works now makes room when it has ended.
+                daemon.admin("POST", "/choir/v1/models/held/unpin")
+                daemon.admin("POST", "/choir/v1/models/held/suspend")
+                with daemon.connect() as connection:
+                    connection.sendall(post_bytes("/v1/completions", PROMPT | {"model": "held"}))
+                    while not daemon.get("/choir/v1/requests")[1]["requests"]:
+                        time.sleep(0.01)
+                    status, headers, text = daemon.request("POST", "/v1/completions", PROMPT | {"model": "free"})
+                    self.assertEqual(json.loads(text)["error"]["would_have_to_leave"][0]["state"], "busy")
+                    self.assertEqual((status, headers["retry-after"], headers["x-should-retry"]), (503, "5", None))
+                    daemon.admin("POST", "/choir/v1/models/held/resume")
+                    self.assertEqual(read_reply(connection)[0], 200)
+                self.assertEqual(daemon.complete(model="free")["model"], "free")
 
 
 if __name__ == "__main__":

@@ -134,6 +134,35 @@ TEST(ReadFields, GivesWhatWasAskedFor) {
   EXPECT_EQ(asked->ignored, std::vector<std::string>{"temp"});
 }
 
+TEST(ReadFields, TakesWhatOthersHaveForOffAndForNoSeed) {
+  const auto asked = [](const std::string& fields) {
+    const auto read = chat("\"model\": \"a\", " + fields);
+    EXPECT_TRUE(read) << fields << ": " << read.error().message;
+    return read.value_or(Asked{});
+  };
+  EXPECT_EQ(asked(R"("top_k": -1)").request.sampling.top_k, 0);
+  EXPECT_GT(asked(R"("top_p": 0)").request.sampling.top_p, 0);
+  EXPECT_FALSE(asked(R"("seed": 4294967295)").seed_given);
+  EXPECT_TRUE(asked(R"("seed": 4294967294)").seed_given);
+  EXPECT_TRUE(asked(R"("min_tokens": 0, "stop_token_ids": [], "skip_special_tokens": true)")
+                  .ignored.empty());
+}
+
+TEST(ReadFields, RefusesWhatWouldGiveAnotherAnswerUnderTheNamesOfVllm) {
+  for (const char* field :
+       {R"("guided_json": {})", R"("guided_regex": "a+")", R"("guided_choice": ["a"])",
+        R"("structured_outputs": {"json": {}})", R"("stop_token_ids": [2])", R"("min_tokens": 5)",
+        R"("use_beam_search": true)", R"("skip_special_tokens": false)",
+        R"("chat_template": "{{ x }}")", R"("prompt_logprobs": 1)"})
+    EXPECT_FALSE(chat("\"model\": \"a\", " + std::string(field))) << field;
+}
+
+TEST(ReadFields, RememberWhichOneSaysTheClass) {
+  EXPECT_EQ(chat(R"("model": "a", "service_tier": "priority")")->class_field, "service_tier");
+  EXPECT_EQ(chat(R"("model": "a", "service_tier": "priority", "priority": "high")")->class_field,
+            "priority");
+}
+
 TEST(ReadFields, GivesTextsOrTokensToEmbed) {
   const auto embed = [](const char* input) {
     return read_fields(kEmbeddings, Json{{"input", Json::parse(input)}}).value().embed;

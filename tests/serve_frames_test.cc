@@ -145,6 +145,9 @@ TEST(EventLines, TellTheNameAndTheNumberOfTheirEvent) {
 
 TEST(DaemonAddress, IsAUrlOrAPath) {
   EXPECT_EQ(daemon_address("http://10.0.0.1:80/")->url, "http://10.0.0.1:80");
+  EXPECT_EQ(daemon_address("http://10.0.0.1:80/v1/")->url, "http://10.0.0.1:80");
+  EXPECT_EQ(daemon_address("10.0.0.1:80/v1")->url, "http://10.0.0.1:80");
+  EXPECT_EQ(daemon_address("unix:/run/v1")->socket, "/run/v1");
   EXPECT_EQ(daemon_address("unix:/run/choir.sock")->socket, "/run/choir.sock");
   EXPECT_EQ(daemon_address("./choir.sock")->socket, "./choir.sock");
   EXPECT_FALSE(daemon_address("localhost"));

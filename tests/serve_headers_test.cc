@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
+#include "serve/ignored_header.h"
 #include "serve/services.h"
 
 namespace choir::serve {
@@ -25,6 +27,17 @@ TEST(Headers, ADeadlineIsThatOfTheRequest) {
   EXPECT_EQ(asked.embed.deadline, milliseconds(3600000));
   EXPECT_EQ(read_headers(asked, with_deadline("1")), std::nullopt);
   EXPECT_EQ(asked.request.deadline, milliseconds(3600000)) << "a job's own goes before it";
+}
+
+TEST(Headers, WhatIsIgnoredIsNamedAsFarAsThereIsRoom) {
+  const std::string some(63, 'a');
+  EXPECT_EQ(ignored_header(std::vector<std::string>{}), std::nullopt);
+  EXPECT_EQ(ignored_header(std::vector<std::string>{"temp", "a,b"})->value, "temp, a%2Cb");
+  EXPECT_EQ(ignored_header(std::vector<std::string>{std::string(5000, 'x')})->value,
+            std::string(64, 'x') + "...");
+  const std::string many = ignored_header(std::vector<std::string>(1000, some))->value;
+  EXPECT_LT(many.size(), 600U);
+  EXPECT_TRUE(many.ends_with(some + ", ...")) << many;
 }
 
 TEST(Headers, ADeadlineThatIsWrongIsRefused) {

@@ -59,6 +59,19 @@ TEST(Keys, HaveEachNameOnce) {
   EXPECT_EQ(add_key(file, client("")).error().code, Code::kInvalidArgument);
 }
 
+TEST(Keys, OfOneTenantHaveOneWeight) {
+  const TempFolder folder;
+  const std::string file = folder / "keys.json";
+  Client first = client("first");
+  Client second = client("second");
+  first.tenant = second.tenant = "shared";
+  second.weight = 3;
+  ASSERT_TRUE(add_key(file, first));
+  EXPECT_EQ(add_key(file, second).error().code, Code::kInvalidArgument);
+  second.weight = first.weight;
+  EXPECT_TRUE(add_key(file, second));
+}
+
 TEST(Keys, AreRemovedByName) {
   const TempFolder folder;
   const std::string file = folder / "keys.json";

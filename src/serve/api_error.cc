@@ -39,13 +39,23 @@ Row row_of(Code code) {
   return {500, "server_error", ""};
 }
 
+}  // namespace
+
+std::vector<Header> retry_after(std::chrono::seconds wait) {
+  const std::string seconds = std::to_string(wait.count());
+  return {{"retry-after", seconds}, {"retry-after-ms", seconds + "000"}};
+}
+
+namespace {
+
 // SDKs try 408, 409, 429 and 5xx again by themselves, and obey these.
 std::vector<Header> advice_of(Code code) {
   switch (code) {
     case Code::kOverloaded:
     case Code::kDraining:
-      return {{"retry-after", "1"}, {"retry-after-ms", "1000"}};
+      return retry_after(std::chrono::seconds(1));
     case Code::kAlreadyExists:
+    case Code::kCancelled:  // else it would begin again by itself
     case Code::kOutOfMemory:
     case Code::kDeadlineExceeded:
     case Code::kEngineFailed:

@@ -1,6 +1,7 @@
 // An error as a client of the HTTP API sees it. Plain values; any thread.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,8 @@ using ErrorForm = ApiError (*)(const Error&);
 
 // The one table of what each reason of the core is over HTTP; the message is without_folders().
 ApiError api_error(const Error& error);
+// Of an error that ends by itself after about that time.
+std::vector<Header> retry_after(std::chrono::seconds wait);
 
 // A refusal, or the end of an answer, whose reason is the daemon's and not the core's.
 ApiError api_error(const Refusal& why);

@@ -34,6 +34,8 @@ struct Asked {
 
   bool alone = false;  // `prompt` or `input` is one, and no list of them
 
+  std::string_view class_field = "priority";  // that says the class of the request
+
   bool stream = false;
   bool include_usage = false;
   bool max_tokens_given = false;

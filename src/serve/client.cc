@@ -87,13 +87,21 @@ Result<CURLcode> carry_out(CURL* curl, const EventReader& reader) {
 
 Result<DaemonAddress> daemon_address(const std::string& text) {
   constexpr std::string_view kUnix = "unix:";
+  constexpr std::string_view kBase = "/v1";  // of the URL that clients of OpenAI's API take
   std::string rest = text;
-  if (rest.starts_with("http://") || rest.starts_with("https://")) {
+  const auto shorten = [&] {
     while (rest.ends_with('/')) rest.pop_back();
+    if (rest.ends_with(kBase)) rest.resize(rest.size() - kBase.size());
+  };
+  if (rest.starts_with("http://") || rest.starts_with("https://")) {
+    shorten();
     return DaemonAddress{.url = rest, .socket = {}};
   }
   if (rest.starts_with(kUnix)) rest.erase(0, kUnix.size());
+  const std::string path = rest;
+  shorten();
   if (is_host_and_port(rest)) return DaemonAddress{.url = "http://" + rest, .socket = {}};
+  rest = path;
   std::error_code error;  // it is not there
   if (rest.find('/') == std::string::npos && !std::filesystem::is_socket(rest, error))
     return fail(Code::kInvalidArgument,

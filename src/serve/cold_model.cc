@@ -10,6 +10,8 @@
 namespace choir::serve {
 namespace {
 
+constexpr std::chrono::seconds kBusyWait{5};  // an answer takes some seconds
+
 using Executors = std::vector<const ExecutorInfo*>;
 
 int rank_of(const ExecutorInfo& executor) {
@@ -100,6 +102,9 @@ ApiError with_room(ApiError error, const Node& node, const std::string& executor
   for (const Stays& one : leave)
     rows.push_back({{"model", one.model}, {"bytes", one.bytes}, {"state", one.why}});
   error.more["would_have_to_leave"] = std::move(rows);
+  // Room comes when those have ended that work now.
+  const auto stays = [](const Stays& one) { return one.why == "pinned"; };
+  if (!leave.empty() && std::ranges::none_of(leave, stays)) error.headers = retry_after(kBusyWait);
   return error;
 }
 

@@ -1,4 +1,5 @@
 // The rows of serve/fields.h.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -32,9 +33,22 @@ std::optional<ApiError> set_n_predict(Asked& asked, const Json& value) {
   return read_max_tokens("n_predict", asked, value);
 }
 
+// llama.cpp's number for "another one each time", which clients send back as they got it.
+constexpr std::int64_t kLlamaNoSeed = 4294967295;
 std::optional<ApiError> set_seed(Asked& asked, const Json& value) {
-  asked.seed_given = value >= 0;
+  asked.seed_given = value >= 0 && value != kLlamaNoSeed;
   if (asked.seed_given) value.get_to(asked.request.sampling.seed);
+  return std::nullopt;
+}
+
+// Two of the values that others have for "off" and "the likeliest token".
+std::optional<ApiError> set_top_k(Asked& asked, const Json& value) {
+  asked.request.sampling.top_k = std::max(value.get<std::int32_t>(), 0);
+  return std::nullopt;
+}
+std::optional<ApiError> set_top_p(Asked& asked, const Json& value) {
+  constexpr float kLeast = 1e-6F;
+  asked.request.sampling.top_p = std::max(value.get<float>(), kLeast);
   return std::nullopt;
 }
 
@@ -65,15 +79,15 @@ constexpr auto kFields = std::to_array<Field>({
     {"n", "n_cmpl", kGenerating, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "Answers to each prompt; each draws other tokens", set_member<&Asked::choices>},
     {"best_of", "", kChat | kCompletion, Effect::kActs, Kind::kInteger, 1, kChoicesMax, "As many as n asks for: all answers that are computed are given", set_best_of},
     {"temperature", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 10, "0 takes the likeliest token, more is freer", set_sampling<&Sampling::temperature>},
-    {"top_p", "", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 1, "Draw from the likeliest tokens that add up to this; 1 is off", set_sampling<&Sampling::top_p>},
-    {"top_k", "", kGenerating, Effect::kActs, Kind::kInteger, 0, kInt32, "Draw from so many likeliest tokens; 0 is off", set_sampling<&Sampling::top_k>},
+    {"top_p", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 1, "Draw from the likeliest tokens that add up to this; 0 takes the likeliest one, 1 is off", set_top_p},
+    {"top_k", "", kGenerating, Effect::kActs, Kind::kInteger, -1, kInt32, "Draw from so many likeliest tokens; 0 and -1 are off", set_top_k},
     {"min_p", "", kGenerating, Effect::kActs, Kind::kNumber, 0, 1, "Only tokens that are so many times as likely as the best; 0 is off", set_sampling<&Sampling::min_p>},
     {"repeat_penalty", "repetition_penalty", kGenerating, Effect::kActs, Kind::kNumber, 1e-6, 10, "Above 1 avoids repetition", set_sampling<&Sampling::repeat_penalty>},
     {"repeat_last_n", "", kGenerating, Effect::kActs, Kind::kInteger, 0, 4096, "Tokens that the penalties look back at", set_sampling<&Sampling::repeat_last_n>},
     {"presence_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens that were there", set_sampling<&Sampling::presence_penalty>},
     {"frequency_penalty", "", kGenerating, Effect::kActs, Kind::kNumber, -2, 2, "Above 0 avoids tokens, the more often they were there", set_sampling<&Sampling::frequency_penalty>},
     {"logit_bias", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Added to the logits of tokens: {\"token\": bias}, bias from -100 to 100", set_logit_bias, "", "LogitBias"},
-    {"seed", "", kGenerating, Effect::kActs, Kind::kInteger, -1, 9007199254740992, "The same seed gives the same answer; left out or -1: another one each time", set_seed},
+    {"seed", "", kGenerating, Effect::kActs, Kind::kInteger, -1, 9007199254740992, "The same seed gives the same answer; left out, -1 or 4294967295 (llama.cpp's default): another one each time", set_seed},
     {"stop", "", kGenerating, Effect::kActs, Kind::kAny, 0, 0, "Stop before this text, or one of at most 16 texts", set_stop, "", "Stop"},
     {"ignore_eos", "", kGenerating, Effect::kActs, Kind::kBoolean, 0, 0, "Go on to max_tokens", set_ignore_eos},
     {"return_tokens", "", kLlamaCompletion, Effect::kActs, Kind::kBoolean, 0, 0, "Give the tokens of the answer, too; a stream always does", set_member<&Asked::return_tokens>},
@@ -113,6 +127,20 @@ constexpr auto kFields = std::to_array<Field>({
     {"response_format", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "only {\"type\": \"text\"} is possible yet", nullptr, R"([{"type": "text"}])"},
     {"grammar", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, R"([""])"},
     {"json_schema", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas are not understood yet", nullptr, "[{}]"},
+    {"guided_json", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas are not understood yet", nullptr},
+    {"guided_regex", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, R"([""])"},
+    {"guided_choice", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, "[[]]"},
+    {"guided_grammar", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "grammars are not understood yet", nullptr, R"([""])"},
+    {"structured_outputs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "schemas and grammars are not understood yet", nullptr, "[{}]"},
+    {"stop_token_ids", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "an answer stops at texts (stop), not at tokens; an empty list is accepted", nullptr, "[[]]"},
+    {"min_tokens", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "an answer has no least length; 0 is accepted", nullptr, "[0]"},
+    {"use_beam_search", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "there is no beam search; false is accepted", nullptr, "[false]"},
+    {"length_penalty", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "there is no beam search; 1 is accepted", nullptr, "[1]"},
+    {"include_stop_str_in_output", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "an answer ends before its stop text; false is accepted", nullptr, "[false]"},
+    {"skip_special_tokens", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "control tokens are no text; true is accepted", nullptr, "[true]"},
+    {"chat_template", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "a chat has the model's own template", nullptr, R"([""])"},
+    {"prompt_logprobs", "", kGenerating, Effect::kRefused, Kind::kAny, 0, 0, "probabilities are not given yet; 0 and false are accepted", nullptr, "[0, false]"},
+    {"image_data", "", kLlamaCompletion, Effect::kRefused, Kind::kAny, 0, 0, "there are no images; an empty list is accepted", nullptr, "[[]]"},
     {"tools", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, "[[]]"},
     {"tool_choice", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "there are no tools; none and auto are accepted", nullptr, R"(["none", "auto"])"},
     {"functions", "", kChat, Effect::kRefused, Kind::kAny, 0, 0, "tools are not understood yet; an empty list is accepted", nullptr, "[[]]"},

@@ -339,6 +339,7 @@ std::optional<ApiError> set_priority(Asked& asked, const Json& value) {
   const auto priority =
       value.is_string() ? priority_named(value.get_ref<const std::string&>()) : std::nullopt;
   if (priority) {
+    asked.class_field = "priority";
     asked.request.priority = asked.embed.priority = *priority;
     return std::nullopt;
   }
@@ -347,6 +348,7 @@ std::optional<ApiError> set_priority(Asked& asked, const Json& value) {
 
 std::optional<ApiError> set_service_tier(Asked& asked, const Json& value) {
   if (asked.request.priority) return std::nullopt;  // `priority` says it more exactly
+  asked.class_field = "service_tier";
   if (value == "flex") asked.request.priority = asked.embed.priority = Priority::kLow;
   if (value == "priority" || value == "fast")
     asked.request.priority = asked.embed.priority = Priority::kHigh;

@@ -6,6 +6,7 @@ namespace choir::serve {
 namespace {
 
 constexpr std::size_t kBytesMax = 512;  // of all names; a few habits of a client fit
+constexpr std::size_t kNameBytesMax = 64;
 
 // A client chooses the names of fields, and must not write headers with them: all but visible ASCII
 // is shown as in a URL, and so are the marks of the list and of the escapes.
@@ -26,12 +27,18 @@ std::string escaped(std::string_view name) {
 
 std::optional<Header> ignored_header(std::span<const std::string> names) {
   std::string all;
+  bool more = false;
   for (const std::string& name : names) {
-    if (name.empty() || all.size() + name.size() >= kBytesMax) continue;
-    const std::string text = escaped(name);
-    if (all.size() + text.size() < kBytesMax) all += (all.empty() ? "" : ", ") + text;
+    if (name.empty()) continue;
+    std::string text = escaped(std::string_view(name).substr(0, kNameBytesMax));
+    if (name.size() > kNameBytesMax) text += "...";
+    if (all.size() + text.size() < kBytesMax)
+      all += (all.empty() ? "" : ", ") + text;
+    else
+      more = true;
   }
   if (all.empty()) return std::nullopt;
+  if (more) all += ", ...";
   return Header{"x-choir-ignored", all};
 }
 

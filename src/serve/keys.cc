@@ -188,6 +188,13 @@ Result<std::string> add_key(const std::string& path, const Client& client) {
       if (key.client.key == client.key)
         return fail(Code::kAlreadyExists, "there is a key '" + client.key +
                                               "' already; `choir key remove` takes it away");
+    for (const Key& key : keys)
+      if (key.client.tenant == client.tenant && key.client.weight != client.weight)
+        return fail(Code::kInvalidArgument,
+                    "the tenant '" + client.tenant + "' has the weight " +
+                        Json(key.client.weight).dump() + " with the key '" + key.client.key +
+                        "', not " + Json(client.weight).dump() +
+                        ": a tenant has one weight, --weight is the same for all of its keys");
     if (keys.size() >= kKeysMax)
       return fail(Code::kOverloaded,
                   "there are " + std::to_string(kKeysMax) + " keys, which is the most; remove one");

@@ -1,6 +1,7 @@
 // What the configuration says of one model. Plain values; any thread.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -45,5 +46,9 @@ std::string client_name(const ModelConfig& model);
 // What is wrong with a name that somebody chooses: "takes ..., not ..."; nullopt: nothing. A slash
 // is allowed, as in "org/model": paths have it as it is, or as %2F.
 std::optional<std::string> wrong_name(std::string_view name);
+// What POST /choir/v1/models/NAME/ACTION does, by which no name may end.
+inline constexpr auto kModelActions =
+    std::to_array<std::string_view>({"load", "unload", "suspend", "resume", "pin", "unpin",
+                                     "resize", "update", "clone", "replicas"});
 
 }  // namespace choir::serve

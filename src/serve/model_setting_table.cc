@@ -166,6 +166,12 @@ std::optional<std::string> wrong_name(std::string_view name) {
   bool fits = !name.empty() && name.size() <= kNameBytesMax &&
               std::ranges::none_of(
                   name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  // The paths of the API have an action behind the name.
+  const std::size_t slash = name.rfind('/');
+  if (fits && slash != std::string_view::npos &&
+      std::ranges::find(kModelActions, name.substr(slash + 1)) != kModelActions.end())
+    return "ends in a slash and '" + std::string(name.substr(slash + 1)) +
+           "', which is what the paths of the API do with a model; take another name";
   for (std::string_view rest = name; !rest.empty();) {
     const std::string_view part = rest.substr(0, rest.find('/'));
     fits = fits && part != "." && part != "..";

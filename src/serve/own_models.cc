@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "choir/model_info.h"
 #include "choir/priority_named.h"
 #include "choir/text.h"
@@ -358,6 +359,8 @@ void add_model_routes(Router& router, const Services& s) {
            s, [](const HttpRequest& r) { return r.rest; },
            [&s](const std::string& model, const HttpRequest&) { return one_model(s, model); })});
   for (const Action& action : kActions) {
+    CHOIR_CHECK(std::ranges::find(kModelActions, action.name) != kModelActions.end(),
+                "no name may end in it");
     const BodyShape body{.fields = action.fields};
     router.add({.method = "POST",
                 .path = "/choir/v1/models/*/" + std::string(action.name),

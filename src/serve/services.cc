@@ -93,9 +93,10 @@ std::optional<ApiError> set_class(Asked& asked, const HttpRequest& request) {
     return std::nullopt;
   }
   if (*asked.request.priority >= client.best) return std::nullopt;
-  ApiError error = field_error("priority", "is " + std::string(to_string(*asked.request.priority)) +
-                                               "; the key '" + client.key + "' may ask for " +
-                                               std::string(to_string(client.best)) + " at most");
+  ApiError error =
+      field_error(asked.class_field, "is " + std::string(to_string(*asked.request.priority)) +
+                                         "; the key '" + client.key + "' may ask for " +
+                                         std::string(to_string(client.best)) + " at most");
   error.status = 403;
   error.type = "permission_error";
   return header.empty() ? error : of_header(std::move(error));

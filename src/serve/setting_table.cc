@@ -58,6 +58,20 @@ std::optional<std::string> wrong_address(const Json& hosts) {
   return std::nullopt;
 }
 
+// As browsers write them; another one would never match.
+std::optional<std::string> wrong_origins(const Json& origins) {
+  for (const Json& origin : origins) {
+    const std::string_view text = origin.get_ref<const std::string&>();
+    const std::size_t scheme = text.find("://");
+    const std::string_view host = scheme == std::string_view::npos ? "" : text.substr(scheme + 3);
+    if (!host.empty() && host.find_first_of("/*?# ") == std::string_view::npos) continue;
+    return "takes origins such as https://chat.example or http://localhost:3000, each by name and "
+           "without a path, not '" +
+           printable_line(text, 60) + "'";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> wrong_metric_names(const Json& names) {
   const auto& text = names.get_ref<const std::string&>();
   if (metric_names(text)) return std::nullopt;
@@ -147,6 +161,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = 256,
      .otherwise = "[]",
      .meaning = "Web pages of this origin may use the daemon: https://chat.example",
+     .also = wrong_origins,
      .to_daemon = [](DaemonConfig& d, const Json& v) { v.get_to(d.host_rules.origins); }},
     {.name = "models",
      .flag = "--model",
