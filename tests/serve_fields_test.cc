@@ -134,29 +134,6 @@ TEST(ReadFields, GivesWhatWasAskedFor) {
   EXPECT_EQ(asked->ignored, std::vector<std::string>{"temp"});
 }
 
-TEST(ReadFields, TakesWhatOthersHaveForOffAndForNoSeed) {
-  const auto asked = [](const std::string& fields) {
-    const auto read = chat("\"model\": \"a\", " + fields);
-    EXPECT_TRUE(read) << fields << ": " << read.error().message;
-    return read.value_or(Asked{});
-  };
-  EXPECT_EQ(asked(R"("top_k": -1)").request.sampling.top_k, 0);
-  EXPECT_GT(asked(R"("top_p": 0)").request.sampling.top_p, 0);
-  EXPECT_FALSE(asked(R"("seed": 4294967295)").seed_given);
-  EXPECT_TRUE(asked(R"("seed": 4294967294)").seed_given);
-  EXPECT_TRUE(asked(R"("min_tokens": 0, "stop_token_ids": [], "skip_special_tokens": true)")
-                  .ignored.empty());
-}
-
-TEST(ReadFields, RefusesWhatWouldGiveAnotherAnswerUnderTheNamesOfVllm) {
-  for (const char* field :
-       {R"("guided_json": {})", R"("guided_regex": "a+")", R"("guided_choice": ["a"])",
-        R"("structured_outputs": {"json": {}})", R"("stop_token_ids": [2])", R"("min_tokens": 5)",
-        R"("use_beam_search": true)", R"("skip_special_tokens": false)",
-        R"("chat_template": "{{ x }}")", R"("prompt_logprobs": 1)"})
-    EXPECT_FALSE(chat("\"model\": \"a\", " + std::string(field))) << field;
-}
-
 TEST(ReadFields, RememberWhichOneSaysTheClass) {
   EXPECT_EQ(chat(R"("model": "a", "service_tier": "priority")")->class_field, "service_tier");
   EXPECT_EQ(chat(R"("model": "a", "service_tier": "priority", "priority": "high")")->class_field,
@@ -328,29 +305,6 @@ TEST(ReadFields, HasALimitForPromptsTimesAnswers) {
   EXPECT_TRUE(asked(128, 1));
   EXPECT_THAT(asked(9, 16).error().message, HasSubstr("9 prompts with 16 answers each"));
   EXPECT_THAT(asked(129, 1).error().message, HasSubstr("129 prompts"));
-}
-
-// What llama.cpp's clients send.
-TEST(ReadFields, OfLlamaAreRefusedUnlessTheyAreOff) {
-  const auto asked = [](const std::string& more) {
-    return read_fields(kLlamaCompletion, Json::parse(R"({"prompt": "a", )" + more + "}"));
-  };
-  const auto off = asked(R"("n_predict": 9, "n_keep": 0, "n_discard": 0, "id_slot": -1,
-      "cache_prompt": false, "n_probs": 0, "t_max_predict_ms": -1, "lora": [], "top_n_sigma": -1,
-      "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"], "min_keep": 0,
-      "post_sampling_probs": false, "grammar": "", "mirostat": 0, "mirostat_tau": 5, "n_cmpl": 2,
-      "return_tokens": true, "response_fields": ["content", "timings/prompt_n"])");
-  ASSERT_TRUE(off) << off.error().message;
-  EXPECT_TRUE(off->ignored.empty());
-  EXPECT_EQ(off->request.max_tokens, 9);
-  EXPECT_EQ(off->choices, 2);
-  EXPECT_TRUE(off->return_tokens);
-  EXPECT_EQ(off->response_fields.size(), 2U);
-  for (const char* field :
-       {"n_keep", "n_discard", "id_slot", "n_probs", "t_max_predict_ms", "top_n_sigma", "min_keep"})
-    EXPECT_FALSE(asked("\"" + std::string(field) + "\": 5")) << field;
-  for (const char* field : {"samplers", "lora", "grammar_triggers", "preserved_tokens"})
-    EXPECT_FALSE(asked("\"" + std::string(field) + "\": [\"top_k\"]")) << field;
 }
 
 TEST(ReadFields, NamesTheMessageAndPartThatAreWrong) {
