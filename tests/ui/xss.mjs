@@ -39,7 +39,7 @@ async function answers() {
         event({ type: "begin", jobs: [{ job: 0, model: "m", prompt: "p" }] }),
         ...pieces.map((text, i) => event({ type: "text", job: 0, text, tokens: i + 1 })),
         event({ type: "end", job: 0, finish: error ? "failed" : "stop", error, usage }),
-        event({ type: "report", report: { sessions: [{ session_id: 0, tokens: 1, tokens_per_second: 1, text: next }] }, text: next }),
+        event({ type: "report", report: { load_seconds: 0, total_seconds: 1, total_tokens: 1, average_tokens_per_second: 1, throughput: 1, sessions: [{ session_id: 0, tokens: 1, tokens_per_second: 1, text: next }] }, text: next }),
       ].join("");
       return route.fulfill({ status: 200, contentType: "text/event-stream", body });
     });
