@@ -21,20 +21,24 @@ const kBodies = {
   "POST /v1/completions": { model: kModel, prompt: "x", max_tokens: 4 },
 };
 const kPlaces = { model: kModel, request: "1", pull: "smollm2-135m", parallel: "call_x" };
-// What one who may only look is allowed: a session is of that one alone, and an estimate changes nothing.
-const kOwn = new Set(["POST /choir/v1/session", "DELETE /choir/v1/session", "POST /choir/v1/estimate"]);
+// What one who may only look is allowed, and why.
+const kAllowed = new Map([
+  ["POST /choir/v1/session", "it begins a session of one's own key, which may not do more"],
+  ["DELETE /choir/v1/session", "it ends one's own session"],
+  ["POST /choir/v1/estimate", "it tells what a change would take, and changes nothing"],
+]);
 
 // Every operation with which something is changed or asked for, as the daemon's own document has them.
 const documented = JSON.parse(readFileSync(join(process.env.CHOIR_REPO, "docs", "openapi.json"), "utf8")).paths;
 const kOperations = Object.entries(documented).flatMap(([path, operations]) =>
   Object.keys(operations).filter((method) => /^(post|put|patch|delete)$/.test(method)).map((method) => [method.toUpperCase(), path]));
 const kChanges = kOperations
-  .filter(([method, path]) => !kOwn.has(`${method} ${path}`))
+  .filter(([method, path]) => !kAllowed.has(`${method} ${path}`))
   .map(([method, path]) => [method, path.replace(/\{(\w+)\}/g, (_, name) => {
     check(name in kPlaces, `nothing is known to put for {${name}} of ${path}`);
     return kPlaces[name];
   }), method === "DELETE" ? undefined : (kBodies[`${method} ${path}`] ?? {})]);
-for (const key of [...Object.keys(kBodies), ...kOwn])
+for (const key of [...Object.keys(kBodies), ...kAllowed.keys()])
   check(kOperations.some((operation) => operation.join(" ") === key), `${key} is not in the document`);
 
 // All that these could have changed. What time alone changes is left out.

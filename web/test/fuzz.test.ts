@@ -42,13 +42,11 @@ test("a random stream gives the same events wherever its pieces end, and its fra
     assert.deepEqual(pieces, whole);
     const told = (events: readonly SseEvent[]): unknown =>
       events.filter(({ event }) => /^(?:hello|snapshot|delta)$/.test(event)).reduce((view, { event, data }) => {
-        let parsed: unknown;
         try {
-          parsed = JSON.parse(data);
+          return reduce(view, { event, data: JSON.parse(data) } as Frame);
         } catch {
-          return view; // the reader of the stream begins anew then
+          return view; // no frame of the daemon; the page begins the stream anew then
         }
-        return typeof parsed === "object" && parsed !== null ? reduce(view, { event, data: parsed } as Frame) : view;
       }, emptyView);
     assert.deepEqual(told(pieces), told(whole));
   });
@@ -62,9 +60,12 @@ test("random text makes no other elements, and none throws", () => {
   });
 });
 
+// Without an open <a>: behind it the lexer makes no link of an address, up to the end of the text that it is given at once.
+const kGrowing = [...kParts.filter((part) => !part.startsWith("<a")), "Words of a line.\n\n", "Title\n\n"];
+
 test("a random text that grows ends with the words that it would have begun with", () => {
   each("Markdown that grows", 150, (next) => {
-    const source = made(next, [...kParts, "Words of a line.\n\n", "Title\n\n"], 30);
+    const source = made(next, kGrowing, 30);
     let known = nothingKnown;
     let view: ComponentChildren = null;
     for (let end = 1; end < source.length + 4; end += 1 + next(4)) {

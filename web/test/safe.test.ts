@@ -62,6 +62,15 @@ test("a text that grows ends as it would have begun", () => {
   assert.ok(known.text.length > 20, "a part of it was not read again");
 });
 
+test("HTML that goes on behind a blank line is one text, also of an answer that grows", () => {
+  for (const begin of ["<script>", "<!--", "<pre>"]) {
+    const source = `${begin}\n\nTitle\n\nWords of a *line*.\n\nend\n`;
+    let known = nothingKnown;
+    for (let end = 1; end <= source.length; ++end) known = markdown(source.slice(0, end), lex, known).known;
+    assert.equal(walk(markdown(source, lex, known).view), textOf(source));
+  }
+});
+
 test("a cell of CSV is never a formula", () => {
   assert.equal(csvCell("=1+1"), `"'=1+1"`);
   assert.equal(csvCell("@x"), `"'@x"`);

@@ -133,6 +133,7 @@ export const nothingKnown: Known = { text: "", blocks: [] };
 // own and is not in a fence. 0: nowhere.
 function settledEnd(source: string): number {
   if (/^ *(?:`{4,}|~~~)/m.test(source)) return 0; // fences that may have others inside
+  if (/^ {0,3}<(?:script|pre|style|textarea|[!?])/im.test(source)) return 0; // HTML that goes on behind a blank line
   for (let at = source.lastIndexOf("\n\n"); at > 0; at = source.lastIndexOf("\n\n", at - 1)) {
     if (!/^(?:[\p{L}"'(*_]|```|#+ )[^\n]*\n/u.test(source.slice(at + 2)) || /^[*_] /.test(source.slice(at + 2, at + 4))) continue;
     const fences = source.slice(0, at).match(/^ *```/gm)?.length ?? 0;
