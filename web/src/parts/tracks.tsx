@@ -16,7 +16,6 @@ const kBehindUs = 350_000; // the newest blocks come in whole, behind the right 
 
 export interface Shown {
   lanes: Lane[]; // copies while frozen
-  from: number;
   to: number;
 }
 
@@ -33,7 +32,7 @@ function LaneCores({ lane, threads, seconds, frozen }: { lane: number; threads: 
   void turnsTick.value;
   const to = frozen ? frozen.to : turns.now;
   const told = (frozen ? frozen.lanes : turns.lanes).find((l) => l.lane === lane);
-  const had = told ? threadsIn(told, frozen ? frozen.from : to - seconds * 1e6, to) : null;
+  const had = told ? threadsIn(told, to - seconds * 1e6, to) : null;
   if (had) return <span>{words.ensemble.hadCores(...had)}</span>;
   return <span>{told?.unused ? words.ensemble.unused : words.ensemble.cores(threads)}</span>;
 }
@@ -74,7 +73,7 @@ export function Tracks(props: { seconds: number; compact?: boolean; frozen?: Sho
         lanes: still ? still.lanes : turns.lanes, selected: picked.peek(),
       };
       drawTracks(context, picture.current);
-      props.onShown?.({ lanes: picture.current.lanes as Lane[], from, to });
+      props.onShown?.({ lanes: picture.current.lanes as Lane[], to });
     };
     // Whether a block is in sight, so that time moves it.
     const moves = (): boolean => {
