@@ -5,8 +5,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,6 +24,20 @@ struct CellLook {
   Instant at;
   std::vector<CellHolder> holders;
   std::vector<std::vector<CellRun>> runs;  // of each
+
+  void add(CellHolder holder, std::vector<CellRun> cells) {
+    holders.push_back(std::move(holder));
+    runs.push_back(std::move(cells));
+  }
+  // A state of no request that runs, one cell for each of its tokens.
+  void add(CellUse use, const std::string& scope, std::size_t tokens, std::vector<CellRun> cells) {
+    add({.use = use,
+         .request = {},
+         .tenant = {},
+         .reuse_scope = scope,
+         .cells = static_cast<std::int32_t>(tokens)},
+        std::move(cells));
+  }
 };
 
 class CellLooks {

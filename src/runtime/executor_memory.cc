@@ -14,12 +14,12 @@ void ExecutorMemory::show(CellLook& look,
                           std::span<const std::unique_ptr<LiveSequence>> all) const {
   for (const auto& l : all) {
     if (l->computed == 0) continue;
-    look.holders.push_back({.use = CellUse::kRunning,
-                            .request = l->request->id,
-                            .tenant = l->value.tenant,
-                            .reuse_scope = l->scope->name(),
-                            .cells = l->computed});
-    look.runs.push_back(engine_->cell_runs(l->value.id));
+    look.add({.use = CellUse::kRunning,
+              .request = l->request->id,
+              .tenant = l->value.tenant,
+              .reuse_scope = l->scope->name(),
+              .cells = l->computed},
+             engine_->cell_runs(l->value.id));
   }
   kept_.show(look, *engine_);
   cache_.show(look, *engine_);

@@ -56,15 +56,10 @@ void KeptStates::offer(std::vector<FrontSource>& sources) const {
 }
 
 void KeptStates::show(CellLook& look, const Engine& engine) const {
-  for (const auto& [key, entry] : entries_) {
-    if (!entry.resident()) continue;
-    look.holders.push_back({.use = CellUse::kKept,
-                            .request = {},
-                            .tenant = {},
-                            .reuse_scope = entry.scope->name(),
-                            .cells = static_cast<std::int32_t>(entry.tokens.size())});
-    look.runs.push_back(engine.cell_runs(entry.seq));
-  }
+  for (const auto& [key, entry] : entries_)
+    if (entry.resident())
+      look.add(CellUse::kKept, entry.scope->name(), entry.tokens.size(),
+               engine.cell_runs(entry.seq));
 }
 
 bool KeptStates::evict_oldest(Engine& engine, ParkBudget& budget) {

@@ -55,14 +55,9 @@ void PrefixCache::offer(std::vector<FrontSource>& sources) const {
 }
 
 void PrefixCache::show(CellLook& look, const Engine& engine) const {
-  for (const State& state : states_) {
-    look.holders.push_back({.use = CellUse::kCached,
-                            .request = {},
-                            .tenant = {},
-                            .reuse_scope = state.scope->name(),
-                            .cells = static_cast<std::int32_t>(state.tokens.size())});
-    look.runs.push_back(engine.cell_runs(state.seq));
-  }
+  for (const State& state : states_)
+    look.add(CellUse::kCached, state.scope->name(), state.tokens.size(),
+             engine.cell_runs(state.seq));
 }
 
 void PrefixCache::touch(SeqId seq) {
