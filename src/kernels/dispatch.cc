@@ -1,3 +1,5 @@
+#include "kernels/dispatch.h"
+
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,7 +10,6 @@
 
 #include "base/log.h"
 #include "choir/text.h"
-#include "kernels/kernel_table.h"
 #include "kernels/takeover.h"
 
 namespace choir::kernels {
@@ -57,27 +58,23 @@ std::string wanted_path() {
   return set == nullptr ? "" : set;
 }
 
-const KernelTable* choose() {
-  const std::string wanted = wanted_path();
-  if (wanted == "off") return nullptr;
-  const struct {
-    const KernelTable* table;
-    bool (*runs)();
-  } candidates[] = {{amx_table(), cpu_has_amx},
-                    {avx512_table(), cpu_has_avx512},
-                    {avx_vnni_table(), cpu_has_avx_vnni},
-                    {avx2_table(), cpu_has_avx2}};
-  for (const auto& candidate : candidates)
-    if (candidate.table != nullptr && (wanted.empty() || wanted == candidate.table->name) &&
-        candidate.runs())
-      return candidate.table;
-  return nullptr;
-}
+constexpr Path kPaths[] = {{"amx", cpu_has_amx, amx_table},
+                           {"avx512", cpu_has_avx512, avx512_table},
+                           {"avx-vnni", cpu_has_avx_vnni, avx_vnni_table},
+                           {"avx2", cpu_has_avx2, avx2_table}};
 
 }  // namespace
 
+const KernelTable* first_that_runs(std::span<const Path> paths, std::string_view wanted) {
+  if (wanted == "off") return nullptr;
+  for (const Path& path : paths)
+    if ((wanted.empty() || wanted == path.name) && path.runs())
+      if (const KernelTable* table = path.table()) return table;
+  return nullptr;
+}
+
 const KernelTable* active_table() {
-  static const KernelTable* const table = choose();
+  static const KernelTable* const table = first_that_runs(kPaths, wanted_path());
   return table;
 }
 

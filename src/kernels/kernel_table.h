@@ -256,7 +256,8 @@ struct KernelTable {
   void (*rotate_row)(const float* from, int columns, float* to);
 };
 
-// Null where this build or this CPU does not have it.
+// Null where this build does not have it. Only for a CPU that does: these functions themselves are
+// compiled for it.
 const KernelTable* amx_table();
 const KernelTable* avx512_table();
 const KernelTable* avx2_table();
