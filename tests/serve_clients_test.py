@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from cli_tools import choir
 from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_reply
 
 CLIENTS = Path(os.environ["CHOIR_REPO"]) / "tests" / "clients"
+PAGE = Path(os.environ["CHOIR_REPO"]) / "docs" / "clients.md"
 CHOIR_CACHE = Path(os.environ.get("CHOIR_CACHE") or
                    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "choir")
 MODELS = Path(os.environ.get("CHOIR_MODELS") or CHOIR_CACHE / "models")
@@ -67,7 +69,9 @@ def node_modules():
     return folder
 
 
-class Clients(unittest.TestCase):
+class OfClients(unittest.TestCase):
+    """A daemon with keys, on two or three models."""
+
     @classmethod
     def setUpClass(cls):
         keys = Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "keys.json"
@@ -79,6 +83,8 @@ class Clients(unittest.TestCase):
         more = [word for file in (SLOW, ENCODER) if file.exists() for word in ("--model", file)]
         cls.daemon = cls.enterClassContext(Daemon("--keys", keys, *more))
 
+
+class Clients(OfClients):
     def count(self, name, label):
         """The sum of a counter over its series with this label."""
         text = self.daemon.request("GET", "/metrics", headers={"authorization": "Bearer " + self.big})[2]
@@ -163,6 +169,67 @@ class Clients(unittest.TestCase):
     @unittest.skipUnless(shutil.which("npm"), "needs npm")
     def test_ai_sdk(self):
         self.node("node_ai.mjs")
+
+
+class Page(OfClients):
+    """What docs/clients.md shows is run as it stands there, but with this daemon's address, key and models."""
+
+    def shown(self, section):
+        text = PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+        for there, here in (("http://127.0.0.1:8411", self.daemon.url), ("smollm2-135m", MODEL), ("KEY", self.key)):
+            text = text.replace(there, here)
+        text = re.sub(r"(?<=[\"' ])any(?=[\"'\n])", self.key, text)
+        return re.findall(r"^```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+    def says(self, *command, **options):
+        variables = {name: options.pop(name) for name in list(options) if name.isupper()}
+        said = run(*command, env=os.environ | variables, **options)
+        self.assertGreater(len(said.strip()), 1, command)
+        return said
+
+    def python(self, code):
+        return self.says(sys.executable, "-c", code, PYTHONPATH=str(packages("requirements.txt")),
+                         LITELLM_LOCAL_MODEL_COST_MAP="True")
+
+    def node(self, code):
+        return self.says("node", "--input-type=module", "--eval", code, cwd=node_modules())
+
+    def test_openai_for_python(self):
+        self.python(*self.shown("openai for Python"))
+
+    def test_langchain(self):
+        [code] = self.shown("LangChain")
+        self.python(code + "print(chat.invoke('Once upon a time').content)\n")
+        if self.encoder:
+            self.assertEqual(self.python(code + "print(len(embeddings.embed_query('a dog')))\n"), "384\n")
+
+    def test_litellm(self):
+        [code] = self.shown("litellm")
+        self.python(code.replace("litellm.completion", "answer = litellm.completion") +
+                    "print(answer.choices[0].message.content)\n")
+
+    def test_llm(self):
+        settings, commands = self.shown("llm")
+        with tempfile.TemporaryDirectory(prefix="choir-llm-") as folder:
+            Path(folder, "extra-openai-models.yaml").write_text(settings)
+            commands = re.sub("^llm ", f"{sys.executable} -m llm ", commands, flags=re.MULTILINE)
+            self.says("sh", "-ec", commands, PYTHONPATH=str(packages("requirements.txt")), LLM_USER_PATH=folder,
+                      stdin=subprocess.DEVNULL)
+
+    @unittest.skipUnless(shutil.which("npm"), "needs npm")
+    def test_openai_for_node(self):
+        self.node(*self.shown("openai for Node"))
+
+    @unittest.skipUnless(shutil.which("npm"), "needs npm")
+    def test_ai_sdk(self):
+        self.node(*self.shown("AI SDK"))
+
+    @unittest.skipUnless(shutil.which("curl"), "needs curl")
+    def test_curl(self):
+        [commands] = self.shown("curl")
+        without_key, with_key = commands.split("\ncurl -N ")
+        self.assertIn("a key is needed", self.says("sh", "-ec", without_key))
+        self.assertTrue(self.says("sh", "-ec", "curl -N " + with_key).endswith("data: [DONE]\n\n"))
 
 
 if __name__ == "__main__":

@@ -79,9 +79,10 @@ class Requests(unittest.TestCase):
 
         alone = [text(prompt, f"{NAME}@2") for prompt in PROMPTS]
         before = self.done()
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            together = list(pool.map(lambda prompt: text(prompt, NAME), PROMPTS * 2))
-        self.assertEqual(together, alone * 2)
+        # So many that the other one gets some, even where a busy machine made it look many times as slow.
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            together = list(pool.map(lambda prompt: text(prompt, NAME), PROMPTS * 4))
+        self.assertEqual(together, alone * 4)
         for first, then in zip(before, self.done()):
             self.assertGreater(then, first)
 
@@ -106,11 +107,11 @@ class Requests(unittest.TestCase):
 
     def test_of_one_call_are_shared(self):
         before = self.done()
-        status, report = self.daemon.post("/choir/v1/parallel", {"models": ["fables"], "prompts": PROMPTS, "max_tokens": 8})
+        status, report = self.daemon.post("/choir/v1/parallel", {"models": ["fables"], "prompts": PROMPTS * 4, "max_tokens": 8})
         self.assertEqual(status, 200, report)
         self.assertEqual(json.dumps(report).count(f"{NAME}@"), 0)
         shares = [then - first for first, then in zip(before, self.done())]
-        self.assertEqual(sum(shares), len(PROMPTS))
+        self.assertEqual(sum(shares), len(PROMPTS * 4))
         self.assertGreater(min(shares), 0)  # not half each: what counts is the measured time
 
     def test_are_shown_as_those_of_one_model(self):
