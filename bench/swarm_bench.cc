@@ -2,12 +2,15 @@
 // that read a stream slowly, and 8 that read as fast as they can. What do the 8 lose, and what does
 // an idle client cost?
 //
-//   ./dev bench swarm
+//   ./dev bench swarm [--no-peers] [--only choir|llama-server]
 //
 // The slow readers' texts are written before anything is measured, and wait in the daemon's and the
 // system's buffers; those that wait are in the queue of a suspended model. What the 8 have alone is
 // measured at a second daemon like the first, which has no other clients, while the first is
 // stopped. The two take turns, because the machine gets slower and faster within seconds.
+//
+// llama-server has a thread for each client that it answers. The table says beside how many clients
+// that wait for their text it still answers others; Choir does so beside all of these.
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -27,6 +30,7 @@
 
 #include "base/check.h"
 #include "bench/daemon/daemon.h"
+#include "bench/daemon/llama_server.h"
 #include "bench/report/report.h"
 #include "choir/catalog.h"
 
@@ -40,6 +44,7 @@ constexpr int kEvents = 8000;
 constexpr int kWaiting = 1000;
 constexpr int kSlow = 992;
 constexpr int kFast = 8;
+constexpr int kAll = kEvents + kWaiting + kSlow + kFast;
 constexpr int kTurns = 24;  // of each daemon
 constexpr int kFastTokens = 256;
 constexpr int kSlowTokens = 128;  // about 24 KiB of events
@@ -49,6 +54,8 @@ constexpr int kSlowBuffer = 4096;
 constexpr std::chrono::seconds kSettle{3};
 constexpr std::chrono::milliseconds kAwake{300};  // what was due while a daemon was stopped is done
 constexpr rlim_t kDescriptors = 16384;
+constexpr int kPeerStep = 10;  // clients that come before it is asked again
+constexpr int kHealthSeconds = 5;
 
 double seconds_since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
@@ -243,11 +250,75 @@ class Others {
   SlowReaders slow_;
 };
 
+// How many clients that wait for a stream llama-server has when it no longer answers /health on
+// another connection; kAll if it always does.
+int end_of_peer(const std::string& model, const std::string& folder) {
+  const LlamaServer server(model, folder);
+  std::vector<int> clients;
+  while (static_cast<int>(clients.size()) < kAll && server.answers(kHealthSeconds)) {
+    for (int i = 0; i < kPeerStep; ++i) {
+      clients.push_back(server.connect(kHealthSeconds));
+      if (clients.back() < 0) break;
+      const std::string request = completion("any", i, kFastTokens, "normal");
+      send(clients.back(), request.data(), request.size(), MSG_NOSIGNAL);
+    }
+    if (clients.back() < 0) break;
+  }
+  for (const int client : clients)
+    if (client >= 0) close(client);
+  return static_cast<int>(clients.size());
+}
+
 std::string found(const char* name) {
   const auto path = resolve_model(name);
   if (path) return *path;
   std::fprintf(stderr, "swarm: %s\n", path.error().message.c_str());
   std::exit(1);
+}
+
+// What the eight lose beside the others, and what those cost.
+std::vector<Row> beside_others(const std::filesystem::path& folder) {
+  const std::string admin = folder / "choir.sock";
+  const std::vector<std::string> models = {
+      "--model", folder / "fast.gguf", "--model",   folder / "waits.gguf",
+      "--model", folder / "slow.gguf", "--preload", "--sequences",
+      "64",      "--context-tokens",   "2048"};
+  std::vector<std::string> with_socket = models;
+  with_socket.insert(with_socket.end(), {"--unix-socket", admin});
+  const Daemon quiet(models);
+  const Daemon crowded(with_socket);
+  ask(connect_to_path(admin), post("/choir/v1/models/waits/suspend", ""));
+  int number = 1;
+  const Others others(crowded, number);
+  std::vector<double> alone;
+  std::vector<double> beside;
+  const auto measure = [&](const Daemon& daemon, std::vector<double>& rates) {
+    rates.push_back(fast(daemon, number += kFast));
+  };
+  fast(quiet, number += kFast);  // warm
+  fast(crowded, number += kFast);
+  // Each daemon begins every second turn: a machine that gets faster favours neither.
+  for (int turn = 0; turn < kTurns; ++turn) {
+    if (turn % 2 == 0) measure(crowded, beside);
+    crowded.stop();
+    measure(quiet, alone);
+    crowded.go_on();
+    std::this_thread::sleep_for(kAwake);
+    if (turn % 2 == 1) measure(crowded, beside);
+  }
+  const auto asked = Clock::now();
+  CHOIR_CHECK(ask(crowded.connect(), get("/health"))["status"] == "ok", "the daemon is well");
+  const double health_ms = 1e3 * seconds_since(asked);
+  return {Row{.name = "8 fast readers beside 9,992 others / alone",
+              .unit = "tok/s",
+              .choir = median(beside),
+              .peer = median(alone),
+              .peer_name = "alone",
+              .goal = 0.95},
+          row("resident, each of 8,000 idle clients", "KiB", others.idle_kib(), 32),
+          row("slow readers that were dropped", "", others.dropped(), 0),
+          row("watchers and waiting ones that were dropped", "", others.lost(), 0),
+          row("/health beside 9,992 clients", "ms", health_ms, std::nullopt)};
 }
 
 }  // namespace
@@ -257,7 +328,8 @@ int main(int argc, char** argv) {
   using namespace choir;
   using namespace choir::bench;
   namespace fs = std::filesystem;
-  const Arguments arguments = parse(argc, argv, "Ten thousand clients of one daemon");
+  const Arguments arguments =
+      parse(argc, argv, "Ten thousand clients of one daemon", Loads::kBesidePeers);
   const rlimit descriptors{kDescriptors, kDescriptors};
   CHOIR_CHECK(setrlimit(RLIMIT_NOFILE, &descriptors) == 0,
               "16,384 descriptors are allowed (run it as root, or raise `ulimit -Hn`)");
@@ -269,45 +341,10 @@ int main(int argc, char** argv) {
   fs::create_symlink(path, folder / "slow.gguf");
 
   std::vector<Row> rows;
-  {
-    const std::string admin = folder / "choir.sock";
-    const std::vector<std::string> models = {
-        "--model", folder / "fast.gguf", "--model",   folder / "waits.gguf",
-        "--model", folder / "slow.gguf", "--preload", "--sequences",
-        "64",      "--context-tokens",   "2048"};
-    std::vector<std::string> with_socket = models;
-    with_socket.insert(with_socket.end(), {"--unix-socket", admin});
-    const Daemon quiet(models);
-    const Daemon crowded(with_socket);
-    ask(connect_to_path(admin), post("/choir/v1/models/waits/suspend", ""));
-    int number = 1;
-    const Others others(crowded, number);
-    std::vector<double> alone;
-    std::vector<double> beside;
-    const auto measure = [&](const Daemon& daemon, std::vector<double>& rates) {
-      rates.push_back(fast(daemon, number += kFast));
-    };
-    fast(quiet, number += kFast);  // warm
-    fast(crowded, number += kFast);
-    // Each daemon begins every second turn: a machine that gets faster favours neither.
-    for (int turn = 0; turn < kTurns; ++turn) {
-      if (turn % 2 == 0) measure(crowded, beside);
-      crowded.stop();
-      measure(quiet, alone);
-      crowded.go_on();
-      std::this_thread::sleep_for(kAwake);
-      if (turn % 2 == 1) measure(crowded, beside);
-    }
-    rows = {Row{.name = "8 fast readers beside 9,992 others / alone",
-                .unit = "tok/s",
-                .choir = median(beside),
-                .peer = median(alone),
-                .peer_name = "alone",
-                .goal = 0.95},
-            row("resident, each of 8,000 idle clients", "KiB", others.idle_kib(), 32),
-            row("slow readers that were dropped", "", others.dropped(), 0),
-            row("watchers and waiting ones that were dropped", "", others.lost(), 0)};
-  }
+  if (arguments.wants("choir")) rows = beside_others(folder);
+  if (arguments.peers && arguments.wants("llama-server"))
+    rows.push_back(row("clients that llama-server has when others get no answer", "",
+                       end_of_peer(path, folder), std::nullopt));
   fs::remove_all(folder);
   return finish("swarm", rows, arguments);
 }
