@@ -118,6 +118,16 @@ TEST(WhyWaits, ClassesAreNoReasonWhereAllAreEqual) {
   EXPECT_EQ(waits.of(requests.front())->at("reason"), "share");
 }
 
+TEST(WhyWaits, OneThatHasJustComeIsOfASuspendedModelAtOnce) {
+  std::vector<ExecutorInfo> executors = {executor("a"), executor("b")};
+  executors.front().suspended = true;
+  const std::vector<RequestInfo> requests = {request("a", WaitsFor::kTurn, Priority::kNormal),
+                                             request("b", WaitsFor::kNothing, Priority::kNormal)};
+  const auto got = WhyWaits(requests, executors, ExecutionPolicy::kBalanced).of(requests.front());
+  ASSERT_TRUE(got);
+  EXPECT_EQ((*got)["reason"], "suspended");
+}
+
 TEST(WhyWaits, ALoadBeforeIsTold) {
   std::vector<ExecutorInfo> executors = {executor("a")};
   executors.front().load_seconds = 2.52;

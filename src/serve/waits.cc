@@ -32,6 +32,10 @@ Json why_loading(const ExecutorInfo& executor) {
   return why("loading", text + ".", std::move(numbers));
 }
 
+Json why_suspended(const ExecutorInfo& executor) {
+  return why("suspended", "The model " + executor.config.name + " is suspended.");
+}
+
 Json why_sequences(const ExecutorInfo& executor) {
   const std::int32_t most = executor.config.sequences_max;
   return why("sequences",
@@ -96,7 +100,7 @@ std::optional<Json> WhyWaits::of(const RequestInfo& request) const {
     case WaitsFor::kCompany:
       return why("queue", "It begins together with requests that were submitted with it.");
     case WaitsFor::kResume:
-      return why("suspended", "The model " + request.executor + " is suspended.");
+      return why_suspended(executor);
     case WaitsFor::kReader:
       return why("reader", "Its client has not read the text that is there.");
     case WaitsFor::kOtherRequest:
@@ -109,7 +113,8 @@ std::optional<Json> WhyWaits::of(const RequestInfo& request) const {
     case WaitsFor::kCells:
       return why_cells(request, executor);
     case WaitsFor::kTurn:
-      return of_turn(request);
+      // One that has just come is not looked at by its model yet.
+      return executor.suspended ? why_suspended(executor) : of_turn(request);
   }
   return std::nullopt;
 }
