@@ -19,8 +19,16 @@ std::string value_text(const serve::Json& value) {
                         kValueShown);
 }
 
-Result<int> show(const ServeFlags& flags, bool json) {
+// Whether a daemon could start with them.
+Status check(const serve::Config& config) {
+  CHOIR_CHECK_OK(serve::check_files(config, serve::Heads::kRead));
+  CHOIR_TRY(serve::daemon_config(config));
+  return {};
+}
+
+Result<int> show(const ServeFlags& flags, bool json, bool validate) {
   const serve::Config config = CHOIR_TRY(flags.read());
+  if (validate) CHOIR_CHECK_OK(check(config));
   if (json) {
     print(serve::shown(config).dump(2, ' ', false, serve::Json::error_handler_t::replace) + "\n");
     return kExitOk;
@@ -38,8 +46,7 @@ Result<int> show(const ServeFlags& flags, bool json) {
 Result<int> validate(const std::string& file) {
   const serve::ConfigSources sources{.file = CHOIR_TRY(serve::find_config_file(file, {}))};
   const serve::Config config = CHOIR_TRY(serve::read_config(sources));
-  CHOIR_CHECK_OK(serve::check_files(config, serve::Heads::kRead));
-  CHOIR_TRY(serve::daemon_config(config));
+  CHOIR_CHECK_OK(check(config));
   print("'" + file + "' is valid\n");
   return kExitOk;
 }
@@ -60,7 +67,11 @@ void add_config(CLI::App& root, Run& chosen) {
   const auto flags = std::make_shared<ServeFlags>(*all);
   const auto json = std::make_shared<bool>(false);
   add_json(*all, *json);
-  all->callback([flags, json, &chosen] { chosen = [flags, json] { return show(*flags, *json); }; });
+  const auto valid = std::make_shared<bool>(false);
+  all->add_flag("--validate", *valid, "First say what is wrong with them, if anything is");
+  all->callback([flags, json, valid, &chosen] {
+    chosen = [flags, json, valid] { return show(*flags, *json, *valid); };
+  });
 
   CLI::App* one = add_command(*config, "validate", "Say whether a file of settings is valid",
                               "  choir config validate serve.yaml");

@@ -8,6 +8,7 @@
 #include "choir/text.h"
 #include "command.h"
 #include "exit_code.h"
+#include "options.h"
 #include "serve/client.h"
 #include "terminal.h"
 #include "which_daemon.h"
@@ -111,6 +112,8 @@ Result<int> ps(const Options& options) {
 }
 
 Result<int> change(const Options& options, const std::string& action) {
+  if (options.model.empty())
+    return usage_error("the name of the model is empty; `choir ps` lists the models");
   const Reply reply =
       CHOIR_TRY(ask(options, "POST", "/choir/v1/models/" + escaped(options.model) + "/" + action));
   print(reply.value("name", options.model) + " is " + reply.value("state", "") + "\n");

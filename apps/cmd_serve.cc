@@ -1,10 +1,11 @@
 // choir serve: the daemon.
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "choir/catalog.h"
+#include "choir/model_info.h"
 #include "command.h"
 #include "exit_code.h"
 #include "serve/config.h"
@@ -17,21 +18,46 @@ namespace {
 
 constexpr std::string_view kFirstModel = "smollm2-135m";  // of the catalogue
 
-// A model of the models folder for a first chat: one of the catalogue if there is one, as others
-// may be encoders, which the files would have to be opened to know; empty: the folder is.
-std::string local_model() {
-  const auto local = local_models();
-  if (!local || local->empty()) return {};
-  const auto known = std::ranges::find_if(*local, [](const LocalModel& model) {
-    return std::ranges::find(catalog(), model.name, &CatalogEntry::name) != catalog().end();
-  });
-  return known != local->end() ? known->name : local->front().name;
+// Those that the daemon knows by name before the first request.
+std::vector<serve::DeclaredModel> models_of_folder() {
+  std::vector<serve::DeclaredModel> models;
+  if (const auto local = local_models())
+    for (const LocalModel& model : *local) models.push_back({model.name, model.path});
+  return models;
+}
+
+struct Example {
+  std::string model;
+  bool encoder = false;
+};
+
+// The first that writes text, by the head of its file; the first one where none does.
+Example example_of(const std::vector<serve::DeclaredModel>& models) {
+  if (models.empty()) return {std::string(kFirstModel)};
+  bool encoder = false;
+  for (const serve::DeclaredModel& model : models) {
+    const auto info = inspect_model(model.path);
+    if (info && info->generates) return {model.name};
+    if (&model == &models.front()) encoder = info.has_value();
+  }
+  return {models.front().name, encoder};
+}
+
+// The command that sends a request to it.
+std::string command_of(const Example& example, const std::string& url, bool has_keys) {
+  const std::string key = has_keys ? " -H 'Authorization: Bearer KEY'" : "";
+  const std::string path = example.encoder ? "/v1/embeddings" : "/v1/chat/completions";
+  const std::string rest =
+      example.encoder ? R"("input": "Name three rivers")"
+                      : R"("messages": [{"role": "user", "content": "Name three rivers"}])";
+  return "curl " + url + path + key + " -d '{\"model\": \"" + example.model + "\", " + rest + "}'";
 }
 
 void print_welcome(serve::Daemon& daemon, bool has_keys) {
   const std::vector<std::string> addresses = daemon.addresses();
-  const std::vector<std::string> models = daemon.models();
-  const std::string local = models.empty() ? local_model() : std::string();
+  const std::vector<serve::DeclaredModel> models = daemon.models();
+  const std::vector<serve::DeclaredModel> local =
+      models.empty() ? models_of_folder() : std::vector<serve::DeclaredModel>();
   std::string out = "Choir serves on";
   for (const std::string& address : addresses) out += " " + address;
   out += "\n";
@@ -42,18 +68,15 @@ void print_welcome(serve::Daemon& daemon, bool has_keys) {
     out += "  models    those of the models folder, by name; `choir models` lists them\n";
   } else {
     out += "  models   ";
-    for (const std::string& name : models) out += " " + name;
+    for (const serve::DeclaredModel& model : models) out += " " + model.name;
     out += "\n";
   }
-  const std::string model = !models.empty()  ? models.front()
-                            : !local.empty() ? local
-                                             : std::string(kFirstModel);
-  if (addresses.front().starts_with("http"))
-    out += "  try       curl " + addresses.front() + "/v1/chat/completions" +
-           (has_keys ? " -H 'Authorization: Bearer KEY'" : "") + " -d '{\"model\": \"" + model +
-           "\", \"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers\"}]}'\n"
+  const std::string& url = addresses.front();
+  if (url.starts_with("http"))
+    out += "  try       " + command_of(example_of(models.empty() ? local : models), url, has_keys) +
+           "\n"
            "  clients   base URL " +
-           addresses.front() + "/v1, " + (has_keys ? "a key of `choir key new`" : "any key") + "\n";
+           url + "/v1, " + (has_keys ? "a key of `choir key new`" : "any key") + "\n";
   if (const std::string link = daemon.dashboard_link(); !link.empty())
     out += "  dashboard " + link +
            "\n            once, within 10 minutes; `choir dashboard` opens it later\n";

@@ -5,11 +5,13 @@
 namespace choir::app {
 
 void add_which_daemon(CLI::App& command, WhichDaemon& which) {
-  add_value(command, "--port", which.port, "N", "Of the daemon");
-  add_value(command, "--unix-socket", which.unix_socket, "PATH",
-            "Of the daemon, if it has another one than its port says");
+  CLI::Option* port = add_value(command, "--port", which.port, "N", "Of the daemon");
+  CLI::Option* socket = add_value(command, "--unix-socket", which.unix_socket, "PATH",
+                                  "Of the daemon, if it has another one than its port says");
   add_value(command, "--host", which.host, "HOST",
-            "Of the daemon: http://HOST:PORT or a unix socket; CHOIR_API_KEY has the key");
+            "Of the daemon: http://HOST:PORT or a unix socket; CHOIR_API_KEY has the key")
+      ->excludes(port)
+      ->excludes(socket);
 }
 
 Result<serve::DaemonAddress> address_of(const WhichDaemon& which) {

@@ -13,7 +13,7 @@ namespace choir::app {
 struct WhichDaemon {
   std::uint16_t port = 8411;
   std::string unix_socket;
-  std::string host;  // goes before the others
+  std::string host;  // not together with the others
 };
 
 // --port, --unix-socket and --host.

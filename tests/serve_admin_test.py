@@ -114,7 +114,7 @@ class Models(unittest.TestCase):
 
     def test_commands_talk_to_the_daemon(self):
         for there in (["--unix-socket", self.daemon.socket], ["--host", self.daemon.socket],
-                      ["--port", 1, "--host", f"unix:{self.daemon.socket}"]):
+                      ["--host", f"unix:{self.daemon.socket}"]):
             with self.subTest(there=there):
                 self.assertRegex(choir("ps", *there).stdout, r"MODEL .*\nstories260K +loaded ")
                 self.assertEqual(choir("unload", "stories260K", *there).stdout, "stories260K is unloaded\n")
@@ -131,6 +131,15 @@ class Models(unittest.TestCase):
                     refused = choir(*command, "--host", address)
                     self.assertEqual((refused.returncode, refused.stdout), (1, ""), refused.stderr)
                     self.assertIn("over its unix socket only", refused.stderr)
+
+    def test_commands_that_are_no_good_say_so(self):
+        for command, says in ((["load", ""], "the name of the model is empty"),
+                              (["ps", "--host", "http://127.0.0.1:1", "--port", 1], "excludes"),
+                              (["stop", "--unix-socket", "a", "--host", "http://127.0.0.1:1"], "excludes")):
+            with self.subTest(command=command):
+                refused = choir(*command)
+                self.assertEqual((refused.returncode, refused.stdout), (2, ""), refused.stderr)
+                self.assertIn(says, refused.stderr)
 
     def test_commands_say_that_no_daemon_answers(self):
         for command in (["ps"], ["load", "a"], ["unload", "a"], ["stop"]):

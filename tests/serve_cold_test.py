@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from cli_tools import STORIES, choir
-from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply
+from serve_tools import PROMPT, TIMEOUT, Daemon, lines_of, post_bytes, read_all, read_reply, wait_until
 
 CHAT = {"messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 1000000, "temperature": 0}
 
@@ -227,13 +227,16 @@ class Refusals(unittest.TestCase):
             folder = sizes.folder
             config = folder / "choir.yaml"
             config.write_text(f"node: {{memory_bytes: {size['need_bytes'] + 1000}}}\n")
+            log = folder / "access.log"
             with Daemon("--config", config, "--context-tokens", 256, "--model", sizes.models / "held.gguf",
-                        model=sizes.models / "free.gguf", models=sizes.models) as daemon:
+                        "--access-log", log, model=sizes.models / "free.gguf", models=sizes.models) as daemon:
                 daemon.complete(model="free")
                 self.assertEqual(daemon.complete(model="held")["model"], "held")  # the idle one left
                 daemon.admin("POST", "/choir/v1/models/held/pin")
                 status, error = self.refused(daemon, PROMPT | {"model": "free"})
                 self.assertEqual((status, error["code"]), (503, "out_of_memory"))
+                line = wait_until(lambda: [line for line in lines_of(log) if line["status"] == 503])[0]
+                self.assertEqual(line["model"], "free")
                 bytes_held = error["would_have_to_leave"][0]["bytes"]
                 self.assertEqual(error["would_have_to_leave"], [{"model": "held", "bytes": bytes_held, "state": "pinned"}])
                 self.assertGreaterEqual(bytes_held, error["need_bytes"] - error["free_bytes"])

@@ -67,6 +67,8 @@ class Commands(InAFolder):
     def test_validate_a_file(self):
         self.assertEqual(choir("config", "validate", self.write(FILE)).returncode, 0)
         self.assertEqual(choir("serve", "--validate", "--config", self.write(FILE)).returncode, 0)
+        shown = choir("config", "show", "--validate", "--config", self.write(FILE))
+        self.assertEqual((shown.returncode, shown.stdout.split()[0]), (0, "SETTING"))
         wrong = self.write("listen:\n  prot: 1\n")
         for arguments, code in ((["config", "validate", wrong], 1), (["serve", "--config", wrong], 2)):
             done = choir(*arguments)
@@ -90,9 +92,10 @@ class Commands(InAFolder):
                 self.assertIn(f"serve.yaml:1: '{yaml.split(':')[0]}", done.stderr)
                 if flags is None:
                     continue
-                done = choir("serve", "--validate", "--config", "", *flags)
-                self.assertEqual(done.returncode, 1, done.stderr)
-                self.assertIn(says, done.stderr)
+                for command in (["serve"], ["config", "show"]):
+                    done = choir(*command, "--validate", "--config", "", *flags)
+                    self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                    self.assertIn(says, done.stderr)
         done = choir("serve", "--port", 0, "--config", "", "--model", broken)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(f"'models' (--model): '{broken}' is not a GGUF model", done.stderr)

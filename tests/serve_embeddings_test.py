@@ -37,6 +37,14 @@ class Embeddings(unittest.TestCase):
             self.assertEqual(self.daemon.admin("POST", f"/choir/v1/models/{model}/unload")[0], 200)
             self.assertEqual(self.daemon.get(f"/v1/models/{model}")[1]["status"]["value"], "unloaded")
 
+    def test_are_what_a_daemon_of_encoders_shows_how_to_ask_for(self):
+        with Daemon(model=MINILM) as daemon:
+            shown = [daemon.process.stdout.readline() for _ in range(2)][-1]
+            self.assertIn("/v1/embeddings -d '{\"model\": \"" + NAME + "\", \"input\"", shown)
+        with Daemon("--model", STORIES, model=MINILM) as daemon:
+            shown = [daemon.process.stdout.readline() for _ in range(2)][-1]
+            self.assertIn("/v1/chat/completions -d '{\"model\": \"stories260K\", \"messages\"", shown)
+
     def ask(self, given, **more):
         status, headers, text = self.daemon.request("POST", "/v1/embeddings", {"model": NAME, "input": given} | more)
         return status, headers, json.loads(text)

@@ -96,6 +96,19 @@ TEST(Renamed, HasTheHistogramsOfVllm) {
   EXPECT_THAT(names_of(renamed(ours, kLlamaNames)), testing::IsEmpty());
 }
 
+TEST(Renamed, AddsUpHistogramsForLlamaServer) {
+  std::vector<MetricFamily> ours(1);
+  ours[0].name = "choir_decode_seconds";
+  ours[0].metric.resize(1);
+  ours[0].metric[0].label = {{"model_name", "small"}};
+  ours[0].metric[0].histogram.sample_sum = 2.5;
+  const auto theirs = renamed(ours, kLlamaNames);
+  EXPECT_THAT(names_of(theirs), testing::ElementsAre("llamacpp:tokens_predicted_seconds_total"));
+  ASSERT_EQ(theirs[0].metric.size(), 1U);
+  EXPECT_EQ(theirs[0].metric[0].label[0].value, "small");
+  EXPECT_EQ(theirs[0].metric[0].counter.value, 2.5);
+}
+
 // ---- compute of tenants -------------------------------------------------------------------------
 
 void step(Metrics& metrics, std::string_view tenant, Priority priority, double seconds) {

@@ -17,23 +17,10 @@ from pathlib import Path
 from unittest import mock
 
 from cli_tools import CHOIR, choir
-from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply
+from serve_tools import PROMPT, TIMEOUT, Daemon, lines_of, post_bytes, read_all, read_reply, wait_until
 
 REPO = Path(os.environ["CHOIR_REPO"])
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-def wait_until(holds):
-    end = time.monotonic() + TIMEOUT
-    while not (value := holds()):
-        if time.monotonic() > end:
-            raise AssertionError("it does not come")
-        time.sleep(0.01)
-    return value
-
-
-def lines_of(file):
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def keys_in(folder, *names):
@@ -78,10 +65,14 @@ class AccessLog(unittest.TestCase):
                 self.assertEqual(self.line(file, id=found[1])["status"], 400)
                 daemon.admin("GET", "/health")
                 self.line(file, client="unix")
+                status, headers, _ = daemon.request("POST", "/v1/embeddings", {"model": "stories260K", "input": "a"})
+                self.assertEqual((status, self.line(file, id=headers["x-request-id"])["model"]), (400, "stories260K"))
+                status, headers, _ = daemon.request("POST", "/v1/completions", PROMPT | {"model": "nothing"})
+                self.assertEqual((status, self.line(file, id=headers["x-request-id"]).get("model")), (404, None))
             text = file.read_text()
             for secret in ("Once upon", "secret", "sk-any"):
                 self.assertNotIn(secret, text)
-            self.assertEqual(len(lines_of(file)), 6)
+            self.assertEqual(len(lines_of(file)), 8)
 
     def test_tells_of_clients_that_have_gone(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -224,8 +215,11 @@ class Metrics(unittest.TestCase):
             self.assertRegex(text, "\n" + name + re.escape(labels) + "[01]\n")
         for line in ("vllm:generation_tokens_total" + labels + "12", "vllm:time_to_first_token_seconds_count" + labels + "1",
                      'vllm:request_success_total{finished_reason="length",model_name="stories260K"} 1',
+                     "vllm:request_decode_time_seconds_count" + labels + "1",
                      "llamacpp:tokens_predicted_total" + labels + "12"):
             self.assertIn("\n" + line + "\n", text)
+        for name in ("llamacpp:prompt_seconds_total", "llamacpp:tokens_predicted_seconds_total"):
+            self.assertRegex(text, "\n" + name + re.escape(labels) + "0\\.[0-9]+")
         self.assertNotIn("choir_", text)
 
     def test_have_no_other_names(self):

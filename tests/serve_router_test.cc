@@ -305,5 +305,24 @@ TEST(DecodedPath, IsThePathWithoutItsQuery) {
   EXPECT_EQ(decoded_path("/a/..b"), "/a/..b");
 }
 
+TEST(Query, OfOwnRoutesIsRefusedWhereNoneIsRead) {
+  Router router;
+  const Handler none = [](HttpRequest, const Wake&) { return reply_with_json(200, "{}"); };
+  constexpr BodyField kSeconds[] = {{"seconds", {}, ""}};
+  router.add({.method = "GET", .path = "/v1/models", .handler = none});
+  router.add({.method = "GET", .path = "/choir/v1/models", .handler = none});
+  router.add({.method = "GET", .path = "/choir/v1/history", .query = kSeconds, .handler = none});
+  const auto status = [&](const std::string& path, const std::string& query) {
+    HttpRequest request{.method = "GET", .path = path, .query = query};
+    const auto found = router.find(request);
+    const auto* refusal = std::get_if<Refusal>(&found);
+    return refusal == nullptr ? 0 : refusal->status;
+  };
+  EXPECT_EQ(status("/v1/models", "limit=2"), 0);  // clients of OpenAI's API have such habits
+  EXPECT_EQ(status("/choir/v1/models", ""), 0);
+  EXPECT_EQ(status("/choir/v1/models", "name=a"), 400);
+  EXPECT_EQ(status("/choir/v1/history", "anything=1"), 0);  // the route looks at it
+}
+
 }  // namespace
 }  // namespace choir::serve

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -15,6 +16,21 @@ from cli_tools import CHOIR, STORIES, environment
 PROMPT = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
 
 TIMEOUT = 60  # seconds; a busy machine multiplies what takes a fraction of one
+
+
+def wait_until(holds):
+    """The value of holds(), once it is true."""
+    end = time.monotonic() + TIMEOUT
+    while not (value := holds()):
+        if time.monotonic() > end:
+            raise AssertionError("it does not come")
+        time.sleep(0.01)
+    return value
+
+
+def lines_of(file):
+    """Of an access log."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 class Daemon:

@@ -27,8 +27,8 @@ Status CurlExchange::check(CURLcode done) const {
   const std::string where = daemon_.socket.empty() ? daemon_.url : daemon_.socket;
   if (done == CURLE_COULDNT_CONNECT || done == CURLE_COULDNT_RESOLVE_HOST)
     return fail(Code::kNotFound, "no daemon answers at '" + where +
-                                     "': `choir serve` starts one, --port or --unix-socket name "
-                                     "another");
+                                     "': `choir serve` starts one; --host names another, or "
+                                     "--port where the command has it");
   return fail(Code::kUnavailable,
               "the daemon at '" + where + "' did not answer: " + curl_easy_strerror(done));
 }

@@ -100,7 +100,9 @@ class Daemon::Inside {
       if (!declared) return tl::unexpected(std::move(declared).error().in("'models' (--model)"));
       const std::string& name = *declared;
       if (config.preload || model.preload) preloaded.push_back(name);
-      if (std::ranges::find(names_, name) == names_.end()) names_.push_back(name);
+      if (std::ranges::find(declared_, name, &DeclaredModel::name) == declared_.end())
+        declared_.push_back(
+            {name, CHOIR_TRY(node_->executor(models_.replicas().of(name).front())).config.path});
     }
     for (const std::string& name : preloaded)
       for (const std::string& executor : models_.replicas().of(name))
@@ -132,7 +134,7 @@ class Daemon::Inside {
     return link ? *link : std::string();
   }
 
-  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<DeclaredModel>& declared() const { return declared_; }
   std::span<const Route> routes() const { return router_.routes(); }
   const Server& server() const { return *server_; }
 
@@ -259,10 +261,10 @@ class Daemon::Inside {
   const Services services_;
   const std::string keys_file_;
   const bool keys_needed_;
-  std::vector<std::string> names_;  // of the models that were declared at the start
-  bool draining_ = false;           // on the loop
-  bool looks_ = false;              // on the loop: a look at the node comes
-  bool looks_again_ = false;        // on the loop: work has come since the last look began
+  std::vector<DeclaredModel> declared_;  // at the start
+  bool draining_ = false;                // on the loop
+  bool looks_ = false;                   // on the loop: a look at the node comes
+  bool looks_again_ = false;             // on the loop: work has come since the last look began
   std::unique_ptr<Server> server_;
 };
 
@@ -299,7 +301,7 @@ Result<ApiDocument> Daemon::api() {
 }
 
 std::vector<std::string> Daemon::addresses() const { return inside_->server().addresses(); }
-std::vector<std::string> Daemon::models() const { return inside_->names(); }
+std::vector<DeclaredModel> Daemon::models() const { return inside_->declared(); }
 std::string Daemon::dashboard_link() { return inside_->dashboard_link(); }
 void Daemon::run() { inside_->run(); }
 

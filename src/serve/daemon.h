@@ -41,6 +41,11 @@ struct DaemonConfig {
   UiConfig ui;
 };
 
+struct DeclaredModel {
+  std::string name;
+  std::string path;  // of its file
+};
+
 // What the HTTP API is, from the tables that the daemon works with.
 struct ApiDocument {
   std::string openapi;  // JSON
@@ -62,7 +67,7 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::vector<std::string> addresses() const;
-  std::vector<std::string> models() const;  // that were declared at the start, in that order
+  std::vector<DeclaredModel> models() const;  // at the start, in that order
 
   // A link to the dashboard, which works once, within 10 minutes, and has the rights of the unix
   // socket: for who has started the daemon. Empty: there is no dashboard, or no browser reaches it,

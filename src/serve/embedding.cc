@@ -19,9 +19,10 @@ namespace choir::serve {
 namespace {
 
 struct Slot {
-  std::optional<ApiError> error;
-  std::optional<EmbedCompletion> done;
-  std::optional<RequestId> submitted;
+  std::optional<ApiError> error = {};
+  std::string refused_by = {};  // beside an error: the model, where it was known
+  std::optional<EmbedCompletion> done = {};
+  std::optional<RequestId> submitted = {};
 };
 
 // Shared by the work on the loop, the door thread, and the callback of the request.
@@ -101,7 +102,10 @@ class EmbedDesk : public std::enable_shared_from_this<EmbedDesk> {
     if (id) static_cast<void>(services_.node.cancel(*id));
   }
   void refuse(ApiError error) {
-    slot_.with([&](Slot& s) { s.error = std::move(error); });
+    slot_.with([&](Slot& s) {
+      s.error = std::move(error);
+      s.refused_by = model_;
+    });
     wake_();
   }
   // Whether the request was submitted while its model was not in memory.
@@ -164,7 +168,10 @@ class EmbeddingWork final : public Work {
 
   Output advance() override {
     const Slot slot = desk_->look();
-    if (slot.error) return refused(*slot.error);
+    if (slot.error) {
+      facts_.model = slot.refused_by;
+      return refused(*slot.error);
+    }
     if (!slot.done) return {};
     facts_.model = desk_->model();
     add_usage(facts_, slot.done->usage);

@@ -39,7 +39,10 @@ class Generating final : public Work {
   Output advance() override {
     if (!accepted_) {
       GeneratingDesk::Slot slot = desk_->take();
-      if (slot.error) return refused(*slot.error);
+      if (slot.error) {
+        refused_by_ = std::move(slot.refused_by);
+        return refused(*slot.error);
+      }
       if (!slot.accepted) return {};
       accepted_ = std::move(slot.accepted);
       ends_.resize(accepted_->choices.size());
@@ -74,7 +77,7 @@ class Generating final : public Work {
   }
 
   WorkFacts facts() const override {
-    if (!accepted_) return {};
+    if (!accepted_) return {.model = refused_by_};
     if (cut_) return *cut_;
     WorkFacts all{.model = accepted_->model};
     for (const ChoiceEnd& end : ends_) add_usage(all, end.completion.usage);
@@ -216,6 +219,7 @@ class Generating final : public Work {
   const Dialect& dialect_;
   const std::shared_ptr<GeneratingDesk> desk_;
   std::optional<Accepted> accepted_;
+  std::string refused_by_;       // the model of one that was not accepted, where it was known
   std::vector<ChoiceEnd> ends_;  // of each choice
   std::vector<bool> open_;       // choices that have not ended
   std::size_t still_open_ = 0;

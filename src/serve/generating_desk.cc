@@ -109,7 +109,10 @@ GeneratingDesk::Slot GeneratingDesk::take() {
 
 void GeneratingDesk::refuse(ApiError error) {
   sent_.coming.reset();
-  slot_.with([&](Slot& s) { s.error = std::move(error); });
+  slot_.with([&](Slot& s) {
+    s.error = std::move(error);
+    s.refused_by = model_;
+  });
   wake_();
 }
 

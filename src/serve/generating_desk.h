@@ -58,8 +58,9 @@ class GeneratingDesk : public std::enable_shared_from_this<GeneratingDesk> {
  public:
   // What the door thread leaves for the loop.
   struct Slot {
-    std::optional<ApiError> error;
-    std::optional<Accepted> accepted;
+    std::optional<ApiError> error = {};
+    std::string refused_by = {};  // beside an error: the model, where it was known
+    std::optional<Accepted> accepted = {};
   };
 
   // `dialect` outlives it. `wake` is called when there is something in the slot, and when a choice

@@ -71,7 +71,7 @@ struct Refusal {
 
 // What an exchange was about, for the access log. Never a text of a request or an answer.
 struct WorkFacts {
-  std::string model = {};  // that answers; empty: none does
+  std::string model = {};  // that answers, or has refused; empty: none does
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
   std::int32_t reused_tokens = 0;  // of the prompt: not computed again

@@ -98,7 +98,7 @@ const Figure kFigures[] = {
      waiting},
 };
 
-// What the daemon counts, under other names. llama-server has none of these.
+// What the daemon counts, under other names.
 struct Renamed {
   std::string_view from;
   const char* to;
@@ -111,7 +111,14 @@ constexpr Renamed kVllmRenamed[] = {
     {"choir_inter_token_latency_seconds", "vllm:request_time_per_output_token_seconds"},
     {"choir_e2e_request_latency_seconds", "vllm:e2e_request_latency_seconds"},
     {"choir_queue_seconds", "vllm:request_queue_time_seconds"},
+    {"choir_prefill_seconds", "vllm:request_prefill_time_seconds"},
+    {"choir_decode_seconds", "vllm:request_decode_time_seconds"},
     {"choir_requests_total", "vllm:request_success_total"},
+};
+// llama-server has no histograms: it adds up what these observe.
+constexpr Renamed kLlamaSums[] = {
+    {"choir_prefill_seconds", "llamacpp:prompt_seconds_total"},
+    {"choir_decode_seconds", "llamacpp:tokens_predicted_seconds_total"},
 };
 
 MetricFamily family_of(const char* name, const char* help, MetricType type) {
@@ -154,6 +161,14 @@ MetricFamily memory_of(const std::vector<ExecutorInfo>& executors) {
       memory.metric.push_back(metric_of({{"model_name", e.config.name}, {"kind", kind}},
                                         MetricType::Gauge, static_cast<double>(bytes)));
   return memory;
+}
+
+MetricFamily sums_of(const MetricFamily& histograms, const char* name) {
+  MetricFamily sums = family_of(name, histograms.help.c_str(), MetricType::Counter);
+  for (const ClientMetric& metric : histograms.metric)
+    sums.metric.push_back(
+        metric_of(metric.label, MetricType::Counter, metric.histogram.sample_sum));
+  return sums;
 }
 
 // vLLM counts those that have ended by themselves.
@@ -204,6 +219,10 @@ std::vector<MetricFamily> node_families(const std::vector<ExecutorInfo>& executo
 
 std::vector<MetricFamily> renamed(std::vector<MetricFamily> families, MetricNames names) {
   std::vector<MetricFamily> all;
+  if ((names & kLlamaNames) != 0)
+    for (const Renamed& row : kLlamaSums)
+      for (const MetricFamily& family : families)
+        if (family.name == row.from) all.push_back(sums_of(family, row.to));
   if ((names & kVllmNames) != 0)
     for (const Renamed& row : kVllmRenamed)
       for (const MetricFamily& family : families) {

@@ -51,6 +51,8 @@ struct Row {
   Histogram* inter_token = nullptr;
   Histogram* whole = nullptr;
   Histogram* queue = nullptr;
+  Histogram* prefill = nullptr;
+  Histogram* decode = nullptr;
   Histogram* step = nullptr;
   std::map<std::string, ByClass, std::less<>> compute = {};  // by tenant
 };
@@ -135,6 +137,8 @@ class Metrics::Inside {
             .inter_token = &inter_token_.Add(labels, kSeconds),
             .whole = &whole_.Add(labels, kSeconds),
             .queue = &queue_.Add(labels, kSeconds),
+            .prefill = &prefill_.Add(labels, kSeconds),
+            .decode = &decode_.Add(labels, kSeconds),
             .step = &steps_.Add(labels, kSeconds)};
   }
   Row& row_of(Books& books, std::string_view model) {
@@ -166,6 +170,8 @@ class Metrics::Inside {
   Family<Histogram>& whole_ =
       histogram("choir_e2e_request_latency_seconds", "Submission to the end");
   Family<Histogram>& queue_ = histogram("choir_queue_seconds", "Submission to the first pass");
+  Family<Histogram>& prefill_ = histogram("choir_prefill_seconds", "First pass to the first token");
+  Family<Histogram>& decode_ = histogram("choir_decode_seconds", "First token to the end");
   Family<Histogram>& steps_ = histogram("choir_step_seconds", "Duration of forward passes");
   Family<Counter>& compute_ = counter(
       "choir_compute_seconds_total", "Time of forward passes, divided among the sequences in them");
@@ -187,7 +193,11 @@ void Metrics::on_request_ended(const RequestEnded& request) {
   inside_->with_row(request.executor, [&](const Row& row) {
     row.whole->Observe(usage.total_seconds);
     row.queue->Observe(usage.queue_seconds);
-    if (usage.output_tokens > 0) row.first_token->Observe(usage.first_token_seconds);
+    if (usage.output_tokens > 0) {
+      row.first_token->Observe(usage.first_token_seconds);
+      row.prefill->Observe(usage.first_token_seconds - usage.queue_seconds);
+      row.decode->Observe(usage.total_seconds - usage.first_token_seconds);
+    }
     if (usage.output_tokens > 1)
       row.inter_token->Observe((usage.total_seconds - usage.first_token_seconds) /
                                (usage.output_tokens - 1));

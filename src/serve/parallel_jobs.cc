@@ -174,8 +174,15 @@ ApiError at_job(ApiError error, std::size_t number) {
 Fault check_list(const Json& list, std::string_view field, bool (*fits)(const Json&),
                  std::string_view of) {
   if (list.is_null()) return std::nullopt;
-  if (!list.is_array() || list.empty() || !std::ranges::all_of(list, fits))
+  if (!list.is_array() || list.empty())
     return field_error(field, "is " + shown(list) + "; it takes a list of " + std::string(of));
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (fits(list[i])) continue;
+    ApiError error =
+        field_error(field, "has " + shown(list[i]) + "; it takes a list of " + std::string(of));
+    error.pointer += "/" + std::to_string(i);
+    return error;
+  }
   return std::nullopt;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "choir/text.h"
+#include "serve/query.h"
 
 namespace choir::serve {
 namespace {
@@ -99,6 +100,15 @@ std::optional<Refusal> other_type(const HttpRequest& head) {
                           "' takes application/json"};
 }
 
+// Choir's own routes refuse what they would not read. Those that read a query look at it
+// themselves.
+std::optional<Refusal> unknown_query(const HttpRequest& head, const Route& route) {
+  if (!route.query.empty() || !head.path.starts_with("/choir/v1/")) return std::nullopt;
+  const Status none = has_only(head.query, {});
+  if (none) return std::nullopt;
+  return Refusal{400, none.error().message};
+}
+
 // "load, unload" where routes of this method have a path such as .../*/load, and this path has
 // something else at its end; empty where there are none.
 std::string actions_at(std::span<const Route> routes, const std::string& method,
@@ -182,6 +192,7 @@ std::variant<const Route*, Refusal> Router::route_of(HttpRequest& head) const {
   if (auto refusal = not_allowed(head, *found)) return *std::move(refusal);
   if (method != "GET")
     if (auto refusal = other_type(head)) return *std::move(refusal);
+  if (auto refusal = unknown_query(head, *found)) return *std::move(refusal);
   return found;
 }
 
