@@ -54,8 +54,8 @@ constexpr int kSlowBuffer = 4096;
 constexpr std::chrono::seconds kSettle{3};
 constexpr std::chrono::milliseconds kAwake{300};  // what was due while a daemon was stopped is done
 constexpr rlim_t kDescriptors = 16384;
-constexpr int kPeerStep = 10;  // clients that come before it is asked again
-constexpr int kHealthSeconds = 5;
+constexpr int kHealthTries = 5;   // of one second each
+constexpr int kPeerTokens = 900;  // so that they wait for long
 
 double seconds_since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
@@ -250,22 +250,26 @@ class Others {
   SlowReaders slow_;
 };
 
-// How many clients that wait for a stream llama-server has when it no longer answers /health on
-// another connection; kAll if it always does.
+// How many clients that wait for a stream llama-server has when it answers nobody else; kAll if it
+// always does. They come one by one. It may leave a connection without a thread while it could have
+// more, and the next one makes it go on: so it is asked several times, each on a new connection.
 int end_of_peer(const std::string& model, const std::string& folder) {
   const LlamaServer server(model, folder);
+  const auto answers = [&] {
+    for (int i = 0; i < kHealthTries; ++i)
+      if (server.answers(1)) return true;
+    return false;
+  };
   std::vector<int> clients;
-  while (static_cast<int>(clients.size()) < kAll && server.answers(kHealthSeconds)) {
-    for (int i = 0; i < kPeerStep; ++i) {
-      clients.push_back(server.connect(kHealthSeconds));
-      if (clients.back() < 0) break;
-      const std::string request = completion("any", i, kFastTokens, "normal");
-      send(clients.back(), request.data(), request.size(), MSG_NOSIGNAL);
-    }
-    if (clients.back() < 0) break;
+  while (static_cast<int>(clients.size()) < kAll && answers()) {
+    const int client = server.connect(1);
+    if (client < 0) break;
+    clients.push_back(client);
+    const std::string request =
+        completion("any", static_cast<int>(clients.size()), kPeerTokens, "normal");
+    send(client, request.data(), request.size(), MSG_NOSIGNAL);
   }
-  for (const int client : clients)
-    if (client >= 0) close(client);
+  for (const int client : clients) close(client);
   return static_cast<int>(clients.size());
 }
 

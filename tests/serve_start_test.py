@@ -58,6 +58,14 @@ class Start(unittest.TestCase):
             self.assertIn(says, done.stderr)
         self.assertTrue((self.folder / "file").exists())
 
+    def test_without_a_folder_for_its_unix_socket_goes_on_without(self):
+        with Daemon(CHOIR_CACHE="/proc/none") as daemon:
+            self.assertIsNone(daemon.socket)
+            self.assertEqual(daemon.complete()["model"], "stories260K")
+            complaints = [daemon.process.stderr.readline() for _ in range(2)]  # no file of checks can be written either
+            self.assertRegex("".join(complaints),
+                             "no unix socket, .*'/proc/none/.*: No such file or directory; --unix-socket names another path")
+
     def test_of_a_second_daemon_on_the_same_port_says_so(self):
         with Daemon() as daemon:
             done = choir("serve", "--port", daemon.port, "--bind", "127.0.0.1")

@@ -36,12 +36,12 @@ def lines_of(file):
 class Daemon:
     """`choir serve` on a free port, until the end of a `with` block."""
 
-    def __init__(self, *arguments, models=None, model=STORIES, cwd=None):
+    def __init__(self, *arguments, models=None, model=STORIES, cwd=None, **variables):
         command = [CHOIR, "serve", "--port", "0", "--bind", "127.0.0.1", *map(str, arguments)]
         if model:
             command += ["--model", model]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
-                                        env=environment(models))
+                                        env=environment(models, **variables))
         self.welcome = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.welcome)
         if not found:

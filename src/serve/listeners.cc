@@ -35,7 +35,15 @@ Status Listeners::open(const Endpoints& endpoints) {
   }
   if (all_.empty() && first) return fail(Code::kUnavailable, first->message);
   path_ = endpoints.unix_socket ? *endpoints.unix_socket : default_socket(port_);
-  if (!path_.empty()) return listen_on_path();
+  if (path_.empty()) return {};
+  const Status listening = listen_on_path();
+  if (listening) return {};
+  path_.clear();
+  // A user without a home folder that can be written gets no unix socket, and the rest.
+  const bool must = endpoints.unix_socket || all_.empty();
+  if (must || listening.error().code == Code::kAlreadyExists) return listening;
+  log(LogLevel::kWarn, "no unix socket, over which `choir load` and others change the daemon: " +
+                           listening.error().message + "; --unix-socket names another path");
   return {};
 }
 
@@ -71,8 +79,8 @@ Status Listeners::listen_on(const std::string& host) {
 
 Status Listeners::listen_on_path() {
   const std::string& path = path_;
-  const auto failed = [&](const std::string& why) {
-    return fail(Code::kUnavailable, "cannot listen on the unix socket '" + path + "': " + why);
+  const auto failed = [&](const std::string& why, Code code = Code::kUnavailable) {
+    return fail(code, "cannot listen on the unix socket '" + path + "': " + why);
   };
   if (path.size() >= sizeof(sockaddr_un::sun_path))
     return failed("the path has " + std::to_string(path.size()) + " bytes, at most " +
@@ -82,10 +90,11 @@ Status Listeners::listen_on_path() {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) return failed("a file of that name is there");
+    if (!S_ISSOCK(status.st_mode))
+      return failed("a file of that name is there", Code::kAlreadyExists);
     Local::socket probe(io_);
     probe.connect(Local::endpoint(path), error);
-    if (!error) return failed("another daemon answers there");
+    if (!error) return failed("another daemon answers there", Code::kAlreadyExists);
     ::unlink(path.c_str());
   }
   Listener listener;

@@ -71,9 +71,8 @@ class Router {
   // (404), a method that the path does not have (405, with `allow`), no key or a wrong one where
   // there are keys (401), a session that has ended (401 session_ended), a scope that the client
   // does not have (403), a body of another type than JSON (415), a query on a route of /choir/v1/
-  // that has none (400). A client of the unix socket has
-  // all scopes; where there are no keys, one of TCP has all but kAdmin, or those of its session.
-  // HEAD is answered where GET is.
+  // that has none (400). A client of the unix socket has all scopes; where there are no keys, one
+  // of TCP has all but kAdmin, or those of its session. HEAD is answered where GET is.
   std::variant<const Route*, Refusal> find(HttpRequest& head) const;
 
  private:
