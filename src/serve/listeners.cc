@@ -36,7 +36,7 @@ Status Listeners::open(const Endpoints& endpoints) {
   if (all_.empty() && first) return fail(Code::kUnavailable, first->message);
   path_ = endpoints.unix_socket ? *endpoints.unix_socket : default_socket(port_);
   if (path_.empty()) return {};
-  const Status listening = listen_on_path();
+  Status listening = listen_on_path();
   if (listening) return {};
   path_.clear();
   // A user without a home folder that can be written gets no unix socket, and the rest.

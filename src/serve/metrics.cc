@@ -7,6 +7,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -195,8 +196,9 @@ void Metrics::on_request_ended(const RequestEnded& request) {
     row.queue->Observe(usage.queue_seconds);
     if (usage.output_tokens > 0) {
       row.first_token->Observe(usage.first_token_seconds);
-      row.prefill->Observe(usage.first_token_seconds - usage.queue_seconds);
-      row.decode->Observe(usage.total_seconds - usage.first_token_seconds);
+      // A sum of these is a counter, which must not go down.
+      row.prefill->Observe(std::max(usage.first_token_seconds - usage.queue_seconds, 0.0));
+      row.decode->Observe(std::max(usage.total_seconds - usage.first_token_seconds, 0.0));
     }
     if (usage.output_tokens > 1)
       row.inter_token->Observe((usage.total_seconds - usage.first_token_seconds) /
