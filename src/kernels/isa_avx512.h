@@ -15,6 +15,7 @@ struct Avx512 {
   static constexpr int kRowsMax = 16;      // of a tile: 16 sums, 8 vectors of weights, the rest
   static constexpr int kFloatRowsMax = 8;  // three sums each
   static constexpr int kDotSums = 1;       // of a row of a block: 16 rows are chains enough
+  static constexpr bool kAddsShorts = false;
   using Bytes = __m512i;
   using Ints = __m512i;
   using Floats = __m512;
