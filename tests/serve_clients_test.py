@@ -15,7 +15,7 @@ import unittest
 from pathlib import Path
 
 from cli_tools import choir
-from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_reply
+from serve_tools import PROMPT, Daemon, post_bytes, read_reply, wait_until
 
 CLIENTS = Path(os.environ["CHOIR_REPO"]) / "tests" / "clients"
 PAGE = Path(os.environ["CHOIR_REPO"]) / "docs" / "clients.md"
@@ -90,12 +90,6 @@ class Clients(OfClients):
         text = self.daemon.request("GET", "/metrics", headers={"authorization": "Bearer " + self.big})[2]
         return sum(float(line.split()[-1]) for line in text.split("\n") if line.startswith(name + "{") and label in line)
 
-    def wait_until(self, holds):
-        end = time.monotonic() + TIMEOUT
-        while not holds():
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.01)
-
     def full_queue(self, go_on):
         """The queue of the clients' tenant is full until one request was refused."""
         self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
@@ -103,10 +97,10 @@ class Clients(OfClients):
             connections = [stack.enter_context(self.daemon.connect()) for _ in range(9)]
             for connection, key in zip(connections, [self.big] + [self.key] * 8):
                 connection.sendall(post_bytes("/v1/completions", PROMPT | {"model": MODEL}, f"Authorization: Bearer {key}\r\n"))
-            self.wait_until(lambda: len(self.daemon.admin("GET", "/choir/v1/requests")[1]["requests"]) == 9)
+            wait_until(lambda: len(self.daemon.admin("GET", "/choir/v1/requests")[1]["requests"]) == 9)
             refused = self.count("choir_request_total", 'code="429"')
             go_on()
-            self.wait_until(lambda: self.count("choir_request_total", 'code="429"') > refused)
+            wait_until(lambda: self.count("choir_request_total", 'code="429"') > refused)
             self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
             self.assertEqual({read_reply(connection)[0] for connection in connections}, {200})
 

@@ -11,20 +11,11 @@ from pathlib import Path
 from unittest import mock
 
 from cli_tools import RAW, STORIES, choir
-from serve_tools import TIMEOUT, Daemon, post_bytes, read_reply
+from serve_tools import TIMEOUT, Daemon, post_bytes, read_reply, wait_until
 
 MODEL = "stories260K"
 PROMPTS = ["Once upon a time", "The dog"]
 JOBS = {"raw": True, "prompts": PROMPTS, "max_tokens": 8}
-
-
-def until(holds):
-    end = time.monotonic() + TIMEOUT
-    while not (value := holds()):
-        if time.monotonic() > end:
-            raise AssertionError("it did not come true")
-        time.sleep(0.01)
-    return value
 
 
 def figures_masked(report):
@@ -136,8 +127,8 @@ class Parallel(unittest.TestCase):
         self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
         with self.daemon.connect() as connection:
             connection.sendall(post_bytes("/choir/v1/parallel", JOBS | {"prompts": ["a", "b", "c", "d"], "stream": True}))
-            until(lambda: len(self.requests()) == 4)
-        until(lambda: not self.requests())
+            wait_until(lambda: len(self.requests()) == 4)
+        wait_until(lambda: not self.requests())
         self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/resume")
 
     def test_has_a_row_for_a_job_that_fails(self):
@@ -219,7 +210,7 @@ class Models(unittest.TestCase):
         self.daemon.admin("POST", "/choir/v1/models/twin/suspend")
         with self.daemon.connect() as connection:
             connection.sendall(post_bytes("/v1/completions", {"prompt": "a", "model": "twin"}))
-            until(lambda: self.daemon.get("/choir/v1/requests")[1]["requests"])
+            wait_until(lambda: self.daemon.get("/choir/v1/requests")[1]["requests"])
             status, reply = self.daemon.admin("DELETE", "/choir/v1/models/twin")
             self.assertEqual((status, reply["error"]["code"]), (409, "model_busy"))
             self.assertIn("requests=cancel", reply["error"]["message"])
@@ -274,13 +265,13 @@ class Cells(unittest.TestCase):
         _, away = self.cells()
         self.assertEqual((away["state"], away["cells"], away["free_cells"], away["sequences"]), ("unloaded", 0, 0, []))
         self.daemon.complete("The dog ran to the park")
-        _, row = until(lambda: (reply := self.cells())[1]["running"] == 0 and reply)
+        _, row = wait_until(lambda: (reply := self.cells())[1]["running"] == 0 and reply)
         held = row["running_cells"], row["kept_cells"] + row["cached_cells"] + row["free_cells"]
         self.assertEqual(held, (0, row["cells"]), row)
         self.assertGreater(row["cached_cells"] + row["kept_cells"], 0)
         with self.daemon.connect() as connection:
             connection.sendall(post_bytes("/v1/completions", {"prompt": "Once", "max_tokens": 30000, "ignore_eos": True}))
-            running = until(lambda: [r for r in self.daemon.get("/choir/v1/requests")[1]["requests"] if r["output_tokens"] > 0])
+            running = wait_until(lambda: [r for r in self.daemon.get("/choir/v1/requests")[1]["requests"] if r["output_tokens"] > 0])
             self.daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
             _, row = self.cells()
             self.assertEqual([s["id"] for s in row["sequences"]], [running[0]["id"]])
@@ -320,11 +311,11 @@ class Pulls(unittest.TestCase):
     def test_are_shared_and_cancelled(self):
         self.assertEqual(self.daemon.get("/choir/v1/pulls"), (200, {"pulls": []}))
         self.assertEqual(self.pull()[0], 200)
-        running = until(lambda: self.state()["step"] == "fetching" and self.state())
+        running = wait_until(lambda: self.state()["step"] == "fetching" and self.state())
         self.assertGreater(running["bytes_total"], 0)
         self.assertEqual(self.pull()[1]["state"], "running")
         self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/pulls/smollm2-135m")[0], 200)
-        until(lambda: self.state()["state"] == "cancelled")
+        wait_until(lambda: self.state()["state"] == "cancelled")
         self.assertEqual(self.daemon.admin("DELETE", "/choir/v1/pulls/smollm2-135m")[0], 404)
 
     def test_say_why_they_failed(self):
@@ -334,13 +325,13 @@ class Pulls(unittest.TestCase):
             with self.subTest(reason=reason):
                 self.say(script)
                 self.pull()
-                error = until(lambda: self.state()["state"] == "failed" and self.state())["error"]
+                error = wait_until(lambda: self.state()["state"] == "failed" and self.state())["error"]
                 self.assertEqual(error["reason"], reason, error)
                 self.assertNotIn("log:", error["message"])
 
     def test_end_with_the_daemon(self):
         self.pull()
-        until(lambda: self.state()["step"] == "fetching")
+        wait_until(lambda: self.state()["step"] == "fetching")
         self.daemon.process.terminate()
         self.assertEqual(self.daemon.process.wait(TIMEOUT), 0)
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What people do wrong with `choir serve`, and what it says: files that are broken, a daemon that was killed, Ctrl-C."""
 
-import os
 import signal
 import subprocess
 import tempfile

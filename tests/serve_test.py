@@ -10,7 +10,7 @@ import time
 import unittest
 
 from cli_tools import RAW, STORIES, choir
-from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply
+from serve_tools import PROMPT, TIMEOUT, Daemon, post_bytes, read_all, read_reply, wait_until
 
 
 CHAT = {"messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 12, "temperature": 0}
@@ -294,19 +294,13 @@ class Wrong(unittest.TestCase):
 class Ends(unittest.TestCase):
     LONG = {"prompt": "Once upon a time", "max_tokens": 100000, "ignore_eos": True, "stream": True}
 
-    def wait_until(self, holds):
-        end = time.monotonic() + TIMEOUT
-        while not holds():
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.01)
-
     def test_of_a_client_is_the_end_of_its_request(self):
         with Daemon("--context-tokens", 512) as daemon:
             # Suspended readers keep the request in the node: the socket is not read.
             with daemon.connect() as connection:
                 connection.sendall(post_bytes("/v1/completions", self.LONG))
                 connection.recv(1)
-            self.wait_until(lambda: daemon.get("/choir/v1/requests")[1]["requests"] == [])
+            wait_until(lambda: daemon.get("/choir/v1/requests")[1]["requests"] == [])
             self.assertEqual(daemon.get("/health")[0], 200)
 
     def test_of_the_daemon_lets_work_in_flight_finish(self):
@@ -338,9 +332,9 @@ class Ends(unittest.TestCase):
                     connection.sendall(post_bytes(path, body))
                 for connection in connections[:len(began)]:
                     self.assertIn(b" 200 ", connection.recv(64))
-                self.wait_until(lambda: len(daemon.get("/choir/v1/requests")[1]["requests"]) == len(asked))
+                wait_until(lambda: len(daemon.get("/choir/v1/requests")[1]["requests"]) == len(asked))
                 daemon.process.send_signal(signal.SIGTERM)
-                self.wait_until(lambda: daemon.get("/health") == (503, {"status": "draining"}))
+                wait_until(lambda: daemon.get("/health") == (503, {"status": "draining"}))
                 self.assertEqual(daemon.get("/livez"), (200, {"status": "draining"}))
                 self.assertEqual(daemon.get("/v1/models")[0], 503)
                 says = b"the daemon is ending and cut this short after 1 s"

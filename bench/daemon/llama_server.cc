@@ -1,6 +1,6 @@
 #include "bench/daemon/llama_server.h"
 
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>

@@ -2,8 +2,6 @@
 // port of loopback.
 #pragma once
 
-#include <netinet/in.h>
-
 #include <cstdint>
 #include <string>
 
