@@ -8,11 +8,10 @@ import unittest
 from pathlib import Path
 
 from cli_tools import STORIES
-from serve_own_test import until
-from serve_tools import Daemon
+
+from serve_tools import Daemon, wait_until
 
 MODEL = "stories260K"
-
 
 class Names(unittest.TestCase):
     def setUp(self):
@@ -32,7 +31,7 @@ class Names(unittest.TestCase):
     def test_the_list_tells_what_a_file_is_that_nobody_has_asked_for(self):
         def row():
             return next(row for row in self.daemon.get("/v1/models")[1]["data"] if row["id"] == "other")
-        listed = until(lambda: (found := row()) and "capabilities" in found and found)  # its head is read at the start
+        listed = wait_until(lambda: (found := row()) and "capabilities" in found and found)  # its head is read at the start
         self.assertEqual(listed["capabilities"], ["completion", "chat"])
         self.assertEqual(listed["status"]["value"], "unloaded")
         self.daemon.complete(model="other")
@@ -63,7 +62,6 @@ class Names(unittest.TestCase):
         self.assertEqual(status, 404)
         self.assertIn("did you mean '/choir/v1/models'?", reply["error"]["message"])
         self.assertEqual(self.daemon.request("PUT", "/v1/models")[1]["allow"], "GET, HEAD")
-
 
 class Sizes(unittest.TestCase):
     def setUp(self):
@@ -112,7 +110,6 @@ class Sizes(unittest.TestCase):
                 self.assertIsNone(self.daemon.request("POST", "/tokenize", {"content": "a"})[1]["x-choir-ignored"])
         status, reply = self.daemon.post("/apply-template", {"messages": messages, "strict_fields": True})
         self.assertEqual((status, reply["error"]["pointer"]), (400, "/messages/0/mood"))
-
 
 if __name__ == "__main__":
     unittest.main()

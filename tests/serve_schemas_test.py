@@ -5,8 +5,8 @@ import json
 import unittest
 
 from schema_tools import SCHEMAS, faults, reply_faults
-from serve_own_test import JOBS, MODEL, until
-from serve_tools import Daemon, post_bytes
+from serve_own_test import JOBS, MODEL
+from serve_tools import Daemon, post_bytes, wait_until
 
 
 class Schemas(unittest.TestCase):
@@ -45,7 +45,7 @@ class Schemas(unittest.TestCase):
         daemon.admin("POST", f"/choir/v1/models/{MODEL}/suspend")
         with daemon.connect() as connection:
             connection.sendall(post_bytes("/v1/completions", {"model": MODEL, "prompt": "a", "max_tokens": 4}))
-            rows = until(lambda: daemon.get("/choir/v1/requests")[1]["requests"])
+            rows = wait_until(lambda: daemon.get("/choir/v1/requests")[1]["requests"])
             self.assertIn("why", rows[0])
             self.assert_declared("get", "/choir/v1/requests", (200, {"requests": rows}))
             cancelled = daemon.admin("DELETE", f"/choir/v1/requests/{rows[0]['id']}")
