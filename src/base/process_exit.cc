@@ -1,5 +1,6 @@
 #include "base/process_exit.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,18 @@ namespace choir {
 namespace {
 
 std::atomic<ExitPhase> phase{ExitPhase::kNone};
+
+// The C library's list of what runs at exit has a lock, which it does not open in the child of a
+// fork: a child that was forked while another thread added to the list would wait for ever when it
+// exits. So no process is forked in the middle of a registration of ours.
+std::atomic<bool> registers{false};
+void begin_registration() {
+  while (registers.exchange(true)) registers.wait(true);
+}
+void end_registration() {
+  registers = false;
+  registers.notify_one();
+}
 
 }  // namespace
 
@@ -39,7 +52,12 @@ class ExitList {
   }
 
   static void watch() {
+    static const int around_forks =
+        ::pthread_atfork(begin_registration, end_registration, end_registration);
+    (void)around_forks;
+    begin_registration();
     (void)std::atexit([] { of_process().end_all(); });
+    end_registration();
   }
 
   void remove(const Row& row) {
