@@ -151,5 +151,22 @@ TEST(ExecutorWaiting, OfTheNextClassGoesBeforeOlderOnes) {
   EXPECT_LT(full.stage.end_of(high).usage.queue_seconds, 0.001);
 }
 
+TEST(ExecutorWaiting, IsOverInTheCountsWhenTheFirstTokensAreTold) {
+  Stage stage({.slots = 2});
+  const ExecutorStats& stats = stage.executor->stats();
+  int told = 0;
+  stage.on_notify = [&](const RequestState&) {
+    ++told;
+    EXPECT_EQ(stats.running.load(), 2);
+    EXPECT_EQ(stats.waiting.load(), 1);
+  };
+  for (int i = 0; i < 3; ++i) stage.post({1, 2, 3}, {.reads = true});
+  stage.turn();
+  EXPECT_EQ(told, 2);
+  stage.on_notify = nullptr;
+  stage.turns();
+  EXPECT_EQ(stats.running.load() + stats.waiting.load(), 0);
+}
+
 }  // namespace
 }  // namespace choir

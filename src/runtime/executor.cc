@@ -185,10 +185,7 @@ TurnResult Executor::result(Instant began) {
   const std::int32_t running = memory_.held_by_sequences().slots;
   ExecutorStats& stats = counters();
   r.threads = stats.threads.load(std::memory_order_relaxed);
-  const std::int32_t waiting = static_cast<std::int32_t>(live_.all().size()) - running;
-  const std::int32_t was_running = stats.running.exchange(running, std::memory_order_relaxed);
-  const std::int32_t was_waiting = stats.waiting.exchange(waiting, std::memory_order_relaxed);
-  if (running != was_running || waiting != was_waiting) rules().node->shown.count();
+  count_requests(running, static_cast<std::int32_t>(live_.all().size()) - running);
   stats.cells.store(memory_.use().cells, std::memory_order_relaxed);
   stats.cached_cells.store(memory_.cache().use().cells, std::memory_order_relaxed);
   return r;

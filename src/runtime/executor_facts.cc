@@ -30,6 +30,12 @@ ExecutorFacts::ExecutorFacts(ExecutorId id, const ExecutorConfig& config,
       stats_(std::move(stats)),
       settings_(settings_of(config)) {}
 
+void ExecutorFacts::count_requests(std::int32_t running, std::int32_t waiting) const {
+  const std::int32_t was_running = stats_->running.exchange(running, std::memory_order_relaxed);
+  const std::int32_t was_waiting = stats_->waiting.exchange(waiting, std::memory_order_relaxed);
+  if (running != was_running || waiting != was_waiting) rules_.node->shown.count();
+}
+
 void ExecutorFacts::take_settings_of(const ExecutorConfig& config) {
   settings_ = settings_of(config);
   config_.with([&](ExecutorConfig& c) { take_settings(c, config); });

@@ -82,6 +82,7 @@ class ExecutorFacts {
 
   // For the thread that has the turn:
   ExecutorStats& counters() const { return *stats_; }
+  void count_requests(std::int32_t running, std::int32_t waiting) const;
   // What steps ask of the configuration, without its lock.
   struct Settings {
     Batching batching = Batching::kContinuous;

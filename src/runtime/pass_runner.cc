@@ -99,6 +99,9 @@ void PassRunner::count_pass(const StepPlan& plan, int threads, Instant began, In
     best = std::min(best, l.value.priority);
   }
   computed_ = {prompt_tokens, tokens - prompt_tokens, best};
+  // Before the tokens: a client that has its first one sees that its request runs.
+  const std::int32_t running = p_.memory.held_by_sequences().slots;
+  p_.facts.count_requests(running, static_cast<std::int32_t>(p_.live.all().size()) - running);
   count_tenants(plan);
   p_.planner.count_standing_back(ended);
   ExecutorStats& stats = p_.facts.counters();
