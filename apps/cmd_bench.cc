@@ -15,7 +15,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct BenchOptions {
   std::string model;
   std::int32_t prompt_tokens = 256;
   std::int32_t tokens = 64;
@@ -59,7 +59,7 @@ double batch_decode_rate(const std::vector<Usage>& usages) {
 
 enum class Kind : unsigned char { kPrefill, kDecode };
 
-Result<Row> measure(Node& node, Kind kind, std::int32_t batch, const Options& options) {
+Result<Row> measure(Node& node, Kind kind, std::int32_t batch, const BenchOptions& options) {
   std::vector<double> rates;
   for (std::int32_t i = 0; i < options.repeat; ++i) {
     const bool prefill = kind == Kind::kPrefill;
@@ -74,7 +74,7 @@ Result<Row> measure(Node& node, Kind kind, std::int32_t batch, const Options& op
   return Row{test, batch, rates_of(std::move(rates))};
 }
 
-Result<std::vector<Row>> measure_all(Node& node, const Options& options) {
+Result<std::vector<Row>> measure_all(Node& node, const BenchOptions& options) {
   const Graceful until_measured;
   note("⏳ Measuring, " + std::to_string(options.repeat) + " times each...\n");
   CHOIR_TRY(run_batch(node, 1, kDecodePromptTokens, 4));  // warm: pages touched, threads awake
@@ -100,7 +100,8 @@ void print_rows(const std::vector<Row>& rows, const OpenModel& model) {
   print(table(lines, "lrrrrr"));
 }
 
-void print_rows_json(const std::vector<Row>& rows, const OpenModel& model, const Options& options) {
+void print_rows_json(const std::vector<Row>& rows, const OpenModel& model,
+                     const BenchOptions& options) {
   Json lines = Json::array();
   for (const Row& row : rows)
     lines.push_back({{"test", row.test},
@@ -114,7 +115,7 @@ void print_rows_json(const std::vector<Row>& rows, const OpenModel& model, const
               {"rows", std::move(lines)}});
 }
 
-std::string wrong_with(const Options& options) {
+std::string wrong_with(const BenchOptions& options) {
   const auto check = [](std::string_view flag, std::int32_t value,
                         std::int32_t most) -> std::string {
     if (value >= 1 && value <= most) return "";
@@ -129,7 +130,7 @@ std::string wrong_with(const Options& options) {
   return options.tokens == 1 ? "--tokens is 1, decoding is measured from 2" : "";
 }
 
-Result<int> bench(const Options& options) {
+Result<int> bench(const BenchOptions& options) {
   if (const std::string wrong = wrong_with(options); !wrong.empty()) return usage_error(wrong);
   OpenOptions open;
   open.cores = options.cores;
@@ -147,7 +148,7 @@ Result<int> bench(const Options& options) {
 }  // namespace
 
 void add_bench(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   CLI::App* command =
       add_command(root, "bench", "Measure how fast a model reads and writes on this machine",
                   "  choir bench smollm2-135m\n"

@@ -18,14 +18,15 @@ namespace {
 
 using Reply = nlohmann::ordered_json;
 
-struct Options {
+struct DaemonOptions {
   WhichDaemon daemon;
   std::string model;
   bool json = false;
 };
 
 // What the daemon answers; its error where it refuses.
-Result<Reply> ask(const Options& options, const std::string& method, const std::string& path) {
+Result<Reply> ask(const DaemonOptions& options, const std::string& method,
+                  const std::string& path) {
   const serve::DaemonAddress daemon = CHOIR_TRY(address_of(options.daemon));
   const serve::ClientReply reply = CHOIR_TRY(serve::ask(daemon, method, path));
   Reply json = Reply::parse(reply.body, nullptr, false);
@@ -80,7 +81,7 @@ std::string state_of(const Reply& model) {
   return state;
 }
 
-Result<int> ps(const Options& options) {
+Result<int> ps(const DaemonOptions& options) {
   const Reply reply = CHOIR_TRY(ask(options, "GET", "/choir/v1/models"));
   if (options.json) {
     print(reply.dump(2) + "\n");
@@ -111,7 +112,7 @@ Result<int> ps(const Options& options) {
   return kExitOk;
 }
 
-Result<int> change(const Options& options, const std::string& action) {
+Result<int> change(const DaemonOptions& options, const std::string& action) {
   if (options.model.empty())
     return usage_error("the name of the model is empty; `choir ps` lists the models");
   const Reply reply =
@@ -120,17 +121,17 @@ Result<int> change(const Options& options, const std::string& action) {
   return kExitOk;
 }
 
-Result<int> stop(const Options& options) {
+Result<int> stop(const DaemonOptions& options) {
   CHOIR_TRY(ask(options, "POST", "/choir/v1/stop"));
   print("the daemon ends; work in flight is finished first\n");
   return kExitOk;
 }
 
-using Do = Result<int> (*)(const Options&);
+using Do = Result<int> (*)(const DaemonOptions&);
 
 void add_one(CLI::App& root, Run& chosen, const std::string& name, const std::string& what,
              const std::string& examples, bool of_model, Do work) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DaemonOptions>();
   CLI::App* command = add_command(root, name, what, examples);
   if (of_model) add_value(*command, "MODEL", options->model, "", "Its name")->required();
   add_which_daemon(*command, options->daemon);
@@ -146,10 +147,10 @@ void add_daemon(CLI::App& root, Run& chosen) {
           "  choir ps\n  choir ps --host http://192.168.0.5:8411", false, ps);
   add_one(root, chosen, "load", "Let a running daemon load a model now",
           "  choir load smollm2-135m", true,
-          [](const Options& options) { return change(options, "load"); });
+          [](const DaemonOptions& options) { return change(options, "load"); });
   add_one(root, chosen, "unload", "Let a running daemon give a model's memory back",
           "  choir unload smollm2-135m", true,
-          [](const Options& options) { return change(options, "unload"); });
+          [](const DaemonOptions& options) { return change(options, "unload"); });
   add_one(root, chosen, "stop", "End a running daemon; it finishes its work first",
           "  choir stop --port 8500", false, stop);
 }

@@ -21,9 +21,7 @@ extern char** environ;  // NOLINT(readability-redundant-declaration)
 namespace choir::app {
 namespace {
 
-using Reply = nlohmann::json;
-
-struct Options {
+struct DashboardOptions {
   std::uint16_t port = 8411;
   std::string unix_socket;
   bool no_open = false;
@@ -79,16 +77,16 @@ bool open_in_browser(const std::string& page) {
          WEXITSTATUS(status) == 0;
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const DashboardOptions& options) {
   const std::string socket =
       options.unix_socket.empty() ? serve::default_socket(options.port) : options.unix_socket;
   const serve::ClientReply reply = CHOIR_TRY(serve::ask(socket, "POST", "/choir/v1/session/link"));
-  const Reply json = Reply::parse(reply.body, nullptr, false);
+  const auto json = nlohmann::json::parse(reply.body, nullptr, false);
   if (!json.is_object())
     return fail(Code::kUnavailable, "what answers at '" + socket + "' is no daemon of Choir");
   if (reply.status != 200)
     return fail(Code::kUnavailable, json.value("/error/message"_json_pointer, reply.body));
-  const Reply url = json.value("url", Reply());
+  const auto url = json.value("url", nlohmann::json());
   if (!url.is_string())
     return fail(Code::kUnavailable, "the daemon listens on no address that a browser reaches");
   print(url.get<std::string>() + "\n");
@@ -106,7 +104,7 @@ Result<int> run(const Options& options) {
 }  // namespace
 
 void add_dashboard(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DashboardOptions>();
   CLI::App* command = add_command(root, "dashboard", "Open the dashboard of a running daemon",
                                   "  choir dashboard\n"
                                   "  choir dashboard --port 8500 --no-open");

@@ -12,7 +12,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct KeyOptions {
   std::string file;
   std::string name;
   std::string tenant;
@@ -21,7 +21,7 @@ struct Options {
   double weight = 1;
 };
 
-std::string file_of(const Options& options) {
+std::string file_of(const KeyOptions& options) {
   return options.file.empty() ? serve::default_keys_file() : options.file;
 }
 
@@ -33,7 +33,7 @@ std::string scopes_text(serve::Scopes scopes) {
   return text;
 }
 
-Result<int> create(const Options& options) {
+Result<int> create(const KeyOptions& options) {
   serve::Client client{.key = options.name};
   client.tenant = options.tenant.empty() ? options.name : options.tenant;
   if (client.tenant.size() > kNameBytesMax)
@@ -60,7 +60,7 @@ Result<int> create(const Options& options) {
   return kExitOk;
 }
 
-Result<int> list(const Options& options) {
+Result<int> list(const KeyOptions& options) {
   const auto keys = serve::Keys::read(file_of(options));
   if (!keys && keys.error().code == Code::kNotFound) {
     print("no keys: every client of this machine may use the daemon\n");
@@ -76,7 +76,7 @@ Result<int> list(const Options& options) {
   return kExitOk;
 }
 
-Result<int> remove(const Options& options) {
+Result<int> remove(const KeyOptions& options) {
   CHOIR_CHECK_OK(serve::remove_key(file_of(options), options.name));
   print("the key '" + options.name +
         "' is gone; a daemon forgets it with its next start, or after SIGHUP\n");
@@ -84,7 +84,7 @@ Result<int> remove(const Options& options) {
 }
 
 CLI::App* add_one(CLI::App& root, const std::string& name, const std::string& what,
-                  const std::string& examples, const std::shared_ptr<Options>& options) {
+                  const std::string& examples, const std::shared_ptr<KeyOptions>& options) {
   CLI::App* command = add_command(root, name, what, examples);
   add_value(*command, "--keys", options->file, "FILE",
             "The file of keys [~/.config/choir/keys.json]");
@@ -94,7 +94,7 @@ CLI::App* add_one(CLI::App& root, const std::string& name, const std::string& wh
 }  // namespace
 
 void add_key_command(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<KeyOptions>();
   CLI::App* key = add_command(root, "key", "Make, list and remove API keys of a daemon",
                               "  choir key new alice\n"
                               "  choir key new batch --tenant nightly --weight 0.5 --class low\n"

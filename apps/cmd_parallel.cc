@@ -23,7 +23,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct ParallelOptions {
   std::vector<std::string> models;
   std::vector<std::string> priorities;
   std::vector<std::string> prompts;
@@ -57,7 +57,7 @@ Result<ModelWord> split_priority(const std::string& word) {
   return ModelWord{word.substr(0, colon), CHOIR_TRY(priority_in(word.substr(colon + 1)))};
 }
 
-Result<std::vector<ModelWord>> model_words(const Options& options) {
+Result<std::vector<ModelWord>> model_words(const ParallelOptions& options) {
   if (options.priorities.size() > options.models.size())
     return fail(Code::kInvalidArgument,
                 "there are " + std::to_string(options.priorities.size()) + " --priority for " +
@@ -142,7 +142,8 @@ using Order = ParallelEvaluation::Order;
 using RunInOrder = std::function<Result<EvaluationReport>(Order order)>;
 
 // Runs the sessions, once or for a comparison twice, and prints what came of it.
-Result<int> evaluate(const ParallelConfig& config, const Options& options, const RunInOrder& run) {
+Result<int> evaluate(const ParallelConfig& config, const ParallelOptions& options,
+                     const RunInOrder& run) {
   const Graceful until_reported;
   note("⚡ Running " + count_of(sessions_of(config), "evaluation session") + " concurrently...\n\n");
   const EvaluationReport together = CHOIR_TRY(run(Order::kTogether));
@@ -161,7 +162,7 @@ Result<int> evaluate(const ParallelConfig& config, const Options& options, const
                                                                                : kExitOk;
 }
 
-Result<int> parallel_here(const ParallelConfig& config, const Options& options) {
+Result<int> parallel_here(const ParallelConfig& config, const ParallelOptions& options) {
   if (!options.json) print(header(config));
   note("⏳ Loading " + count_of(config.models.size(), "model") + "...\n");
   auto evaluation = CHOIR_TRY(ParallelEvaluation::create(config));
@@ -172,7 +173,7 @@ Result<int> parallel_here(const ParallelConfig& config, const Options& options) 
 }
 
 Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& words,
-                           const Options& options) {
+                           const ParallelOptions& options) {
   if (config.node.cores != 0 || config.kv_type != KvType::kF16)
     return usage_error("--cores and --kv-type are the daemon's; leave them out with --host");
   const RemoteDaemon daemon = CHOIR_TRY(RemoteDaemon::at(options.host));
@@ -192,7 +193,7 @@ Result<int> parallel_there(ParallelConfig config, const std::vector<ModelWord>& 
   });
 }
 
-Result<int> parallel(const Options& options) {
+Result<int> parallel(const ParallelOptions& options) {
   const auto words = model_words(options);
   if (!words) return usage_error(words.error().message);
   if (!options.prompts_file.empty() && !options.prompts.empty())
@@ -221,7 +222,7 @@ Result<int> parallel(const Options& options) {
 }  // namespace
 
 void add_parallel(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ParallelOptions>();
   CLI::App* command = add_command(
       root, "parallel", "Run many sessions over one or several models at once",
       "  choir parallel --model smollm2-135m --sessions 4\n"

@@ -15,7 +15,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct PullFlags {
   std::string source;
   std::string sha256;
   std::string name;
@@ -95,7 +95,7 @@ bool is_source(const std::string& source) {
          std::ranges::count(catalog(), source, &CatalogEntry::name) > 0;
 }
 
-Result<int> pull_model(const Options& options) {
+Result<int> pull_model(const PullFlags& options) {
   if (is_source(options.source)) announce(options.source);
   Bar bar;
   PullOptions pull_options;
@@ -117,7 +117,7 @@ Result<int> pull_model(const Options& options) {
 }  // namespace
 
 void add_pull(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PullFlags>();
   CLI::App* command =
       add_command(root, "pull", "Fetch a model into the models folder",
                   "  choir pull smollm2-135m\n"

@@ -16,7 +16,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct RunOptions {
   std::string model;
   std::string host;  // empty: the model is loaded in this process
   std::string prompt;
@@ -36,7 +36,7 @@ struct Options {
 
 constexpr double kTimeoutMax = 1e6;  // 11 days
 
-Request settings_of(const Options& options) {
+Request settings_of(const RunOptions& options) {
   Request request;
   request.max_tokens = options.max_tokens;
   request.sampling = options.sampling;
@@ -47,7 +47,7 @@ Request settings_of(const Options& options) {
   return request;
 }
 
-Request with_prompt(Request request, const Options& options, const std::string& prompt) {
+Request with_prompt(Request request, const RunOptions& options, const std::string& prompt) {
   if (options.raw) {
     request.text = prompt;
     return request;
@@ -76,7 +76,7 @@ int code_for(const Completion& completion) {
              : kExitFailed;
 }
 
-Result<int> answer_as_json(OpenModel& model, const Options& options, const Request& request) {
+Result<int> answer_as_json(OpenModel& model, const RunOptions& options, const Request& request) {
   const Completion completion = CHOIR_TRY(generate(model, request));
   Json out = {{"model", options.model}, {"seed", request.sampling.seed}};
   out.update(json_of(completion));
@@ -98,7 +98,7 @@ Result<int> answer(OpenModel& model, const Request& request) {
 }
 
 // What no later step would notice before the model is loaded; empty when all is well.
-std::string wrong_with(const Options& options, bool interactive) {
+std::string wrong_with(const RunOptions& options, bool interactive) {
   if (options.raw && !options.system.empty())
     return "--system needs the chat template; leave out --raw";
   if (options.json && interactive)
@@ -115,14 +115,14 @@ std::string wrong_with(const Options& options, bool interactive) {
   return valid ? "" : valid.error().message;
 }
 
-Result<OpenModel> open(const Options& options) {
+Result<OpenModel> open(const RunOptions& options) {
   if (!options.host.empty()) return remote_model(options.host, options.model);
   return open_model(options.model, {.cores = options.cores,
                                     .context_tokens = options.context_tokens,
                                     .kv_type = options.kv_type});
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const RunOptions& options) {
   const bool interactive = !options.has_prompt && stdin_is_terminal();
   if (const std::string wrong = wrong_with(options, interactive); !wrong.empty())
     return usage_error(wrong);
@@ -158,7 +158,7 @@ void add_sampling(CLI::App& command, Sampling& sampling) {
 }  // namespace
 
 void add_run(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   CLI::App* command =
       add_command(root, "run", "Let one model answer a prompt, or chat with it",
                   "  choir run smollm2-135m \"Name three rivers\"\n"

@@ -13,7 +13,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct ShowOptions {
   std::string model;
   bool template_only = false;
   bool json = false;
@@ -79,7 +79,7 @@ void print_lines(const ModelInfo& m) {
   print(table(rows, "ll"));
 }
 
-Result<int> show(const Options& options) {
+Result<int> show(const ShowOptions& options) {
   const std::string path = CHOIR_TRY(resolve_model(options.model));
   const ModelInfo model = CHOIR_TRY(inspect_model(path));
   if (options.json) {
@@ -96,7 +96,7 @@ Result<int> show(const Options& options) {
 }  // namespace
 
 void add_show(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ShowOptions>();
   CLI::App* command = add_command(root, "show", "Show what a model file says about itself",
                                   "  choir show smollm2-135m\n"
                                   "  choir show ./model.gguf --json\n"

@@ -14,7 +14,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   std::string text;
   bool has_text = false;
@@ -25,7 +25,7 @@ struct Options {
 
 constexpr std::size_t kPieceCharacters = 200;
 
-void print_tokens(const std::vector<TokenPiece>& tokens, const Options& options) {
+void print_tokens(const std::vector<TokenPiece>& tokens, const TokenizeOptions& options) {
   if (options.count) return print(std::to_string(tokens.size()) + "\n");
   std::string line;
   std::vector<std::vector<std::string>> rows;
@@ -37,7 +37,7 @@ void print_tokens(const std::vector<TokenPiece>& tokens, const Options& options)
   print(options.ids ? line + "\n" : table(rows, "rl"));
 }
 
-Result<int> tokenize(const Options& options) {
+Result<int> tokenize(const TokenizeOptions& options) {
   if (!options.has_text && stdin_is_terminal())
     return usage_error("there is no text; give one after the model or on standard input");
   const std::string path = CHOIR_TRY(resolve_model(options.model));
@@ -56,7 +56,7 @@ Result<int> tokenize(const Options& options) {
 }  // namespace
 
 void add_tokenize(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command =
       add_command(root, "tokenize", "Show the tokens of a text in a model's vocabulary",
                   "  choir tokenize smollm2-135m \"Several voices, one choir\"\n"

@@ -29,7 +29,7 @@ constexpr Milliseconds kOnceLooks{600};  // so that speeds and lanes are known
 constexpr std::chrono::seconds kFirstAnswer{10};
 constexpr int kPipeColumns = 120;
 
-struct Options {
+struct TopOptions {
   WhichDaemon daemon;
   bool once = false;
   bool json = false;
@@ -126,7 +126,7 @@ std::string whole_picture(const View& view) {
   return text + "\n";
 }
 
-Result<int> lines(const Options& options, Follower& follower) {
+Result<int> lines(const TopOptions& options, Follower& follower) {
   View view;
   view.coloured = false;
   CHOIR_CHECK_OK(first_picture(follower));
@@ -195,7 +195,7 @@ void show(View& view, top::Screen& screen, Follower& follower) {
   }
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const TopOptions& options) {
   const serve::DaemonAddress daemon = CHOIR_TRY(address_of(options.daemon));
   const Graceful graceful;
   View view;
@@ -218,7 +218,7 @@ Result<int> run(const Options& options) {
 }  // namespace
 
 void add_top(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TopOptions>();
   CLI::App* command = add_command(root, "top", "Watch a running daemon: lanes, models, requests",
                                   "  choir top\n"
                                   "  choir top --once\n"

@@ -17,7 +17,7 @@
 namespace choir::app {
 namespace {
 
-struct Options {
+struct TuneOptions {
   std::string model;  // empty: kModel
   bool forget = false;
   bool json = false;
@@ -226,7 +226,7 @@ Result<int> forget(bool json) {
   return kExitOk;
 }
 
-Result<int> tune(const Options& options) {
+Result<int> tune(const TuneOptions& options) {
   if (options.forget && !options.model.empty())
     return usage_error("--forget and --model exclude each other; take one");
   if (options.forget) return forget(options.json);
@@ -245,7 +245,7 @@ Result<int> tune(const Options& options) {
 }  // namespace
 
 void add_tune(CLI::App& root, Run& chosen) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TuneOptions>();
   CLI::App* command = add_command(
       root, "tune", "Measure how to share this machine's cores among busy models, and keep it",
       "  choir tune\n"

@@ -4,7 +4,8 @@ target_compile_features(choir_options INTERFACE cxx_std_20)
 target_compile_options(choir_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   -fvisibility=hidden -fvisibility-inlines-hidden
-  -ffunction-sections -fdata-sections)
+  -ffunction-sections -fdata-sections
+  -ffp-contract=off)  # the same bits whatever the compiler inlines; fused multiply-adds are written out
 target_link_options(choir_options INTERFACE -Wl,--gc-sections)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Its -Wconversion has these two inside, which g++'s has not.
@@ -55,6 +56,35 @@ endif()
 macro(choir_sources out)
   file(GLOB_RECURSE ${out} CONFIGURE_DEPENDS ${ARGN})
 endmacro()
+
+# choir_unity(TARGET SOURCE...): with CHOIR_UNITY, these files of the target, below the current folder, are compiled
+# eight at once. So names in their unnamed namespaces differ from those of their neighbours. CMake's own UNITY_BUILD
+# writes whole paths, with which checkouts in different folders would share nothing in ccache.
+function(choir_unity target)
+  if(NOT CHOIR_UNITY)
+    return()
+  endif()
+  set(unit 0)
+  set(rest ${ARGN})
+  while(rest)
+    math(EXPR unit "${unit} + 1")
+    list(SUBLIST rest 0 8 some)
+    list(REMOVE_ITEM rest ${some})
+    set(text "")
+    foreach(source ${some})
+      cmake_path(RELATIVE_PATH source)
+      string(APPEND text "#include \"${source}\"\n")
+    endforeach()
+    set(file ${CMAKE_CURRENT_BINARY_DIR}/${target}_unity/${unit}.cc)
+    file(CONFIGURE OUTPUT ${file} CONTENT "${text}")
+    target_sources(${target} PRIVATE ${file})
+  endwhile()
+  set_source_files_properties(${ARGN} PROPERTIES HEADER_FILE_ONLY ON)
+  target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # it takes these files for headers
+  endif()
+endfunction()
 
 # choir_program(NAME SOURCE...): an executable of ours in build/bin, which finds libchoir beside it.
 function(choir_program name)

@@ -38,10 +38,10 @@ class Waits final : public Work {
  public:
   explicit Waits(Waiting& waiting) : waiting_(waiting) { ++waiting_.begun; }
   ~Waits() override { ++waiting_.ended; }
-  Output advance() override { return std::exchange(waiting_.next, {}); }
+  Output advance() override { return taken(waiting_.next); }
   Output cut_short(const Refusal& why) override {
     if (!waiting_.last.bytes.empty()) waiting_.last.bytes += why.message;
-    return std::exchange(waiting_.last, {});
+    return taken(waiting_.last);
   }
   Output silence(Nanos silent) override {
     waiting_.silent = silent;
@@ -50,6 +50,13 @@ class Waits final : public Work {
   WorkFacts facts() const override { return {.model = "small", .prompt_tokens = 3}; }
 
  private:
+  static Output taken(Output& from) {
+    Output out = std::move(from);
+    from.head.reset();
+    from.bytes.clear();
+    from.end = false;
+    return out;
+  }
   Waiting& waiting_;
 };
 

@@ -8,14 +8,16 @@
 namespace choir::app::top {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-constexpr std::size_t kNameCharacters = 40;
+constexpr std::size_t kNameShown = 40;
 
-Json or_null(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
+OrderedJson or_null(std::optional<double> value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
 
-Json lanes_of(const View& view) {
-  Json lanes = Json::array();
+OrderedJson lanes_of(const View& view) {
+  OrderedJson lanes = OrderedJson::array();
   for (const auto& [index, lane] : view.state.lanes) {
     std::map<std::string, std::int64_t> times;
     const std::int64_t from = view.state.now_us - 10'000'000;
@@ -24,7 +26,7 @@ Json lanes_of(const View& view) {
           std::min(block.begin + block.length, view.state.now_us) - std::max(block.begin, from);
       if (inside > 0) times[block.model] += inside;
     }
-    Json models = Json::object();
+    OrderedJson models = OrderedJson::object();
     for (const auto& [name, time] : times) models[name] = static_cast<double>(time) / 1e7;
     lanes.push_back({{"lane", index},
                      {"threads", lane.threads},
@@ -45,9 +47,8 @@ std::string plain_line(const View& view) {
   for (const auto& [name, m] : s.models) {
     running += m.running;
     waiting += m.waiting;
-    models += " | " + printable_line(name, kNameCharacters) + " " +
-              printable_line(m.state, kNameCharacters) + " " +
-              (m.load_percent < 0 ? "" : std::to_string(m.load_percent) + " % ") +
+    models += " | " + printable_line(name, kNameShown) + " " + printable_line(m.state, kNameShown) +
+              " " + (m.load_percent < 0 ? "" : std::to_string(m.load_percent) + " % ") +
               speed(view.rates.of(name)) + " tok/s " + std::to_string(m.running) + "+" +
               std::to_string(m.waiting);
   }
@@ -59,50 +60,52 @@ std::string plain_line(const View& view) {
 
 std::string json_line(const View& view) {
   const State& s = view.state;
-  Json models = Json::array();
+  OrderedJson models = OrderedJson::array();
   for (const auto& [name, m] : s.models)
-    models.push_back({{"name", name},
-                      {"state", m.state},
-                      {"load_percent", m.load_percent < 0 ? Json(nullptr) : Json(m.load_percent)},
-                      {"priority", m.priority},
-                      {"pinned", m.pinned},
-                      {"running", m.running},
-                      {"waiting", m.waiting},
-                      {"output_tokens_per_second", or_null(view.rates.of(name))},
-                      {"output_tokens", m.output_tokens},
-                      {"cells", m.cells},
-                      {"cached_cells", m.cached_cells},
-                      {"context_tokens", m.context_tokens},
-                      {"bytes", m.bytes()}});
-  Json requests = Json::array();
+    models.push_back(
+        {{"name", name},
+         {"state", m.state},
+         {"load_percent", m.load_percent < 0 ? OrderedJson(nullptr) : OrderedJson(m.load_percent)},
+         {"priority", m.priority},
+         {"pinned", m.pinned},
+         {"running", m.running},
+         {"waiting", m.waiting},
+         {"output_tokens_per_second", or_null(view.rates.of(name))},
+         {"output_tokens", m.output_tokens},
+         {"cells", m.cells},
+         {"cached_cells", m.cached_cells},
+         {"context_tokens", m.context_tokens},
+         {"bytes", m.bytes()}});
+  OrderedJson requests = OrderedJson::array();
   for (const Request* r : requests_of(view)) {
-    Json row = {{"id", r->id},
-                {"model", r->model},
-                {"tenant", r->tenant},
-                {"priority", r->priority},
-                {"state", r->state},
-                {"waits_for", r->waits_for},
-                {"prompt_tokens", r->prompt_tokens},
-                {"prompt_tokens_done", r->prompt_tokens_done},
-                {"output_tokens", r->output_tokens},
-                {"submitted_ms", r->submitted_ms}};
+    OrderedJson row = {{"id", r->id},
+                       {"model", r->model},
+                       {"tenant", r->tenant},
+                       {"priority", r->priority},
+                       {"state", r->state},
+                       {"waits_for", r->waits_for},
+                       {"prompt_tokens", r->prompt_tokens},
+                       {"prompt_tokens_done", r->prompt_tokens_done},
+                       {"output_tokens", r->output_tokens},
+                       {"submitted_ms", r->submitted_ms}};
     if (!r->why.empty()) row["why"] = r->why;
     if (r->ahead >= 0) {
       row["ahead"] = r->ahead;
-      row["expected_seconds"] = r->expected_seconds < 0 ? Json(nullptr) : Json(r->expected_seconds);
+      row["expected_seconds"] =
+          r->expected_seconds < 0 ? OrderedJson(nullptr) : OrderedJson(r->expected_seconds);
     }
     requests.push_back(std::move(row));
   }
-  const Json line = {{"now_ms", view.now_ms},
-                     {"live", view.not_live.empty()},
-                     {"version", s.version},
-                     {"output_tokens_per_second", or_null(view.rates.total())},
-                     {"memory_bytes_promised", s.node.bytes_promised},
-                     {"memory_bytes_max", s.node.bytes_max},
-                     {"lanes", lanes_of(view)},
-                     {"models", std::move(models)},
-                     {"requests", std::move(requests)}};
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const OrderedJson line = {{"now_ms", view.now_ms},
+                            {"live", view.not_live.empty()},
+                            {"version", s.version},
+                            {"output_tokens_per_second", or_null(view.rates.total())},
+                            {"memory_bytes_promised", s.node.bytes_promised},
+                            {"memory_bytes_max", s.node.bytes_max},
+                            {"lanes", lanes_of(view)},
+                            {"models", std::move(models)},
+                            {"requests", std::move(requests)}};
+  return line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 }  // namespace choir::app::top

@@ -43,14 +43,6 @@ std::vector<std::string> merged_environment(const std::vector<std::string>& ours
   return merged;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  out.reserve(texts.size() + 1);
-  for (std::string& text : texts) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 // The child starts with no signal blocked or ignored, whatever the host program does with its own.
 void set_attributes(Attributes& attributes) {
   sigset_t none;
@@ -66,6 +58,14 @@ void set_attributes(Attributes& attributes) {
 }
 
 }  // namespace
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  out.reserve(texts.size() + 1);
+  for (std::string& text : texts) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
 
 Result<Child> Child::start(const ChildCommand& command) {
   const bool piped = command.output == ChildCommand::Output::kPipe;

@@ -22,6 +22,9 @@ struct ChildCommand {
   Output output = Output::kLog;  // kPipe: read it from Child::output()
 };
 
+// What execve takes of these: a pointer to each, and a null pointer. They point into `texts`.
+std::vector<char*> pointers(std::vector<std::string>& texts);
+
 // One owner, can be handed on; not thread-safe. The child leads its own process group, so that a
 // Ctrl-C at the terminal reaches only us and we decide; its end kills the whole group.
 class Child {

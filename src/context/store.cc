@@ -41,7 +41,7 @@ struct Item {
 };
 using Lists = std::array<std::vector<Item>, kListCount>;
 
-std::string_view view_of(const std::vector<TokenId>& tokens) {
+std::string_view bytes_of_tokens(const std::vector<TokenId>& tokens) {
   return {reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(TokenId)};
 }
 
@@ -55,7 +55,7 @@ Lists lists_of(const ConversationRecord& record) {
   Lists lists;
   for (const Message& message : record.history)
     lists[kHistory].push_back({message.role, message.content});
-  add_pieces(lists[kTokens], "", view_of(record.tokens));
+  add_pieces(lists[kTokens], "", bytes_of_tokens(record.tokens));
   add_pieces(lists[kTexts], "system", record.system);
   add_pieces(lists[kTexts], "covered", record.covered);
   for (const auto& [key, value] : record.metadata) lists[kMetadata].push_back({key, value});
@@ -97,7 +97,7 @@ std::int64_t checksum(const ConversationRecord& r) {
     add(message.role);
     add(message.content);
   }
-  add(view_of(r.tokens));
+  add(bytes_of_tokens(r.tokens));
   for (const auto& [key, value] : r.metadata) {
     add(key);
     add(value);
@@ -105,7 +105,7 @@ std::int64_t checksum(const ConversationRecord& r) {
   return static_cast<std::int64_t>(sum);
 }
 
-Status check(const ConversationRecord& r) {
+Status check_limits(const ConversationRecord& r) {
   if (r.executor.empty() || r.id.empty())
     return fail(Code::kInvalidArgument, "a conversation has the name of an executor and an id");
   struct Limit {
@@ -304,7 +304,7 @@ Result<std::unique_ptr<ConversationStore>> ConversationStore::open(const std::st
 }
 
 Status ConversationStore::put(const ConversationRecord& record) {
-  CHOIR_CHECK_OK(check(record));
+  CHOIR_CHECK_OK(check_limits(record));
   return database_.with([&](auto& database) {
     return database->transaction([&] { return put_record(*database, record); });
   });

@@ -19,9 +19,9 @@ using frozen_fields::fields;
 
 constexpr std::string_view kFrozen = "CHFZ";
 constexpr std::string_view kMove = "CHMV";
-constexpr std::uint32_t kVersion = 2;  // of both
+constexpr std::uint32_t kFrozenVersion = 2;  // of both
 
-tl::unexpected<Error> bad(const std::string& why) {
+tl::unexpected<Error> not_read(const std::string& why) {
   return fail(Code::kInvalidArgument, "frozen executor: " + why);
 }
 
@@ -157,7 +157,7 @@ void unpack_kept(Unpacker& in, std::map<ConversationKey, KvState>& kept) {
 }
 
 Result<FrozenExecutor> unpack_frozen(std::string_view bytes) {
-  Unpacker in(bytes, kFrozen, kVersion);
+  Unpacker in(bytes, kFrozen, kFrozenVersion);
   FrozenExecutor frozen;
   std::vector<std::string> tenants;
   std::vector<std::string> left;
@@ -187,19 +187,19 @@ Result<FrozenExecutor> unpack_frozen(std::string_view bytes) {
   if (in.ok() && !(is_span(counts.seconds_per_prompt_token) &&
                    is_span(counts.seconds_per_output_token) && is_span(counts.compute_seconds)))
     in.wrong("counts that nobody counts");
-  if (!in.ok()) return bad(in.what());
+  if (!in.ok()) return not_read(in.what());
   return frozen;
 }
 
 Result<ExecutorMove> unpack_move(std::string_view bytes) {
-  Unpacker in(bytes, kMove, kVersion);
+  Unpacker in(bytes, kMove, kFrozenVersion);
   ExecutorMove move;
   in.cbor([&](auto& field) {
     field("epoch", move.epoch.value);
     fields(move.config, field);
   });
   if (in.ok() && !in.at_end()) in.wrong("bytes behind the end");
-  if (!in.ok()) return bad(in.what());
+  if (!in.ok()) return not_read(in.what());
   CHOIR_CHECK_OK(validate(move.config));
   return move;
 }
@@ -209,17 +209,17 @@ template <class Value>
 Result<Value> read_canonical(std::string_view bytes, Result<Value> (*unpack)(std::string_view)) {
   try {
     Value value = CHOIR_TRY(unpack(bytes));
-    if (serialize(value) != bytes) return bad("not in its canonical form");
+    if (serialize(value) != bytes) return not_read("not in its canonical form");
     return value;
   } catch (const std::exception& e) {  // nlohmann-json, and std::bad_alloc
-    return bad(std::string("not readable: ") + e.what());
+    return not_read(std::string("not readable: ") + e.what());
   }
 }
 
 }  // namespace
 
 std::string serialize(const FrozenExecutor& frozen) {
-  Packer out(kFrozen, kVersion);
+  Packer out(kFrozen, kFrozenVersion);
   std::vector<std::string> tenants;
   std::vector<std::string> left;
   for (const FrozenLease& lease : frozen.leases) {
@@ -243,7 +243,7 @@ std::string serialize(const FrozenExecutor& frozen) {
 }
 
 std::string serialize(const ExecutorMove& move) {
-  Packer out(kMove, kVersion);
+  Packer out(kMove, kFrozenVersion);
   out.cbor([&](auto& field) {
     field("epoch", move.epoch.value);
     fields(move.config, field);

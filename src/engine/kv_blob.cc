@@ -7,8 +7,8 @@
 namespace choir {
 namespace {
 
-constexpr std::string_view kMagic = "CHKV";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::string_view kBlobMagic = "CHKV";
+constexpr std::uint32_t kBlobVersion = 1;
 
 template <class T>
 void put(std::string& out, T value) {
@@ -42,8 +42,8 @@ bool take_text(std::string_view& rest, std::string& text) {
 std::string wrap_kv(const KvBlobHeader& header, std::string_view state) {
   std::string out;
   out.reserve(state.size() + 128);
-  out.append(kMagic);
-  put(out, kVersion);
+  out.append(kBlobMagic);
+  put(out, kBlobVersion);
   put_text(out, header.model_fingerprint);
   put_text(out, header.kv_type);
   put(out, header.tokens);
@@ -56,8 +56,8 @@ Result<KvBlob> unwrap_kv(std::string_view bytes) {
   const auto bad = [](const char* why) {
     return fail(Code::kInvalidArgument, std::string("KV state is ") + why);
   };
-  if (bytes.size() < kMagic.size() + sizeof(kVersion) + sizeof(std::uint64_t) ||
-      !bytes.starts_with(kMagic))
+  if (bytes.size() < kBlobMagic.size() + sizeof(kBlobVersion) + sizeof(std::uint64_t) ||
+      !bytes.starts_with(kBlobMagic))
     return bad("not one of ours");
   const std::string_view body = bytes.substr(0, bytes.size() - sizeof(std::uint64_t));
   std::uint64_t checksum = 0;
@@ -65,9 +65,9 @@ Result<KvBlob> unwrap_kv(std::string_view bytes) {
   if (checksum != XXH3_64bits(body.data(), body.size())) return bad("torn or altered");
 
   KvBlob blob;
-  std::string_view rest = body.substr(kMagic.size());
+  std::string_view rest = body.substr(kBlobMagic.size());
   std::uint32_t version = 0;
-  if (!take(rest, version) || version != kVersion) return bad("of another version");
+  if (!take(rest, version) || version != kBlobVersion) return bad("of another version");
   if (!take_text(rest, blob.header.model_fingerprint) || !take_text(rest, blob.header.kv_type) ||
       !take(rest, blob.header.tokens) || blob.header.tokens < 0)
     return bad("without a whole header");

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/child.h"
 #include "base/split_name.h"
 #include "policy/admit.h"
 
@@ -44,14 +45,6 @@ std::vector<std::string> child_environment() {
     if (!std::string_view(*variable).starts_with("GGML_NO_BACKTRACE="))
       variables.emplace_back(*variable);
   return variables;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  out.reserve(strings.size() + 1);
-  for (std::string& text : strings) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
 }
 
 Result<TrialEnd> run_child(std::vector<std::string> words) {

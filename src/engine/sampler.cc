@@ -10,7 +10,7 @@
 namespace choir {
 namespace {
 
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
+constexpr float kNoLogit = -std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
 constexpr std::size_t kBlock = 256;  // floats; 16 rows of the scan, so that its reduction is small
@@ -20,7 +20,7 @@ constexpr std::size_t kGreedyBlock = 1024;  // 4 KiB; only one is looked through
 struct Field {
   std::span<const float> logits;
   std::size_t block = kBlock;
-  float max = kNothing;
+  float max = kNoLogit;
   float scale = 1;               // weight = 2^((logit - max) * scale)
   bool settled = false;          // `token` is the answer
   std::optional<TokenId> token;  // none: there is nothing to draw from
@@ -78,12 +78,12 @@ Field prepare(std::span<float> logits, const Sampling& sampling, std::span<const
 
   edit_logits(logits, sampling, recent, scratch.edits);
   bool numbers = find_max(field, scratch);
-  if (numbers && field.max == kNothing) {
+  if (numbers && field.max == kNoLogit) {
     undo_edits(logits, scratch.edits);
     numbers = find_max(field, scratch);
     field.settled = true;
   }
-  if (!numbers || field.max == kNothing) {
+  if (!numbers || field.max == kNoLogit) {
     field.settled = true;
     return field;
   }

@@ -28,7 +28,7 @@ constexpr std::size_t kHashesMax = 2 * kVerdictsMax;
 constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;
 
 // Raised when trials do more, so that files are tried again.
-constexpr int kTrial = 2;
+constexpr int kTrialVersion = 2;
 
 constexpr char kBeforeKvType = ' ';  // in no fingerprint
 
@@ -57,7 +57,7 @@ std::string identity_of(const struct stat& file) {
 std::string verdict_judge() {
   const Version all = version();
   return all.engine + ", for " + all.engine_features + ", kernels " + all.kernels + ", trial " +
-         std::to_string(kTrial);
+         std::to_string(kTrialVersion);
 }
 
 std::string verdicts_text(const Verdicts& verdicts, const std::string& judge) {

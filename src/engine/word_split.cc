@@ -58,7 +58,7 @@ constexpr std::array kCategories = {
     Category{unicode_cpt_flags::ACCENT_MARK, '\xD4', ""},
     Category{unicode_cpt_flags::SYMBOL, '\xD5', R"(\$\+<->^`\|\~)"}};
 constexpr char kOtherCategory = '\xD0';
-constexpr char kBlank = 0x0B;  // for blanks that are not ASCII
+constexpr char kWideBlank = 0x0B;  // for blanks that are not ASCII
 constexpr std::array kNames = {
     std::pair{std::string_view(R"(\p{N})"), 0U},  std::pair{std::string_view(R"(\p{L})"), 1U},
     std::pair{std::string_view(R"(\p{P})"), 2U},  std::pair{std::string_view(R"(\p{M})"), 3U},
@@ -178,7 +178,7 @@ class Text {
     wide_.emplace(points_.begin(), points_.end());
     for (std::size_t i = 0; i < points_.size(); ++i)
       if (points_[i] > 0x7F && unicode_cpt_flags_from_cpt(points_[i]).is_whitespace)
-        (*wide_)[i] = kBlank;
+        (*wide_)[i] = kWideBlank;
     return *wide_;
   }
 
@@ -186,7 +186,7 @@ class Text {
   static char collapsed(std::uint32_t point) {
     if (point < 0x80) return static_cast<char>(point);
     const unicode_cpt_flags flags = unicode_cpt_flags_from_cpt(point);
-    if (flags.is_whitespace) return kBlank;
+    if (flags.is_whitespace) return kWideBlank;
     for (const Category& category : kCategories)
       if (flags.category_flag() == category.flag) return category.byte;
     return kOtherCategory;

@@ -107,23 +107,23 @@ std::array<std::string, 4> compared(const std::string& label, const EvaluationRe
           std::to_string(report.total_tokens) + " tokens", fixed2(report.total_seconds) + "s"};
 }
 
-auto bad(const std::string& message) { return fail(Code::kInvalidArgument, message); }
+auto refused(const std::string& message) { return fail(Code::kInvalidArgument, message); }
 
 Status in_range(std::string_view name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value >= low && value <= high) return {};
-  return bad(std::string(name) + " is " + std::to_string(value) + ", it takes " +
-             std::to_string(low) + " to " + std::to_string(high));
+  return refused(std::string(name) + " is " + std::to_string(value) + ", it takes " +
+                 std::to_string(low) + " to " + std::to_string(high));
 }
 
 Status validate_models(const std::vector<ParallelModel>& models) {
-  if (models.empty()) return bad("there is no model; name at least one");
+  if (models.empty()) return refused("there is no model; name at least one");
   CHOIR_CHECK_OK(
       in_range("the number of models", static_cast<std::int64_t>(models.size()), 1, kModelsMax));
   for (std::size_t i = 0; i < models.size(); ++i) {
     const std::string where = "models[" + std::to_string(i) + "]";
-    if (models[i].path.empty()) return bad(where + " has no path; name a GGUF file");
+    if (models[i].path.empty()) return refused(where + " has no path; name a GGUF file");
     if (!std::isfinite(models[i].shares) || models[i].shares <= 0)
-      return bad(where + " has " + fixed2(models[i].shares) + " shares, it takes more than 0");
+      return refused(where + " has " + fixed2(models[i].shares) + " shares, it takes more than 0");
   }
   return {};
 }
@@ -140,7 +140,7 @@ Status validate_text(const std::string& where, const std::string& text) {
 Status validate_prompts(const std::vector<std::string>& prompts) {
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const std::string where = "prompts[" + std::to_string(i) + "]";
-    if (prompts[i].empty()) return bad(where + " is empty; write a prompt or leave it out");
+    if (prompts[i].empty()) return refused(where + " is empty; write a prompt or leave it out");
     CHOIR_CHECK_OK(validate_text(where, prompts[i]));
   }
   return {};

@@ -7,16 +7,16 @@
 namespace choir {
 namespace {
 
-using Json = nlohmann::ordered_json;  // members in the order in which they are written
+using OrderedJson = nlohmann::ordered_json;  // members in the order in which they are written
 
-Json json_of(const std::optional<Error>& error) {
+OrderedJson json_of(const std::optional<Error>& error) {
   if (!error) return nullptr;
-  Json json = {{"code", to_string(error->code)}, {"message", error->message}};
+  OrderedJson json = {{"code", to_string(error->code)}, {"message", error->message}};
   for (const Fact& fact : error->facts) json["facts"][fact.name] = fact.value;
   return json;
 }
 
-Json json_of(const EvaluationResult& session) {
+OrderedJson json_of(const EvaluationResult& session) {
   return {{"session_id", session.session_id},
           {"model", session.model},
           {"prompt", session.prompt},
@@ -30,8 +30,8 @@ Json json_of(const EvaluationResult& session) {
           {"error", json_of(session.error)}};
 }
 
-Json json_of(const EvaluationReport& report) {
-  Json sessions = Json::array();
+OrderedJson json_of(const EvaluationReport& report) {
+  OrderedJson sessions = OrderedJson::array();
   for (const EvaluationResult& session : report.results) sessions.push_back(json_of(session));
   return {{"load_seconds", report.load_seconds},
           {"total_seconds", report.total_seconds},
@@ -41,8 +41,8 @@ Json json_of(const EvaluationReport& report) {
           {"sessions", std::move(sessions)}};
 }
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string text_of(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 double throughput_of(std::int32_t tokens, double seconds) {
@@ -101,7 +101,7 @@ Comparison compare(EvaluationReport together, EvaluationReport one_at_a_time) {
 std::string json_text(const EvaluationReport& report) { return text_of(json_of(report)); }
 
 std::string json_text(const Comparison& comparison) {
-  Json json = json_of(comparison.together);
+  OrderedJson json = json_of(comparison.together);
   json["one_at_a_time"] = json_of(comparison.one_at_a_time);
   json["speedup"] = comparison.speedup;
   return text_of(json);

@@ -21,13 +21,13 @@ void set_field(ApiError& error, std::string_view field) {
   if (error.code.empty()) error.code = std::move(named.code);
 }
 
-bool is_open(const ApiError& error) { return error.status == 400 && error.param.empty(); }
+bool is_general(const ApiError& error) { return error.status == 400 && error.param.empty(); }
 
 }  // namespace
 
 ApiError about_body(ApiError error, std::span<const BodyField> fields) {
   const std::string name(quoted_name(error.message));
-  if (is_open(error) && std::ranges::find(fields, name, &BodyField::name) != fields.end())
+  if (is_general(error) && std::ranges::find(fields, name, &BodyField::name) != fields.end())
     set_field(error, name);
   return error;
 }
@@ -38,8 +38,8 @@ ApiError about_query(ApiError error, std::span<const BodyField> fields) {
   const bool unknown =
       !name.empty() &&
       std::string_view(error.message).substr(name.size() + 2).starts_with(kUnknown);
-  if (is_open(error) && unknown) error.code = "unknown_field";
-  if (is_open(error) &&
+  if (is_general(error) && unknown) error.code = "unknown_field";
+  if (is_general(error) &&
       (unknown || std::ranges::find(fields, name, &BodyField::name) != fields.end()))
     set_field(error, name);
   error.pointer.clear();

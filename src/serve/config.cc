@@ -12,6 +12,7 @@
 #include "choir/text.h"
 #include "serve/config_file.h"
 #include "serve/model_config.h"
+#include "serve/value_rule.h"
 #include "serve/yaml_in.h"
 
 namespace choir::serve {
@@ -19,7 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kShown = 60;
 constexpr std::string_view kFileVariable = "CHOIR_SERVE_CONFIG";
 
 SettingValue& value_in(Config& config, const Setting& setting) {

@@ -8,12 +8,11 @@
 #include "choir/text.h"
 #include "serve/fields.h"
 #include "serve/model_config.h"
+#include "serve/value_rule.h"
 #include "serve/yaml_in.h"
 
 namespace choir::serve {
 namespace {
-
-constexpr std::size_t kShown = 60;
 
 const Setting* find(std::span<const Setting> table, std::string_view name) {
   for (const Setting& setting : table)

@@ -7,7 +7,7 @@
 namespace choir::serve {
 namespace {
 
-constexpr auto kSchemas = std::to_array<Schema>({
+constexpr auto kEventSchemas = std::to_array<Schema>({
     {"NodeEvent", R"({
   "description": "an event of /choir/v1/events; the data of ping and bye is {}",
   "type": "object", "required": ["event", "data"],
@@ -108,6 +108,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
 
 }  // namespace
 
-std::span<const Schema> event_schemas() { return kSchemas; }
+std::span<const Schema> event_schemas() { return kEventSchemas; }
 
 }  // namespace choir::serve

@@ -7,7 +7,7 @@
 namespace choir::serve {
 namespace {
 
-constexpr auto kSchemas = std::to_array<Schema>({
+constexpr auto kOwnReplySchemas = std::to_array<Schema>({
     {"ModelRow", R"({
   "description": "an executor of a model; counts are since the daemon began",
   "type": "object",
@@ -377,6 +377,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
 
 }  // namespace
 
-std::span<const Schema> own_reply_schemas() { return kSchemas; }
+std::span<const Schema> own_reply_schemas() { return kOwnReplySchemas; }
 
 }  // namespace choir::serve

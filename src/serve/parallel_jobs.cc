@@ -18,7 +18,6 @@ namespace {
 constexpr std::string_view kModels = "models";
 constexpr std::string_view kPrompts = "prompts";
 constexpr std::string_view kJobs = "jobs";
-constexpr std::size_t kShown = 60;
 constexpr ValueRule kReportTokens = {Kind::kInteger, 0, std::numeric_limits<std::int32_t>::max()};
 constexpr ValueRule kReportSeconds = {Kind::kNumber, 0, 1e9};  // 31 years
 

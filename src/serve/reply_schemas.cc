@@ -7,7 +7,7 @@
 namespace choir::serve {
 namespace {
 
-constexpr auto kSchemas = std::to_array<Schema>({
+constexpr auto kReplySchemas = std::to_array<Schema>({
     {"Error", R"({
   "type": "object", "required": ["error"],
   "properties": {"error": {
@@ -168,6 +168,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
 
 }  // namespace
 
-std::span<const Schema> reply_schemas() { return kSchemas; }
+std::span<const Schema> reply_schemas() { return kReplySchemas; }
 
 }  // namespace choir::serve

@@ -6,7 +6,7 @@
 namespace choir::serve {
 namespace {
 
-constexpr auto kSchemas = std::to_array<Schema>({
+constexpr auto kRequestRowSchemas = std::to_array<Schema>({
     {"RequestRow", R"({
   "type": "object",
   "required": ["id", "model", "tenant", "priority", "state", "waits_for", "prompt_tokens",
@@ -79,6 +79,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
 
 }  // namespace
 
-std::span<const Schema> request_row_schemas() { return kSchemas; }
+std::span<const Schema> request_row_schemas() { return kRequestRowSchemas; }
 
 }  // namespace choir::serve

@@ -6,7 +6,7 @@
 namespace choir::serve {
 namespace {
 
-constexpr auto kSchemas = std::to_array<Schema>({
+constexpr auto kRequestSchemas = std::to_array<Schema>({
     {"Messages", R"({
   "description": "a list of messages, of which one at least has text",
   "type": "array", "minItems": 1, "maxItems": 4096,
@@ -188,6 +188,6 @@ constexpr auto kSchemas = std::to_array<Schema>({
 
 }  // namespace
 
-std::span<const Schema> request_schemas() { return kSchemas; }
+std::span<const Schema> request_schemas() { return kRequestSchemas; }
 
 }  // namespace choir::serve

@@ -10,8 +10,6 @@
 namespace choir::serve {
 namespace {
 
-constexpr std::size_t kShown = 60;
-
 std::string range_of(const Setting& setting) {
   return " from " + number_text(setting.least) + " to " + number_text(setting.most);
 }

@@ -9,8 +9,6 @@
 namespace choir::serve {
 namespace {
 
-constexpr std::size_t kShown = 60;  // characters of a wrong value, or of an unknown name
-
 bool within(const ValueRule& rule, double value) {
   return std::isfinite(value) && value >= rule.least && value <= rule.most;
 }

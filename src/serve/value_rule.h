@@ -14,6 +14,9 @@
 
 namespace choir::serve {
 
+// Characters of a wrong value, or of an unknown name, that an error shows.
+inline constexpr std::size_t kShown = 60;
+
 // "65535", "0.05": a limit as it is shown.
 std::string number_text(double value);
 // "a whole number from 1 to 256".

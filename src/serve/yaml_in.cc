@@ -11,11 +11,10 @@
 
 #include "base/utf8.h"
 #include "choir/text.h"
+#include "serve/value_rule.h"
 
 namespace choir::serve {
 namespace {
-
-constexpr std::size_t kShown = 60;
 
 tl::unexpected<Error> wrong_at(int line, const std::string& what) {
   return fail(Code::kInvalidArgument, std::to_string(line) + ": " + what);
