@@ -170,6 +170,14 @@ const Wrong kWrong[] = {
     {"TwoLinesForAName", kModel + "    name: \"a\\nb\"\n", ":3: 'name' takes a text on one line"},
     {"NameTwice", kModel + "  - {model: b, aliases: [a]}\n",
      ":3: the name 'a' is there twice, first in line 2"},
+    {"NameOfAReplica", kModel + "    replicas: 2\n  - {model: b, name: a@2}\n",
+     ":4: the name 'a@2' is there twice, first in line 2"},
+    {"NameOfAReplicaToCome", kModel + "    aliases: [b@3]\n  - {model: b, replicas: 3}\n",
+     ":4: the name 'b@3' is there twice, first in line 2"},
+    {"AliasThatIsAnAction", kModel + "    aliases: [b, c/load]\n", "ends in a slash and 'load'"},
+    {"RoomForNoAnswer", kModel + "    context_tokens: 1\n",
+     ":3: 'context_tokens' takes 0 or a whole number from 2 to 16777216, not 1"},
+    {"RoomForNoAnswerOfAny", "defaults: {context_tokens: 1}\n", "from 2 to 16777216, not 1"},
     {"UnknownSampling", kModel + "    sampling:\n      temprature: 1\n",
      ":4: 'temprature' is no field that 'sampling' takes; did you mean 'temperature'?"},
     {"WrongSampling", kModel + "    sampling: {temperature: 11}\n",
@@ -278,7 +286,7 @@ TEST_F(DaemonOf, AModelHasAllOfIt) {
   const DaemonConfig made =
       of("models:\n"
          "  - model: a\n    name: b\n    aliases: [c]\n    preload: true\n    pinned: true\n"
-         "    keep_alive: 90\n    context_tokens: 1\n    sequences: 2\n    kv_type: q8_0\n"
+         "    keep_alive: 90\n    context_tokens: 9\n    sequences: 2\n    kv_type: q8_0\n"
          "    shares: 0.5\n    priority: low\n    batching: collect\n    batch_tokens: 3\n"
          "    prefix_cache: false\n    max_tokens_default: 4\n    system: |\n      d\n      e\n"
          "    sampling: {temperature: 0.5, top_k: 7}\n");
@@ -287,7 +295,7 @@ TEST_F(DaemonOf, AModelHasAllOfIt) {
   EXPECT_EQ(m.model + m.name + m.aliases.at(0), "abc");
   EXPECT_TRUE(m.preload && m.pinned && !m.prefix_cache);
   EXPECT_EQ(m.requests.keep_alive, std::chrono::seconds(90));
-  EXPECT_EQ(m.context_tokens, 1);
+  EXPECT_EQ(m.context_tokens, 9);
   EXPECT_EQ(m.sequences, 2);
   EXPECT_EQ(m.kv_type, KvType::kQ80);
   EXPECT_EQ(m.shares, 0.5);

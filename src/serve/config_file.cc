@@ -8,6 +8,7 @@
 #include "choir/text.h"
 #include "serve/fields.h"
 #include "serve/model_config.h"
+#include "serve/replicas.h"
 #include "serve/value_rule.h"
 #include "serve/yaml_in.h"
 
@@ -201,13 +202,15 @@ class Reader {
     return model;
   }
 
+  // With those of its replicas.
   static std::vector<std::string> client_names(const Json& model) {
     ModelConfig config;
     for (const Setting& setting : model_settings())
       if (const auto found = model.find(setting.name); found != model.end())
         setting.to_model(config, *found);
     std::vector<std::string> names = config.aliases;
-    names.insert(names.begin(), client_name(config));
+    for (std::int32_t number = 1; number <= config.replicas; ++number)
+      names.push_back(replica_name(client_name(config), number));
     return names;
   }
 

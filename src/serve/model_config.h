@@ -46,6 +46,9 @@ std::string client_name(const ModelConfig& model);
 // What is wrong with a name that somebody chooses: "takes ..., not ..."; nullopt: nothing. A slash
 // is allowed, as in "org/model": paths have it as it is, or as %2F.
 std::optional<std::string> wrong_name(std::string_view name);
+// The same of a number of tokens for a prompt and its answer, of which each has one at least; 0 is
+// for one that is set elsewhere.
+std::optional<std::string> wrong_context_tokens(std::int64_t tokens);
 // What POST /choir/v1/models/NAME/ACTION does, by which no name may end.
 inline constexpr auto kModelActions =
     std::to_array<std::string_view>({"load", "unload", "suspend", "resume", "pin", "unpin",

@@ -9,6 +9,7 @@
 #include "serve/model_config.h"
 #include "serve/replicas.h"
 #include "serve/settings.h"
+#include "serve/value_rule.h"
 
 namespace choir::serve {
 namespace {
@@ -28,6 +29,12 @@ Enum named(const Names& names, const Json& value) {
   std::size_t place = 0;
   while (place + 1 < names.size() && value != names.at(place)) ++place;
   return static_cast<Enum>(place);
+}
+
+std::optional<std::string> wrong_names(const Json& names) {
+  for (const Json& name : names)
+    if (auto wrong = wrong_name(name.get_ref<const std::string&>())) return wrong;
+  return std::nullopt;
 }
 
 constexpr auto kSettings = std::to_array<Setting>({
@@ -53,6 +60,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = 64,
      .otherwise = "[]",
      .meaning = "Other names of it",
+     .also = wrong_names,
      .to_model = [](ModelConfig& m, const Json& v) { v.get_to(m.aliases); }},
     {.name = "preload",
      .type = kBoolean,
@@ -84,6 +92,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = kTokensMost,
      .otherwise = "0",
      .meaning = "Longest prompt and answer together; 0 as defaults.context_tokens says",
+     .also = [](const Json& v) { return wrong_context_tokens(v.get<std::int64_t>()); },
      .to_model = [](ModelConfig& m, const Json& v) { v.get_to(m.context_tokens); }},
     {.name = "sequences",
      .type = kInteger,
@@ -162,6 +171,11 @@ std::span<const Setting> model_settings() { return kSettings; }
 std::span<const std::string_view> sampling_fields() { return kSamplingFields; }
 
 // Clients and proxies resolve "." and ".." in a path before they send it.
+std::optional<std::string> wrong_context_tokens(std::int64_t tokens) {
+  if (tokens != 1) return std::nullopt;
+  return "takes 0 or a whole number from 2 to " + number_text(kTokensMost) + ", not 1";
+}
+
 std::optional<std::string> wrong_name(std::string_view name) {
   bool fits = !name.empty() && name.size() <= kNameBytesMax &&
               std::ranges::none_of(

@@ -186,6 +186,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .most = kTokensMost,
      .otherwise = "0",
      .meaning = "Longest prompt and answer together, 0 for 4096 or what the model takes",
+     .also = [](const Json& v) { return wrong_context_tokens(v.get<std::int64_t>()); },
      .to_daemon = [](DaemonConfig& d,
                      const Json& v) { v.get_to(d.model_defaults.context_tokens); }},
     {.name = "defaults.sequences",
