@@ -110,6 +110,9 @@ CASES = {
     "a cycle is found": (
         {"src/core/a.h": HEADER + '#include "core/b.h"\n', "src/core/b.h": HEADER + '#include "core/a.h"\n'},
         ["src/core/b.h:3"]),
+    "what a Python file takes from another one is there": (
+        {"tests/a.py": "from b import (ONE,\n    two)\nfrom b import Three, four as five  # both\nimport b\nfrom json import x\n",
+         "tests/b.py": "ONE = TWO = 1\ndef two():\n    pass\nclass Three:\n    pass\nfours = 4\n"}, ["tests/a.py:3"]),
     "unfinished words do not land": (
         {"src/core/a.cc": "// FIX" "ME\n// a st" "ubborn thing\n// st" "ub\n", "run": "#!/bin/sh\n# X" "XX\n"},
         ["run:2", "src/core/a.cc:1", "src/core/a.cc:3"]),

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks rules that a compiler does not check: includes between folders, sizes of files and classes, and
-forbidden words.
+"""Checks rules that a compiler does not check: includes between folders, sizes of files and classes, forbidden words, and
+what Python files take from each other.
 
     tools/tidy.py [--root DIR]          prints `path:line: message` for each finding; exits 1 if there is one
     tools/tidy.py --fingerprints        prints `hash path` for each .cc of src/ and apps/; the hash changes
@@ -46,6 +46,8 @@ PLACES = re.compile(r"(?:/wo" r"rk/|/ro" r"ot/|\.lib" r"rary\b)")
 # A class with a body, in clang-format's layout; `final`, bases and attributes may stand in between.
 CLASS = re.compile(r"\b(?<!enum )(?:class|struct) (?:CHOIR_API |\[\[\w+\]\] )*(\w+)(?: final)?\s*(?::[^;{}()]*)?\{")
 NO_FUNCTION = re.compile(r",|(?:using|typedef|friend|static_assert|enum|class|struct|union)\b")
+
+PYTHON_IMPORT = re.compile(r"^from ([\w.]+) import +(?:\(([^)]*)\)|([^\n#]*))", re.MULTILINE)
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -255,7 +257,24 @@ def check_words(tree):
         yield from matches(name, text, PLACES, "'{}' is a place on one machine; a stranger has none of it")
 
 
-CHECKS = [check_includes, check_cycles, check_headers, check_sizes, check_functions, check_owners, check_words]
+def check_python_imports(tree):
+    """What a Python file takes from another one of ours is there."""
+    ours = {}
+    for name, text in tree.texts.items():
+        if name.endswith(".py"):
+            ours[Path(name).stem] = ours.get(Path(name).stem, "") + text
+    for name, text in tree.texts.items():
+        for found in PYTHON_IMPORT.finditer(text) if name.endswith(".py") else ():
+            module = found[1].split(".")[-1]
+            for taken in re.findall(r"(\w+)(?: as \w+)?", found[2] or found[3]) if module in ours else ():
+                there = rf"^\s*(?:async )?(?:def|class) {taken}\b|^[^#\n=]*\b{taken}\b[^=\n]*=|^(?:from|import) .*\b{taken}\b"
+                if not re.search(there, ours[module], re.MULTILINE):
+                    line = text.count("\n", 0, found.start()) + 1
+                    yield name, line, f"there is no '{taken}' in {module}.py"
+
+
+CHECKS = [check_includes, check_cycles, check_headers, check_sizes, check_functions, check_owners, check_words,
+          check_python_imports]
 
 
 def findings(tree):
