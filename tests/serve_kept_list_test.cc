@@ -79,9 +79,14 @@ class KeptList : public testing::Test {
 
 TEST_F(KeptList, IsTheSameTextWhileNothingChanges) {
   const std::string first = kept("/v1/models");
-  const std::uint64_t changes = s().models.changes();
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(get("/v1/models"), first);
-  EXPECT_EQ(s().models.changes(), changes) << "nothing has changed";
+  // Another process may mount something meanwhile, which counts, too; but not each time.
+  bool quiet = false;
+  for (int tries = 0; tries < 20 && !quiet; ++tries) {
+    const std::uint64_t changes = s().models.changes();
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(get("/v1/models"), first);
+    quiet = s().models.changes() == changes;
+  }
+  EXPECT_TRUE(quiet) << "nothing has changed";
 }
 
 TEST_F(KeptList, ShowsWhatBecomesOfAnExecutor) {
