@@ -208,8 +208,8 @@ class Settings(unittest.TestCase):
         model = {"model": STORIES, "name": NAME}
         for models, complaint in (([model | {"replicas": 0}], "replicas"),
                                   ([model | {"replicas": 17}], "replicas"),
-                                  ([model | {"name": f"{NAME}@2"}, model | {"replicas": 2}], f"another model is named '{NAME}@2' already"),
-                                  ([model | {"replicas": 2, "aliases": [f"{NAME}@2"]}], f"'{NAME}@2' is the name of a replica")):
+                                  ([model | {"name": f"{NAME}@2"}, model | {"replicas": 2}], f"the name '{NAME}@2' is there twice"),
+                                  ([model | {"replicas": 2, "aliases": [f"{NAME}@2"]}], "replicas of a model are named NAME@2")):
             with tempfile.TemporaryDirectory() as folder:
                 done = choir("serve", "--port", "0", "--config", settings(folder, *models))
             self.assertNotEqual(done.returncode, 0)

@@ -172,9 +172,12 @@ class Reader {
       for (const std::string& name : client_names(model)) {
         const auto [found, is_new] = lines.emplace(name, item.line);
         if (!is_new)
-          return wrong(item.line, "the name '" + printable_line(name, kShown) +
-                                      "' is there twice, first in line " +
-                                      std::to_string(found->second));
+          return wrong(item.line,
+                       "the name '" + printable_line(name, kShown) +
+                           "' is there twice, first in line " + std::to_string(found->second) +
+                           (name.find('@') == std::string::npos
+                                ? ""
+                                : "; replicas of a model are named NAME@2, NAME@3, ..."));
       }
       value.push_back(model);
     }
